@@ -1,0 +1,33 @@
+//! The one seam for the outside world: what is running, and apply this permit.
+//!
+//! Implemented by the embedded cluster (`simulate`), over loopback; a Kubernetes implementation
+//! follows. It takes a [`Permit`](crate::guard::Permit), which only `guard` can make.
+
+use std::future::Future;
+
+use crate::guard::Permit;
+use crate::model::ClusterState;
+
+/// Why the cluster did not do it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum ActError {
+    #[error("the workload of {service} changed since the decision; it is decided anew at the next tick")]
+    Conflict { service: String },
+    #[error("the cluster knows no workload for {service}; opt it in or map the service to its workload")]
+    NotFound { service: String },
+    #[error("the permit for {service} is no longer valid; it is decided anew at the next tick")]
+    Stale { service: String },
+    #[error("cannot reach the cluster: {cause}; it is tried again at the next tick")]
+    Unreachable { cause: String },
+}
+
+/// A place where workloads run.
+pub trait Cluster: Send {
+    /// What is running now, with the interventions recorded on it.
+    fn state(&mut self) -> impl Future<Output = Result<ClusterState, ActError>> + Send;
+
+    /// Apply one permitted change: all of it in one write, or none of it. Applying the same permit twice
+    /// is answered by `Conflict`, because the first write moved the resource version.
+    fn apply(&mut self, permit: &Permit) -> impl Future<Output = Result<(), ActError>> + Send;
+}

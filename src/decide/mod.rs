@@ -1,0 +1,3 @@
+//! Rules turn findings into proposals.
+pub mod proposal;
+pub use proposal::{Proposal, Wish};

@@ -1,0 +1,59 @@
+//! What the guard made of a proposal: permitted, observed only, or refused by a named gate.
+
+use serde::{Deserialize, Serialize};
+
+use super::permit::Permit;
+use crate::decide::Proposal;
+use crate::model::Time;
+
+/// The gates a proposal passes, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    Pause,
+    OptIn,
+    Telemetry,
+    Breaker,
+    Cooldown,
+    Stabilisation,
+    Bounds,
+    Budget,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// In `enforce` mode: goes to the cluster.
+    Permitted {
+        from: u32,
+        to: u32,
+    },
+    /// In `observe` mode: what would have been done.
+    Observed {
+        from: u32,
+        to: u32,
+    },
+    /// A message for people; touches nothing.
+    Notified,
+    Refused {
+        gate: Gate,
+        reason: String,
+    },
+}
+
+/// One proposal and what came of it. The permit, if any, travels beside it and is never serialised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reviewed {
+    pub decision: Decision,
+    pub permit: Option<Permit>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Unique, deterministic: from the event time and a counter.
+    pub id: String,
+    pub at: Time,
+    pub proposal: Proposal,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}

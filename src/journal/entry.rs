@@ -1,0 +1,97 @@
+//! One line of the journal: an input that is not a span, or a step that was taken. `replay` reads the
+//! inputs back, `explain` the steps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::act::ActError;
+use crate::analyse::Findings;
+use crate::guard::{Change, Decision};
+use crate::model::{ClusterState, Time};
+use crate::verify::InterventionReport;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: Time,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum What {
+    // Inputs: with the spans they reproduce every decision.
+    /// headroom started; `config` is the checked configuration the engine ran with, as JSON.
+    Started {
+        version: String,
+        config: serde_json::Value,
+        rules: Vec<RuleSource>,
+    },
+    /// One batch was ingested; `at` is `received_at`. The spans themselves are kept elsewhere, in the same order.
+    Ingested {
+        spans: u64,
+    },
+    /// The engine ticked.
+    Ticked,
+    /// What the cluster said, when it differs from what it said before.
+    Cluster {
+        state: ClusterState,
+    },
+    /// Rules were loaded anew.
+    Rules {
+        rules: Vec<RuleSource>,
+    },
+    Paused {
+        by: String,
+    },
+    Resumed {
+        by: String,
+    },
+    /// A permitted change came back from the cluster.
+    Acted {
+        decision: String,
+        change: Change,
+        error: Option<ActError>,
+    },
+
+    // Steps: what came of it.
+    /// The bottlenecks changed (service or verdict); the findings behind it.
+    Found {
+        findings: Findings,
+    },
+    Decided {
+        decision: Decision,
+    },
+    /// A rule failed and was skipped.
+    RuleFailed {
+        rule: String,
+        error: String,
+    },
+    /// An intervention changed its state.
+    Intervention {
+        report: InterventionReport,
+    },
+}
+
+impl Entry {
+    pub fn is_input(&self) -> bool {
+        use What::*;
+        matches!(
+            self.what,
+            Started { .. }
+                | Ingested { .. }
+                | Ticked
+                | Cluster { .. }
+                | Rules { .. }
+                | Paused { .. }
+                | Resumed { .. }
+                | Acted { .. }
+        )
+    }
+}
+
+/// A rule as it was loaded: its name and its whole text, so that a replay needs no other file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSource {
+    pub name: String,
+    pub source: String,
+}

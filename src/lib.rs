@@ -1,0 +1,28 @@
+//! headroom closes the loop between tracing and capacity: it receives OpenTelemetry traces, finds the
+//! one service that holds requests back, and acts on that service alone.
+//!
+//! Data flows one way, and a module imports only from those above it in this list:
+//!
+//! - [`model`]: the words (time, identities, the `spans` table, the state of a cluster)
+//! - [`config`]: what the operator wrote, checked
+//! - [`receive`]: OTLP to Arrow, over gRPC, HTTP and from files
+//! - [`window`]: spans in time slices, traces assembled
+//! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
+//! - [`decide`]: rhai rules turn findings into proposals
+//! - [`guard`]: proposals become permits, or refusals with a reason
+//! - [`act`]: the `Cluster` trait; takes permits only
+//! - [`verify`]: did it help?
+//! - [`journal`]: every step, queryable
+//! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
+//! - [`simulate`]: a cluster of pretend services, with its references
+//! - [`api`]: HTTP API and metrics
+//! - [`commands`]: one file a subcommand, the imperative shell around the engine
+#![forbid(unsafe_code)]
+
+pub mod act;
+pub mod analyse;
+pub mod decide;
+pub mod guard;
+pub mod journal;
+pub mod model;
+pub mod verify;

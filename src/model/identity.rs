@@ -1,0 +1,105 @@
+//! Identities of the OpenTelemetry world: traces, spans and services.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// 16 bytes; all zeros is invalid and refused at the receiver (OTLP).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TraceId(pub [u8; 16]);
+
+/// 8 bytes; all zeros is invalid and refused at the receiver (OTLP).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SpanId(pub [u8; 8]);
+
+macro_rules! hex_identity {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&hex::encode(self.0))
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let mut bytes = Self::default().0;
+                hex::decode_to_slice(&text, &mut bytes).map_err(serde::de::Error::custom)?;
+                Ok(Self(bytes))
+            }
+        }
+    };
+}
+hex_identity!(TraceId);
+hex_identity!(SpanId);
+
+/// A service is identified by cluster, namespace and name. Written `name`, `namespace/name` or
+/// `cluster/namespace/name`, leaving out what is not known; that text is what SQL, rules and people see.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(Arc<str>);
+
+impl ServiceId {
+    pub fn new(cluster: &str, namespace: &str, name: &str) -> ServiceId {
+        match (cluster, namespace) {
+            ("", "") => ServiceId(name.into()),
+            ("", namespace) => ServiceId(format!("{namespace}/{name}").into()),
+            (cluster, namespace) => ServiceId(format!("{cluster}/{namespace}/{name}").into()),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part of the identity: the `service.name`.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
+impl From<&str> for ServiceId {
+    fn from(text: &str) -> ServiceId {
+        ServiceId(text.into())
+    }
+}
+
+impl Borrow<str> for ServiceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for ServiceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(ServiceId(String::deserialize(deserializer)?.into()))
+    }
+}

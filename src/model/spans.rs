@@ -1,0 +1,470 @@
+//! The `spans` table: one Arrow schema, one builder, one checked view.
+//!
+//! Shapes and units are those of OTLP (opentelemetry-proto `trace/v1/trace.proto`): `start` is
+//! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 81 bytes a span:
+//! repeated text is dictionary-encoded with 16-bit keys within one batch, and past
+//! [`DICTIONARY_VALUES_MAX`] distinct values the rest becomes [`OTHER`].
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Float64Builder,
+    Int64Array, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array, UInt16Array,
+};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt8Type,
+    UInt16Type,
+};
+use indexmap::IndexSet;
+
+use super::{ServiceId, SpanId, Time, TraceId};
+
+/// Distinct values one dictionary column of one batch keeps; below the 65 536 that 16-bit keys could name.
+pub const DICTIONARY_VALUES_MAX: usize = 60_000;
+
+/// What the values past [`DICTIONARY_VALUES_MAX`] become.
+pub const OTHER: &str = "_other";
+
+/// Span attributes kept as columns of their own, in the order of the schema.
+pub const PROMOTED: [&str; 3] = ["http.route", "http.response.status_code", "rpc.method"];
+
+/// `SpanKind` of OTLP; the discriminants are those of the protocol and the dictionary keys of the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum Kind {
+    #[default]
+    Unspecified = 0,
+    Internal = 1,
+    Server = 2,
+    Client = 3,
+    Producer = 4,
+    Consumer = 5,
+}
+
+impl Kind {
+    pub const NAMES: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
+
+    /// Unknown numbers are `Unspecified`, as protobuf's open enums ask.
+    pub const fn from_otlp(number: i64) -> Kind {
+        match number {
+            1 => Kind::Internal,
+            2 => Kind::Server,
+            3 => Kind::Client,
+            4 => Kind::Producer,
+            5 => Kind::Consumer,
+            _ => Kind::Unspecified,
+        }
+    }
+
+    /// The side of a call that receives it.
+    pub const fn is_callee(self) -> bool {
+        matches!(self, Kind::Server | Kind::Consumer)
+    }
+
+    /// The side of a call that makes it.
+    pub const fn is_caller(self) -> bool {
+        matches!(self, Kind::Client | Kind::Producer)
+    }
+}
+
+/// `StatusCode` of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum Status {
+    #[default]
+    Unset = 0,
+    Ok = 1,
+    Error = 2,
+}
+
+impl Status {
+    pub const NAMES: [&str; 3] = ["unset", "ok", "error"];
+
+    pub const fn from_otlp(number: i64) -> Status {
+        match number {
+            1 => Status::Ok,
+            2 => Status::Error,
+            _ => Status::Unset,
+        }
+    }
+}
+
+/// One span, borrowed: what the builder takes and what a row of a batch gives back. An empty text means absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SpanRow<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_span_id: Option<SpanId>,
+    pub start: Time,
+    pub duration_ns: i64,
+    pub kind: Kind,
+    pub status: Status,
+    pub service: &'a str,
+    pub operation: &'a str,
+    pub namespace: &'a str,
+    pub pod: &'a str,
+    pub workload: &'a str,
+    pub version: &'a str,
+    pub cluster: &'a str,
+    /// For a caller's span, who it says it calls: `peer.service`, the database, queue or host.
+    pub peer: &'a str,
+    /// How many spans this one stands for (`ot=th` in tracestate, or configured); None when not known.
+    pub sampled_weight: Option<f64>,
+    pub promoted: [&'a str; PROMOTED.len()],
+}
+
+impl SpanRow<'_> {
+    pub fn end(&self) -> Time {
+        Time(self.start.0.saturating_add(self.duration_ns))
+    }
+
+    pub fn service_id(&self) -> ServiceId {
+        ServiceId::new(self.cluster, self.namespace, self.service)
+    }
+
+    /// `http.response.status_code` as a number; 0 when absent.
+    pub fn http_status(&self) -> u16 {
+        self.promoted[1].parse().unwrap_or(0)
+    }
+}
+
+/// Dictionary columns in schema order, after `status`.
+const TEXT_COLUMNS: [&str; 8] = ["service", "operation", "namespace", "pod", "workload", "version", "cluster", "peer"];
+
+fn text_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))
+}
+
+fn enum_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
+}
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = vec![
+        Field::new("trace_id", DataType::FixedSizeBinary(16), false),
+        Field::new("span_id", DataType::FixedSizeBinary(8), false),
+        Field::new("parent_span_id", DataType::FixedSizeBinary(8), true),
+        Field::new("start", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
+        Field::new("duration_ns", DataType::Int64, false),
+        Field::new("kind", enum_type(), false),
+        Field::new("status", enum_type(), false),
+    ];
+    fields.extend(TEXT_COLUMNS.iter().chain(PROMOTED.iter()).map(|name| Field::new(*name, text_type(), false)));
+    fields.push(Field::new("sampled_weight", DataType::Float64, true));
+    Arc::new(Schema::new(fields))
+});
+
+/// The schema of the `spans` table.
+pub fn schema() -> SchemaRef {
+    SCHEMA.clone()
+}
+
+/// One text column being built: each distinct value stored once.
+#[derive(Default)]
+struct TextColumn {
+    values: IndexSet<Box<str>>,
+    keys: Vec<u16>,
+    /// The last value and its key: neighbours in a batch mostly repeat.
+    last: Option<u16>,
+    overflowed: u64,
+}
+
+impl TextColumn {
+    fn append(&mut self, text: &str) {
+        if let Some(key) = self.last
+            && self.values.get_index(key as usize).is_some_and(|v| &**v == text)
+        {
+            self.keys.push(key);
+            return;
+        }
+        let index = match self.values.get_index_of(text) {
+            Some(index) => index,
+            None if self.values.len() < DICTIONARY_VALUES_MAX => self.values.insert_full(text.into()).0,
+            None => {
+                self.overflowed += 1;
+                self.values.insert_full(OTHER.into()).0
+            }
+        };
+        let key = index as u16; // at most DICTIONARY_VALUES_MAX, which is below u16::MAX
+        self.last = Some(key);
+        self.keys.push(key);
+    }
+
+    fn finish(self) -> ArrayRef {
+        let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
+        self.values.iter().for_each(|v| values.append_value(v));
+        dictionary(UInt16Array::from(self.keys), values.finish())
+    }
+}
+
+fn dictionary<K: arrow::datatypes::ArrowDictionaryKeyType>(
+    keys: arrow::array::PrimitiveArray<K>,
+    values: StringArray,
+) -> ArrayRef {
+    // Keys are indices this module handed out for exactly these values.
+    Arc::new(DictionaryArray::<K>::try_new(keys, Arc::new(values)).expect("keys index the values"))
+}
+
+/// Builds batches of the `spans` table row by row.
+#[derive(Default)]
+pub struct SpanBuilder {
+    trace_ids: Vec<u8>,
+    span_ids: Vec<u8>,
+    parents: Vec<Option<SpanId>>,
+    starts: Vec<i64>,
+    durations: Vec<i64>,
+    kinds: Vec<u8>,
+    statuses: Vec<u8>,
+    text: [TextColumn; TEXT_COLUMNS.len() + PROMOTED.len()],
+    weights: Float64Builder,
+}
+
+impl SpanBuilder {
+    pub fn new() -> SpanBuilder {
+        SpanBuilder::default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Values that became [`OTHER`] because a dictionary was full.
+    pub fn overflowed(&self) -> u64 {
+        self.text.iter().map(|column| column.overflowed).sum()
+    }
+
+    pub fn append(&mut self, row: &SpanRow<'_>) {
+        self.trace_ids.extend_from_slice(&row.trace_id.0);
+        self.span_ids.extend_from_slice(&row.span_id.0);
+        self.parents.push(row.parent_span_id);
+        self.starts.push(row.start.0);
+        self.durations.push(row.duration_ns);
+        self.kinds.push(row.kind as u8);
+        self.statuses.push(row.status as u8);
+        let own =
+            [row.service, row.operation, row.namespace, row.pod, row.workload, row.version, row.cluster, row.peer];
+        for (column, text) in self.text.iter_mut().zip(own.into_iter().chain(row.promoted)) {
+            column.append(text);
+        }
+        self.weights.append_option(row.sampled_weight);
+    }
+
+    pub fn finish(mut self) -> SpanBatch {
+        let rows = self.len();
+        let ids = |width: i32, bytes: Vec<u8>| -> ArrayRef {
+            // `append` pushes exactly `width` bytes a row.
+            Arc::new(FixedSizeBinaryArray::try_new(width, bytes.into(), None).expect("fixed width ids"))
+        };
+        let mut parents = FixedSizeBinaryBuilder::with_capacity(rows, 8);
+        for parent in &self.parents {
+            match parent {
+                Some(id) => parents.append_value(id.0).expect("a span id is 8 bytes"),
+                None => parents.append_null(),
+            }
+        }
+        let mut columns = vec![
+            ids(16, self.trace_ids),
+            ids(8, self.span_ids),
+            Arc::new(parents.finish()) as ArrayRef,
+            Arc::new(TimestampNanosecondArray::from(self.starts).with_timezone("UTC")),
+            Arc::new(Int64Array::from(self.durations)),
+            dictionary(UInt8Array::from(self.kinds), StringArray::from_iter_values(Kind::NAMES)),
+            dictionary(UInt8Array::from(self.statuses), StringArray::from_iter_values(Status::NAMES)),
+        ];
+        columns.extend(self.text.into_iter().map(TextColumn::finish));
+        columns.push(Arc::new(self.weights.finish()));
+        let batch = RecordBatch::try_new(schema(), columns).expect("columns follow the schema");
+        SpanBatch { batch }
+    }
+}
+
+/// A record batch that has been checked to be of the `spans` schema.
+#[derive(Clone, Debug)]
+pub struct SpanBatch {
+    batch: RecordBatch,
+}
+
+/// The batch at hand is not a `spans` table.
+#[derive(Debug, thiserror::Error)]
+#[error("not a headroom spans table: expected columns {expected}, found {found}")]
+pub struct NotSpans {
+    expected: String,
+    found: String,
+}
+
+impl SpanBatch {
+    pub fn empty() -> SpanBatch {
+        SpanBuilder::new().finish()
+    }
+
+    pub fn record_batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    pub fn len(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One row. Panics past the end, as indexing does.
+    pub fn row(&self, index: usize) -> SpanRow<'_> {
+        self.columns().row(index)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = SpanRow<'_>> {
+        let columns = self.columns();
+        (0..self.len()).map(move |index| columns.row(index))
+    }
+
+    /// The columns, downcast once; for loops over many rows.
+    pub fn columns(&self) -> Columns<'_> {
+        let column = |index: usize| self.batch.column(index);
+        Columns {
+            trace_id: column(0).as_fixed_size_binary(),
+            span_id: column(1).as_fixed_size_binary(),
+            parent: column(2).as_fixed_size_binary(),
+            start: column(3).as_primitive(),
+            duration: column(4).as_primitive(),
+            kind: column(5).as_dictionary::<UInt8Type>().keys(),
+            status: column(6).as_dictionary::<UInt8Type>().keys(),
+            text: std::array::from_fn(|i| {
+                let dictionary = column(7 + i).as_dictionary::<UInt16Type>();
+                (dictionary.keys(), dictionary.values().as_string::<i32>())
+            }),
+            weight: column(7 + TEXT_COLUMNS.len() + PROMOTED.len()).as_primitive(),
+        }
+    }
+}
+
+impl TryFrom<RecordBatch> for SpanBatch {
+    type Error = NotSpans;
+
+    fn try_from(batch: RecordBatch) -> Result<SpanBatch, NotSpans> {
+        // Types decide, not metadata: a Parquet reader adds its own.
+        let same = |a: &Schema, b: &Schema| {
+            a.fields().len() == b.fields().len()
+                && a.fields()
+                    .iter()
+                    .zip(b.fields())
+                    .all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
+        };
+        if same(&batch.schema(), &schema()) {
+            return Ok(SpanBatch { batch });
+        }
+        let names = |s: &Schema| s.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
+        Err(NotSpans { expected: names(&schema()), found: names(&batch.schema()) })
+    }
+}
+
+/// Typed columns of a [`SpanBatch`].
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    trace_id: &'a FixedSizeBinaryArray,
+    span_id: &'a FixedSizeBinaryArray,
+    parent: &'a FixedSizeBinaryArray,
+    start: &'a arrow::array::PrimitiveArray<TimestampNanosecondType>,
+    duration: &'a arrow::array::PrimitiveArray<Int64Type>,
+    kind: &'a arrow::array::PrimitiveArray<UInt8Type>,
+    status: &'a arrow::array::PrimitiveArray<UInt8Type>,
+    text: [(&'a arrow::array::PrimitiveArray<UInt16Type>, &'a StringArray); TEXT_COLUMNS.len() + PROMOTED.len()],
+    weight: &'a arrow::array::PrimitiveArray<Float64Type>,
+}
+
+impl<'a> Columns<'a> {
+    pub fn trace_id(&self, row: usize) -> TraceId {
+        let mut id = TraceId::default();
+        id.0.copy_from_slice(self.trace_id.value(row));
+        id
+    }
+
+    fn span_id_of(array: &FixedSizeBinaryArray, row: usize) -> SpanId {
+        let mut id = SpanId::default();
+        id.0.copy_from_slice(array.value(row));
+        id
+    }
+
+    pub fn row(&self, row: usize) -> SpanRow<'a> {
+        let text = |index: usize| {
+            let (keys, values) = self.text[index];
+            values.value(keys.value(row) as usize)
+        };
+        SpanRow {
+            trace_id: self.trace_id(row),
+            span_id: Self::span_id_of(self.span_id, row),
+            parent_span_id: self.parent.is_valid(row).then(|| Self::span_id_of(self.parent, row)),
+            start: Time(self.start.value(row)),
+            duration_ns: self.duration.value(row),
+            kind: Kind::from_otlp(i64::from(self.kind.value(row))),
+            status: Status::from_otlp(i64::from(self.status.value(row))),
+            service: text(0),
+            operation: text(1),
+            namespace: text(2),
+            pod: text(3),
+            workload: text(4),
+            version: text(5),
+            cluster: text(6),
+            peer: text(7),
+            promoted: [text(8), text(9), text(10)],
+            sampled_weight: self.weight.is_valid(row).then(|| self.weight.value(row)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row<'a>(n: u8, service: &'a str) -> SpanRow<'a> {
+        SpanRow {
+            trace_id: TraceId([n; 16]),
+            span_id: SpanId([n; 8]),
+            parent_span_id: (n > 1).then_some(SpanId([1; 8])),
+            start: Time(1_000 + i64::from(n)),
+            duration_ns: 5,
+            kind: Kind::Server,
+            status: Status::Error,
+            service,
+            operation: "GET /",
+            promoted: ["/", "503", ""],
+            sampled_weight: (n % 2 == 0).then_some(100.0),
+            ..SpanRow::default()
+        }
+    }
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let mut builder = SpanBuilder::new();
+        let rows = [row(1, "a"), row(2, "b"), row(3, "a")];
+        rows.iter().for_each(|r| builder.append(r));
+        let batch = builder.finish();
+        assert_eq!(batch.iter().collect::<Vec<_>>(), rows);
+        assert_eq!(batch.row(0).http_status(), 503);
+    }
+
+    #[test]
+    fn past_the_dictionary_limit_values_become_other() {
+        let mut builder = SpanBuilder::new();
+        for n in 0..DICTIONARY_VALUES_MAX + 10 {
+            let name = format!("op{n}");
+            builder.append(&SpanRow { operation: &name, ..row(1, "a") });
+        }
+        assert_eq!(builder.overflowed(), 10);
+        let batch = builder.finish();
+        assert_eq!(batch.row(DICTIONARY_VALUES_MAX + 9).operation, OTHER);
+        assert_eq!(batch.row(7).operation, "op7");
+    }
+
+    #[test]
+    fn other_tables_are_refused_by_name() {
+        let other = RecordBatch::new_empty(Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, false)])));
+        let message = SpanBatch::try_from(other).unwrap_err().to_string();
+        assert!(message.contains("found x"), "{message}");
+    }
+}

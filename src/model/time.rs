@@ -1,0 +1,99 @@
+//! Event time. The core never reads a clock: every instant arrives as a parameter of this type.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// An instant in nanoseconds since the Unix epoch (UTC), as in OTLP's `*_time_unix_nano`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub i64);
+
+impl Time {
+    pub const MIN: Time = Time(i64::MIN);
+
+    pub const fn from_secs(seconds: i64) -> Time {
+        Time(seconds.saturating_mul(NANOS_PER_SECOND))
+    }
+
+    /// The start of the second this instant lies in.
+    pub const fn floor_second(self) -> Time {
+        Time(self.0.div_euclid(NANOS_PER_SECOND) * NANOS_PER_SECOND)
+    }
+
+    /// Whole seconds since the epoch, rounded towards the past.
+    pub const fn second(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SECOND)
+    }
+
+    /// Nanoseconds from `earlier` to `self`; negative when `earlier` is later.
+    pub const fn nanos_since(self, earlier: Time) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Seconds from `earlier` to `self`; negative when `earlier` is later.
+    pub fn seconds_since(self, earlier: Time) -> f64 {
+        self.nanos_since(earlier) as f64 / NANOS_PER_SECOND as f64
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+    fn add(self, duration: Duration) -> Time {
+        Time(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Time;
+    fn sub(self, duration: Duration) -> Time {
+        Time(self.0.saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Time {
+    /// RFC 3339 in UTC with milliseconds, as people and JSON read it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.div_euclid(1_000_000);
+        let (days, ms_of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
+        let (year, month, day) = civil_from_days(days);
+        let (h, m, s, ms) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60, ms_of_day / 1000 % 60, ms_of_day % 1000);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+    }
+}
+
+/// Days since 1970-01-01 to a proleptic Gregorian date (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn displays_rfc_3339() {
+        assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Time(1_767_225_599_999_000_000).to_string(), "2025-12-31T23:59:59.999Z");
+        assert_eq!(Time(951_782_400_000_000_000).to_string(), "2000-02-29T00:00:00.000Z");
+        assert_eq!(Time(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn seconds_round_towards_the_past() {
+        assert_eq!(Time(-1).second(), -1);
+        assert_eq!(Time(1_999_999_999).floor_second(), Time::from_secs(1));
+    }
+}

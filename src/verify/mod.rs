@@ -1,0 +1,3 @@
+//! Did it help?
+pub mod report;
+pub use report::{InterventionReport, Stage};

