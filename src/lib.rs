@@ -26,3 +26,4 @@ pub mod guard;
 pub mod journal;
 pub mod model;
 pub mod verify;
+pub mod window;

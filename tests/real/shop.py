@@ -11,7 +11,7 @@ front of the frontend starts the trace. One request makes five spans here:
           orders CLIENT    GET
             stock SERVER     GET /stock/{item}
 
-Start all three:   shop.py --exporter grpc --endpoint 127.0.0.1:4317
+Start all three:   shop.py --exporter grpc --endpoint 127.0.0.1:14317
 Start one of them: shop.py --service stock --port 9003 …
 
 On every service's port there is also, untraced:
@@ -52,7 +52,8 @@ def options():
         description="A shop of three traced services.",
         epilog="Stop it with SIGTERM: it exports what it still holds and ends.",
     )
-    parser.add_argument("--service", choices=SERVICES, help="run this one alone (default: all, one process each)")
+    parser.add_argument("--service", choices=SERVICES,
+                        help="run this one alone (default: all, one process each)")
     parser.add_argument("--port", type=int, help="with --service: its port")
     parser.add_argument("--pod", help="with --service: its pod and instance name (default: NAME-0)")
     for name, (port, _, _) in SERVICES.items():
@@ -60,24 +61,25 @@ def options():
     parser.add_argument("--version", default="1.0.0", help="service.version (default 1.0.0)")
     parser.add_argument(
         "--workers", action="append", default=[], metavar="[NAME=]N",
-        help="requests a service handles at once (default 64); the rest wait before their span starts, "
+        help="requests a service handles at once (default 256); the rest wait before their span starts, "
              "as behind a server with that many workers. May be repeated.",
     )
     parser.add_argument("--exporter", choices=["grpc", "http"], default="grpc", help="OTLP protocol (default grpc)")
-    parser.add_argument("--endpoint", help="HOST:PORT of the OTLP receiver (default 127.0.0.1:4317, http: 4318)")
+    parser.add_argument("--endpoint",
+                        help="HOST:PORT of the OTLP receiver (default 127.0.0.1:14317, http: 14318: the Collector)")
     parser.add_argument("--compression", choices=["none", "gzip", "deflate"], default="none",
                         help="deflate is for http alone")
     chosen = parser.parse_args()
     if chosen.exporter == "grpc" and chosen.compression == "deflate":
         parser.error("the gRPC exporter knows only none and gzip")
     if chosen.endpoint is None:
-        chosen.endpoint = "127.0.0.1:4317" if chosen.exporter == "grpc" else "127.0.0.1:4318"
+        chosen.endpoint = "127.0.0.1:14317" if chosen.exporter == "grpc" else "127.0.0.1:14318"
     return chosen
 
 
 def workers_of(name, given):
-    """The number of workers of one service: its own setting, else one for all, else 64."""
-    count = 64
+    """The number of workers of one service: its own setting, else one for all, else 256."""
+    count = 256
     for setting in given:
         service, equals, number = setting.rpartition("=")
         if service == name or not equals:
@@ -253,7 +255,10 @@ def serve(chosen, name, port, pod, callee_port):
         def handle_error(self, *_):
             pass  # a client that went away is no news
 
-    server = Server(("127.0.0.1", port), Handler)
+    try:
+        server = Server(("127.0.0.1", port), Handler)
+    except OSError as error:
+        sys.exit(f"{name}: cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another port")
 
     def stop(*_):
         # shutdown() waits for the loop this very handler interrupts: it needs another thread.

@@ -1,0 +1,91 @@
+use super::*;
+use crate::model::{Kind, SpanBuilder, SpanId, TraceId};
+
+fn batch(spans: &[(u8, u8, u8, i64, i64)]) -> SpanBatch {
+    let mut builder = SpanBuilder::new();
+    for &(trace, id, parent, start_ms, duration_ms) in spans {
+        builder.append(&SpanRow {
+            trace_id: TraceId([trace; 16]),
+            span_id: SpanId([id; 8]),
+            parent_span_id: (parent > 0).then_some(SpanId([parent; 8])),
+            start: Time(start_ms * 1_000_000),
+            duration_ns: duration_ms * 1_000_000,
+            kind: Kind::Server,
+            service: "a",
+            operation: "op",
+            ..SpanRow::default()
+        });
+    }
+    builder.finish()
+}
+
+const SECOND: Time = Time::from_secs(1);
+
+#[test]
+fn a_trace_closes_when_telemetry_is_complete_to_its_roots_end() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
+    window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
+    assert_eq!(window.advance(Time::from_secs(2)), [], "2 s less the default lag of 2.5 s is before the end");
+    let closed = window.advance(Time::from_secs(3));
+    assert_eq!(closed.len(), 1);
+    assert!(closed[0].has_root);
+    assert_eq!(closed[0].spans.len(), 2);
+}
+
+#[test]
+fn late_and_repeated_spans_are_counted_and_open_nothing() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100), (1, 1, 0, 90, 100)]));
+    assert_eq!(window.advance(Time::from_secs(3)).len(), 1);
+    window.ingest(Time::from_secs(3), batch(&[(1, 2, 1, 100, 50)]));
+    assert_eq!(window.advance(Time::from_secs(30)), []);
+    let counters = window.counters().assembly;
+    assert_eq!((counters.duplicate_spans, counters.late_spans, counters.closed), (1, 1, 1));
+}
+
+#[test]
+fn a_trace_without_a_root_closes_as_partial_once_idle() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
+    assert_eq!(window.advance(Time::from_secs(9)), []);
+    let closed = window.advance(Time::from_secs(13));
+    assert!(!closed[0].has_root);
+    assert_eq!(window.counters().assembly.partial, 1);
+}
+
+#[test]
+fn old_slices_go_first_and_stale_references_find_nothing() {
+    let mut window = Window::new(Config { duration: Duration::from_secs(10), ..Config::default() });
+    window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
+    window.ingest(Time::from_secs(9), batch(&[(2, 1, 0, 8000, 100)]));
+    let first = RowRef { slice: 0, row: 0 };
+    assert!(window.row(first).is_some());
+    window.advance(Time::from_secs(12));
+    assert!(window.row(first).is_none());
+    assert!(window.row(RowRef { slice: 1, row: 0 }).is_some());
+}
+
+#[test]
+fn the_byte_bound_is_kept() {
+    let one = batch(&[(1, 1, 0, 90, 100)]).record_batch().get_array_memory_size();
+    let mut window = Window::new(Config { bytes_max: 3 * one, ..Config::default() });
+    for n in 0..10 {
+        window.ingest(SECOND, batch(&[(n, 1, 0, 90, 100)]));
+    }
+    window.advance(SECOND);
+    assert!(window.bytes() <= 3 * one);
+    assert_eq!(window.counters().slices_evicted, 7);
+}
+
+#[test]
+fn the_lag_is_learnt_from_the_spans() {
+    let mut window = Window::new(Config::default());
+    for n in 0..50 {
+        let start = n * 100;
+        let spans: Vec<_> = (1..=10).map(|id| (n as u8, id, 0, start, 0)).collect();
+        window.ingest(Time(start * 1_000_000 + 430_000_000), batch(&spans));
+    }
+    let lag = SECOND.0 - window.complete_to(SECOND).0;
+    assert_eq!(lag, 500_000_000, "430 ms, rounded up to a cell");
+}
