@@ -1,0 +1,10 @@
+//! One trace: its tree, corrected for clock skew, and its critical path.
+
+mod critical_path;
+mod tree;
+
+pub use critical_path::{Segment, SegmentKind, critical_path};
+pub use tree::{Node, Tree};
+
+#[cfg(test)]
+mod tests;
