@@ -4,7 +4,7 @@ mod critical_path;
 mod tree;
 
 pub use critical_path::{Segment, SegmentKind, critical_path};
-pub use tree::{Node, Tree};
+pub use tree::{Node, Tree, is_call};
 
 #[cfg(test)]
 mod tests;

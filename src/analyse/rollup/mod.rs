@@ -1,0 +1,13 @@
+//! Work done once: when a trace closes it becomes a few mergeable rows, and a tick only adds rows up.
+//!
+//! Narrow tables rather than one wide one; each row carries the second (of event time) it speaks of, counts
+//! and integer sums. Merging is adding, in any order, so the same spans give the same answer.
+
+mod absorb;
+mod rows;
+mod store;
+
+pub use absorb::{Absorbed, Callees, entry_of};
+pub use rows::*;
+pub use store::Store;
+pub(super) use store::{TABLES, Table};
