@@ -1,3 +1,4 @@
 //! Every step, kept and queryable.
 pub mod entry;
-pub use entry::{Entry, RuleSource, What};
+pub use crate::decide::RuleSource;
+pub use entry::{Entry, What};
