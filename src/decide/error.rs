@@ -24,8 +24,10 @@ impl RuleError {
 
     fn at(rule: &str, position: Position, message: String) -> RuleError {
         let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        // rhai starts its messages with a capital; all of ours start small. Names and acronyms do not start them.
-        if let Some(first) = message.get_mut(0..1) {
+        // rhai starts its messages with a capital, ours start small; a NAME stays as it is.
+        if !message.chars().nth(1).is_some_and(char::is_uppercase)
+            && let Some(first) = message.get_mut(0..1)
+        {
             first.make_ascii_lowercase();
         }
         RuleError { rule: rule.into(), line: position.line(), column: position.position(), message }

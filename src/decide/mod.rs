@@ -16,4 +16,4 @@ pub use error::RuleError;
 pub use limits::Limits;
 pub use proposal::{Proposal, Wish};
 pub use rules::{Evaluated, Printed, Rules, Skipped};
-pub use source::{RuleSource, shipped};
+pub use source::{GIVE_BACK, RuleSource, shipped};

@@ -12,7 +12,7 @@ use rhai::{AST, Array, Dynamic, Engine, Scope};
 use super::error::RuleError;
 use super::limits::Limits;
 use super::proposal::Proposal;
-use super::source::RuleSource;
+use super::source::{GIVE_BACK, RuleSource};
 use super::view::{self, Now};
 use super::wishes::{self, Defaults, Draft, Lapse};
 use crate::analyse::Findings;
@@ -118,6 +118,9 @@ impl Rules {
         if source.source.len() > self.limits.source_bytes {
             let message = format!("is longer than {} bytes; split it", self.limits.source_bytes);
             return Err(RuleError::whole(name, message));
+        }
+        if name == GIVE_BACK {
+            return Err(RuleError::whole(name, "has the name of headroom's own give-back; rename the file"));
         }
         let ast = self.engine.compile(&source.source).map_err(|error| RuleError::from_parse(name, &error))?;
         if !ast.iter_functions().any(|f| f.name == "evaluate" && f.params.len() == 1) {

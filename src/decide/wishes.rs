@@ -42,6 +42,19 @@ pub(super) fn register(engine: &mut Engine) {
         .register_fn("*", |a: Lapse, n: i64| Lapse(a.0 * n as f64))
         .register_fn("*", |a: Lapse, n: f64| Lapse(a.0 * n))
         .register_fn("/", |a: Lapse, b: Lapse| a.0 / b.0);
+    // Left to itself rhai answers `b.p99 > 300` with false; nobody means that.
+    for operator in ["<", "<=", ">", ">=", "==", "!="] {
+        engine
+            .register_fn(operator, |a: Lapse, b: i64| unitless(a, &b))
+            .register_fn(operator, |a: Lapse, b: f64| unitless(a, &b))
+            .register_fn(operator, |a: i64, b: Lapse| unitless(b, &a))
+            .register_fn(operator, |a: f64, b: Lapse| unitless(b, &a));
+    }
+}
+
+fn unitless(lapse: Lapse, number: &dyn fmt::Display) -> Result<bool, Box<EvalAltResult>> {
+    Err(format!("{lapse} is a duration and {number} a number; write seconds(…), or compare the field that ends in _ms")
+        .into())
 }
 
 const MS_PER_SECOND: f64 = 1000.0;
