@@ -3,14 +3,14 @@
 
 pub mod decisions;
 pub mod entry;
-//X pub mod explain;
+pub mod explain;
 pub mod interventions;
-//X mod prose;
+mod prose;
 pub mod reader;
 pub mod writer;
 
 pub use crate::decide::RuleSource;
 pub use entry::{Entry, What};
-//X pub use explain::{ExplainError, Explanation, explain};
+pub use explain::{ExplainError, Explanation, explain};
 pub use reader::{Journal, ReadError, read};
 pub use writer::{WriteError, Writer};
