@@ -25,5 +25,6 @@ pub mod decide;
 pub mod guard;
 pub mod journal;
 pub mod model;
+pub mod simulate;
 pub mod verify;
 pub mod window;
