@@ -25,4 +25,5 @@ pub mod decide;
 pub mod guard;
 pub mod journal;
 pub mod model;
+pub mod receive;
 pub mod verify;
