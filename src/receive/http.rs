@@ -55,7 +55,7 @@ async fn take(
         return Err(Refusal::TooLarge { limit_bytes });
     }
     let charge = intake.charge();
-    let reading = intake.meter(body, &charge, limit_bytes).collect();
+    let reading = intake.meter(body, &charge).collect();
     let body = match tokio::time::timeout(intake.request_timeout, reading).await {
         Ok(body) => body?.to_bytes(),
         Err(_) => return Err(Refusal::TooSlow { timeout: intake.request_timeout }),
