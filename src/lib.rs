@@ -25,6 +25,7 @@ pub mod decide;
 pub mod guard;
 pub mod journal;
 pub mod model;
+pub mod receive;
 pub mod simulate;
 pub mod verify;
 pub mod window;

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary because each one links DataFusion again.
 //!
-//! - `simulate`: the shipped scenarios are what they claim, and the simulated cluster is deterministic
+//! - [`receive`]: real OTLP clients against real sockets
+//! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 
+mod receive;
 mod simulate;
