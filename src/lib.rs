@@ -22,6 +22,7 @@
 pub mod act;
 pub mod analyse;
 pub mod decide;
+pub mod engine;
 pub mod guard;
 pub mod journal;
 pub mod model;

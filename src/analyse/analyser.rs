@@ -1,27 +1,31 @@
 //! The station itself: closed traces in, findings out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::answers::{Answers, EntryAnswer, ServiceSecond};
+use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
 use super::arrivals::Arrivals;
 use super::baseline::Baseline;
 use super::capacity::{Capacities, Sample};
+use super::exemplars::Exemplars;
 use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use super::histogram::quantile_ns;
 use super::objective::{Objective, exceeds};
-use super::rollup::{Absorbed, Callees, HealthSums, Merge, Rows, Store, TABLES};
+use super::rollup::{Callees, HealthSums, Merge, Rows, Store, TABLES};
 use super::sql::{self, Sql};
 use super::trace::Tree;
 use super::verdict::{Judge, Judgement, ServiceNow};
-use crate::model::{ClusterState, ServiceId, Time, TraceId};
+use crate::model::{ClusterState, ServiceId, Time};
 use crate::window::Window;
 
 type Text = Arc<str>;
+
+/// Pods that spans came from in the fast window, by service; a service whose spans name no pod is left out.
+pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -63,13 +67,6 @@ const SLOW_EXTRA: Duration = Duration::from_secs(5);
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 
-struct Exemplar {
-    at: Time,
-    entry: Text,
-    duration_ns: i64,
-    id: TraceId,
-}
-
 pub struct Analyser {
     config: Config,
     sql: Sql,
@@ -78,7 +75,8 @@ pub struct Analyser {
     baseline: Baseline,
     capacities: Capacities,
     objectives: BTreeMap<Text, Option<Objective>>,
-    exemplars: VecDeque<Exemplar>,
+    exemplars: Exemplars,
+    pods: PodsWithSpans,
 }
 
 impl Analyser {
@@ -93,7 +91,8 @@ impl Analyser {
             baseline: Baseline::default(),
             capacities: Capacities::default(),
             objectives: BTreeMap::new(),
-            exemplars: VecDeque::new(),
+            exemplars: Exemplars::default(),
+            pods: PodsWithSpans::new(),
         })
     }
 
@@ -110,6 +109,7 @@ impl Analyser {
         }
         self.fill_tables(complete_to);
         let answers = Answers::ask(&self.sql)?;
+        self.pods = pods_with_spans(&answers);
         findings.entries = answers.entries.iter().map(|e| self.entry_finding(e)).collect();
         let now_by_service = self.services_now(&answers, complete_to);
         self.judge(&mut findings, &answers, &now_by_service, cluster, now);
@@ -121,7 +121,12 @@ impl Analyser {
     /// The rollup tables as they stand, for SQL by people.
     pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
         let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i)));
+        let rollups = rollups.chain(self.exemplars.tables());
         rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
+    }
+
+    pub fn pods_with_spans(&self) -> &PodsWithSpans {
+        &self.pods
     }
 
     fn absorb(&mut self, now: Time, window: &mut Window) {
@@ -131,22 +136,13 @@ impl Analyser {
             let entry = tree.root.map(|root| super::rollup::entry_of(&tree.nodes[root].span));
             let bound = entry.as_ref().and_then(|entry| self.objective(entry)).map(|o| o.latency_ns);
             if let Some(absorbed) = rows.absorb(&tree, bound, &mut self.callees) {
-                self.keep_exemplar(now, trace.id, absorbed);
+                self.exemplars.add(now, trace.id, &tree, &absorbed);
             }
         }
+        let exemplars_from = now - self.config.fast - self.config.fast;
+        self.exemplars.seal(now, now - self.config.keep, exemplars_from);
         self.store.push(&rows);
         self.baseline.offer(now, rows);
-    }
-
-    fn keep_exemplar(&mut self, at: Time, id: TraceId, absorbed: Absorbed) {
-        if absorbed.missed {
-            let (entry, duration_ns) = (absorbed.entry, absorbed.duration_ns);
-            self.exemplars.push_back(Exemplar { at, entry, duration_ns, id });
-        }
-        let too_old = at - self.config.fast - self.config.fast;
-        while self.exemplars.front().is_some_and(|e| e.at < too_old) || self.exemplars.len() > 10_000 {
-            self.exemplars.pop_front();
-        }
     }
 
     /// The objective of an entry operation; looked up once, derived anew until there is one.
@@ -236,8 +232,6 @@ impl Analyser {
     }
 
     fn bottleneck(&self, entry: &EntryFinding, judgement: Judgement) -> Bottleneck {
-        let mut exemplars: Vec<&Exemplar> = self.exemplars.iter().filter(|e| *e.entry == *entry.entry).collect();
-        exemplars.sort_by_key(|e| (-e.duration_ns, e.id));
         Bottleneck {
             entry: entry.entry.clone(),
             service: judgement.service.to_string(),
@@ -253,7 +247,7 @@ impl Analyser {
             replicas: 0,
             replicas_needed: None,
             evidence: judgement.evidence,
-            exemplars: exemplars.into_iter().take(EXEMPLARS).map(|e| e.id).collect(),
+            exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
         }
     }
 
@@ -311,6 +305,13 @@ impl Analyser {
             }
         }
     }
+}
+
+fn pods_with_spans(answers: &Answers) -> PodsWithSpans {
+    let pods = |(service, pods): (&Text, &Vec<PodAnswer>)| {
+        (ServiceId::from(&**service), pods.iter().map(|p| p.pod.to_string()).collect())
+    };
+    answers.pods.iter().map(pods).collect()
 }
 
 fn tick_schema() -> SchemaRef {

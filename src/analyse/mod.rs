@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod baseline;
 mod capacity;
+mod exemplars;
 pub mod findings;
 pub mod histogram;
 mod objective;
@@ -13,7 +14,7 @@ mod sql;
 pub mod trace;
 mod verdict;
 
-pub use analyser::{Analyser, Config};
+pub use analyser::{Analyser, Config, PodsWithSpans};
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
 pub use objective::Objective;
 pub use sql::{Error, SHIPPED as SHIPPED_QUERIES};

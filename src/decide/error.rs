@@ -59,9 +59,7 @@ impl RuleError {
             EvalAltResult::ErrorTooManyOperations(_) => format!(
                 "stopped after {operations} operations; end its loop sooner, or raise the limit if it must look at so much"
             ),
-            EvalAltResult::ErrorStackOverflow(_) => {
-                "functions call each other too deeply; end the recursion".into()
-            }
+            EvalAltResult::ErrorStackOverflow(_) => "functions call each other too deeply; end the recursion".into(),
             EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
             EvalAltResult::ErrorDotExpr(text, _) => format!("{text}; docs/rules.md lists what can be read"),
             EvalAltResult::ErrorFunctionNotFound(signature, _) => {

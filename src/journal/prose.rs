@@ -167,9 +167,8 @@ fn bottleneck(f: &mut Formatter<'_>, b: &Bottleneck) -> fmt::Result {
         part("pod", &b.pod),
         part("peer", &b.peer)
     )?;
-    let needed = b.replicas_needed.map_or("how many the load needed was not known".into(), |n| {
-        format!("the load needed {n}")
-    });
+    let needed =
+        b.replicas_needed.map_or("how many the load needed was not known".into(), |n| format!("the load needed {n}"));
     writeln!(f, "  It ran {}; {needed}.", replicas(b.replicas))
 }
 

@@ -16,7 +16,9 @@ pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Said once when trouble starts, not with every entry.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    #[error("cannot write the journal: {cause}; entries are kept in memory (at most {kept_bytes} bytes) and tried again, free some space")]
+    #[error(
+        "cannot write the journal: {cause}; entries are kept in memory (at most {kept_bytes} bytes) and tried again, free some space"
+    )]
     Sink { cause: io::Error, kept_bytes: usize },
     #[error("cannot start a new journal file: {cause}; the old one is used on past its bound, free some space")]
     Rotate { cause: io::Error },

@@ -18,10 +18,20 @@ pub(super) const TIMED_OUT: u16 = 504;
 /// What a span is of; indices into the scenario.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Subject {
-    Server { service: u16, operation: u16 },
+    Server {
+        service: u16,
+        operation: u16,
+    },
     /// A call made by that operation.
-    Client { service: u16, operation: u16, call: u16 },
-    Internal { service: u16, operation: u16 },
+    Client {
+        service: u16,
+        operation: u16,
+        call: u16,
+    },
+    Internal {
+        service: u16,
+        operation: u16,
+    },
 }
 
 /// A finished span, small while it waits in the SDK. Instants are nanoseconds since the start.
@@ -145,10 +155,9 @@ impl Names {
 
 fn server(op: &Operation) -> Template {
     let (attributes, status_attribute) = match op.http() {
-        Some((method, route)) => (
-            vec![text("http.request.method", method), text("http.route", route)],
-            Some("http.response.status_code"),
-        ),
+        Some((method, route)) => {
+            (vec![text("http.request.method", method), text("http.route", route)], Some("http.response.status_code"))
+        }
         None => (vec![text("rpc.method", &op.name)], Some("http.response.status_code")),
     };
     Template { name: op.name.clone(), kind: SpanKind::Server, attributes, status_attribute }

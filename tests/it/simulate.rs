@@ -80,10 +80,22 @@ fn check_burst(name: &str) {
     }
     acting.run_until(Time((scenario.horizon_s * 1e9) as i64));
     let with = acting.measures();
-    println!("{name}: before {:.4} without {:.3} onset {:.3} recovered {:?} pod-seconds {:.0} / {:.0}, requests {}", without.slo_violation_share_before,
-        without.slo_violation_share, with.slo_violation_share, with.recovered_s, without.pod_seconds, with.pod_seconds, with.requests);
-    for e in &without.entries { println!("   without {e:?}"); }
-    for e in &with.entries { println!("   onset {e:?}"); }
+    println!(
+        "{name}: before {:.4} without {:.3} onset {:.3} recovered {:?} pod-seconds {:.0} / {:.0}, requests {}",
+        without.slo_violation_share_before,
+        without.slo_violation_share,
+        with.slo_violation_share,
+        with.recovered_s,
+        without.pod_seconds,
+        with.pod_seconds,
+        with.requests
+    );
+    for e in &without.entries {
+        println!("   without {e:?}");
+    }
+    for e in &with.entries {
+        println!("   onset {e:?}");
+    }
     println!("  start {at_start:.2?}");
     assert_eq!(without.requests, with.requests, "the same requests under every policy");
     assert!(without.slo_violation_share_before < 0.01);

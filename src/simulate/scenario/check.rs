@@ -347,12 +347,7 @@ fn nodes(p: &mut Problems, file: &file::File) -> Nodes {
         p.add("nodes", format!("{} nodes of room {} do not hold the {wanted} pods of the start", n.count, n.room));
     }
     p.within("nodes.max", n.max.into(), n.count.into(), 10_000.0);
-    Nodes {
-        count: n.count,
-        max: n.max,
-        room: n.room,
-        arrival: duration(p, "nodes.arrival_s", n.arrival_s * 1e9, 0.25),
-    }
+    Nodes { count: n.count, max: n.max, room: n.room, arrival: duration(p, "nodes.arrival_s", n.arrival_s * 1e9, 0.25) }
 }
 
 fn pod_start(p: &mut Problems, s: file::PodStart) -> PodStart {
@@ -396,8 +391,8 @@ fn cycle(scenario: &Scenario) -> Option<String> {
         format!("{} {}", service.name, service.operations[o].name)
     };
     let mut done = std::collections::BTreeSet::new();
-    let roots = (0..scenario.services.len())
-        .flat_map(|s| (0..scenario.services[s].operations.len()).map(move |o| (s, o)));
+    let roots =
+        (0..scenario.services.len()).flat_map(|s| (0..scenario.services[s].operations.len()).map(move |o| (s, o)));
     for root in roots {
         // Depth first with the path kept: (operation, next call to follow).
         let mut path = vec![(root, 0)];
