@@ -21,6 +21,7 @@
 
 pub mod act;
 pub mod analyse;
+pub mod commands;
 pub mod decide;
 pub mod engine;
 pub mod guard;
