@@ -139,13 +139,7 @@ fn telemetry(
     }
 }
 
-fn cooldown(
-    step: &Step,
-    target: &Target,
-    lapse: Option<Duration>,
-    now: Time,
-    config: &Config,
-) -> Result<(), Refusal> {
+fn cooldown(step: &Step, target: &Target, lapse: Option<Duration>, now: Time, config: &Config) -> Result<(), Refusal> {
     let still = |what: &str, last: Option<Time>, cooldown: Duration| match last {
         Some(last) if now < last + cooldown => {
             refuse(Gate::Cooldown, format!("its last {what} was at {last}, less than {} s ago", cooldown.as_secs_f64()))
@@ -206,10 +200,8 @@ fn bounds(step: &mut Step, workload: &Workload, config: &Config) -> Result<bool,
         if workload.max_replicas <= step.from {
             return refuse(Gate::Bounds, format!("it is at its maximum of {} replicas", workload.max_replicas));
         }
-        let furthest = step
-            .from
-            .saturating_mul(config.step_factor_max)
-            .max(step.from.saturating_add(config.step_replicas_min));
+        let furthest =
+            step.from.saturating_mul(config.step_factor_max).max(step.from.saturating_add(config.step_replicas_min));
         if step.to > furthest {
             cut(step, furthest, "the furthest one step may go");
         }

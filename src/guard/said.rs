@@ -23,8 +23,13 @@ struct Memory {
 enum Words {
     Refused(Gate, String),
     /// Observing, the replicas do not follow; only a step further in the same direction is news.
-    Observed { from: u32, to: u32 },
-    Notified { verdict: String },
+    Observed {
+        from: u32,
+        to: u32,
+    },
+    Notified {
+        verdict: String,
+    },
 }
 
 impl Said {
