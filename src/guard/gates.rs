@@ -49,7 +49,7 @@ impl Guard {
         let target = self.targets.get(service);
         if let Some(workload) = workload
             && (if is_out { to <= workload.replicas } else { to >= workload.replicas }
-                || target.is_some_and(|t| t.pending.is_some()))
+                || target.is_some_and(|t| t.awaits(workload)))
         {
             return Ok(None);
         }
