@@ -140,9 +140,9 @@ impl Guard {
     /// change is seen, at most until the permit is stale.
     pub fn settled(&mut self, decision: &str, applied: bool) {
         for target in self.targets.values_mut() {
-            let Some(pending) = target.pending.as_mut().filter(|pending| pending.decision == decision) else {
-                continue;
-            };
+            // A close goes by the id of the same decision and must not undo what was answered before it.
+            let open = |pending: &&mut Pending| pending.decision == decision && !pending.answered;
+            let Some(pending) = target.pending.as_mut().filter(open) else { continue };
             if applied {
                 pending.answered = true;
                 continue;
