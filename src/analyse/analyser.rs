@@ -120,7 +120,7 @@ impl Analyser {
 
     /// The rollup tables as they stand, for SQL by people.
     pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
-        let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i)));
+        let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
         let rollups = rollups.chain(self.exemplars.tables());
         rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
     }
@@ -160,12 +160,13 @@ impl Analyser {
     }
 
     fn fill_tables(&self, complete_to: Time) {
+        let fast_from = complete_to - self.config.fast;
+        let slow_from = fast_from - SLOW_EXTRA;
         for (index, table) in TABLES.iter().enumerate() {
-            self.sql.set(table.name, self.store.batches(index));
+            self.sql.set(table.name, self.store.batches(index, slow_from.second()));
         }
         self.sql.set("baseline_paths", vec![self.baseline.paths_table()]);
-        let fast_from = complete_to - self.config.fast;
-        self.sql.set("tick", vec![tick_row(fast_from - SLOW_EXTRA, fast_from, complete_to)]);
+        self.sql.set("tick", vec![tick_row(slow_from, fast_from, complete_to)]);
     }
 
     fn entry_finding(&self, answer: &EntryAnswer) -> EntryFinding {

@@ -194,14 +194,15 @@ impl Story {
             return writeln!(f, "  The journal holds no answer of the cluster to it.");
         }
         for act in &self.acts {
-            let what = match &act.change {
-                Change::Scale { from, to, .. } => format!("{from} to {}", replicas(*to)),
-                Change::Close { .. } => "the record was taken off the object; the replicas stay".into(),
+            let what = match (&act.change, &act.error) {
+                (Change::Scale { from, to, .. }, None) => format!("{from} to {}", replicas(*to)),
+                (Change::Scale { from, to, .. }, Some(error)) => {
+                    format!("{from} to {} did not come about: {error}", replicas(*to))
+                }
+                (Change::Close { .. }, None) => "the record was taken off the object; the replicas stay".into(),
+                (Change::Close { .. }, Some(error)) => format!("the record is still on the object: {error}"),
             };
-            match &act.error {
-                None => writeln!(f, "  {}  {what}", clock(act.at))?,
-                Some(error) => writeln!(f, "  {}  {what}: it failed, {error}", clock(act.at))?,
-            }
+            writeln!(f, "  {}  {what}", clock(act.at))?;
         }
         Ok(())
     }

@@ -258,6 +258,16 @@ fn a_bad_rule_leaves_the_others_and_its_last_good_version_in_force() {
 }
 
 #[test]
+fn the_name_of_the_give_back_is_reserved_and_the_number_of_rules_bounded() {
+    let rule = |name: String| RuleSource::new(name, "fn evaluate(now) { }");
+    let (_, errors) = Rules::compile(&[rule("give_back".into())], Limits::default());
+    assert!(errors[0].to_string().contains("rename the file"), "{errors:?}");
+    let many: Vec<RuleSource> = (0..300).map(|n| rule(format!("r{n}"))).collect();
+    let (rules, errors) = Rules::compile(&many, Limits::default());
+    assert_eq!((rules.sources().len(), errors.len()), (256, 44));
+}
+
+#[test]
 fn shipped_rules_say_what_they_should() {
     let (rules, errors) = Rules::compile(&shipped(), Limits::default());
     assert_eq!(errors, []);

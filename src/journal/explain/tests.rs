@@ -115,7 +115,8 @@ fn afternoon() -> Vec<Entry> {
             "waiting at content-api went from 900 ms to 2 ms, and it holds no requests back any more",
         ),
         Entry { at: at(96), what: What::Found { findings: findings(96, vec![]) } },
-        acted(97, close, Some(ActError::Conflict { service: "content-api".into() })),
+        acted(97, close.clone(), Some(ActError::Conflict { service: "content-api".into() })),
+        acted(102, close, None),
         Entry { at: at(150), what: What::Ticked },
     ]
 }
