@@ -101,8 +101,8 @@ impl Simulation {
             Owner::Frame(frame, index) => {
                 call.span = key.id();
                 let Some(frame) = self.frames.get(frame) else { return };
-                let call = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)].calls
-                    [usize::from(index)];
+                let call = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)]
+                    .calls[usize::from(index)];
                 let target = match call.target {
                     Target::Operation { service, operation } => Ok((service, operation)),
                     Target::Peer { .. } => Err(()),
@@ -372,7 +372,8 @@ impl Simulation {
                 let (service, operation) = (usize::from(frame.service), usize::from(frame.operation));
                 let subject = Subject::Client { service: frame.service, operation: frame.operation, call: index };
                 let (trace, parent) = (frame.trace, frame.span);
-                let span = SpanRecord { trace, span: call.span, parent, start: call.sent, end: self.now, subject, status };
+                let span =
+                    SpanRecord { trace, span: call.span, parent, start: call.sent, end: self.now, subject, status };
                 let pod = frame.pod as usize;
                 self.record(pod, span);
                 let index = usize::from(index);
@@ -419,7 +420,8 @@ impl Simulation {
 
     fn record_server(&mut self, frame: &Frame, start: i64, end: i64, status: u16) {
         let subject = Subject::Server { service: frame.service, operation: frame.operation };
-        let span = SpanRecord { trace: frame.trace, span: frame.span, parent: frame.parent, start, end, subject, status };
+        let span =
+            SpanRecord { trace: frame.trace, span: frame.span, parent: frame.parent, start, end, subject, status };
         self.record(frame.pod as usize, span);
     }
 

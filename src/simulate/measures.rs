@@ -189,7 +189,12 @@ impl Ledger {
     }
 
     /// `pod_lives`: creation and, if it has stopped, the stop of every pod.
-    pub fn measures(&self, scenario: &Scenario, now: i64, pod_lives: impl Iterator<Item = (i64, Option<i64>)>) -> Measures {
+    pub fn measures(
+        &self,
+        scenario: &Scenario,
+        now: i64,
+        pod_lives: impl Iterator<Item = (i64, Option<i64>)>,
+    ) -> Measures {
         let window = second_of(self.onset)..second_of(self.window_end);
         let total = |range: std::ops::Range<usize>| {
             let all = self.entries.iter().flat_map(|e| slice(&e.seconds, range.clone()));
@@ -213,7 +218,12 @@ impl Ledger {
             slo_violation_seconds: window.clone().filter(bad_second).count() as u32,
             recovered_s: self.recovered(second_of(end), total),
             pod_seconds: pod_ns as f64 / NANOS_PER_SECOND as f64,
-            entries: scenario.entries.iter().zip(&self.entries).map(|(e, l)| l.measures(scenario, e, window.clone())).collect(),
+            entries: scenario
+                .entries
+                .iter()
+                .zip(&self.entries)
+                .map(|(e, l)| l.measures(scenario, e, window.clone()))
+                .collect(),
         }
     }
 

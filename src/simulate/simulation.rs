@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::calls::{Call, Frame, Request};
 use super::measures::{Ledger, Live, LiveService, Measures};
 use super::pods::{Nodes, Pod, Workload};
 use super::random::{Key, Purpose};
@@ -11,7 +12,6 @@ use super::schedule::Schedule;
 use super::slab::{Id, Slab};
 use super::telemetry::{Delivery, Telemetry};
 use super::traffic::{self, SLOT_NS};
-use super::calls::{Call, Frame, Request};
 use crate::model::Time;
 
 pub(super) type FrameId = Id<Frame>;
@@ -22,7 +22,10 @@ pub(super) enum Event {
     /// A slot of traffic begins: draw its arrivals.
     Slot(u32),
     /// A user sends the entry's request of this number.
-    Arrive { entry: u16, number: u32 },
+    Arrive {
+        entry: u16,
+        number: u32,
+    },
     /// A caller sends (again, after its backoff).
     Send(CallId),
     /// A request reaches its pod.
@@ -32,13 +35,22 @@ pub(super) enum Event {
     /// A worker's own work is done.
     Worked(FrameId),
     /// Something changes in a shared pod, unless its epoch has moved on.
-    Shared { pod: u32, epoch: u32 },
+    Shared {
+        pod: u32,
+        epoch: u32,
+    },
     /// A query reaches a peer.
     Query(CallId),
     /// A peer has the answer.
-    Answered { peer: u16, call: CallId },
+    Answered {
+        peer: u16,
+        call: CallId,
+    },
     /// An answer reaches the caller.
-    Reply { call: CallId, status: u16 },
+    Reply {
+        call: CallId,
+        status: u16,
+    },
     /// The caller's patience ends, if the call is still open.
     Timeout(CallId),
     /// The pod's SDK exports.

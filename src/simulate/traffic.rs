@@ -97,9 +97,10 @@ mod tests {
             let entry = entry(vec![shape.clone()]);
             seconds.iter().map(|s| rate(&entry, *s)).collect()
         };
-        assert_eq!(at(&burst, &[59.9, 60.0, 70.0, 80.0, 260.0, 265.0, 270.0]), [
-            100.0, 100.0, 550.0, 1000.0, 1000.0, 550.0, 100.0
-        ]);
+        assert_eq!(
+            at(&burst, &[59.9, 60.0, 70.0, 80.0, 260.0, 265.0, 270.0]),
+            [100.0, 100.0, 550.0, 1000.0, 1000.0, 550.0, 100.0]
+        );
         let ramp = Shape::Ramp { from_s: 10.0, to_s: 20.0, factor: 0.0 };
         assert_eq!(at(&ramp, &[5.0, 15.0, 25.0]), [100.0, 50.0, 0.0]);
         assert_eq!(at(&Shape::Step { at_s: 10.0, factor: 3.0 }, &[9.0, 10.0]), [100.0, 300.0]);

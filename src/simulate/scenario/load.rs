@@ -10,11 +10,7 @@ impl Scenario {
     pub fn utilisation(&self, at_s: f64) -> Vec<f64> {
         let rates: Vec<f64> = self.entries.iter().map(|e| traffic::rate(e, at_s)).collect();
         let demand = self.demand(&rates);
-        self.services
-            .iter()
-            .zip(demand)
-            .map(|(s, d)| d / capacity(s.pods) / f64::from(s.replicas.max(1)))
-            .collect()
+        self.services.iter().zip(demand).map(|(s, d)| d / capacity(s.pods) / f64::from(s.replicas.max(1))).collect()
     }
 
     /// Pods each service needs so that the highest rates of the measured window use at most `utilisation`.
@@ -61,9 +57,7 @@ impl Scenario {
     fn held_ns(&self, service: usize, operation: usize) -> f64 {
         let op = &self.services[service].operations[operation];
         let calls = op.steps.iter().map(|step| match step {
-            Step::Calls(calls) => {
-                calls.iter().map(|&i| self.call_ns(&op.calls[usize::from(i)])).fold(0.0, f64::max)
-            }
+            Step::Calls(calls) => calls.iter().map(|&i| self.call_ns(&op.calls[usize::from(i)])).fold(0.0, f64::max),
             Step::Work(_) | Step::Internal(_) => 0.0,
         });
         op.own.mean_ns() + calls.sum::<f64>()
