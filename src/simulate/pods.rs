@@ -135,8 +135,8 @@ impl Workload {
 
 pub(super) struct Node {
     pub pods: u32,
-    /// Services whose image it has, by index.
-    pub images: Vec<bool>,
+    /// By service: from when on the image is there; None when nobody asked for it yet.
+    pub images: Vec<Option<i64>>,
 }
 
 /// The cluster's nodes.
@@ -156,16 +156,55 @@ impl Nodes {
     }
 
     pub fn add(&mut self, services: usize) {
-        self.nodes.push(Node { pods: 0, images: vec![false; services] });
+        self.nodes.push(Node { pods: 0, images: vec![None; services] });
     }
 
-    /// A place for a pod: the emptiest node, as the scheduler's `LeastAllocated`; and whether it has the image.
-    pub fn place(&mut self, service: usize) -> Option<(usize, bool)> {
+    /// A place for a pod: the emptiest node, as the scheduler's `LeastAllocated`.
+    pub fn place(&mut self) -> Option<usize> {
         let room = self.room;
         let free = self.nodes.iter_mut().enumerate().filter(|(_, node)| node.pods < room);
         let (index, node) = free.min_by_key(|(_, node)| node.pods)?;
         node.pods += 1;
-        let cached = std::mem::replace(&mut node.images[service], true);
-        Some((index, cached))
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::random::Purpose;
+
+    /// How often each of three pods is chosen, when the first has many requests outstanding.
+    fn chosen(balance: Balance) -> [u32; 3] {
+        let scenario = Scenario::by_name("exam-start").expect("shipped");
+        let mut pods: Vec<Pod> =
+            (0..3).map(|n| Pod::new(0, n, format!("pod-{n}"), 0, Pods::Workers { threads: 1, queue: 1 }, 0)).collect();
+        pods[0].outstanding = 10;
+        let mut workload = Workload::new(&scenario, 0);
+        workload.serving = vec![0, 1, 2];
+        let mut counts = [0; 3];
+        for request in 0..3_000 {
+            let key = Key::of(1, Purpose::Balance).child(request);
+            counts[workload.choose(balance, &pods, key).expect("three serve")] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn the_balancer_spreads_as_it_is_told() {
+        assert_eq!(chosen(Balance::RoundRobin), [1000; 3]);
+        assert!(chosen(Balance::Random).iter().all(|n| n.abs_diff(1000) < 100));
+        // The busy pod is taken only when chance names it twice: one time in nine.
+        assert!(chosen(Balance::LeastRequests)[0].abs_diff(333) < 60);
+    }
+
+    #[test]
+    fn pods_go_to_the_emptiest_node_until_all_are_full() {
+        let scenario = Scenario::by_name("exam-start").expect("shipped");
+        let mut nodes = Nodes::new(&scenario);
+        nodes.room = 2;
+        let places: Vec<_> = (0..9).map(|_| nodes.place()).collect();
+        let expected = [0, 1, 2, 3, 0, 1, 2, 3].map(Some).into_iter().chain([None]);
+        assert_eq!(places, expected.collect::<Vec<_>>());
     }
 }

@@ -20,7 +20,9 @@ impl Simulation {
             for _ in 0..self.workloads[service].replicas {
                 let pod = self.create_pod(service);
                 self.pending.clear();
-                self.place(pod);
+                if let Some(node) = self.place(pod) {
+                    self.nodes.nodes[node].images[service] = Some(0);
+                }
                 self.pods[pod].ready = Some(0);
                 self.workloads[service].serving.push(pod);
             }
@@ -38,9 +40,8 @@ impl Simulation {
             let surge = u32::from(alive.iter().any(outdated));
             let ready = workload.serving.len() as u32;
             if have < want + surge {
-                let pod = self.create_pod(service);
+                self.create_pod(service);
                 self.place_pending();
-                debug_assert!(self.pods[pod].alive());
             } else if have > want + surge {
                 // Scale-in: what does not serve yet goes first, then the old version, then the youngest.
                 let pods = &self.pods;
@@ -84,8 +85,8 @@ impl Simulation {
     pub(super) fn place_pending(&mut self) {
         while let Some(&pod) = self.pending.front() {
             if self.pods[pod].stopped.is_none() {
-                let Some(cached) = self.place(pod) else { break };
-                self.start_pod(pod, cached);
+                let Some(node) = self.place(pod) else { break };
+                self.start_pod(pod, node);
             }
             self.pending.pop_front();
         }
@@ -102,24 +103,36 @@ impl Simulation {
         }
     }
 
-    /// Puts a pod on a node with room; whether the image was there already.
-    fn place(&mut self, pod: usize) -> Option<bool> {
+    /// Puts a pod on a node with room.
+    fn place(&mut self, pod: usize) -> Option<usize> {
         let service = self.pods[pod].service;
-        let (node, cached) = self.nodes.place(service)?;
+        let node = self.nodes.place()?;
         self.pods[pod].node = Some(node);
         let version = &self.workloads[service].versions[self.pods[pod].version].name;
         let resource = PodResource::new(&self.scenario, service, version, &self.pods[pod].name, node);
         self.telemetry.add_pod(pod, resource, node);
-        Some(cached)
+        Some(node)
     }
 
-    fn start_pod(&mut self, pod: usize, cached: bool) {
+    /// The pull of the image, or the start from the cached one, and the readiness probe.
+    fn start_pod(&mut self, pod: usize, node: usize) {
         let start = self.scenario.pod_start;
-        let (service, ordinal) = (self.pods[pod].service as u64, self.pods[pod].ordinal.into());
-        let key = Key::of(self.seed, Purpose::PodStart).child(service).child(ordinal);
-        let pull = if cached { start.cached } else { start.pull };
-        let takes = lognormal(&mut key.stream(), pull.median_ns, pull.sigma) + key.child(0).uniform() * start.probe_ns;
-        self.schedule.push(self.now + takes as i64, Event::Ready(pod as u32));
+        let (service, ordinal) = (self.pods[pod].service, self.pods[pod].ordinal.into());
+        let key = Key::of(self.seed, Purpose::PodStart).child(service as u64).child(ordinal);
+        let (mut pull, mut cached) = (key.child(1).stream(), key.child(2).stream());
+        let pull = lognormal(&mut pull, start.pull.median_ns, start.pull.sigma) as i64;
+        let cached = lognormal(&mut cached, start.cached.median_ns, start.cached.sigma) as i64;
+        let image = &mut self.nodes.nodes[node].images[service];
+        // A node pulls an image once; who comes meanwhile waits for that pull.
+        let takes = match *image {
+            Some(there) => cached.max(there - self.now),
+            None => {
+                *image = Some(self.now + pull);
+                pull
+            }
+        };
+        let probe = (key.child(3).uniform() * start.probe_ns) as i64;
+        self.schedule.push(self.now + takes + probe, Event::Ready(pod as u32));
     }
 
     pub(super) fn ready(&mut self, pod: usize) {

@@ -154,10 +154,15 @@ mod tests {
     use super::*;
     use crate::simulate::random::{Key, Purpose, lognormal};
     use crate::simulate::schedule::Schedule;
+    use proptest::prelude::*;
     use rand_distr::{Distribution, Exp1};
 
     /// Runs jobs (arrival, work) and gives their departures.
     fn departures(mut pod: Shared<usize>, jobs: &[(i64, f64)]) -> Vec<i64> {
+        run(&mut pod, jobs)
+    }
+
+    fn run(pod: &mut Shared<usize>, jobs: &[(i64, f64)]) -> Vec<i64> {
         enum Event {
             Arrival(usize),
             Pod(u32),
@@ -216,5 +221,24 @@ mod tests {
         let mean = left.iter().zip(&jobs).map(|(&left, job)| (left - job.0) as f64).sum::<f64>() / JOBS as f64;
         let theory = mean_work / (1.0 - utilisation);
         assert!((mean / theory - 1.0).abs() < 0.04, "mean sojourn {mean}, theory {theory}");
+    }
+
+    proptest! {
+        /// Whatever comes: no job is faster than its work, none is lost, and the CPU used is the work done.
+        #[test]
+        fn work_is_conserved(
+            jobs in prop::collection::vec((0_i64..2_000_000_000, 1e5..3e8_f64), 1..40),
+            cores in 0.25..4.0_f64,
+            burst in 1.0..4.0_f64,
+        ) {
+            let mut pod = Shared::new(cores, cores * burst, 0);
+            let left = run(&mut pod, &jobs);
+            let fastest = (cores * burst).min(1.0);
+            for (left, (arrived, work)) in left.iter().zip(&jobs) {
+                prop_assert!(*left as f64 >= *arrived as f64 + work / fastest - 2.0, "{left} {arrived} {work}");
+            }
+            let work: f64 = jobs.iter().map(|job| job.1).sum();
+            prop_assert!((pod.used_ns() - work).abs() < 2.0 * jobs.len() as f64, "{} {work}", pod.used_ns());
+        }
     }
 }

@@ -102,7 +102,7 @@ mod tests {
         let gap_ns = service_ns / (f64::from(threads) * utilisation);
         enum Event {
             Arrival(u64),
-            Done(u64),
+            Done,
         }
         let key = Key::of(3, Purpose::Request);
         let exp = |purpose: u64, n: u64, mean: f64| {
@@ -125,11 +125,11 @@ mod tests {
                     }
                     (pool.offer(n, now) == Offer::Started).then_some(n)
                 }
-                Event::Done(_) => pool.release(now),
+                Event::Done => pool.release(now),
             };
             if let Some(n) = started {
                 waited_ns += now - arrived[n as usize];
-                schedule.push(now + exp(1, n, service_ns), Event::Done(n));
+                schedule.push(now + exp(1, n, service_ns), Event::Done);
             }
         }
         let mean = waited_ns as f64 / JOBS as f64;
