@@ -34,11 +34,11 @@ impl Arrivals {
     /// Estimates from consecutive complete seconds, oldest first; `until` is the first second not complete.
     /// Seconds without a row had no request.
     pub fn estimate(rows: &[ServiceSecond], until: i64) -> Arrivals {
-        let recent = last_seconds(rows, until, FIT_SECONDS);
-        let now = rate(&recent);
-        let before = rate(&last_seconds(rows, until - 2, FIT_SECONDS));
-        // Two seconds between the two descriptions, less what waiting grew by.
-        let apart = (2.0 - (now.sojourn_s - before.sojourn_s)).max(0.25);
+        let now = rate(&last_seconds(rows, until, FIT_SECONDS));
+        let before = rate(&last_seconds(rows, until - FIT_SECONDS as i64, FIT_SECONDS));
+        // Two disjoint stretches: what lies between their starts is their distance less what waiting grew by.
+        let distance = FIT_SECONDS as f64;
+        let apart = (distance - (now.sojourn_s - before.sojourn_s)).max(distance / 4.0);
         let growth = now.per_s - before.per_s;
         // Poisson noise of the two rates; a trend is one that stands clear of it.
         let noise = ((now.per_s + before.per_s) / FIT_SECONDS as f64).sqrt();
@@ -46,9 +46,11 @@ impl Arrivals {
         Arrivals { trend_per_s2, ..now }
     }
 
-    /// The rate expected `ahead_s` after the last complete second.
+    /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its
+    /// stretch, and of the starts of what ended there.
     pub fn ahead(&self, ahead_s: f64) -> f64 {
-        let grown = self.per_s + self.trend_per_s2 * (ahead_s + self.sojourn_s);
+        let age_s = self.sojourn_s + FIT_SECONDS as f64 / 2.0;
+        let grown = self.per_s + self.trend_per_s2 * (ahead_s + age_s);
         grown.min(self.per_s * TREND_FACTOR_MAX)
     }
 }
