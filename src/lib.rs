@@ -15,14 +15,21 @@
 //! - [`journal`]: every step, queryable
 //! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
 //! - [`simulate`]: a cluster of pretend services, with its references
+//! - [`clock`]: the one place that reads the time, for the shell
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
 
 pub mod act;
 pub mod analyse;
+pub mod api;
+pub mod clock;
+pub mod commands;
+pub mod config;
 pub mod decide;
+pub mod engine;
 pub mod guard;
 pub mod journal;
 pub mod model;
+pub mod receive;
 pub mod verify;
