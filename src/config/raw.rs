@@ -200,3 +200,21 @@ section!(
         url: Option<String>,
     }
 );
+
+/// The keys of every section, for the test that the reference file names them all.
+#[cfg(test)]
+pub const ALL_KEYS: &[&[&str]] = &[
+    Root::KEYS,
+    Bounds::KEYS,
+    Objective::KEYS,
+    Service::KEYS,
+    Receive::KEYS,
+    Tls::KEYS,
+    Api::KEYS,
+    Window::KEYS,
+    Rules::KEYS,
+    Guard::KEYS,
+    Journal::KEYS,
+    Cluster::KEYS,
+    Embedded::KEYS,
+];
