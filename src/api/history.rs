@@ -17,7 +17,7 @@ pub struct History {
 impl History {
     /// Keep an entry if people ask about its kind; the pulse of the engine (ticks, batches) is not kept.
     pub fn push(&mut self, entry: &Entry) {
-        use What::{Acted, Decided, Found, Intervention, Paused, Resumed, RuleFailed};
+        use What::{Acted, Decided, Found, Gap, Intervention, Paused, Resumed, RuleFailed};
         let kept = matches!(
             entry.what,
             Found { .. }
@@ -27,6 +27,7 @@ impl History {
                 | RuleFailed { .. }
                 | Paused { .. }
                 | Resumed { .. }
+                | Gap { .. }
         );
         if kept {
             if self.entries.len() == ENTRIES_MAX {
@@ -37,7 +38,7 @@ impl History {
     }
 
     /// Oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> + Clone {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().map(|entry| &**entry)
     }
 }

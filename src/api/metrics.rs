@@ -53,8 +53,8 @@ pub struct Metrics {
     act_changes: Family<Outcomes, Counter>,
     act_polls: Family<Outcomes, Counter>,
     verify_interventions_open: Gauge,
-    journal_entries: Counter,
-    journal_failures: Counter,
+    journal_waiting: Gauge,
+    journal_dropped: Gauge,
 }
 
 impl Default for Metrics {
@@ -79,8 +79,8 @@ impl Default for Metrics {
             act_changes: Family::default(),
             act_polls: Family::default(),
             verify_interventions_open: Gauge::default(),
-            journal_entries: Counter::default(),
-            journal_failures: Counter::default(),
+            journal_waiting: Gauge::default(),
+            journal_dropped: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -112,8 +112,8 @@ impl Metrics {
             act_changes: "Permitted changes by what the cluster made of them",
             act_polls: "Readings of the cluster's state",
             verify_interventions_open: "Interventions that have not come to their end",
-            journal_entries: "Entries written to the journal",
-            journal_failures: "Entries that could not be written to the journal",
+            journal_waiting: "Entries that wait because the journal cannot be written",
+            journal_dropped: "Entries lost since the start because the journal could not be written",
         }
         registry.register_with_unit(
             "engine_tick_duration",
@@ -172,8 +172,9 @@ impl Metrics {
         self.verify_interventions_open.set(open as i64);
     }
 
-    pub fn journal(&self, written: bool) {
-        if written { self.journal_entries.inc() } else { self.journal_failures.inc() };
+    pub fn journal(&self, waiting: usize, dropped: u64) {
+        self.journal_waiting.set(waiting as i64);
+        self.journal_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
     }
 
     /// One reading of the cluster's state.

@@ -5,7 +5,6 @@
 
 mod access;
 mod control;
-mod explain;
 pub mod history;
 pub mod metrics;
 pub mod query;
@@ -27,7 +26,6 @@ use tokio::sync::{mpsc, watch};
 use crate::config::Token;
 use crate::engine::Event;
 
-pub use explain::{Explanation, explain};
 pub use history::History;
 pub use metrics::Metrics;
 pub use refusal::Refusal;

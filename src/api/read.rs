@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Api, Readiness, Refusal, Snapshot};
 use crate::guard::Decision;
-use crate::journal::What;
+use crate::journal::{Entry, ExplainError, What, explain};
 
 /// Decisions in one answer when the caller names no limit: a screen or two.
 const DECISIONS_DEFAULT: usize = 100;
@@ -102,16 +102,20 @@ pub async fn decisions(
     Ok(answer(&snapshot, &[("decisions", json!(decisions))]))
 }
 
-pub async fn explanation(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    let snapshot = api.snapshot();
-    match super::explain(&id, snapshot.history.iter()) {
-        Some(explanation) => Ok(Json(json!(explanation))),
-        None => Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            format!("no decision or intervention has the id {id}"),
-            "see /api/v1/decisions for those at hand; for older ones run `headroom explain ID --journal FILE`",
-        )),
-    }
+/// The story of a decision, an intervention or a time; its key `text` is the same in prose.
+pub async fn explanation(State(api): State<Api>, Path(asked): Path<String>) -> Result<Json<Value>, Refusal> {
+    let entries: Vec<Entry> = api.snapshot().history.iter().cloned().collect();
+    let explanation = explain(&entries, &asked).map_err(|error| {
+        let status = match error {
+            ExplainError::Question(_) => StatusCode::BAD_REQUEST,
+            ExplainError::NotFound { .. } | ExplainError::Empty => StatusCode::NOT_FOUND,
+        };
+        let remedy = "see /api/v1/decisions for what is at hand; for more run `headroom explain ID --journal FILE`";
+        Refusal::new(status, error.to_string(), remedy)
+    })?;
+    let mut answer = json!(explanation);
+    answer["text"] = explanation.to_string().into();
+    Ok(Json(answer))
 }
 
 /// When it was so, and what.

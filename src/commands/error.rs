@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::api::query::QueryError;
-use crate::{config, engine, receive};
+use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,8 +25,10 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}; name a place that exists and can be written", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("{} line {line}: {cause}; name a journal that headroom wrote", path.display())]
-    Journal { path: PathBuf, line: usize, cause: String },
+    #[error("{}: {source}", path.display())]
+    Journal { path: PathBuf, source: journal::ReadError },
+    #[error(transparent)]
+    Explain(#[from] journal::ExplainError),
     #[error("{}: {cause}", path.display())]
     Rules { path: PathBuf, cause: String },
     #[error("the log filter `{filter}` is wrong: {cause}; write a level such as info, or target=level")]

@@ -11,9 +11,10 @@ use super::problem::{Problem, did_you_mean};
 use super::raw::{self, Section};
 use super::units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 use super::{
-    Api, Bounds, Cluster, Config, Guard, Journal, Mode, Objective, Pattern, Receive, Rules, Selector, Service, Tls,
-    Token, Window,
+    Api, Bounds, Cluster, Config, Journal, Mode, Objective, Pattern, Receive, Rules, Selector, Service, Tls, Token,
+    Window,
 };
+use crate::{decide, guard, journal};
 
 /// Check a whole file. `directory` anchors relative paths.
 pub fn check(root: &raw::Root, directory: &Path) -> Result<Config, Vec<Problem>> {
@@ -131,10 +132,6 @@ impl Checker<'_> {
         let service = Service {
             min_replicas: self.optional(&path("min_replicas"), &raw.min_replicas, 0..=REPLICAS_MAX),
             max_replicas: self.optional(&path("max_replicas"), &raw.max_replicas, 1..=REPLICAS_MAX),
-            step_factor_max: self.optional(&path("step_factor_max"), &raw.step_factor_max, 1.0..=STEP_FACTOR_MAX),
-            cooldown: (raw.cooldown.is_some())
-                .then(|| self.duration(&path("cooldown"), &raw.cooldown, Duration::ZERO, "0s", "1d")),
-            scale_in: raw.scale_in.unwrap_or(true),
         };
         if let (Some(min), Some(max)) = (service.min_replicas, service.max_replicas)
             && min > max
@@ -248,7 +245,6 @@ impl Checker<'_> {
 
     fn rules(&mut self, raw: &raw::Rules) -> Rules {
         self.keys("rules", raw);
-        let default = Rules::default();
         let directory = raw.directory.as_ref().map(|directory| self.directory.join(directory));
         if let Some(directory) = &directory
             && !directory.is_dir()
@@ -256,65 +252,72 @@ impl Checker<'_> {
             let cause = format!("{} is not a directory", directory.display());
             self.problem("rules.directory", cause, "create it, or leave the key out to run the shipped rules");
         }
-        let operations = 1_000..=1_000_000_000;
-        Rules {
-            directory,
-            operations_max: self.number(
+        let default = decide::Limits::default();
+        let (least, most) = ("64B", "1MiB");
+        let strings = self.bytes(
+            "rules.string_bytes_max",
+            &raw.string_bytes_max,
+            default.string_bytes as u64,
+            least,
+            most,
+        );
+        let limits = decide::Limits {
+            operations: self.number(
                 "rules.operations_max",
                 &raw.operations_max,
-                default.operations_max,
-                operations,
+                default.operations,
+                1_000..=1_000_000_000,
             ),
-            call_depth_max: self.number("rules.call_depth_max", &raw.call_depth_max, default.call_depth_max, 4..=256),
-            text_bytes_max: usize_of(self.bytes(
-                "rules.text_bytes_max",
-                &raw.text_bytes_max,
-                default.text_bytes_max as u64,
-                "1KiB",
-                "16MiB",
-            )),
-            list_entries_max: self.number(
-                "rules.list_entries_max",
-                &raw.list_entries_max,
-                default.list_entries_max,
+            call_levels: self.number("rules.call_levels_max", &raw.call_levels_max, default.call_levels, 4..=256),
+            string_bytes: usize::try_from(strings).unwrap_or(usize::MAX),
+            array_elements: self.number(
+                "rules.array_elements_max",
+                &raw.array_elements_max,
+                default.array_elements,
                 100..=10_000_000,
             ),
-        }
+            ..default
+        };
+        Rules { directory, limits }
     }
 
-    fn guard(&mut self, raw: &raw::Guard) -> Guard {
+    fn guard(&mut self, raw: &raw::Guard) -> guard::Config {
         self.keys("guard", raw);
-        let default = Guard::default();
-        let step = 1.0..=STEP_FACTOR_MAX;
-        Guard {
-            step_factor_max: self.number("guard.step_factor_max", &raw.step_factor_max, default.step_factor_max, step),
-            cooldown: self.duration("guard.cooldown", &raw.cooldown, default.cooldown, "0s", "1d"),
-            stabilisation: self.duration(
-                "guard.stabilisation",
-                &raw.stabilisation,
-                default.stabilisation,
-                "0s",
-                "1d",
+        let default = guard::Config::default();
+        let mut duration = |key: &str, text, default| self.duration(&format!("guard.{key}"), text, default, "0s", "1d");
+        let scale_out_cooldown = duration("scale_out_cooldown", &raw.scale_out_cooldown, default.scale_out_cooldown);
+        let scale_in_cooldown = duration("scale_in_cooldown", &raw.scale_in_cooldown, default.scale_in_cooldown);
+        let stabilisation = duration("stabilisation", &raw.stabilisation, default.stabilisation);
+        guard::Config {
+            scale_out_cooldown,
+            scale_in_cooldown,
+            stabilisation,
+            step_factor_max: self.number(
+                "guard.step_factor_max",
+                &raw.step_factor_max,
+                default.step_factor_max,
+                // Below 2 a single replica could not grow; past 100 a step is no longer a bound.
+                2..=100,
             ),
-            replicas_budget: self.number(
-                "guard.replicas_budget",
-                &raw.replicas_budget,
-                default.replicas_budget,
+            added_replicas_max: self.number(
+                "guard.added_replicas_max",
+                &raw.added_replicas_max,
+                default.added_replicas_max,
                 1..=REPLICAS_MAX,
             ),
-            actions_per_minute: self.number(
+            actions_per_minute_max: self.number(
                 "guard.actions_per_minute",
                 &raw.actions_per_minute,
-                default.actions_per_minute,
+                default.actions_per_minute_max,
                 1..=1_000,
             ),
+            ..default
         }
     }
 
     fn journal(&mut self, raw: &raw::Journal) -> Option<Journal> {
         self.keys("journal", raw);
-        // Decisions and inputs of a day on a busy system are some hundred megabytes.
-        let bytes_max = self.bytes("journal.size_max", &raw.size_max, 1 << 30, "1MiB", "1TiB");
+        let bytes_max = self.bytes("journal.size_max", &raw.size_max, journal::writer::FILE_BYTES_MAX, "1MiB", "1TiB");
         let Some(path) = &raw.path else {
             self.problem("journal.path", "is missing", "name the file, or leave the section out");
             return None;
@@ -355,13 +358,6 @@ impl Checker<'_> {
 
 /// More replicas than any cluster runs of one service (Kubernetes is tested to 150 000 pods in all).
 const REPLICAS_MAX: u32 = 100_000;
-
-/// Past this a step is no longer a bound.
-const STEP_FACTOR_MAX: f64 = 100.0;
-
-fn usize_of(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
 
 /// Single values.
 impl Checker<'_> {

@@ -1,7 +1,8 @@
 //! What the operator wrote, checked.
 //!
 //! [`Config::load`] reads YAML into `raw` types (every value still text), and `check` makes a [`Config`]
-//! of it or reports everything that is wrong at once. Nothing downstream checks again.
+//! of it or reports everything that is wrong at once. Nothing downstream checks again. Defaults are the stations'
+//! own: each states them, with their reasons, in its `Config`.
 
 mod check;
 mod objective;
@@ -17,11 +18,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use crate::guard::Mode;
 pub use objective::{Bounds, Objective, Pattern, Selector};
 pub use problem::{Error, Problem};
 pub use token::Token;
 pub use units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 use units::{serialize_bytes, serialize_duration};
+
+use crate::receive::{self, queue};
+use crate::{decide, guard};
 
 /// The checked configuration. Serialises to JSON with tokens left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,7 +44,7 @@ pub struct Config {
     pub api: Api,
     pub window: Window,
     pub rules: Rules,
-    pub guard: Guard,
+    pub guard: guard::Config,
     /// None: decisions are kept in memory alone.
     pub journal: Option<Journal>,
     /// None: headroom finds bottlenecks and says what it would do, and touches nothing.
@@ -60,32 +65,18 @@ impl Default for Config {
             api: Api::default(),
             window: Window::default(),
             rules: Rules::default(),
-            guard: Guard::default(),
+            guard: guard::Config::default(),
             journal: None,
             cluster: None,
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Say what would be done.
-    #[default]
-    Observe,
-    /// Do it.
-    Enforce,
-}
-
-/// What differs for one service; None: as for all, or as its workload states.
+/// Bounds of one service, within those that its workload states; None: as it states.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Service {
     pub min_replicas: Option<u32>,
     pub max_replicas: Option<u32>,
-    pub step_factor_max: Option<f64>,
-    pub cooldown: Option<Duration>,
-    /// `false`: never fewer replicas of this service.
-    pub scale_in: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,23 +100,18 @@ pub struct Receive {
 
 impl Default for Receive {
     fn default() -> Receive {
+        let (station, queue) = (receive::Config::default(), queue::Limits::default());
         Receive {
             // The ports that the OTLP specification names.
             grpc: (Ipv4Addr::LOCALHOST, 4317).into(),
             http: (Ipv4Addr::LOCALHOST, 4318).into(),
             tls: None,
             token: None,
-            // The OpenTelemetry Collector's HTTP receiver takes 20 MiB; its gRPC receiver 4 MiB.
-            body_bytes_max: 20 << 20,
-            // Traces compress about tenfold; twice that before it counts as a bomb is 400 MiB, too much to hold
-            // several of. 64 MiB holds about half a million spans.
-            decompressed_bytes_max: 64 << 20,
-            // About a second of what one core decodes; what cannot be taken in a second is better kept by the sender,
-            // whose queue may be on disk.
-            queue_spans_max: 500_000,
-            queue_bytes_max: 128 << 20,
-            // A Collector holds a handful; hundreds of agents on nodes still fit.
-            connections_max: 1_024,
+            body_bytes_max: station.body_bytes_max as u64,
+            decompressed_bytes_max: station.decompressed_bytes_max as u64,
+            queue_spans_max: queue.spans_max,
+            queue_bytes_max: queue.bytes_max as u64,
+            connections_max: station.connections_max,
         }
     }
 }
@@ -180,57 +166,11 @@ impl Default for Window {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Rules {
     /// None: the shipped rules.
     pub directory: Option<PathBuf>,
-    pub operations_max: u64,
-    pub call_depth_max: usize,
-    pub text_bytes_max: usize,
-    pub list_entries_max: usize,
-}
-
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules {
-            directory: None,
-            // A rule over 1 200 operations takes some ten thousand; a million end an endless loop within 0.1 s.
-            operations_max: 1_000_000,
-            // Rules call functions, they do not recurse far; rhai's own default differs between build profiles.
-            call_depth_max: 32,
-            text_bytes_max: 64 << 10,
-            list_entries_max: 10_000,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Guard {
-    /// One step multiplies the replicas by this at most.
-    pub step_factor_max: f64,
-    #[serde(serialize_with = "serialize_duration")]
-    pub cooldown: Duration,
-    /// How long a lower need must have held before replicas are given back.
-    #[serde(serialize_with = "serialize_duration")]
-    pub stabilisation: Duration,
-    /// Replicas headroom may have added at once, over all services.
-    pub replicas_budget: u32,
-    pub actions_per_minute: u32,
-}
-
-impl Default for Guard {
-    fn default() -> Guard {
-        Guard {
-            // A tenfold burst needs one large step: pods take half a minute to come, so small steps come too late.
-            step_factor_max: 10.0,
-            // About the start-up time of a pod: before that an action has not shown its effect.
-            cooldown: Duration::from_secs(30),
-            // As the HorizontalPodAutoscaler's downscale stabilisation.
-            stabilisation: Duration::from_secs(300),
-            replicas_budget: 100,
-            actions_per_minute: 10,
-        }
-    }
+    pub limits: decide::Limits,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -85,15 +85,10 @@ section!(
 );
 
 section!(
-    /// Limits of one service, within those that its workload states at opt-in.
+    /// Bounds of one service, within those that its workload states at opt-in.
     Service {
         min_replicas: Option<String>,
         max_replicas: Option<String>,
-        /// One step multiplies the replicas by this at most.
-        step_factor_max: Option<String>,
-        cooldown: Option<String>,
-        /// `false`: never fewer replicas of this service.
-        scale_in: Option<bool>,
     }
 );
 
@@ -159,21 +154,24 @@ section!(
         /// Directory of `*.rhai` files; without it the shipped rules run.
         directory: Option<String>,
         operations_max: Option<String>,
-        call_depth_max: Option<String>,
-        text_bytes_max: Option<String>,
-        list_entries_max: Option<String>,
+        call_levels_max: Option<String>,
+        string_bytes_max: Option<String>,
+        array_elements_max: Option<String>,
     }
 );
 
 section!(
     /// Bounds of every action.
     Guard {
+        /// One step multiplies the replicas by this at most.
         step_factor_max: Option<String>,
-        cooldown: Option<String>,
-        /// How long a lower need must have held before replicas are given back.
+        /// Between two scale-outs of one service, where the rule gives none.
+        scale_out_cooldown: Option<String>,
+        scale_in_cooldown: Option<String>,
+        /// A scale-in goes no lower than the highest need of this window.
         stabilisation: Option<String>,
         /// Replicas headroom may have added at once, over all services.
-        replicas_budget: Option<String>,
+        added_replicas_max: Option<String>,
         actions_per_minute: Option<String>,
     }
 );

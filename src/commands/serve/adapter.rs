@@ -1,5 +1,6 @@
 //! Between the engine and a cluster: applies permits, reads the state, and feeds both outcomes back as events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use tracing::{info, warn};
 use crate::act::{ActError, Cluster};
 use crate::api::Metrics;
 use crate::clock::Clock;
+use crate::config;
 use crate::engine::Event;
 use crate::guard::Permit;
+use crate::model::ClusterState;
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,7 @@ pub async fn run(
     mut cluster: impl Cluster,
     clock: Clock,
     pace: Pace,
+    bounds: BTreeMap<String, config::Service>,
     mut permits: mpsc::Receiver<Permit>,
     events: mpsc::Sender<Event>,
     metrics: Arc<Metrics>,
@@ -42,7 +46,8 @@ pub async fn run(
         let state = deadline(pace, cluster.state()).await;
         metrics.poll(state.is_ok());
         match state {
-            Ok(state) => {
+            Ok(mut state) => {
+                narrow(&mut state, &bounds);
                 if !std::mem::replace(&mut reachable, true) {
                     info!("the cluster answers again");
                 }
@@ -71,6 +76,17 @@ pub async fn run(
     }
 }
 
+/// The operator's bounds narrow those of the workloads, and never widen them.
+fn narrow(state: &mut ClusterState, bounds: &BTreeMap<String, config::Service>) {
+    for workload in &mut state.workloads {
+        let Some(service) = bounds.get(workload.service.as_str()) else { continue };
+        let (least, most) = (workload.min_replicas, workload.max_replicas);
+        let within = |bound: u32| bound.max(least).min(most);
+        workload.min_replicas = service.min_replicas.map_or(least, within);
+        workload.max_replicas = service.max_replicas.map_or(most, within);
+    }
+}
+
 async fn apply(cluster: &mut impl Cluster, clock: &Clock, pace: Pace, permit: &Permit) -> Result<(), ActError> {
     if clock.now() > permit.valid_until() {
         return Err(ActError::Stale { service: permit.service().to_string() });
@@ -87,7 +103,7 @@ async fn deadline<T>(pace: Pace, call: impl Future<Output = Result<T, ActError>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClusterState, Time};
+    use crate::model::{ServiceId, Time, Workload};
 
     /// A cluster whose first reading fails.
     #[derive(Default)]
@@ -116,7 +132,7 @@ mod tests {
         let (_permits_in, permits) = mpsc::channel(1);
         let (events_in, mut events) = mpsc::channel(1);
         let pace = Pace { poll: Duration::from_millis(1), call_max: Duration::from_millis(1) };
-        tokio::spawn(run(Recovering::default(), Clock::system(), pace, permits, events_in, Default::default()));
+        tokio::spawn(run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default()));
         match events.recv().await {
             Some(Event::Cluster(state)) => assert_eq!(state.at, Time(3)),
             other => panic!("expected the third reading, got {other:?}"),
@@ -129,6 +145,27 @@ mod tests {
         let (events_in, _events) = mpsc::channel(8);
         drop(permits_in);
         let pace = Pace::new(Duration::from_secs(3_600));
-        run(Recovering::default(), Clock::system(), pace, permits, events_in, Default::default()).await;
+        run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default()).await;
+    }
+
+    #[test]
+    fn the_operators_bounds_narrow_and_never_widen() {
+        let workload = |service: &str| Workload {
+            service: ServiceId::from(service),
+            replicas: 3,
+            min_replicas: 2,
+            max_replicas: 10,
+            resource_version: 1,
+            pods: vec![],
+            intervention: None,
+        };
+        let mut state =
+            ClusterState { at: Time(0), workloads: ["auth", "exam", "web"].map(workload).into_iter().collect() };
+        let bounds = [("auth", Some(4), Some(6)), ("exam", Some(1), Some(99))].map(|(name, min_replicas, max_replicas)| {
+            (name.to_owned(), config::Service { min_replicas, max_replicas })
+        });
+        narrow(&mut state, &bounds.into());
+        let narrowed: Vec<_> = state.workloads.iter().map(|w| (w.min_replicas, w.max_replicas)).collect();
+        assert_eq!(narrowed, [(4, 6), (2, 10), (2, 10)]);
     }
 }

@@ -78,7 +78,6 @@ impl Core {
         let took = stopwatch.elapsed();
         let before = self.snapshots.borrow().clone();
         let mut paused = before.paused.clone();
-        let mut written = Ok(());
         for effect in effects {
             match effect {
                 Effect::Apply(permit) => self.apply(now, permit),
@@ -91,18 +90,17 @@ impl Core {
                     tell(&entry);
                     self.metrics.count(&entry);
                     if let Some(journal) = &mut self.journal {
-                        let result = journal.append(&entry);
-                        self.metrics.journal(result.is_ok());
-                        written = written.and(result);
+                        // It says so once when trouble starts, keeps what it can and tries again by itself.
+                        if let Err(failure) = journal.append(&entry) {
+                            error!("{failure}");
+                        }
                     }
                     history.push(&entry);
                 }
             }
         }
-        if let Some(journal) = &mut self.journal
-            && let Err(failure) = written.and(journal.flush())
-        {
-            error!("cannot write the journal: {failure}; free space there, the loop goes on without it");
+        if let Some(journal) = &self.journal {
+            self.metrics.journal(journal.waiting(), journal.dropped());
         }
         let snapshot = Snapshot {
             tick: before.tick + 1,
@@ -176,6 +174,7 @@ fn tell(entry: &Entry) {
         What::Paused { by } => warn!(by, "paused"),
         What::Resumed { by } => warn!(by, "resumed"),
         What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
+        What::Gap { dropped } => error!(dropped, "the journal has a gap"),
         What::Started { .. } | What::Ingested { .. } | What::Ticked | What::Cluster { .. } => {
             debug!(entry = ?entry.what, "recorded");
         }

@@ -128,8 +128,8 @@ async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Opti
 
     match stations::cluster(config) {
         Some(cluster) => {
-            let pace = adapter::Pace::new(config.tick);
-            tokio::spawn(adapter::run(cluster, clock, pace, permits, events_in.clone(), metrics.clone()));
+            let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
+            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_in.clone(), metrics.clone()));
         }
         None => drop(permits),
     }

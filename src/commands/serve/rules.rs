@@ -11,7 +11,7 @@ use super::stations;
 use crate::commands::Error;
 use crate::config;
 use crate::engine::Event;
-use crate::journal::RuleSource;
+use crate::decide::RuleSource;
 
 /// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
 /// notification misses: ConfigMap volumes swap symbolic links, network file systems say nothing.

@@ -1,13 +1,15 @@
 //! From the checked configuration to each station's own: the one place that knows both.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io;
+use std::path::Path;
 
 use crate::act::{ActError, Cluster};
 use crate::commands::Error;
 use crate::config::{self, Config};
 use crate::guard::Permit;
-use crate::journal::{Entry, RuleSource};
+use crate::decide::{self, RuleSource};
+use crate::journal::{self, Writer};
 use crate::model::ClusterState;
 use crate::receive::queue;
 use crate::{engine, receive};
@@ -17,9 +19,8 @@ pub fn settings(_config: &Config) -> engine::Settings {
     engine::Settings::default()
 }
 
-/// PLACEHOLDER: `decide::shipped()`.
 pub fn shipped_rules() -> Vec<RuleSource> {
-    Vec::new()
+    decide::shipped()
 }
 
 pub fn receive(config: &Config) -> receive::Config {
@@ -62,22 +63,23 @@ impl Cluster for Unconnected {
     }
 }
 
-/// PLACEHOLDER until the journal's writer exists: JSON lines, appended.
-pub struct Journal(BufWriter<File>);
-
+/// The journal's file. At its bound it becomes `FILE.1`, in place of the one before.
 pub fn journal(config: &config::Journal) -> Result<Journal, Error> {
     let failed = |source| Error::Write { path: config.path.clone(), source };
-    let file = OpenOptions::new().create(true).append(true).open(&config.path).map_err(failed)?;
-    Ok(Journal(BufWriter::new(file)))
+    let file = append(&config.path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let path = config.path.clone();
+    let rotate = move || {
+        let mut older = path.clone().into_os_string();
+        older.push(".1");
+        std::fs::rename(&path, older)?;
+        append(&path)
+    };
+    Ok(Writer::bounded(file, bytes, Box::new(rotate), config.bytes_max, journal::writer::RING_BYTES_MAX))
 }
 
-impl Journal {
-    pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, entry)?;
-        self.0.write_all(b"\n")
-    }
+pub type Journal = Writer<File>;
 
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
