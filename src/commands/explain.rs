@@ -36,14 +36,18 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let (document, text) = match &args.journal {
         Some(path) => {
             let file = File::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-            let journal = journal::read(BufReader::new(file))
-                .map_err(|source| Error::Journal { path: path.clone(), source })?;
+            let journal =
+                journal::read(BufReader::new(file)).map_err(|source| Error::Journal { path: path.clone(), source })?;
             match journal::explain(&journal.entries, &args.id) {
                 Ok(explanation) => (json!(explanation), explanation.to_string()),
                 Err(error @ ExplainError::Question(_)) => return Err(error.into()),
                 Err(error) => {
                     let document = json!({"error": error.to_string()});
-                    if args.json { writeln!(out, "{document}")? } else { writeln!(out, "{error}")? }
+                    if args.json {
+                        writeln!(out, "{document}")?
+                    } else {
+                        writeln!(out, "{error}")?
+                    }
                     return Ok(Answer::No);
                 }
             }
@@ -55,6 +59,10 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
             (document, text)
         }
     };
-    if args.json { writeln!(out, "{document:#}")? } else { write!(out, "{text}")? }
+    if args.json {
+        writeln!(out, "{document:#}")?
+    } else {
+        write!(out, "{text}")?
+    }
     Ok(Answer::Yes)
 }

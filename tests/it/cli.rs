@@ -115,7 +115,8 @@ fn serve_refuses_a_configuration_it_does_not_understand() {
 fn sql_asks_files() {
     let directory = tempfile::tempdir().unwrap();
     traces(directory.path());
-    let query = "select service, count(*) as n, max(duration_ns) as slowest_ns from spans group by service order by service";
+    let query =
+        "select service, count(*) as n, max(duration_ns) as slowest_ns from spans group by service order by service";
     let (code, out, error) = run(directory.path(), &["sql", query, "--file", "traces.jsonl"]);
     assert_eq!(code, 0, "{error}");
     insta::assert_snapshot!(out, @"
