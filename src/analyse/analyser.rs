@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
 use super::arrivals::Arrivals;
@@ -27,7 +28,8 @@ type Text = Arc<str>;
 /// Pods that spans came from in the fast window, by service; a service whose spans name no pod is left out.
 pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The first that matches an entry operation counts.
     pub objectives: Vec<Objective>,
@@ -52,7 +54,7 @@ impl Default for Config {
         Config {
             objectives: Vec::new(),
             default_objective: None,
-            fast: Duration::from_secs(5),
+            fast: Duration::from_secs(3),
             requests_min: 20,
             target_utilisation: 0.8,
             keep: Duration::from_secs(120),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
 use crate::analyse::{self, Analyser, Findings, Verdict};
 use crate::decide::{self, Proposal, RuleError, RuleSource, Rules};
@@ -25,7 +26,8 @@ pub use event::{Effect, Event};
 const KEPT: usize = 1000;
 
 /// How each station is set.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     pub mode: Mode,
     pub window: window::Config,
@@ -39,6 +41,8 @@ pub struct Settings {
 pub enum Error {
     #[error(transparent)]
     Analyse(#[from] analyse::Error),
+    #[error("the settings cannot be kept in the journal: {0}")]
+    Settings(#[from] serde_json::Error),
 }
 
 pub struct Engine {
@@ -64,8 +68,13 @@ pub struct Engine {
 
 impl Engine {
     /// Plans the tick's SQL and compiles the rules. A rule that does not compile is recorded and left out.
-    pub fn new(settings: Settings, rules: &[RuleSource]) -> Result<Engine, Error> {
-        let (rules, errors) = Rules::compile(rules, settings.decide);
+    pub fn new(started_at: Time, settings: Settings, sources: &[RuleSource]) -> Result<Engine, Error> {
+        let started = What::Started {
+            version: env!("CARGO_PKG_VERSION").into(),
+            config: serde_json::to_value(&settings)?,
+            rules: sources.to_vec(),
+        };
+        let (rules, errors) = Rules::compile(sources, settings.decide);
         let mut engine = Engine {
             mode: settings.mode,
             window: Window::new(settings.window),
@@ -83,7 +92,8 @@ impl Engine {
             decisions: Vec::new(),
             reports: Vec::new(),
         };
-        engine.record_rule_errors(Time::default(), errors);
+        engine.record(started_at, started);
+        engine.record_rule_errors(started_at, errors);
         Ok(engine)
     }
 

@@ -1,9 +1,14 @@
 //! All integration tests, in one binary because each one links DataFusion again.
 //!
+//! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
+//!
+//! [`process`] starts and stops the binary for the others.
 
+mod cli;
+mod process;
 mod receive;
 mod rules;
 mod simulate;

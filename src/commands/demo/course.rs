@@ -56,7 +56,7 @@ pub fn run(
     mut watch: impl FnMut(&Moment<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Simulation> {
     let mut simulation = Simulation::new(scenario, seed, START);
-    let mut engine = Engine::new(settings(scenario), rules)?;
+    let mut engine = Engine::new(START, settings(scenario), rules)?;
     let horizon = Time(START.0 + (scenario.horizon_s * 1e9) as i64);
     let mut now = START;
     while now < horizon {
