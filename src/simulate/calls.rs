@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::pods::Queue;
-use super::random::{Key, Purpose, lognormal};
+use super::random::{Key, lognormal};
 use super::scenario::{Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
@@ -118,8 +118,7 @@ impl Simulation {
             return;
         };
         let balance = scenario.services[service].balance;
-        let balance_key = Key(key.0 ^ Purpose::Balance as u64);
-        let Some(pod) = self.workloads[service].choose(balance, &self.pods, balance_key) else {
+        let Some(pod) = self.workloads[service].choose(balance, &self.pods, key.child(7)) else {
             // Nobody listens: the connection is refused.
             self.schedule.push(arrives, Event::Reply { call: id, status: REFUSED });
             return;
