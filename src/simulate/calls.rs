@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::pods::Queue;
-use super::random::{Key, Purpose, lognormal};
+use super::random::{Key, lognormal};
 use super::scenario::{Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
@@ -28,7 +28,7 @@ pub(super) struct Request {
 }
 
 #[derive(Clone, Copy)]
-enum Owner {
+pub(super) enum Owner {
     User(Id<Request>),
     /// A frame and the index of the call in its operation.
     Frame(FrameId, u16),
@@ -37,12 +37,12 @@ enum Owner {
 /// One attempt.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
-    owner: Owner,
+    pub(super) owner: Owner,
     trace: u128,
     /// The CLIENT span; unused for users, who have none.
     span: u64,
-    key: Key,
-    attempt: u32,
+    pub(super) key: Key,
+    pub(super) attempt: u32,
     sent: i64,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Frame {
     parent: u64,
     key: Key,
     pod: u32,
-    service: u16,
-    operation: u16,
+    pub(super) service: u16,
+    pub(super) operation: u16,
     step: u16,
     /// Calls of the present step that are open.
     open: u16,
@@ -79,7 +79,7 @@ impl Simulation {
     }
 
     /// One way over the network: half to one and a half times the mean.
-    fn network(&self, key: Key, way: u64) -> i64 {
+    pub(super) fn network(&self, key: Key, way: u64) -> i64 {
         (self.scenario.network_ns as f64 * (0.5 + key.child(way).uniform())) as i64
     }
 
@@ -118,8 +118,7 @@ impl Simulation {
             return;
         };
         let balance = scenario.services[service].balance;
-        let balance_key = Key(key.0 ^ Purpose::Balance as u64);
-        let Some(pod) = self.workloads[service].choose(balance, &self.pods, balance_key) else {
+        let Some(pod) = self.workloads[service].choose(balance, &self.pods, key.child(7)) else {
             // Nobody listens: the connection is refused.
             self.schedule.push(arrives, Event::Reply { call: id, status: REFUSED });
             return;
@@ -309,54 +308,6 @@ impl Simulation {
         self.answered_by(frame.pod as usize);
     }
 
-    /// A query reaches its peer: served when a connection is free, else it waits its turn.
-    pub(super) fn query(&mut self, id: CallId) {
-        let Some((peer, _)) = self.peer_of(id) else { return };
-        if self.peers[peer].busy < self.scenario.peers[peer].connections {
-            self.peers[peer].busy += 1;
-            self.serve_query(peer, id);
-        } else {
-            self.peers[peer].waiting.push_back(id);
-        }
-    }
-
-    fn serve_query(&mut self, peer: usize, id: CallId) {
-        let Some((_, key)) = self.peer_of(id) else { return };
-        let latency = self.scenario.peers[peer].latency;
-        let took = lognormal(&mut key.child(5).stream(), latency.median_ns, latency.sigma) * self.peers[peer].factor;
-        self.schedule.push(self.now + took as i64, Event::Answered { peer: peer as u16, call: id });
-    }
-
-    pub(super) fn answered(&mut self, peer: usize, id: CallId) {
-        // Who waited longest and has not given up is next; a query that is under way is not called back.
-        let next = loop {
-            match self.peers[peer].waiting.pop_front() {
-                Some(waiting) if self.calls.get(waiting).is_none() => {}
-                next => break next,
-            }
-        };
-        match next {
-            Some(next) => self.serve_query(peer, next),
-            None => self.peers[peer].busy -= 1,
-        }
-        if let Some((_, key)) = self.peer_of(id) {
-            let reply = Event::Reply { call: id, status: OK };
-            self.schedule.push(self.now + self.network(key, 6), reply);
-        }
-    }
-
-    /// The peer an open call asks, and the key of the attempt.
-    fn peer_of(&self, id: CallId) -> Option<(usize, Key)> {
-        let call = self.calls.get(id)?;
-        let Owner::Frame(frame, index) = call.owner else { return None };
-        let frame = self.frames.get(frame)?;
-        let operation = &self.scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)];
-        match operation.calls[usize::from(index)].target {
-            Target::Peer { peer, .. } => Some((peer, call.key.child(u64::from(call.attempt)))),
-            Target::Operation { .. } => None,
-        }
-    }
-
     /// The caller has its answer, or gives up: the CLIENT span ends; try again or go on.
     pub(super) fn reply(&mut self, id: CallId, status: u16) {
         // Gone when the other of answer and timeout came first.
@@ -435,4 +386,89 @@ impl Simulation {
 /// A first attempt earns its share of a retry.
 fn earn(budget: &mut f64, retries: Retries) {
     *budget = (*budget + retries.budget).min(BUDGET_MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+    use crate::simulate::Scenario;
+
+    /// `a` calls `b`, as given; 20 requests a second for 300 s.
+    fn run(pods_of_b: &str, call: &str, entry: &str) -> Simulation {
+        let text = format!(
+            "description: two services
+horizon_s: 310
+truth: {{ verdict: healthy, onset_s: 0, window_s: 300 }}
+services:
+  a:
+    pods: {{ shared: {{ cores: 8 }} }}
+    replicas: 1
+    max_replicas: 1
+    operations:
+      GET /a: {{ own_ms: 1, {call} }}
+  b:
+    pods: {pods_of_b}
+    replicas: 1
+    max_replicas: 1
+    operations:
+      GET /b: {{ own_ms: 100, sigma: 0 }}
+entries:
+  - {{ service: a, operation: GET /a, objective: {{ latency_ms: 150 }}, {entry} traffic: {{ rate: 20 }} }}
+"
+        );
+        let mut simulation = Simulation::unobserved(&Scenario::from_yaml("two", &text).expect("valid"), 1);
+        simulation.run_until(Time::from_secs(300));
+        simulation
+    }
+
+    fn attempts_per_request(simulation: &Simulation, service: &str) -> f64 {
+        let reached = simulation.arrivals(service, Time(0), Time::from_secs(300));
+        reached as f64 / simulation.measures().requests as f64
+    }
+
+    /// One worker of 100 ms and no queue: most of 20 calls a second are refused.
+    const OVERLOADED: &str = "{ workers: { threads: 1, queue: 0 } }";
+    const IDLE: &str = "{ workers: { threads: 100, queue: 0 } }";
+
+    #[test]
+    fn retries_stay_within_their_budget() {
+        let call = |retries: &str| format!("calls: [{{ service: b, operation: GET /b, retries: {{ {retries} }} }}]");
+        let attempts = |retries: &str| attempts_per_request(&run(OVERLOADED, &call(retries), ""), "b");
+        assert_eq!(attempts("attempts: 0"), 1.0);
+        assert!((attempts("attempts: 3, budget: 0.2") - 1.2).abs() < 0.01);
+        assert!(attempts("attempts: 3, budget: 3") > 1.8);
+    }
+
+    #[test]
+    fn users_try_again_as_well() {
+        let call = "calls: [{ service: b, operation: GET /b }]";
+        let simulation = run(OVERLOADED, call, "retries: { attempts: 1, budget: 1 },");
+        assert!(attempts_per_request(&simulation, "a") > 1.4);
+    }
+
+    #[test]
+    fn parallel_calls_take_as_long_as_the_longest() {
+        let p50 = |parallel: bool| {
+            let call = format!("parallel: {parallel}, calls: [{{ service: b, operation: GET /b, count: 3 }}]");
+            run(IDLE, &call, "").measures().entries[0].p50_ms.expect("there were requests")
+        };
+        assert!((100.0..104.0).contains(&p50(true)) && (300.0..306.0).contains(&p50(false)));
+    }
+
+    #[test]
+    fn a_caller_gives_up_and_the_callee_works_on() {
+        let call = "calls: [{ service: b, operation: GET /b, timeout_ms: 50 }]";
+        let simulation = run(IDLE, call, "");
+        let entry = &simulation.measures().entries[0];
+        assert!(entry.timed_out + entry.unfinished == entry.requests && entry.p99_ms.is_some_and(|ms| ms < 56.0));
+        let held_s = simulation.usage()[1].used_s;
+        assert!((held_s / (entry.requests as f64 * 0.1) - 1.0).abs() < 0.01, "{held_s}");
+    }
+
+    #[test]
+    fn a_call_by_chance_is_made_as_often_as_it_says() {
+        let simulation = run(IDLE, "calls: [{ service: b, operation: GET /b, probability: 0.3 }]", "");
+        assert!((attempts_per_request(&simulation, "b") - 0.3).abs() < 0.02);
+    }
 }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | the scenario file: its format, its check, what load it means | [`scenario`] (`file`, `check`, `load`) |
 //! | users: rate curves and Poisson arrivals | `traffic` |
-//! | a request's way: calls, timeouts, retries, steps of an operation, peers | `calls` |
+//! | a request's way: calls, timeouts, retries, steps of an operation | `calls` |
+//! | databases and other peers: connections, waiting | `peers` |
 //! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
 //! | pods, nodes, the load balancer | `pods` |
 //! | pod start, scale-out, drain, rolling deploy, faults, `state` and `apply` | `rollout` |
@@ -23,6 +24,7 @@
 
 mod calls;
 pub mod measures;
+mod peers;
 mod pods;
 mod random;
 pub mod references;

@@ -184,7 +184,7 @@ mod tests {
         workload.serving = vec![0, 1, 2];
         let mut counts = [0; 3];
         for request in 0..3_000 {
-            let key = Key::of(1, Purpose::Balance).child(request);
+            let key = Key::of(1, Purpose::Request).child(request);
             counts[workload.choose(balance, &pods, key).expect("three serve")] += 1;
         }
         counts

@@ -13,7 +13,6 @@ pub(super) enum Purpose {
     Arrivals = 1,
     Noise,
     Request,
-    Balance,
     PodStart,
     PodName,
     NodeStart,

@@ -142,7 +142,6 @@ impl Simulation {
         let service = self.pods[pod].service;
         self.pods[pod].ready = Some(self.now);
         self.pods[pod].warm_from = self.now + self.scenario.pod_start.warm_up_ns;
-        // A pod's queue begins with its service.
         self.workloads[service].serving.push(pod);
         self.reconcile(service);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::calls::{Call, Frame, Request};
 use super::measures::{Ledger, Live, LiveService, Measures};
+use super::peers::PeerState;
 use super::pods::{Nodes, Pod, Workload};
 use super::random::{Key, Purpose};
 use super::scenario::{Pods, Scenario};
@@ -62,14 +63,6 @@ pub(super) enum Event {
     Fault,
     /// A release fault of this index is rolled out.
     Release(u16),
-}
-
-/// A database, cache or third party.
-pub(super) struct PeerState {
-    pub busy: u32,
-    pub waiting: VecDeque<CallId>,
-    /// Latencies are multiplied by this while a fault lasts.
-    pub factor: f64,
 }
 
 /// How busy a service's pods have been since the start.
@@ -146,11 +139,7 @@ impl Simulation {
             workloads: (0..scenario.services.len()).map(|s| Workload::new(scenario, s)).collect(),
             pending: VecDeque::new(),
             nodes: Nodes::new(scenario),
-            peers: scenario
-                .peers
-                .iter()
-                .map(|_| PeerState { busy: 0, waiting: VecDeque::new(), factor: 1.0 })
-                .collect(),
+            peers: scenario.peers.iter().map(|_| PeerState::new()).collect(),
             operation_factors: scenario.services.iter().map(per_operation).collect(),
             call_budgets: scenario.services.iter().map(budgets).collect(),
             entry_budgets: vec![super::calls::BUDGET_MAX; entries],

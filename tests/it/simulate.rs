@@ -84,7 +84,8 @@ fn check_burst(name: &str) {
     assert_eq!(without.requests, with.requests, "the same requests under every policy");
     assert!(without.slo_violation_share_before < 0.01, "{without:#?}");
     assert!(without.slo_violation_share > 0.8, "{without:#?}");
-    assert!(with.slo_violation_share < 0.05, "{with:#?}");
+    // What passes until ordered pods are ready; it hangs on the luck of their image pulls.
+    assert!(with.slo_violation_share < 0.15, "{with:#?}");
     // Slowest are the pods that pull their image, and then warm up.
     assert!(with.recovered_s.is_some_and(|s| s < 60.0), "{with:#?}");
 }
@@ -353,6 +354,25 @@ fn scale_in_drains_and_fails_nobody() {
     assert!(spans(&all).all(|(_, span)| span.status.as_ref().is_some_and(|s| s.code != 2)));
 }
 
+/// For 10 s after its readiness a pod takes twice as long.
+#[test]
+fn new_pods_are_slow_while_they_warm_up() {
+    let mut simulation = Simulation::new(&shipped("exam-start"), SEED, START);
+    let (change, version) = scale(&simulation, "content-api", 3);
+    simulation.apply(&change, version).expect("current version");
+    let all = simulation.run_until(START + Duration::from_secs(55));
+    let state = simulation.state();
+    let pod = &state.workload("content-api").expect("in the graph").pods[2];
+    let warm = (pod.ready_at.expect("ready by now") + Duration::from_secs(10)).0 as u64;
+    let mean_ms = |cold: bool| {
+        let of_pod = spans(&all).filter(|(r, s)| text(r, "k8s.pod.name") == pod.name && s.name == "render");
+        let times = of_pod.filter(|(_, s)| (s.start_time_unix_nano < warm) == cold);
+        let times: Vec<u64> = times.map(|(_, s)| s.end_time_unix_nano - s.start_time_unix_nano).collect();
+        times.iter().sum::<u64>() as f64 / times.len() as f64 / 1e6
+    };
+    assert!((mean_ms(true) / mean_ms(false) - 2.0).abs() < 0.2, "{} {}", mean_ms(true), mean_ms(false));
+}
+
 /// Past the nodes' room pods stay Pending until a node arrives.
 #[test]
 fn pods_wait_for_a_node() {
@@ -389,40 +409,55 @@ fn arrivals_are_the_same_under_every_policy() {
     assert!((mean(calm) / 140.0 - 1.0).abs() < 0.05 && (mean(burst) / 860.0 - 1.0).abs() < 0.03);
 }
 
-/// Changes the text of a small valid file and gives the error's words.
-fn problem(change: impl Fn(String) -> String) -> String {
-    let file = change(include_str!("../../examples/scenarios/exam-start.yaml").to_string());
-    Scenario::from_yaml("mine", &file).expect_err("wrong").to_string()
-}
+/// A small scenario that makes sense.
+const MINE: &str = "description: two services
+horizon_s: 300
+truth: { targets: [back], verdict: saturated, onset_s: 20 }
+services:
+  front:
+    pods: { workers: { threads: 4, queue: 64 } }
+    replicas: 1
+    max_replicas: 4
+    operations:
+      GET /: { own_ms: 1, calls: [{ service: back, operation: GET /data }] }
+  back:
+    pods: { shared: { cores: 2 } }
+    replicas: 1
+    max_replicas: 4
+    operations:
+      GET /data: { own_ms: 5, calls: [{ peer: db, span: SELECT }] }
+peers:
+  db: { system: postgresql, latency_ms: 2, connections: 10 }
+entries:
+  - { service: front, operation: GET /, objective: { latency_ms: 100 }, traffic: { rate: 50 } }
+";
 
 #[test]
 fn a_scenario_that_makes_no_sense_is_refused_with_every_reason() {
-    let cases: [(&str, &[(&str, &str)]); 4] = [
+    Scenario::from_yaml("mine", MINE).expect("as it stands it makes sense");
+    let cases: [(&str, &[(&str, &str)]); 5] = [
+        ("a cycle", &[("{ peer: db, span: SELECT }", "{ service: front, operation: GET / }")]),
+        ("an unknown key", &[("cores: 2", "core: 2")]),
+        ("a missing key", &[("    replicas: 1\n", "")]),
         (
-            "a cycle",
-            &[("- { peer: session-db, span: SELECT session }", "- { service: exam-api, operation: POST /submit }")],
-        ),
-        ("an unknown key", &[("  max_replicas: 8", "  max_replica: 8")]),
-        (
-            "an unknown service, operation and verdict",
+            "unknown names",
             &[
-                ("targets: [content-api, exam-api]", "targets: [content-api, exams]"),
-                ("operation: GET /video/{id}", "operation: GET /film/{id}"),
+                ("targets: [back]", "targets: [rear]"),
                 ("verdict: saturated", "verdict: tired"),
+                ("operation: GET /data", "operation: GET /date"),
+                ("peer: db", "peer: bd"),
             ],
         ),
-        ("numbers out of bounds", &[("horizon_s: 305", "horizon_s: 100"), ("rate: 50", "rate: -1")]),
+        ("numbers out of bounds", &[("horizon_s: 300", "horizon_s: 100"), ("rate: 50", "rate: -1")]),
     ];
     let report: Vec<String> = cases
         .iter()
         .map(|(name, edits)| {
-            let edit = |text: String| {
-                edits.iter().fold(text, |text, (from, to)| {
-                    assert!(text.contains(from), "{from} is in the file");
-                    text.replace(from, to)
-                })
-            };
-            format!("{name}:\n{}\n", problem(edit))
+            let file = edits.iter().fold(MINE.to_string(), |text, (from, to)| {
+                assert!(text.contains(from), "{from} is in the file");
+                text.replace(from, to)
+            });
+            format!("{name}:\n{}\n", Scenario::from_yaml("mine", &file).expect_err("wrong"))
         })
         .collect();
     insta::assert_snapshot!(report.join("\n"));

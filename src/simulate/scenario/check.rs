@@ -131,14 +131,15 @@ fn service(p: &mut Problems, file: &file::File, name: &str, s: &file::Service) -
         }
     };
     p.within(&format!("{path}.max_replicas"), s.max_replicas.into(), 1.0, REPLICAS_MAX.into());
-    p.within(&format!("{path}.min_replicas"), s.min_replicas.into(), 0.0, s.max_replicas.into());
-    p.within(&format!("{path}.replicas"), s.replicas.into(), s.min_replicas.into(), s.max_replicas.into());
+    let min_replicas = s.min_replicas.unwrap_or(s.replicas);
+    p.within(&format!("{path}.min_replicas"), min_replicas.into(), 0.0, s.max_replicas.into());
+    p.within(&format!("{path}.replicas"), s.replicas.into(), min_replicas.into(), s.max_replicas.into());
     let operations = s.operations.iter();
     Service {
         name: name.into(),
         pods,
         replicas: s.replicas,
-        min_replicas: s.min_replicas,
+        min_replicas,
         max_replicas: s.max_replicas,
         balance: s.balance,
         version: s.version.clone(),

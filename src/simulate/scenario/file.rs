@@ -64,8 +64,8 @@ fn window_s() -> f64 {
 pub(super) struct Service {
     pub pods: Pods,
     pub replicas: u32,
-    #[serde(default = "one")]
-    pub min_replicas: u32,
+    /// The owner's floor; `replicas` when not given, so that nothing is scaled below where it starts.
+    pub min_replicas: Option<u32>,
     pub max_replicas: u32,
     #[serde(default)]
     pub balance: Balance,
