@@ -4,7 +4,6 @@
 //! Data flows one way, and a module imports only from those above it in this list:
 //!
 //! - [`model`]: the words (time, identities, the `spans` table, the state of a cluster)
-//! - [`config`]: what the operator wrote, checked
 //! - [`receive`]: OTLP to Arrow, over gRPC, HTTP and from files
 //! - [`window`]: spans in time slices, traces assembled
 //! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
@@ -15,15 +14,23 @@
 //! - [`journal`]: every step, queryable
 //! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
 //! - [`simulate`]: a cluster of pretend services, with its references
+//! - [`config`]: what the operator wrote, checked, as each station's settings
+//! - [`clock`]: the one place that reads the time, for the shell
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
 
 pub mod act;
 pub mod analyse;
+pub mod api;
+pub mod clock;
+pub mod commands;
+pub mod config;
 pub mod decide;
+pub mod engine;
 pub mod guard;
 pub mod journal;
 pub mod model;
+pub mod receive;
 pub mod verify;
 pub mod window;

@@ -20,6 +20,32 @@ pub enum Gate {
     Budget,
 }
 
+impl Gate {
+    pub const ALL: [Gate; 8] = [
+        Gate::Pause,
+        Gate::OptIn,
+        Gate::Telemetry,
+        Gate::Breaker,
+        Gate::Cooldown,
+        Gate::Stabilisation,
+        Gate::Bounds,
+        Gate::Budget,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Gate::Pause => "pause",
+            Gate::OptIn => "opt_in",
+            Gate::Telemetry => "telemetry",
+            Gate::Breaker => "breaker",
+            Gate::Cooldown => "cooldown",
+            Gate::Stabilisation => "stabilisation",
+            Gate::Bounds => "bounds",
+            Gate::Budget => "budget",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
@@ -56,4 +82,7 @@ pub struct Decision {
     pub proposal: Proposal,
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Where a gate cut it down, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }

@@ -1,5 +1,23 @@
 //! Proposals become permits, or refusals that name the gate and the reason.
+//!
+//! [`Guard::review`] is the only way from a wish to a [`Permit`], and a permit the only thing `act` takes.
+//! The gates are those of [`Gate`], in that order; [`gates`] holds one function for each.
+
+pub mod config;
 pub mod decision;
+mod gates;
+mod needs;
 pub mod permit;
+pub mod review;
+mod said;
+mod target;
+
+pub use config::{Config, Mode};
 pub use decision::{Decision, Gate, Outcome, Reviewed};
 pub use permit::{Change, Permit};
+pub use review::{Context, Guard, decision_of};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

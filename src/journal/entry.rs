@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::act::ActError;
 use crate::analyse::Findings;
+use crate::decide::RuleSource;
 use crate::guard::{Change, Decision};
 use crate::model::{ClusterState, Time};
 use crate::verify::InterventionReport;
@@ -70,6 +71,11 @@ pub enum What {
     Intervention {
         report: InterventionReport,
     },
+    /// The journal could not be written for a while, and what no longer fitted in memory was lost: a replay
+    /// across this line is not exact.
+    Gap {
+        dropped: u64,
+    },
 }
 
 impl Entry {
@@ -87,11 +93,4 @@ impl Entry {
                 | Acted { .. }
         )
     }
-}
-
-/// A rule as it was loaded: its name and its whole text, so that a replay needs no other file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleSource {
-    pub name: String,
-    pub source: String,
 }

@@ -1,3 +1,17 @@
-//! Did it help?
+//! Did it help? Every intervention is followed from the write to its end.
+//!
+//! A scale-out is judged on its own target, and only once its pods are ready and warm: end-to-end latency
+//! may well rise for a while after the right action, and the next bottleneck may hide its gain. It is never
+//! undone while an objective that crosses the target misses, or telemetry is thin.
+
+pub mod config;
+mod judge;
 pub mod report;
+pub mod verifier;
+
+pub use config::Config;
 pub use report::{InterventionReport, Stage};
+pub use verifier::{PodsWithSpans, Verification, Verifier};
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,17 @@ pub enum Stage {
 }
 
 impl Stage {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Stage::Applied => "applied",
+            Stage::Judging => "judging",
+            Stage::Verified => "verified",
+            Stage::NoEffect => "no_effect",
+            Stage::GivenBack => "given_back",
+            Stage::Superseded => "superseded",
+        }
+    }
+
     pub const fn is_end(self) -> bool {
         matches!(self, Stage::Verified | Stage::NoEffect | Stage::GivenBack | Stage::Superseded)
     }

@@ -1,0 +1,128 @@
+//! What was found and done, from the snapshot.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Api, Readiness, Refusal, Snapshot};
+use crate::guard::Decision;
+use crate::journal::{Entry, ExplainError, What, explain};
+
+/// Decisions in one answer when the caller names no limit: a screen or two.
+const DECISIONS_DEFAULT: usize = 100;
+
+/// The process runs and answers; nothing more is promised.
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Refusal> {
+    let not_ready = |error: String| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error, "wait; the daemon's log says what it is about")
+    };
+    match *api.readiness.borrow() {
+        Readiness::Ready => Ok("ok\n"),
+        Readiness::Starting(what) => Err(not_ready(format!("starting: waiting for {what}"))),
+        Readiness::Draining => Err(not_ready("draining: it finishes what it has and takes nothing new".into())),
+    }
+}
+
+pub async fn status(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "at": snapshot.at.to_string(),
+        "tick": snapshot.tick,
+        "mode": snapshot.mode,
+        "paused": snapshot.paused,
+        "blind": snapshot.findings.blind,
+        "complete_to": snapshot.findings.complete_to.to_string(),
+        "tables": snapshot.tables.iter().map(|table| table.name).collect::<Vec<_>>(),
+    }))
+}
+
+/// The worst bottleneck (verdict `healthy` when nothing holds requests back) and all of them, worst first.
+pub async fn bottleneck(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(
+        &snapshot,
+        &[("bottleneck", json!(snapshot.findings.bottleneck())), ("bottlenecks", json!(snapshot.findings.bottlenecks))],
+    )
+}
+
+pub async fn findings(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("findings", json!(snapshot.findings))])
+}
+
+pub async fn services(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("services", json!(snapshot.findings.services))])
+}
+
+pub async fn entries(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
+}
+
+pub async fn interventions(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("interventions", json!(snapshot.interventions))])
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    service: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Newest first.
+pub async fn decisions(
+    State(api): State<Api>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Query(wanted) = wanted.map_err(|rejected| {
+        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "the parameters are service=NAME and limit=N")
+    })?;
+    let snapshot = api.snapshot();
+    let decisions: Vec<&Decision> = (snapshot.history.iter().rev())
+        .filter_map(|entry| match &entry.what {
+            What::Decided { decision } => Some(decision),
+            _ => None,
+        })
+        .filter(|decision| {
+            wanted.service.as_ref().is_none_or(|service| decision.proposal.wish.service().as_str() == service)
+        })
+        .take(wanted.limit.unwrap_or(DECISIONS_DEFAULT))
+        .collect();
+    Ok(answer(&snapshot, &[("decisions", json!(decisions))]))
+}
+
+/// The story of a decision, an intervention or a time; its key `text` is the same in prose.
+pub async fn explanation(State(api): State<Api>, Path(asked): Path<String>) -> Result<Json<Value>, Refusal> {
+    let entries: Vec<Entry> = api.snapshot().history.iter().cloned().collect();
+    let explanation = explain(&entries, &asked).map_err(|error| {
+        let status = match error {
+            ExplainError::Question(_) => StatusCode::BAD_REQUEST,
+            ExplainError::NotFound { .. } | ExplainError::Empty => StatusCode::NOT_FOUND,
+        };
+        let remedy = "see /api/v1/decisions for what is at hand; for more run `headroom explain ID --journal FILE`";
+        Refusal::new(status, error.to_string(), remedy)
+    })?;
+    let mut answer = json!(explanation);
+    answer["text"] = explanation.to_string().into();
+    Ok(Json(answer))
+}
+
+/// When it was so, and what.
+fn answer(snapshot: &Snapshot, parts: &[(&str, Value)]) -> Json<Value> {
+    let mut answer = serde_json::Map::new();
+    answer.insert("at".into(), snapshot.at.to_string().into());
+    answer.insert("blind".into(), snapshot.findings.blind.into());
+    answer.extend(parts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    Json(Value::Object(answer))
+}

@@ -1,0 +1,216 @@
+//! The API as a client sees it: routes, refusals, and SQL within its limits.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::analyse::{Bottleneck, Findings, Verdict};
+use crate::config::{self, HumanDuration};
+use crate::model::{SpanBuilder, SpanRow, Time, spans};
+
+/// An API over a snapshot in which `auth` is saturated and three spans are known.
+struct Fixture {
+    api: Api,
+    events: mpsc::Receiver<Event>,
+    readiness: watch::Sender<Readiness>,
+}
+
+fn fixture(config: config::Api) -> Fixture {
+    let mut builder = SpanBuilder::new();
+    for service in ["auth", "auth", "ingress"] {
+        builder.append(&SpanRow { service, operation: "POST /login", duration_ns: 7, ..SpanRow::default() });
+    }
+    let bottleneck = Bottleneck {
+        entry: "ingress POST /login".into(),
+        service: "auth".into(),
+        verdict: Verdict::Saturated,
+        ..Bottleneck::default()
+    };
+    let snapshot = Snapshot {
+        tick: 1,
+        at: Time::from_secs(1_764_000_000),
+        findings: Findings { bottlenecks: vec![bottleneck], ..Findings::default() },
+        tables: vec![Table {
+            name: "spans",
+            schema: spans::schema(),
+            batches: vec![builder.finish().record_batch().clone()],
+        }],
+        ..Snapshot::default()
+    };
+    // A receiver goes on answering with the last value after its sender is gone.
+    let (_, snapshot) = watch::channel(Arc::new(snapshot));
+    let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
+    let (events_in, events) = mpsc::channel(1);
+    let api = Api {
+        snapshot,
+        readiness: readiness_out,
+        events: events_in,
+        metrics: Arc::default(),
+        sql: Arc::new(Sql::new(tokio::runtime::Handle::current(), &config)),
+        token: config.token,
+    };
+    Fixture { api, events, readiness }
+}
+
+async fn ask(api: &Api, request: Request<Body>) -> (StatusCode, String) {
+    let response = router(api.clone()).oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn get(api: &Api, path: &str) -> (StatusCode, String) {
+    ask(api, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn post(api: &Api, path: &str, body: Value) -> (StatusCode, Value) {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    let (status, body) = ask(api, request.body(Body::from(body.to_string())).unwrap()).await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+async fn sql(api: &Api, query: &str) -> (StatusCode, Value) {
+    post(api, "/api/v1/sql", json!({"query": query})).await
+}
+
+#[tokio::test]
+async fn every_refusal_names_its_remedy() {
+    let Fixture { api, .. } = fixture(config::Api::default());
+    let refused = [
+        get(&api, "/nowhere").await,
+        get(&api, "/api/v1/sql").await,
+        get(&api, "/api/v1/explain/d-0").await,
+        get(&api, "/api/v1/decisions?size=3").await,
+        get(&api, "/readyz").await,
+    ];
+    for (status, body) in refused {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert!(status.is_client_error() || status.is_server_error(), "{status}");
+        assert!(!body["error"].as_str().unwrap().is_empty() && !body["remedy"].as_str().unwrap().is_empty(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_daemons_life() {
+    let Fixture { api, readiness, .. } = fixture(config::Api::default());
+    assert_eq!(get(&api, "/livez").await.0, StatusCode::OK);
+    assert_eq!(get(&api, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    readiness.send_replace(Readiness::Ready);
+    assert_eq!(get(&api, "/readyz").await.0, StatusCode::OK);
+    readiness.send_replace(Readiness::Draining);
+    assert_eq!(get(&api, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn with_a_token_only_health_is_open() {
+    let token = Token::new("correct-horse-battery");
+    let Fixture { api, readiness, .. } = fixture(config::Api { token: Some(token), ..config::Api::default() });
+    readiness.send_replace(Readiness::Ready);
+    for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 401), ("/api/v1/bottleneck", 401)] {
+        assert_eq!(get(&api, path).await.0.as_u16(), status, "{path}");
+    }
+    for (credentials, status) in
+        [("Bearer correct-horse-battery", 200), ("bearer correct-horse-battery", 200), ("Bearer wrong", 401)]
+    {
+        let request = Request::get("/metrics").header(header::AUTHORIZATION, credentials).body(Body::empty());
+        assert_eq!(ask(&api, request.unwrap()).await.0.as_u16(), status, "{credentials}");
+    }
+}
+
+#[tokio::test]
+async fn the_worst_bottleneck_comes_with_all() {
+    let Fixture { api, .. } = fixture(config::Api::default());
+    let (status, body) = get(&api, "/api/v1/bottleneck").await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["at"], "2025-11-24T16:00:00.000Z");
+    assert_eq!(body["bottleneck"]["service"], "auth");
+    assert_eq!(body["bottleneck"]["verdict"], "saturated");
+    assert_eq!(body["bottlenecks"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn pausing_needs_a_name_and_a_reason() {
+    let Fixture { api, mut events, .. } = fixture(config::Api::default());
+    assert_eq!(post(&api, "/api/v1/pause", json!({"by": "ada"})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(post(&api, "/api/v1/pause", json!({"by": " ", "reason": "x"})).await.0, StatusCode::BAD_REQUEST);
+    let asked = json!({"by": "ada", "reason": "load test"});
+    assert_eq!(post(&api, "/api/v1/pause", asked.clone()).await.0, StatusCode::ACCEPTED);
+    // The queue of this fixture holds one event: the next caller hears that the engine is behind.
+    assert_eq!(post(&api, "/api/v1/resume", asked).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    match events.recv().await {
+        Some(Event::Paused { by }) => assert_eq!(by, "ada: load test"),
+        other => panic!("expected a pause, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn sql_reads_the_tables() {
+    let Fixture { api, .. } = fixture(config::Api::default());
+    let query = "select service, count(*) as n, sum(duration_ns) as busy from spans group by service order by service";
+    let (status, answer) = sql(&api, query).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let rows = json!([{"service": "auth", "n": 2, "busy": 14}, {"service": "ingress", "n": 1, "busy": 7}]);
+    assert_eq!(answer["rows"], rows);
+    assert_eq!(answer["truncated"], false);
+    assert_eq!(sql(&api, query).await.1, answer, "from the cache");
+}
+
+#[tokio::test]
+async fn sql_can_only_read() {
+    let Fixture { api, .. } = fixture(config::Api::default());
+    for query in [
+        "create table t as select * from spans",
+        "drop table spans",
+        "insert into spans select * from spans",
+        "copy spans to '/tmp/spans.csv'",
+        "create external table hosts stored as csv location '/etc/hosts'",
+        "set datafusion.execution.target_partitions = 64",
+        "select * from '/etc/hosts'",
+        "select 1; select 2",
+        "select service from nowhere",
+        "select",
+    ] {
+        let (status, answer) = sql(&api, query).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {answer}");
+        assert!(!answer["error"].as_str().unwrap().contains('\n'), "{query}: {answer}");
+        assert_eq!(answer["remedy"], "the tables are spans", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn sql_ends_at_its_limits() {
+    let config = config::Api { sql_rows_max: 2, sql_memory_bytes: 4 << 20, ..config::Api::default() };
+    let Fixture { api, .. } = fixture(config);
+    let (_, answer) = sql(&api, "select * from spans").await;
+    assert_eq!((answer["rows"].as_array().unwrap().len(), &answer["truncated"]), (2, &json!(true)));
+    let (status, answer) = sql(&api, "select value, count(*) as n from generate_series(1, 1000000) group by value order by n, value").await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
+
+    let config = config::Api { sql_timeout: Duration::from_millis(50), ..config::Api::default() };
+    let limit = HumanDuration(config.sql_timeout).to_string();
+    let Fixture { api, .. } = fixture(config);
+    let endless = "select count(*) from generate_series(1, 100000000) a, generate_series(1, 100000000) b \
+                   where a.value * b.value = 3";
+    let (status, answer) = sql(&api, endless).await;
+    assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{limit}: {answer}");
+}
+
+#[tokio::test]
+async fn metrics_are_open_metrics() {
+    let Fixture { api, .. } = fixture(config::Api::default());
+    let snapshot = api.snapshot();
+    api.metrics.tick(Duration::from_millis(3), 0, &snapshot);
+    let (status, body) = get(&api, "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.ends_with("# EOF\n"), "{body}");
+    // Samples alone: help texts are prose, buckets are arithmetic.
+    let names: Vec<&str> =
+        body.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();
+    insta::assert_snapshot!(names.join("\n"));
+}

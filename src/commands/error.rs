@@ -1,0 +1,55 @@
+//! Why a command could not do its work: one line with cause and remedy, exit code 2.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::api::query::QueryError;
+use crate::{config, engine, journal, receive};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    Receive(#[from] receive::Error),
+    #[error(transparent)]
+    Spans(#[from] receive::files::Error),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
+    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}; name a place that exists and can be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Journal { path: PathBuf, source: journal::ReadError },
+    #[error(transparent)]
+    Explain(#[from] journal::ExplainError),
+    #[error("{}: {cause}", path.display())]
+    Rules { path: PathBuf, cause: String },
+    #[error("the log filter `{filter}` is wrong: {cause}; write a level such as info, or target=level")]
+    Log { filter: String, cause: String },
+    #[error("cannot reach {server}: {cause}; start `headroom serve`, or name its address with --server")]
+    Unreachable { server: String, cause: String },
+    #[error("{server}: {error}; {remedy}")]
+    Refused { server: String, error: String, remedy: String },
+    #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
+    Runtime(io::Error),
+    #[error("the engine stopped by itself; its last words are in the log, report them as a bug")]
+    EngineStopped,
+    #[error("left before all was done: {0}; what was not acknowledged is sent again by its sender")]
+    LeftEarly(&'static str),
+    #[error("cannot write the output: {0}; free space, or write elsewhere")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// Whoever read the output has enough of it (`headroom sql … | head`): no error to speak of.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

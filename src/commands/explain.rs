@@ -1,0 +1,60 @@
+//! `headroom explain`: why did it do that?
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::client::Server;
+use super::{Answer, Error};
+use crate::journal::{self, ExplainError};
+
+/// Tell the story of a decision, an intervention or a minute: what was found, wanted, permitted, done, and whether it helped.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  headroom explain d-1764018000-3
+  headroom explain 14:03
+  headroom explain d-1764018000-3 --journal /var/lib/headroom/journal.jsonl
+  headroom explain d-1764018000-3 --json | jq .decision
+
+Exit codes: 0 told; 1 the journal knows no such id; 2 usage or input error.")]
+pub struct Args {
+    /// Id of a decision or an intervention, or a time in UTC: 14:03, 14:03:07, 2026-11-24T14:03
+    id: String,
+    /// Read this journal rather than ask a running server
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    let (document, text) = match &args.journal {
+        Some(path) => {
+            let file = File::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+            let journal = journal::read(BufReader::new(file))
+                .map_err(|source| Error::Journal { path: path.clone(), source })?;
+            match journal::explain(&journal.entries, &args.id) {
+                Ok(explanation) => (json!(explanation), explanation.to_string()),
+                Err(error @ ExplainError::Question(_)) => return Err(error.into()),
+                Err(error) => {
+                    let document = json!({"error": error.to_string()});
+                    if args.json { writeln!(out, "{document}")? } else { writeln!(out, "{error}")? }
+                    return Ok(Answer::No);
+                }
+            }
+        }
+        None => {
+            let mut document = args.server.get(&["explain", &args.id])?;
+            let text = document.as_object_mut().and_then(|document| document.remove("text")).unwrap_or_default();
+            let text = text.as_str().unwrap_or_default().to_owned();
+            (document, text)
+        }
+    };
+    if args.json { writeln!(out, "{document:#}")? } else { write!(out, "{text}")? }
+    Ok(Answer::Yes)
+}

@@ -1,0 +1,61 @@
+//! One file a subcommand: the imperative shell around the engine.
+//!
+//! To add one: a file with `Args` and `run`, its `mod` line, a variant of [`Command`] and an arm of its `run`.
+
+mod check_config;
+mod client;
+mod completion;
+mod error;
+mod explain;
+mod pause;
+pub mod serve;
+mod sql;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+pub use error::Error;
+
+/// Finds the one service that holds requests back, from OpenTelemetry traces, and acts on that service alone.
+#[derive(Parser)]
+#[command(name = "headroom", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done; 1 the answer is no; 2 usage or input error.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Serve(serve::Args),
+    Sql(sql::Args),
+    Explain(explain::Args),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    CheckConfig(check_config::Args),
+    Completion(completion::Args),
+}
+
+/// What a command has to say with its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Yes,
+    /// It did its work, and the answer is no.
+    No,
+}
+
+impl Command {
+    /// Run it; what people and programs read goes to `out`.
+    pub fn run(self, out: &mut dyn Write) -> Result<Answer, Error> {
+        match self {
+            Command::Serve(args) => serve::run(args),
+            Command::Sql(args) => sql::run(args, out),
+            Command::Explain(args) => explain::run(args, out),
+            Command::Pause(args) => pause::pause(args, out),
+            Command::Resume(args) => pause::resume(args, out),
+            Command::CheckConfig(args) => check_config::run(args, out),
+            Command::Completion(args) => completion::run(args, out),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The engine on its own thread: takes batches and events as they come, ticks by the clock, hands out effects,
+//! publishes a snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use super::stations::Journal;
+use crate::act::ActError;
+use crate::api::{History, Metrics, Snapshot, Table};
+use crate::clock::{Clock, Stopwatch};
+use crate::engine::{Effect, Engine, Event};
+use crate::guard::{Outcome, Permit};
+use crate::journal::{Entry, What};
+use crate::model::Time;
+use crate::receive::Received;
+use crate::receive::queue::Outlet;
+
+pub struct Core {
+    pub engine: Engine,
+    pub clock: Clock,
+    pub tick: Duration,
+    pub journal: Option<Journal>,
+    pub permits: mpsc::Sender<Permit>,
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What the thread wakes up for.
+enum Wake {
+    Tick,
+    Batch(Received),
+    Event(Event),
+    /// The receivers are gone and nothing waits.
+    Drained,
+}
+
+impl Core {
+    /// Runs until the receivers are gone and everything they took is in the engine; the last tick included.
+    pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut events: mpsc::Receiver<Event>) {
+        let interval = i64::try_from(self.tick.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let after = |now: Time| Time((now.0.div_euclid(interval) + 1).saturating_mul(interval));
+        let mut due = after(self.clock.now());
+        let mut history = History::default();
+        loop {
+            // The engine itself runs outside of the runtime, which would not let it block.
+            let wake = handle.block_on(next(&self.clock, due, &mut batches, &mut events));
+            match wake {
+                Wake::Batch(Received { received_at, batch, ack }) => {
+                    self.engine.ingest(received_at, batch);
+                    ack.taken();
+                }
+                Wake::Event(event) => self.engine.observe(self.clock.now(), event),
+                Wake::Tick => {
+                    let skipped = (self.clock.now().nanos_since(due).max(0) / interval) as u64;
+                    self.tick(&mut history, skipped);
+                    // Ticks that became due meanwhile are left out, so that batches get their turn.
+                    due = after(self.clock.now());
+                }
+                Wake::Drained => {
+                    while let Ok(event) = events.try_recv() {
+                        self.engine.observe(self.clock.now(), event);
+                    }
+                    self.tick(&mut history, 0);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, history: &mut History, skipped: u64) {
+        let now = self.clock.now();
+        let stopwatch = Stopwatch::start();
+        let effects = self.engine.tick(now);
+        let took = stopwatch.elapsed();
+        let before = self.snapshots.borrow().clone();
+        let mut paused = before.paused.clone();
+        for effect in effects {
+            match effect {
+                Effect::Apply(permit) => self.apply(now, permit),
+                Effect::Record(entry) => {
+                    match &entry.what {
+                        What::Paused { by } => paused = Some(by.clone()),
+                        What::Resumed { .. } => paused = None,
+                        _ => {}
+                    }
+                    tell(&entry);
+                    self.metrics.count(&entry);
+                    if let Some(journal) = &mut self.journal {
+                        // It says so once when trouble starts, keeps what it can and tries again by itself.
+                        if let Err(failure) = journal.append(&entry) {
+                            error!("{failure}");
+                        }
+                    }
+                    history.push(&entry);
+                }
+            }
+        }
+        if let Some(journal) = &self.journal {
+            self.metrics.journal(journal.waiting(), journal.dropped());
+        }
+        let snapshot = Snapshot {
+            tick: before.tick + 1,
+            at: now,
+            mode: before.mode,
+            paused,
+            findings: self.engine.findings().clone(),
+            interventions: self.engine.interventions(),
+            tables: (self.engine.tables().into_iter())
+                .map(|(name, schema, batches)| Table { name, schema, batches })
+                .collect(),
+            history: history.clone(),
+        };
+        self.metrics.tick(took, skipped, &snapshot);
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    /// Hand a permit to the cluster's adapter. Where it cannot take it, that is the change's outcome.
+    fn apply(&mut self, now: Time, permit: Permit) {
+        let Err(refused) = self.permits.try_send(permit) else { return };
+        let (permit, cause) = match refused {
+            mpsc::error::TrySendError::Full(permit) => (permit, "it has not answered the changes before this one"),
+            mpsc::error::TrySendError::Closed(permit) => (permit, "no cluster is configured"),
+        };
+        let error = ActError::Unreachable { cause: cause.into() };
+        let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+        self.engine.observe(now, Event::Acted { decision, change, error: Some(error) });
+    }
+}
+
+async fn next(clock: &Clock, due: Time, batches: &mut Outlet, events: &mut mpsc::Receiver<Event>) -> Wake {
+    tokio::select! {
+        // Events are few and switch things off; a tick that is due comes before the next of a flood of batches.
+        biased;
+        Some(event) = events.recv() => Wake::Event(event),
+        () = clock.sleep_until(due) => Wake::Tick,
+        batch = batches.next() => batch.map_or(Wake::Drained, Wake::Batch),
+    }
+}
+
+/// The steps that people want to see as they happen.
+fn tell(entry: &Entry) {
+    match &entry.what {
+        What::Found { findings } => match findings.bottlenecks.first() {
+            Some(b) => info!(
+                entry = b.entry,
+                service = b.service,
+                verdict = b.verdict.as_str(),
+                p99_ms = b.p99_ms,
+                objective_ms = b.objective_ms,
+                "bottleneck"
+            ),
+            None => info!("nothing holds requests back"),
+        },
+        What::Decided { decision } => {
+            let (id, rule) = (&decision.id, &decision.proposal.rule);
+            let (service, because) = (decision.proposal.wish.service(), &decision.proposal.because);
+            match &decision.outcome {
+                Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
+                Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would do"),
+                Outcome::Notified => warn!(id, rule, %service, because, "notice"),
+                Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
+            }
+        }
+        What::Acted { decision, error: Some(error), .. } => warn!(decision, %error, "not done"),
+        What::Acted { decision, error: None, .. } => info!(decision, "done"),
+        What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
+        What::Intervention { report } => {
+            info!(id = report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
+        }
+        What::Paused { by } => warn!(by, "paused"),
+        What::Resumed { by } => warn!(by, "resumed"),
+        What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
+        What::Gap { dropped } => error!(dropped, "the journal has a gap"),
+        What::Started { .. } | What::Ingested { .. } | What::Ticked | What::Cluster { .. } => {
+            debug!(entry = ?entry.what, "recorded");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! From the checked configuration to each station's own: the one place that knows both.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use crate::act::{ActError, Cluster};
+use crate::commands::Error;
+use crate::config::{self, Config};
+use crate::guard::Permit;
+use crate::decide::{self, RuleSource};
+use crate::journal::{self, Writer};
+use crate::model::ClusterState;
+use crate::receive::queue;
+use crate::{engine, receive};
+
+/// PLACEHOLDER until the engine's settings exist.
+pub fn settings(_config: &Config) -> engine::Settings {
+    engine::Settings::default()
+}
+
+pub fn shipped_rules() -> Vec<RuleSource> {
+    decide::shipped()
+}
+
+pub fn receive(config: &Config) -> receive::Config {
+    let config::Receive { grpc, http, tls, token, body_bytes_max, decompressed_bytes_max, connections_max, .. } =
+        config.receive.clone();
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    receive::Config {
+        grpc: Some(grpc),
+        http: Some(http),
+        tls: tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
+        token: token.map(|token| receive::Token::new(token.reveal())),
+        body_bytes_max: bytes(body_bytes_max),
+        decompressed_bytes_max: bytes(decompressed_bytes_max),
+        connections_max,
+        ..receive::Config::default()
+    }
+}
+
+pub fn queue_limits(config: &Config) -> queue::Limits {
+    queue::Limits {
+        spans_max: config.receive.queue_spans_max,
+        bytes_max: usize::try_from(config.receive.queue_bytes_max).unwrap_or(usize::MAX),
+    }
+}
+
+/// PLACEHOLDER until the embedded cluster's client exists; None where no cluster is configured.
+pub fn cluster(config: &Config) -> Option<impl Cluster + 'static> {
+    config.cluster.clone().map(Unconnected)
+}
+
+struct Unconnected(config::Cluster);
+
+impl Cluster for Unconnected {
+    async fn state(&mut self) -> Result<ClusterState, ActError> {
+        Err(ActError::Unreachable { cause: format!("{:?} has no client yet", self.0) })
+    }
+
+    async fn apply(&mut self, _permit: &Permit) -> Result<(), ActError> {
+        self.state().await.map(|_| ())
+    }
+}
+
+/// The journal's file. At its bound it becomes `FILE.1`, in place of the one before.
+pub fn journal(config: &config::Journal) -> Result<Journal, Error> {
+    let failed = |source| Error::Write { path: config.path.clone(), source };
+    let file = append(&config.path).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    let path = config.path.clone();
+    let rotate = move || {
+        let mut older = path.clone().into_os_string();
+        older.push(".1");
+        std::fs::rename(&path, older)?;
+        append(&path)
+    };
+    Ok(Writer::bounded(file, bytes, Box::new(rotate), config.bytes_max, journal::writer::RING_BYTES_MAX))
+}
+
+pub type Journal = Writer<File>;
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}

@@ -1,0 +1,139 @@
+//! `headroom sql`: ask spans in files, or the tables of a running server.
+
+use std::io::Write;
+
+use arrow::util::pretty::pretty_format_batches;
+use serde_json::{Value, json};
+
+use super::client::Server;
+use super::{Answer, Error};
+use crate::api::Table;
+use crate::api::query::{self, Limits, QueryError};
+use crate::api::rows::json_rows;
+use crate::model::spans;
+use crate::receive::decode::Options;
+use crate::receive::files::{self, Damage};
+
+/// Ask with SQL: over files of spans (table `spans`), or over the tables of a running server.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  headroom sql \"select service, count(*) from spans group by service\" --file traces.jsonl.zst
+  headroom sql 'select * from service_health order by p99_ms desc limit 5' --server http://127.0.0.1:8080
+  headroom sql 'show tables'
+
+Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed form, headroom's Parquet, or - for
+standard input.")]
+pub struct Args {
+    /// One read-only statement
+    query: String,
+    /// Files of spans; without it a running server is asked
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    file: Vec<String>,
+    /// Print one JSON object a row
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    if args.file.is_empty() { ask_server(&args, out) } else { ask_files(&args, out) }
+}
+
+fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    let mut batches = Vec::new();
+    for file in &args.file {
+        for batch in files::open(file, Options::default(), Damage::Refuse)? {
+            batches.push(batch?.record_batch().clone());
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let limits = Limits {
+        // The caller's own machine, and their own question; half of a small machine's memory still ends a runaway.
+        memory_bytes: 4 << 30,
+        rows_max: usize::MAX,
+        answer_bytes_max: usize::MAX,
+        partitions: cores,
+    };
+    let tables = [Table { name: "spans", schema: spans::schema(), batches }];
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let answer = runtime.block_on(query::query(&tables, &args.query, &limits))?;
+    let failed = |error: arrow::error::ArrowError| QueryError::Failed { cause: error.to_string() };
+    if args.json {
+        for batch in &answer.batches {
+            for row in json_rows(batch).map_err(failed)? {
+                writeln!(out, "{}", Value::Object(row))?;
+            }
+        }
+    } else {
+        let batches = if answer.batches.is_empty() {
+            vec![arrow::array::RecordBatch::new_empty(answer.schema)]
+        } else {
+            answer.batches
+        };
+        writeln!(out, "{}", pretty_format_batches(&batches).map_err(failed)?)?;
+    }
+    Ok(Answer::Yes)
+}
+
+fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    let answer = args.server.post(&["sql"], &json!({"query": args.query}))?;
+    let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if args.json {
+        for row in rows {
+            writeln!(out, "{row}")?;
+        }
+    } else {
+        let columns: Vec<&str> = (answer["columns"].as_array().into_iter().flatten())
+            .filter_map(|column| column["name"].as_str())
+            .collect();
+        write!(out, "{}", table(&columns, rows))?;
+    }
+    if answer["truncated"] == true {
+        writeln!(out, "the answer was cut short; add a limit, or raise api.sql_rows_max")?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// The frame that Arrow draws, around cells that came as JSON.
+fn table(columns: &[&str], rows: &[Value]) -> String {
+    let cell = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| (*name).to_owned()).collect()];
+    lines.extend(rows.iter().map(|row| columns.iter().map(|name| cell(&row[*name])).collect()));
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let rule = format!("+{}\n", widths.iter().map(|width| format!("{}+", "-".repeat(width + 2))).collect::<String>());
+    let mut text = rule.clone();
+    for (index, line) in lines.iter().enumerate() {
+        let cells: String = line.iter().zip(&widths).map(|(cell, width)| format!(" {cell:width$} |")).collect();
+        text.push_str(&format!("|{cells}\n"));
+        if index == 0 {
+            text.push_str(&rule);
+        }
+    }
+    text.push_str(&rule);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_reads_as_a_table() {
+        let rows = [json!({"service": "auth", "n": 12}), json!({"service": "ingress", "n": null})];
+        insta::assert_snapshot!(table(&["service", "n"], &rows), @"
+        +---------+----+
+        | service | n  |
+        +---------+----+
+        | auth    | 12 |
+        | ingress |    |
+        +---------+----+
+        ");
+    }
+}

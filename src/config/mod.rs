@@ -1,0 +1,217 @@
+//! What the operator wrote, checked.
+//!
+//! [`Config::load`] reads YAML into `raw` types (every value still text), and `check` makes a [`Config`]
+//! of it or reports everything that is wrong at once. Nothing downstream checks again. Defaults are the stations'
+//! own: each states them, with their reasons, in its `Config`.
+
+mod check;
+mod objective;
+mod problem;
+mod raw;
+mod token;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use crate::guard::Mode;
+pub use objective::{Bounds, Objective, Pattern, Selector};
+pub use problem::{Error, Problem};
+pub use token::Token;
+pub use units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
+use units::{serialize_bytes, serialize_duration};
+
+use crate::receive::{self, queue};
+use crate::{decide, guard};
+
+/// The checked configuration. Serialises to JSON with tokens left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    pub mode: Mode,
+    #[serde(serialize_with = "serialize_duration")]
+    pub tick: Duration,
+    /// What holds for entry operations that no objective names.
+    pub default_objective: Bounds,
+    /// In the order written; the first that matches holds.
+    pub objectives: Vec<Objective>,
+    /// What differs for one service, by its identity.
+    pub services: BTreeMap<String, Service>,
+    pub receive: Receive,
+    pub api: Api,
+    pub window: Window,
+    pub rules: Rules,
+    pub guard: guard::Config,
+    /// None: decisions are kept in memory alone.
+    pub journal: Option<Journal>,
+    /// None: headroom finds bottlenecks and says what it would do, and touches nothing.
+    pub cluster: Option<Cluster>,
+}
+
+impl Default for Config {
+    /// `headroom serve` without a file: observes, on loopback alone.
+    fn default() -> Config {
+        Config {
+            mode: Mode::Observe,
+            // A burst is noticed within a second, and a tick's SQL takes a few hundredths of one.
+            tick: Duration::from_secs(1),
+            default_objective: Bounds::default(),
+            objectives: Vec::new(),
+            services: BTreeMap::new(),
+            receive: Receive::default(),
+            api: Api::default(),
+            window: Window::default(),
+            rules: Rules::default(),
+            guard: guard::Config::default(),
+            journal: None,
+            cluster: None,
+        }
+    }
+}
+
+/// Bounds of one service, within those that its workload states; None: as it states.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Service {
+    pub min_replicas: Option<u32>,
+    pub max_replicas: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Receive {
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+    pub tls: Option<Tls>,
+    pub token: Option<Token>,
+    /// Largest request as it is sent.
+    #[serde(serialize_with = "serialize_bytes")]
+    pub body_bytes_max: u64,
+    /// Largest request once decompressed.
+    #[serde(serialize_with = "serialize_bytes")]
+    pub decompressed_bytes_max: u64,
+    /// What may wait for the engine before senders are told to come back.
+    pub queue_spans_max: usize,
+    #[serde(serialize_with = "serialize_bytes")]
+    pub queue_bytes_max: u64,
+    pub connections_max: usize,
+}
+
+impl Default for Receive {
+    fn default() -> Receive {
+        let (station, queue) = (receive::Config::default(), queue::Limits::default());
+        Receive {
+            // The ports that the OTLP specification names.
+            grpc: (Ipv4Addr::LOCALHOST, 4317).into(),
+            http: (Ipv4Addr::LOCALHOST, 4318).into(),
+            tls: None,
+            token: None,
+            body_bytes_max: station.body_bytes_max as u64,
+            decompressed_bytes_max: station.decompressed_bytes_max as u64,
+            queue_spans_max: queue.spans_max,
+            queue_bytes_max: queue.bytes_max as u64,
+            connections_max: station.connections_max,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Senders must present a certificate signed by this authority.
+    pub client_ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Api {
+    pub listen: SocketAddr,
+    pub token: Option<Token>,
+    /// What one SQL query may take.
+    #[serde(serialize_with = "serialize_duration")]
+    pub sql_timeout: Duration,
+    #[serde(serialize_with = "serialize_bytes")]
+    pub sql_memory_bytes: u64,
+    pub sql_rows_max: usize,
+}
+
+impl Default for Api {
+    fn default() -> Api {
+        Api {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            token: None,
+            // A person waits this long; a scan of a full window takes about a second.
+            sql_timeout: Duration::from_secs(10),
+            // Aggregates over a window of 512 MiB fit well; a careless cross join does not.
+            sql_memory_bytes: 256 << 20,
+            // More than a person reads or a dashboard draws.
+            sql_rows_max: 10_000,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Window {
+    #[serde(serialize_with = "serialize_duration")]
+    pub duration: Duration,
+    #[serde(serialize_with = "serialize_bytes")]
+    pub memory_bytes: u64,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
+        Window { duration: Duration::from_secs(300), memory_bytes: 512 << 20 }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Rules {
+    /// None: the shipped rules.
+    pub directory: Option<PathBuf>,
+    pub limits: decide::Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Journal {
+    pub path: PathBuf,
+    #[serde(serialize_with = "serialize_bytes")]
+    pub bytes_max: u64,
+}
+
+/// Where workloads run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cluster {
+    /// The simulator's cluster, over loopback.
+    Embedded { url: String },
+}
+
+impl Config {
+    /// Read and check a file. Paths in it are relative to the directory it lies in.
+    pub fn load(path: &Path) -> Result<Config, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Config::parse(&text, path)
+    }
+
+    /// Check a configuration given as text; `path` names it in messages and anchors relative paths.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, Error> {
+        let syntax = |cause: String| Error::Syntax { path: path.to_owned(), cause };
+        // An empty file, or one of comments alone, is the configuration that changes nothing.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let raw: Option<raw::Root> =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(one_line(&error.to_string())))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        check::check(&raw.unwrap_or_default(), directory)
+            .map_err(|problems| Error::Invalid { path: path.to_owned(), problems })
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Configurations as people write them, and what they are told when something is wrong.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("headroom.yaml"))
+}
+
+fn complaint(text: &str) -> String {
+    parse(text).expect_err("this configuration is wrong").to_string()
+}
+
+#[test]
+fn a_file_that_says_nothing_is_the_default() {
+    for text in ["", "# nothing yet\n", "receive:\n", "{}"] {
+        assert_eq!(parse(text).unwrap(), Config::default(), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_written_holds() {
+    let config = parse(
+        r#"
+        mode: enforce
+        tick: 500ms
+        default_objective: {latency: 1s}
+        objectives:
+          - {entry: "ingress POST /exam/*", latency: 500ms, quantile: 0.95, errors: 0.5%}
+          - {service: ingress, latency: 300ms}
+        services:
+          auth: {min_replicas: 2, max_replicas: 20}
+        receive: {grpc: "localhost:14317", token: correct-horse-battery, body_max: 1MiB}
+        guard: {step_factor_max: 2}
+        cluster: {embedded: {url: "http://127.0.0.1:9090/"}}
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.mode, Mode::Enforce);
+    assert_eq!(config.tick, Duration::from_millis(500));
+    assert_eq!(config.objectives.len(), 2);
+    assert_eq!(config.objectives[0].bounds.errors, 0.005);
+    // What an objective leaves out is the default objective's.
+    assert_eq!(config.objectives[1].bounds.quantile, 0.99);
+    assert_eq!(config.default_objective.latency, Duration::from_secs(1));
+    assert_eq!(config.services["auth"].max_replicas, Some(20));
+    assert_eq!(config.receive.grpc.to_string(), "127.0.0.1:14317");
+    assert_eq!(config.receive.body_bytes_max, 1 << 20);
+    assert_eq!(config.guard.step_factor_max, 2);
+    assert_eq!(config.cluster, Some(Cluster::Embedded { url: "http://127.0.0.1:9090".into() }));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = r#"
+        mode: enforced
+        windows: {duration: 5m}
+        tick: 5
+        objectives:
+          - {entry: checkout, latency: 300ms}
+          - {latency: soon, errors: 120%}
+          - {entry: "a b", service: c}
+        services:
+          auth: {min_replicas: 9, max_replicas: 3, replicas: 4}
+        receive: {grpc: "0.0.0.0:4317", http: here, body_max: 100MiB}
+        api: {listen: "0.0.0.0:8080", token_fil: secret}
+        rules: {directory: no-such-directory}
+        guard: {stabilization: 5m, actions_per_minute: many}
+        journal: {size_max: 1GiB}
+        cluster: {kubernetes: {}}
+        "#;
+    insta::assert_snapshot!(complaint(text));
+}
+
+#[test]
+fn one_problem_is_one_line() {
+    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, tick, default_objective, objectives, services, receive, api, window, rules, guard, journal, cluster");
+}
+
+#[test]
+fn broken_yaml_says_where() {
+    for (text, place) in [("mode: [observe", "line 1"), ("mode: observe\nmode: enforce", "line 2"), ("- a", "line 1")] {
+        let complaint = complaint(text);
+        assert!(complaint.contains(place) && !complaint.contains('\n'), "{text:?}: {complaint}");
+    }
+}
+
+#[test]
+fn enforcing_needs_something_to_act_on() {
+    insta::assert_snapshot!(complaint("mode: enforce"), @"headroom.yaml: mode: enforce needs a cluster to act on; add a `cluster` section or set mode: observe");
+}
+
+#[test]
+fn beyond_loopback_someone_must_ask_who_is_there() {
+    insta::assert_snapshot!(complaint(r#"receive: {grpc: "0.0.0.0:4317"}"#), @"headroom.yaml: receive.grpc: 0.0.0.0:4317 is reached from beyond this machine without authentication; add receive.token_file or receive.tls.client_ca, or listen on 127.0.0.1");
+    insta::assert_snapshot!(complaint(r#"api: {listen: "[::]:8080"}"#), @"headroom.yaml: api.listen: [::]:8080 is reached from beyond this machine without authentication; add api.token_file, or listen on 127.0.0.1");
+    assert!(parse(r#"{receive: {grpc: "0.0.0.0:4317", token: correct-horse-battery}}"#).is_ok());
+    assert!(parse(r#"{api: {listen: "0.0.0.0:8080", token: correct-horse-battery}}"#).is_ok());
+}
+
+#[test]
+fn a_weak_token_is_refused_and_never_repeated() {
+    let complaint = complaint("api: {token: hunter2}");
+    assert!(complaint.contains("openssl rand") && !complaint.contains("hunter2"), "{complaint}");
+}
+
+#[test]
+fn tokens_and_paths_are_found_beside_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), "correct-horse-battery\n").unwrap();
+    std::fs::create_dir(directory.path().join("rules")).unwrap();
+    let path = directory.path().join("headroom.yaml");
+    std::fs::write(&path, "{api: {token_file: token}, rules: {directory: rules}, journal: {path: j.jsonl}}").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert!(config.api.token.unwrap().matches("correct-horse-battery"));
+    assert_eq!(config.rules.directory, Some(directory.path().join("rules")));
+    assert_eq!(config.journal.unwrap().path, directory.path().join("j.jsonl"));
+}
+
+#[test]
+fn a_token_of_digits_keeps_its_zeros() {
+    let config = parse("api: {token: 0012345678901234567890}").unwrap();
+    assert!(config.api.token.unwrap().matches("0012345678901234567890"));
+}
+
+#[test]
+fn no_token_is_shown() {
+    let config = parse("{api: {token: correct-horse-battery}, receive: {token: correct-horse-battery}}").unwrap();
+    let shown = format!("{config:?}{}", serde_json::to_string(&config).unwrap());
+    assert!(!shown.contains("horse"), "{shown}");
+}
+
+/// Every section refuses what it does not know: an unknown key is put into each mapping of the reference file.
+#[test]
+fn every_section_refuses_unknown_keys() {
+    let reference = include_str!("../../examples/headroom.yaml");
+    let whole: serde_json::Value = serde_saphyr::from_str(&uncommented(reference)).unwrap();
+    let mut sections = Vec::new();
+    mappings(&whole, "", &mut sections);
+    assert!(sections.len() > 12, "{sections:?}");
+    for section in sections {
+        let mut changed = whole.clone();
+        let at = if section.is_empty() { Some(&mut changed) } else { changed.pointer_mut(&section) };
+        at.unwrap().as_object_mut().unwrap().insert("zzz".into(), 1.into());
+        // JSON is YAML.
+        let complaint = complaint(&changed.to_string());
+        assert!(complaint.contains("zzz: unknown key"), "{section}: {complaint}");
+    }
+}
+
+/// The reference file names every key: in force, or commented out behind `#: `.
+#[test]
+fn the_reference_names_every_key() {
+    let whole = uncommented(include_str!("../../examples/headroom.yaml"));
+    for keys in raw::ALL_KEYS {
+        for key in *keys {
+            assert!(whole.contains(&format!("{key}:")), "{key} is missing in examples/headroom.yaml");
+        }
+    }
+}
+
+/// The reference with every commented-out key in force.
+fn uncommented(reference: &str) -> String {
+    reference.lines().map(|line| line.replacen("#: ", "", 1) + "\n").collect()
+}
+
+/// JSON pointers of the mappings whose keys are fixed; those of `services` are names.
+fn mappings(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            if at != "/services" {
+                found.push(at.to_owned());
+            }
+            map.iter().for_each(|(key, value)| mappings(value, &format!("{at}/{key}"), found));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| mappings(item, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}

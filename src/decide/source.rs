@@ -1,0 +1,36 @@
+//! A rule as it was loaded, and the rules that ship with headroom. Reading a directory is the shell's work.
+
+use serde::{Deserialize, Serialize};
+
+/// The rule name under which `verify` asks to return what had no effect; no file may have it.
+pub const GIVE_BACK: &str = "give_back";
+
+/// Its name and its whole text, so that a replay needs no other file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSource {
+    /// File name without `.rhai`.
+    pub name: String,
+    pub source: String,
+}
+
+impl RuleSource {
+    pub fn new(name: impl Into<String>, source: impl Into<String>) -> RuleSource {
+        RuleSource { name: name.into(), source: source.into() }
+    }
+
+    /// The first comment line: what people read when the rule gives no words of its own.
+    pub fn description(&self) -> &str {
+        let comment = self.source.lines().map(str::trim).find_map(|line| line.strip_prefix("//"));
+        comment.map_or("", |text| text.trim_start_matches('/').trim())
+    }
+}
+
+/// The rules in `rules/` of this repository, in force where the operator gives none.
+pub fn shipped() -> Vec<RuleSource> {
+    macro_rules! rule {
+        ($name:literal) => {
+            RuleSource::new($name, include_str!(concat!("../../rules/", $name, ".rhai")))
+        };
+    }
+    vec![rule!("notify_slow_dependency"), rule!("scale_in_idle"), rule!("scale_out_bottleneck")]
+}

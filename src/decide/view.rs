@@ -1,0 +1,188 @@
+//! What a rule sees: `now`, its bottlenecks, services and entries, read-only, with a getter for every field
+//! so that a misspelt one is an error and not silently `()`.
+//!
+//! Times come twice: `b.p99` is a duration that compares with `seconds(1)` and prints as `312 ms`,
+//! `b.p99_ms` is the number. A value that is not known is `()`.
+
+use std::sync::Arc;
+
+use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
+
+use super::wishes::Lapse;
+use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding};
+use crate::model::ClusterState;
+
+pub(super) fn register(engine: &mut Engine) {
+    engine
+        .build_type::<Now>()
+        .build_type::<BottleneckView>()
+        .build_type::<ServiceView>()
+        .build_type::<EntryView>()
+        .build_type::<EvidenceView>();
+}
+
+/// The argument of `evaluate`. Built once a tick; every getter hands out shared values.
+#[derive(Clone)]
+pub(super) struct Now(Arc<Inner>);
+
+struct Inner {
+    at: String,
+    complete_to: String,
+    blind: bool,
+    bottleneck: BottleneckView,
+    bottlenecks: Array,
+    services: Array,
+    entries: Array,
+}
+
+impl Now {
+    pub(super) fn new(findings: &Findings, cluster: &ClusterState) -> Now {
+        let bottleneck = |b: Bottleneck| BottleneckView(Arc::new(b));
+        let service = |s: &ServiceFinding| {
+            let workload = cluster.workload(s.service.as_str());
+            ServiceView(Arc::new((s.clone(), workload.map(|w| (w.min_replicas, w.max_replicas)))))
+        };
+        Now(Arc::new(Inner {
+            at: findings.at.to_string(),
+            complete_to: findings.complete_to.to_string(),
+            blind: findings.blind,
+            bottleneck: bottleneck(findings.bottleneck()),
+            bottlenecks: findings.bottlenecks.iter().cloned().map(|b| Dynamic::from(bottleneck(b))).collect(),
+            services: findings.services.iter().map(|s| Dynamic::from(service(s))).collect(),
+            entries: findings.entries.iter().map(|e| Dynamic::from(EntryView(Arc::new(e.clone())))).collect(),
+        }))
+    }
+}
+
+impl CustomType for Now {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder
+            .with_name("now")
+            .with_get("at", |now: &mut Now| now.0.at.clone())
+            .with_get("complete_to", |now: &mut Now| now.0.complete_to.clone())
+            .with_get("blind", |now: &mut Now| now.0.blind)
+            .with_get("bottleneck", |now: &mut Now| now.0.bottleneck.clone())
+            .with_get("bottlenecks", |now: &mut Now| now.0.bottlenecks.clone())
+            .with_get("services", |now: &mut Now| now.0.services.clone())
+            .with_get("entries", |now: &mut Now| now.0.entries.clone())
+            .with_fn("service", |now: &mut Now, name: ImmutableString| {
+                let named = |s: &&Dynamic| {
+                    s.read_lock::<ServiceView>().is_some_and(|s| s.0.0.service.as_str() == name.as_str())
+                };
+                now.0.services.iter().find(named).cloned().unwrap_or(Dynamic::UNIT)
+            });
+    }
+}
+
+/// Getters that read one field through the shared value behind a view.
+macro_rules! getters {
+    ($builder:ident, $view:ident, |$it:ident| { $($name:literal => $value:expr,)* }) => {
+        $($builder.with_get($name, |view: &mut $view| { let $it = &view.0; $value });)*
+    };
+}
+
+fn count(number: u32) -> i64 {
+    i64::from(number)
+}
+
+fn known<T: Into<Dynamic>>(value: Option<T>) -> Dynamic {
+    value.map_or(Dynamic::UNIT, Into::into)
+}
+
+#[derive(Clone)]
+struct BottleneckView(Arc<Bottleneck>);
+
+impl CustomType for BottleneckView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("bottleneck").on_print(|b| format!("{} at {}", b.0.verdict.as_str(), b.0.service));
+        getters!(builder, BottleneckView, |b| {
+            "entry" => b.entry.clone(),
+            "service" => b.service.clone(),
+            "operation" => b.operation.clone(),
+            "pod" => known(b.pod.clone()),
+            "peer" => known(b.peer.clone()),
+            "verdict" => b.verdict.as_str(),
+            "score" => b.score,
+            "blame" => Lapse::from_ms(b.blame_ms),
+            "blame_ms" => b.blame_ms,
+            "p99" => Lapse::from_ms(b.p99_ms),
+            "p99_ms" => b.p99_ms,
+            "objective" => Lapse::from_ms(b.objective_ms),
+            "objective_ms" => b.objective_ms,
+            "missed_share" => b.missed_share,
+            "replicas" => count(b.replicas),
+            "replicas_needed" => known(b.replicas_needed.map(count)),
+            "evidence" => b.evidence.iter().map(|e| Dynamic::from(EvidenceView(Arc::new(e.clone())))).collect::<Array>(),
+            "exemplars" => b.exemplars.iter().map(|id| id.to_string().into()).collect::<Array>(),
+        });
+    }
+}
+
+/// The finding and, where the workload opted in, its bounds.
+#[derive(Clone)]
+struct ServiceView(Arc<(ServiceFinding, Option<(u32, u32)>)>);
+
+impl CustomType for ServiceView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("service").on_print(|s| s.0.0.service.to_string());
+        getters!(builder, ServiceView, |s| {
+            "service" => s.0.service.to_string(),
+            "throughput_per_s" => s.0.throughput_per_s,
+            "arrivals_per_s" => s.0.arrivals_per_s,
+            "error_share" => s.0.error_share,
+            "p99" => Lapse::from_ms(s.0.p99_ms),
+            "p99_ms" => s.0.p99_ms,
+            "waiting" => Lapse::from_ms(s.0.waiting_ms),
+            "waiting_ms" => s.0.waiting_ms,
+            "own_time" => Lapse::from_ms(s.0.own_time_ms),
+            "own_time_ms" => s.0.own_time_ms,
+            "concurrency_per_pod" => s.0.concurrency_per_pod,
+            "capacity_per_pod_per_s" => known(s.0.capacity_per_pod_per_s),
+            "replicas" => count(s.0.replicas),
+            "ready" => count(s.0.ready),
+            "replicas_needed" => known(s.0.replicas_needed.map(count)),
+            "objective_missed" => s.0.objective_missed,
+            "thin" => s.0.thin,
+            "opted_in" => s.1.is_some(),
+            "min_replicas" => known(s.1.map(|(min, _)| count(min))),
+            "max_replicas" => known(s.1.map(|(_, max)| count(max))),
+        });
+    }
+}
+
+#[derive(Clone)]
+struct EntryView(Arc<EntryFinding>);
+
+impl CustomType for EntryView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("entry").on_print(|e| e.0.entry.clone());
+        getters!(builder, EntryView, |e| {
+            "entry" => e.entry.clone(),
+            "requests" => i64::try_from(e.requests).unwrap_or(i64::MAX),
+            "requests_per_s" => e.requests_per_s,
+            "p50" => Lapse::from_ms(e.p50_ms),
+            "p50_ms" => e.p50_ms,
+            "p99" => Lapse::from_ms(e.p99_ms),
+            "p99_ms" => e.p99_ms,
+            "objective" => Lapse::from_ms(e.objective_ms),
+            "objective_ms" => e.objective_ms,
+            "missed_share" => e.missed_share,
+            "error_share" => e.error_share,
+            "missed" => e.missed,
+        });
+    }
+}
+
+#[derive(Clone)]
+struct EvidenceView(Arc<Evidence>);
+
+impl CustomType for EvidenceView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("evidence").on_print(|e| format!("{} {}", e.0.measure, e.0.now));
+        getters!(builder, EvidenceView, |e| {
+            "measure" => e.measure.clone(),
+            "now" => e.now,
+            "baseline" => known(e.baseline),
+        });
+    }
+}

@@ -1,0 +1,86 @@
+//! The limits the guard holds, each with the reason for its default.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether permits are made at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Say what would be done; touch nothing. The default, so that trust can grow first.
+    #[default]
+    Observe,
+    Enforce,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Between two scale-outs of one target, where the rule gives none. Pods that are still coming count as
+    /// there, so this only spaces the steps of a need that keeps rising; a burst multiplies load in seconds.
+    pub scale_out_cooldown: Duration,
+    /// No scale-in so soon after a scale-out: longer than a pod takes to start (p95 35 s) and to warm up, so
+    /// that what was ordered is seen at work before any of it is given back.
+    pub scale_in_after_scale_out: Duration,
+    /// Between two scale-ins of one target: long enough to see what the last one did.
+    pub scale_in_cooldown: Duration,
+    /// A scale-in goes no lower than the highest need of this window: the 300 s of the Kubernetes HPA. A rule
+    /// may ask for a longer one, never for a shorter.
+    pub stabilisation: Duration,
+    /// The short window beside the long one (6 s, as Knative's autoscaler) …
+    pub panic_window: Duration,
+    /// … over which a need above this many times the ready pods is panic (200 %, likewise) …
+    pub panic_factor: f64,
+    /// … which forbids scale-in for so long after (60 s, likewise).
+    pub panic_hold: Duration,
+    /// One step multiplies replicas by no more than this: bursts of ten times within seconds are the job.
+    pub step_factor_max: u32,
+    /// … or adds this many, whichever is more, so that a single replica can grow too.
+    pub step_replicas_min: u32,
+    /// One scale-in leaves at least this share of the replicas (a half, Knative's max down rate of 2).
+    pub scale_in_share_min: f64,
+    /// Replicas that headroom may have added at once, over all targets: what a runaway could cost.
+    pub added_replicas_max: u32,
+    /// Changes in any 60 s, over all targets: an API server and people can follow so many.
+    pub actions_per_minute_max: usize,
+    /// How long a breaker stays open: a cause that no scaling cured is not tried again at once, and a pager
+    /// has been answered by then.
+    pub breaker_open: Duration,
+    /// Findings older than this are not acted on; a tick comes every second or so.
+    pub findings_age_max: Duration,
+    /// A permit unused for so long is stale.
+    pub permit_valid: Duration,
+    /// An intervention must have proved itself by then: a node that must first arrive (75 s), a slow pod start
+    /// (35 s), warm-up (10 s) and half a minute at work.
+    pub prove_within: Duration,
+    /// A refusal that has not recurred for so long is said again when it does.
+    pub repeat_after: Duration,
+    /// A notification with the same verdict is repeated after this while its cause lasts.
+    pub notify_again: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let seconds = Duration::from_secs;
+        Config {
+            scale_out_cooldown: seconds(3),
+            scale_in_after_scale_out: seconds(120),
+            scale_in_cooldown: seconds(30),
+            stabilisation: seconds(300),
+            panic_window: seconds(6),
+            panic_factor: 2.0,
+            panic_hold: seconds(60),
+            step_factor_max: 10,
+            step_replicas_min: 4,
+            scale_in_share_min: 0.5,
+            added_replicas_max: 200,
+            actions_per_minute_max: 30,
+            breaker_open: seconds(600),
+            findings_age_max: seconds(10),
+            permit_valid: seconds(5),
+            prove_within: seconds(150),
+            repeat_after: seconds(60),
+            notify_again: seconds(300),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Whatever rules propose and however the world turns, the guard keeps its promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::tests::{World, finding, scale_in, scale_out, workload};
+use super::*;
+use crate::model::{ServiceId, Time};
+
+/// What happens within one second.
+#[derive(Clone, Debug)]
+struct Second {
+    /// Service, wish for more or fewer, replicas asked for.
+    proposals: Vec<(usize, bool, u32)>,
+    needs: [Option<u32>; 3],
+    paused: bool,
+    blind: bool,
+    observe: bool,
+    thin: bool,
+    /// The cluster does what was permitted, or fails.
+    applied: bool,
+    passes_s: u64,
+}
+
+/// The last one has no workload.
+const SERVICES: [&str; 4] = ["a", "b", "c", "foreign"];
+const BUDGET: u32 = 25;
+const WINDOW: Duration = Duration::from_secs(20);
+
+fn second() -> impl Strategy<Value = Second> {
+    let proposals = prop::collection::vec((0..SERVICES.len(), any::<bool>(), 0..40u32), 0..6);
+    let needs = prop::array::uniform3(prop::option::weighted(0.9, 0..30u32));
+    let rarely = || prop::bool::weighted(0.1);
+    (proposals, needs, rarely(), rarely(), rarely(), rarely(), prop::bool::weighted(0.9), 1..5u64).prop_map(
+        |(proposals, needs, paused, blind, observe, thin, applied, passes_s)| Second {
+            proposals,
+            needs,
+            paused,
+            blind,
+            observe,
+            thin,
+            applied,
+            passes_s,
+        },
+    )
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.guard = Guard::new(Config {
+        added_replicas_max: BUDGET,
+        stabilisation: WINDOW,
+        scale_in_after_scale_out: Duration::from_secs(5),
+        scale_in_cooldown: Duration::from_secs(2),
+        panic_hold: Duration::from_secs(5),
+        ..Config::default()
+    });
+    world.cluster.workloads = ["a", "b", "c"].map(|service| workload(service, 4, 2, 20)).to_vec();
+    world
+}
+
+/// Runs the seconds and hands every review, with the world as it was, to `check`.
+fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) -> Vec<Reviewed> {
+    let mut world = world();
+    let mut all = Vec::new();
+    for second in seconds {
+        (world.paused, world.findings.blind) = (second.paused, second.blind);
+        world.mode = if second.observe { Mode::Observe } else { Mode::Enforce };
+        world.findings.at = world.now;
+        world.findings.services = ["a", "b", "c"]
+            .iter()
+            .zip(second.needs)
+            .map(|(service, need)| {
+                let mut finding = finding(service, 4, need);
+                finding.thin = second.thin;
+                finding
+            })
+            .collect();
+        let wish = |(service, out, to): &(usize, bool, u32)| {
+            let service = SERVICES[*service];
+            if *out { scale_out(service, *to) } else { scale_in(service, *to) }
+        };
+        let reviewed = world.review(second.proposals.iter().map(wish).collect());
+        check(&world, second, &reviewed);
+        if second.applied {
+            world.act(&reviewed);
+        } else {
+            reviewed
+                .iter()
+                .filter_map(|r| r.permit.as_ref())
+                .for_each(|permit| world.guard.settled(permit.decision(), false));
+        }
+        world.now = world.now + Duration::from_secs(second.passes_s);
+        all.extend(reviewed);
+    }
+    all
+}
+
+fn changes(reviewed: &[Reviewed]) -> impl Iterator<Item = (&ServiceId, u32, u32)> {
+    reviewed.iter().filter_map(|r| match r.permit.as_ref()?.change() {
+        Change::Scale { service, from, to, .. } => Some((service, *from, *to)),
+        Change::Close { .. } => None,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn never_outside_the_bounds_nor_where_it_must_not_act(seconds in prop::collection::vec(second(), 1..60)) {
+        run(&seconds, |world, second, reviewed| {
+            let mut targets = BTreeSet::new();
+            for (service, from, to) in changes(reviewed) {
+                assert!(!second.paused && !second.blind && !second.observe);
+                let workload = world.cluster.workload(service.as_str()).expect("opted in");
+                assert_eq!(from, workload.replicas);
+                assert_ne!(from, to);
+                assert!((workload.min_replicas..=workload.max_replicas).contains(&to));
+                assert!(targets.insert(service.clone()), "at most one permit a target");
+                assert!(!(second.thin && to < from), "nothing is given back on thin telemetry");
+            }
+        });
+    }
+
+    #[test]
+    fn never_below_a_need_of_the_window(seconds in prop::collection::vec(second(), 1..80)) {
+        let mut needs: BTreeMap<ServiceId, Vec<(Time, u32)>> = BTreeMap::new();
+        run(&seconds, |world, second, reviewed| {
+            for (service, need) in ["a", "b", "c"].iter().zip(second.needs) {
+                if let Some(need) = need.filter(|_| !second.blind) {
+                    needs.entry((*service).into()).or_default().push((world.now, need));
+                }
+            }
+            for (service, _, to) in changes(reviewed).filter(|(_, from, to)| to < from) {
+                let recent = needs[service].iter().filter(|(at, _)| *at + WINDOW >= world.now);
+                let highest = recent.map(|(_, need)| *need).max().expect("a need was known");
+                assert!(to >= highest, "{service} to {to}, while {highest} were needed within the window");
+            }
+        });
+    }
+
+    #[test]
+    fn the_budget_is_never_exceeded(seconds in prop::collection::vec(second(), 1..60)) {
+        // Nobody but headroom changes replicas here, so what is above the start was added by it.
+        run(&seconds, |world, _, reviewed| {
+            let permitted: BTreeMap<&ServiceId, u32> = changes(reviewed).map(|(service, _, to)| (service, to)).collect();
+            let added: u32 = world.cluster.workloads.iter()
+                .map(|w| permitted.get(&w.service).copied().unwrap_or(w.replicas).saturating_sub(4))
+                .sum();
+            let grew = changes(reviewed).any(|(_, from, to)| to > from);
+            assert!(!grew || added <= BUDGET, "{added} added");
+        });
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_output(seconds in prop::collection::vec(second(), 1..40)) {
+        let once = run(&seconds, |_, _, _| ());
+        prop_assert_eq!(&once, &run(&seconds, |_, _, _| ()));
+        let ids: BTreeSet<&str> = once.iter().map(|r| r.decision.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), once.len(), "ids are unique");
+    }
+}

@@ -1,0 +1,247 @@
+//! One tick's proposals, reviewed: at most one permit a target, and a decision for everything worth saying.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::config::{Config, Mode};
+use super::decision::{Decision, Outcome, Reviewed};
+use super::gates::{Refusal, Step, waiting_ns};
+use super::permit::{Change, Permit};
+use super::said::Said;
+use super::target::{Before, Pending, Target};
+use crate::analyse::Findings;
+use crate::decide::{Proposal, Wish};
+use crate::model::{ClusterState, InterventionRecord, ServiceId, Time};
+
+/// The span of the rate of actions.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What the guard looks at beside the proposals.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    pub now: Time,
+    pub mode: Mode,
+    pub paused: bool,
+    /// The latest state, with the interventions recorded on the objects.
+    pub cluster: &'a ClusterState,
+    pub findings: &'a Findings,
+}
+
+pub(super) struct Breaker {
+    pub(super) until: Time,
+    pub(super) cause: String,
+}
+
+pub struct Guard {
+    pub(super) config: Config,
+    /// Of the workloads in the cluster's last state.
+    pub(super) targets: BTreeMap<ServiceId, Target>,
+    /// By rule and target.
+    pub(super) breakers: BTreeMap<(String, ServiceId), Breaker>,
+    /// When permits were made, over the last minute; never longer than the rate allows.
+    pub(super) actions: VecDeque<Time>,
+    said: Said,
+    /// The second of the last decision and how many it has had.
+    counter: (i64, u32),
+}
+
+/// The decision that an intervention came from: their ids share all but the first letter.
+pub fn decision_of(intervention: &str) -> String {
+    match intervention.strip_prefix("i-") {
+        Some(rest) => format!("d-{rest}"),
+        None => intervention.to_string(),
+    }
+}
+
+impl Guard {
+    pub fn new(config: Config) -> Guard {
+        Guard {
+            config,
+            targets: BTreeMap::new(),
+            breakers: BTreeMap::new(),
+            actions: VecDeque::new(),
+            said: Said::default(),
+            counter: (i64::MIN, 0),
+        }
+    }
+
+    /// Take over what the objects record, after a restart: cooldowns and the budget go on where they were.
+    /// `review` does the same at every tick; this is for a caller that wants it earlier.
+    pub fn adopt(&mut self, cluster: &ClusterState) {
+        for workload in &cluster.workloads {
+            self.targets.entry(workload.service.clone()).or_default().adopt(workload);
+        }
+    }
+
+    /// Pass every proposal through the gates. Of several for one target the largest scale-out wins, and any
+    /// scale-out that asks for a change silences scale-ins. What asks for no change, and what was said at an
+    /// earlier tick already, yields nothing.
+    pub fn review(&mut self, proposals: Vec<Proposal>, context: &Context<'_>) -> Vec<Reviewed> {
+        self.see(&proposals, context);
+        let mut reviewed = Vec::new();
+        let mut by_target: BTreeMap<ServiceId, Vec<Proposal>> = BTreeMap::new();
+        for proposal in proposals {
+            match &proposal.wish {
+                Wish::Notify { .. } => reviewed.extend(self.decide(proposal, Outcome::Notified, Vec::new(), context)),
+                wish => by_target.entry(wish.service().clone()).or_default().push(proposal),
+            }
+        }
+        for (service, mut candidates) in by_target {
+            let replicas = context.cluster.workload(service.as_str()).map_or(0, |w| w.replicas);
+            candidates.sort_by(|a, b| preference(&b.wish).cmp(&preference(&a.wish)).then_with(|| a.rule.cmp(&b.rule)));
+            let grows = candidates.iter().any(|p| matches!(p.wish, Wish::ScaleOut { to, .. } if to > replicas));
+            for proposal in candidates {
+                if grows && matches!(proposal.wish, Wish::ScaleIn { .. }) {
+                    break; // sorted: only scale-ins follow
+                }
+                match self.pass(&proposal, context) {
+                    Ok(None) => {}
+                    Ok(Some(step)) => {
+                        reviewed.extend(self.permit(proposal, step, context));
+                        break;
+                    }
+                    Err(Refusal { gate, reason }) => {
+                        let outcome = Outcome::Refused { gate, reason };
+                        reviewed.extend(self.decide(proposal, outcome, Vec::new(), context));
+                    }
+                }
+            }
+        }
+        reviewed
+    }
+
+    /// The permit that ends an intervention: its record goes, its replicas stay. None while that is not for
+    /// us to do: paused, observing, an answer awaited, or the record already gone.
+    pub fn close(&self, service: &ServiceId, intervention: &str, context: &Context<'_>) -> Option<Permit> {
+        let workload = context.cluster.workload(service.as_str())?;
+        let recorded = workload.intervention.as_ref().is_some_and(|record| record.id == intervention);
+        let awaited = self.targets.get(service).is_some_and(|target| target.pending.is_some());
+        if !recorded || awaited || context.paused || context.mode == Mode::Observe {
+            return None;
+        }
+        Some(Permit {
+            change: Change::Close { service: service.clone(), intervention: intervention.into() },
+            resource_version: workload.resource_version,
+            decision: decision_of(intervention),
+            valid_until: context.now + self.config.permit_valid,
+        })
+    }
+
+    /// The cluster answered a permit. What it did not do is undone here too, so that the next tick may decide
+    /// anew without waiting for a cooldown. Until this is called the target waits, at most until the permit
+    /// is stale.
+    pub fn settled(&mut self, decision: &str, applied: bool) {
+        for target in self.targets.values_mut() {
+            let Some(pending) = target.pending.take_if(|pending| pending.decision == decision) else { continue };
+            if !applied {
+                let Before { last_scale_out, last_scale_in, baseline } = pending.before;
+                (target.last_scale_out, target.last_scale_in, target.baseline) =
+                    (last_scale_out, last_scale_in, baseline);
+            }
+        }
+    }
+
+    /// No further step by this rule on this target for a time: an intervention of its kind had no effect.
+    pub fn open_breaker(&mut self, rule: &str, service: &ServiceId, cause: &str, now: Time) {
+        let breaker = Breaker { until: now + self.config.breaker_open, cause: cause.into() };
+        self.breakers.insert((rule.into(), service.clone()), breaker);
+    }
+
+    /// Bring the memory to this tick: targets, needs, panic, and what has run out.
+    fn see(&mut self, proposals: &[Proposal], context: &Context<'_>) {
+        let now = context.now;
+        self.targets.retain(|service, _| context.cluster.workload(service.as_str()).is_some());
+        for workload in &context.cluster.workloads {
+            let found = context.findings.service(workload.service.as_str());
+            let found = found.filter(|_| !context.findings.blind).and_then(|f| f.replicas_needed);
+            let wished = proposals.iter().filter_map(|p| match &p.wish {
+                Wish::ScaleOut { service, to, .. } if *service == workload.service => Some(*to),
+                _ => None,
+            });
+            let need = wished.chain(found).max();
+            let target = self.targets.entry(workload.service.clone()).or_default();
+            target.see(workload, need, now, &self.config);
+        }
+        self.breakers.retain(|_, breaker| now < breaker.until);
+        self.said.forget(now, self.config.repeat_after);
+        while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
+            self.actions.pop_front();
+        }
+    }
+
+    fn permit(&mut self, proposal: Proposal, step: Step, context: &Context<'_>) -> Option<Reviewed> {
+        let Step { from, to, notes } = step;
+        if context.mode == Mode::Observe {
+            return self.decide(proposal, Outcome::Observed { from, to }, notes, context);
+        }
+        let service = proposal.wish.service().clone();
+        let mut reviewed = self.decide(proposal, Outcome::Permitted { from, to }, notes, context)?;
+        let workload = context.cluster.workload(service.as_str())?; // the opt-in gate has seen it
+        let (decision, now) = (&reviewed.decision, context.now);
+        // One object carries one record. A further scale-out replaces the open one's and keeps what was there
+        // before the first, so that a restart still knows what headroom has added.
+        let before_first = workload.intervention.as_ref().filter(|r| to > from && r.replicas_after > r.replicas_before);
+        let record = InterventionRecord {
+            id: format!("i-{}", decision.id.trim_start_matches("d-")),
+            rule: decision.proposal.rule.clone(),
+            reason: decision.proposal.because.clone(),
+            applied_at: now,
+            deadline: now + self.config.prove_within,
+            replicas_before: before_first.map_or(from, |r| r.replicas_before.min(from)),
+            replicas_after: to,
+            waiting_ns_before: waiting_ns(context.findings.service(service.as_str())),
+        };
+        let permit = Permit {
+            change: Change::Scale { service: service.clone(), from, to, record },
+            resource_version: workload.resource_version,
+            decision: decision.id.clone(),
+            valid_until: now + self.config.permit_valid,
+        };
+        self.actions.push_back(now);
+        let target = self.targets.entry(service).or_default();
+        let (last_scale_out, last_scale_in, baseline) = (target.last_scale_out, target.last_scale_in, target.baseline);
+        target.pending = Some(Pending {
+            decision: permit.decision.clone(),
+            valid_until: permit.valid_until,
+            to,
+            before: Before { last_scale_out, last_scale_in, baseline },
+        });
+        if to > from {
+            target.last_scale_out = Some(now);
+            target.baseline.get_or_insert(from);
+        } else {
+            target.last_scale_in = Some(now);
+        }
+        reviewed.permit = Some(permit);
+        Some(reviewed)
+    }
+
+    /// A decision, unless the same was said already.
+    fn decide(
+        &mut self,
+        proposal: Proposal,
+        outcome: Outcome,
+        notes: Vec<String>,
+        context: &Context<'_>,
+    ) -> Option<Reviewed> {
+        let (rule, service) = (proposal.rule.as_str(), proposal.wish.service());
+        let again = self.config.notify_again;
+        if !self.said.is_news(rule, service, &proposal.verdict, &outcome, context.now, again) {
+            return None;
+        }
+        let second = context.now.second();
+        self.counter = if self.counter.0 == second { (second, self.counter.1 + 1) } else { (second, 1) };
+        let id = format!("d-{second}-{}", self.counter.1);
+        let decision = Decision { id, at: context.now, proposal, outcome, notes };
+        Some(Reviewed { decision, permit: None })
+    }
+}
+
+/// Larger is preferred: scale-outs before scale-ins, the larger need first of either.
+fn preference(wish: &Wish) -> (bool, u32) {
+    match wish {
+        Wish::ScaleOut { to, .. } => (true, *to),
+        Wish::ScaleIn { to, .. } => (false, *to),
+        Wish::Notify { .. } => (false, 0),
+    }
+}

@@ -1,0 +1,70 @@
+//! What the guard remembers of one target between ticks. All of it is derived again from the cluster's
+//! records and from what is seen, so a crash forgets nothing that could do harm.
+
+use super::config::Config;
+use super::needs::Needs;
+use crate::model::{Time, Workload};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Target {
+    pub(super) needs: Needs,
+    pub(super) last_scale_out: Option<Time>,
+    pub(super) last_scale_in: Option<Time>,
+    /// Replicas before headroom added any; None while it has added none.
+    pub(super) baseline: Option<u32>,
+    pub(super) panic_until: Option<Time>,
+    /// A permit whose answer is awaited: the next step waits for it, or until it is stale.
+    pub(super) pending: Option<Pending>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) decision: String,
+    pub(super) valid_until: Time,
+    pub(super) to: u32,
+    /// What to return to when the cluster did not do it.
+    pub(super) before: Before,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    pub(super) last_scale_out: Option<Time>,
+    pub(super) last_scale_in: Option<Time>,
+    pub(super) baseline: Option<u32>,
+}
+
+impl Target {
+    /// Take over what the object itself records, whoever wrote it.
+    pub(super) fn adopt(&mut self, workload: &Workload) {
+        let Some(record) = &workload.intervention else { return };
+        if record.replicas_after > record.replicas_before {
+            self.last_scale_out = self.last_scale_out.max(Some(record.applied_at));
+            self.baseline.get_or_insert(record.replicas_before);
+        } else {
+            self.last_scale_in = self.last_scale_in.max(Some(record.applied_at));
+        }
+    }
+
+    pub(super) fn see(&mut self, workload: &Workload, need: Option<u32>, now: Time, config: &Config) {
+        self.adopt(workload);
+        if self.pending.as_ref().is_some_and(|p| now > p.valid_until) {
+            self.pending = None;
+        }
+        if self.pending.is_none() && self.baseline.is_some_and(|baseline| workload.replicas <= baseline) {
+            self.baseline = None;
+        }
+        if let Some(need) = need {
+            self.needs.record(now, need);
+        }
+        let recent = self.needs.highest_since(now - config.panic_window).unwrap_or(0);
+        if f64::from(recent) > config.panic_factor * f64::from(workload.ready()) {
+            self.panic_until = Some(now + config.panic_hold);
+        }
+    }
+
+    /// Replicas above the baseline once what is under way has arrived.
+    pub(super) fn added(&self, replicas: u32) -> u32 {
+        let wanted = self.pending.as_ref().map_or(replicas, |pending| pending.to.max(replicas));
+        self.baseline.map_or(0, |baseline| wanted.saturating_sub(baseline))
+    }
+}

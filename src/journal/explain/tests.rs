@@ -1,0 +1,147 @@
+//! One afternoon's journal, and the questions that are asked of it.
+
+use super::*;
+use crate::analyse::{Evidence, Verdict};
+use crate::decide::{Proposal, Wish};
+use crate::guard::{Gate, Outcome};
+use crate::model::{InterventionRecord, TraceId};
+use crate::verify::Stage;
+
+/// 2026-11-24, 14:03:07 UTC.
+const START_S: i64 = 1_795_528_987;
+
+fn at(seconds: i64) -> Time {
+    Time::from_secs(START_S + seconds)
+}
+
+fn proposal(service: &str, to: u32) -> Proposal {
+    Proposal {
+        rule: "scale_out_bottleneck".into(),
+        wish: Wish::ScaleOut { service: service.into(), to, cooldown_s: Some(3.0) },
+        because: format!("ingress GET /exam needs 300 ms and takes 812 ms: {service} is saturated"),
+        verdict: "saturated".into(),
+    }
+}
+
+fn decided(seconds: i64, proposal: Proposal, outcome: Outcome, notes: &[&str]) -> Entry {
+    let id = format!("d-{}-1", START_S + seconds);
+    let notes = notes.iter().map(ToString::to_string).collect();
+    let decision = Decision { id, at: at(seconds), proposal, outcome, notes };
+    Entry { at: at(seconds), what: What::Decided { decision } }
+}
+
+fn report(seconds: i64, stage: Stage, reason: &str) -> Entry {
+    let report = InterventionReport {
+        id: format!("i-{START_S}-1"),
+        decision: format!("d-{START_S}-1"),
+        rule: "scale_out_bottleneck".into(),
+        service: "content-api".into(),
+        from: 3,
+        to: 9,
+        applied_at: at(0),
+        deadline: at(150),
+        stage,
+        reason: reason.into(),
+        waiting_ms_before: 412.0,
+        waiting_ms_now: None,
+        idle_pods: Vec::new(),
+    };
+    Entry { at: at(seconds), what: What::Intervention { report } }
+}
+
+fn afternoon() -> Vec<Entry> {
+    let bottleneck = Bottleneck {
+        entry: "ingress GET /exam".into(),
+        service: "content-api".into(),
+        operation: "GET /page".into(),
+        verdict: Verdict::Saturated,
+        score: 0.92,
+        blame_ms: 310_000.0,
+        p99_ms: 812.0,
+        objective_ms: 300.0,
+        missed_share: 0.41,
+        replicas: 3,
+        replicas_needed: Some(12),
+        evidence: vec![
+            Evidence { measure: "waiting_ms".into(), now: 412.0, baseline: Some(1.2) },
+            Evidence { measure: "throughput_per_pod_per_s".into(), now: 70.1, baseline: Some(34.0) },
+            Evidence { measure: "growth".into(), now: 3.0, baseline: None },
+        ],
+        exemplars: vec![TraceId([0xab; 16]), TraceId([0xcd; 16])],
+        ..Bottleneck::default()
+    };
+    let findings = |seconds, bottlenecks| Findings { at: at(seconds), bottlenecks, ..Findings::default() };
+    let record = InterventionRecord {
+        id: format!("i-{START_S}-1"),
+        rule: "scale_out_bottleneck".into(),
+        reason: String::new(),
+        applied_at: at(0),
+        deadline: at(150),
+        replicas_before: 3,
+        replicas_after: 9,
+        waiting_ns_before: 412_000_000,
+    };
+    let change = Change::Scale { service: "content-api".into(), from: 3, to: 9, record };
+    let close = Change::Close { service: "content-api".into(), intervention: format!("i-{START_S}-1") };
+    let acted = |seconds, change, error| {
+        let decision = format!("d-{START_S}-1");
+        Entry { at: at(seconds), what: What::Acted { decision, change, error } }
+    };
+    let full = || Outcome::Refused { gate: Gate::Bounds, reason: "it is at its maximum of 9 replicas".into() };
+    let tell = Proposal {
+        rule: "notify_slow_dependency".into(),
+        wish: Wish::Notify { service: "exam-db".into(), message: "exam-api waits for exam-db; look there".into() },
+        because: "ingress POST /submit needs 500 ms and takes 900 ms".into(),
+        verdict: "slow_dependency".into(),
+    };
+    vec![
+        Entry { at: at(-60), what: What::Ticked },
+        Entry { at: at(-2), what: What::Found { findings: findings(-2, vec![bottleneck.clone()]) } },
+        decided(0, proposal("content-api", 12), Outcome::Permitted { from: 3, to: 9 }, &[
+            "asked for 12, cut to 9: its maximum",
+        ]),
+        acted(1, change, None),
+        report(1, Stage::Applied, "3 to 9 replicas, written to the cluster; its pods are coming"),
+        decided(5, proposal("content-api", 14), full(), &[]),
+        decided(20, tell, Outcome::Notified, &[]),
+        report(33, Stage::Judging, "all 9 pods are ready and warm; its effect is judged from here"),
+        decided(58, proposal("auth", 4), Outcome::Observed { from: 2, to: 4 }, &[]),
+        report(95, Stage::Verified, "waiting at content-api went from 900 ms to 2 ms, and it holds no requests back any more"),
+        Entry { at: at(96), what: What::Found { findings: findings(96, vec![]) } },
+        acted(97, close, Some(ActError::Conflict { service: "content-api".into() })),
+        Entry { at: at(150), what: What::Ticked },
+    ]
+}
+
+fn answer(asked: &str) -> String {
+    match explain(&afternoon(), asked) {
+        Ok(explanation) => explanation.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_whole_story_of_a_decision() {
+    insta::assert_snapshot!(answer("d-1795528987-1"));
+    assert_eq!(answer("i-1795528987-1"), answer("d-1795528987-1"));
+}
+
+#[test]
+fn everything_decided_in_a_minute() {
+    insta::assert_snapshot!(answer("14:03"));
+    assert_eq!(answer("2026-11-24T14:03"), answer("14:03"));
+    assert_eq!(answer("14:03:07"), answer("d-1795528987-1"), "a second is narrower");
+}
+
+#[test]
+fn a_quiet_minute_says_what_stood() {
+    insta::assert_snapshot!(answer("14:05"));
+    // The minute before: found nothing yet, nothing decided, nothing open.
+    insta::assert_snapshot!(answer("14:02"));
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    insta::assert_snapshot!(["d-1-1", "15:00", "yesterday", "2026-11-25T14:03"].map(answer).join("\n"));
+    assert_eq!(explain(&[], "14:03"), Err(ExplainError::Empty));
+}

@@ -1,0 +1,128 @@
+//! Spans become rows here, whichever way they were written: checked, normalised, appended to the columns.
+
+use super::attributes::{Attributes, Resource};
+use super::tracestate::adjusted_count;
+use super::{Decoded, Options, Reason, Rejected};
+use crate::model::spans::PROMOTED;
+use crate::model::{Kind, SpanBuilder, SpanId, SpanRow, Status, Time, TraceId};
+
+/// A span as its sender wrote it, borrowed from the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span<'a> {
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub parent_span_id: &'a [u8],
+    pub trace_state: &'a str,
+    pub name: &'a str,
+    pub kind: Kind,
+    pub status: Status,
+    pub start_time_unix_nano: u64,
+    pub end_time_unix_nano: u64,
+    pub attributes: Attributes<'a>,
+}
+
+/// The rows of one request.
+pub struct Rows<'o> {
+    options: &'o Options,
+    builder: SpanBuilder,
+    rejected: Rejected,
+    /// Where texts that are put together are written; kept so that a span allocates nothing.
+    peer: String,
+    promoted: [String; PROMOTED.len()],
+}
+
+impl<'o> Rows<'o> {
+    pub fn new(options: &'o Options) -> Rows<'o> {
+        Rows {
+            options,
+            builder: SpanBuilder::new(),
+            rejected: Rejected::default(),
+            peer: String::new(),
+            promoted: Default::default(),
+        }
+    }
+
+    /// Appends the span, or counts why not.
+    pub fn push(&mut self, resource: &Resource<'_>, span: &Span<'_>) {
+        let checked = match Checked::new(span, self.options) {
+            Ok(checked) => checked,
+            Err(reason) => return self.rejected.add(reason, resource.service(), span.name, span.trace_id),
+        };
+        self.peer.clear();
+        if span.kind.is_caller() {
+            span.attributes.write_peer(&mut self.peer);
+        }
+        for (index, text) in self.promoted.iter_mut().enumerate() {
+            text.clear();
+            span.attributes.write_promoted(index, text);
+        }
+        self.builder.append(&SpanRow {
+            trace_id: checked.trace_id,
+            span_id: checked.span_id,
+            parent_span_id: checked.parent_span_id,
+            start: checked.start,
+            duration_ns: checked.duration_ns,
+            kind: span.kind,
+            status: span.status,
+            service: resource.service(),
+            operation: span.name,
+            namespace: resource.namespace(),
+            pod: resource.pod(),
+            workload: resource.workload(),
+            version: resource.version(),
+            cluster: resource.cluster(),
+            peer: &self.peer,
+            sampled_weight: adjusted_count(span.trace_state).or(self.options.assume_weight),
+            promoted: std::array::from_fn(|index| self.promoted[index].as_str()),
+        });
+    }
+
+    pub fn finish(self) -> Decoded {
+        let overflowed = self.builder.overflowed();
+        Decoded { batch: self.builder.finish(), rejected: self.rejected, overflowed }
+    }
+}
+
+/// Identity and times of a span that may enter the table.
+struct Checked {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_span_id: Option<SpanId>,
+    start: Time,
+    duration_ns: i64,
+}
+
+impl Checked {
+    fn new(span: &Span<'_>, options: &Options) -> Result<Checked, Reason> {
+        let trace_id = id(span.trace_id).ok_or(Reason::TraceId)?;
+        let span_id = id(span.span_id).ok_or(Reason::SpanId)?;
+        let parent_span_id = match span.parent_span_id {
+            [] | [0, 0, 0, 0, 0, 0, 0, 0] => None, // some senders write a root's missing parent as zeros
+            parent => Some(SpanId(id(parent).ok_or(Reason::ParentSpanId)?)),
+        };
+        if span.start_time_unix_nano == 0 {
+            return Err(Reason::NoStart);
+        }
+        let nanos = |time| i64::try_from(time).map_err(|_| Reason::TimeRange);
+        let (start, end) = (nanos(span.start_time_unix_nano)?, nanos(span.end_time_unix_nano)?);
+        if end < start {
+            return Err(Reason::EndBeforeStart);
+        }
+        if options.start_max.is_some_and(|max| Time(start) > max) {
+            return Err(Reason::FarFuture);
+        }
+        Ok(Checked {
+            trace_id: TraceId(trace_id),
+            span_id: SpanId(span_id),
+            parent_span_id,
+            start: Time(start),
+            duration_ns: end - start, // both are not negative and end is not before start
+        })
+    }
+}
+
+/// An identity of exactly `N` bytes that are not all zero.
+fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    let id: [u8; N] = bytes.try_into().ok()?;
+    (id != [0; N]).then_some(id)
+}

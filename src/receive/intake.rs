@@ -1,0 +1,111 @@
+//! What happens to a request once it has arrived, by whichever protocol: authorise, decode, hand over, count.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::body::{Budget, Charge, Metered};
+use super::config::{Config, Token};
+use super::counters::Counters;
+use super::decode::{Encoding, Options, Rejected, decode};
+use super::queue::Inlet;
+use super::refusal::Refusal;
+use crate::model::Time;
+
+/// Says what time it is; the receivers are the only station before the engine that needs to know.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// Called with every request the core has taken, for keeping what was received.
+pub type Tap = Arc<dyn Fn(&Tapped) + Send + Sync>;
+
+/// A request as it was received, decompressed.
+#[derive(Clone, Debug)]
+pub struct Tapped {
+    pub received_at: Time,
+    pub encoding: Encoding,
+    pub request: Bytes,
+}
+
+/// Shared by all connections of all protocols.
+pub(super) struct Intake {
+    inlet: Inlet,
+    clock: Clock,
+    tap: Option<Tap>,
+    token: Option<Token>,
+    budget: Arc<Budget>,
+    pub counters: Arc<Counters>,
+    pub body_bytes_max: usize,
+    pub decompressed_bytes_max: usize,
+    pub request_timeout: Duration,
+    hand_over_timeout: Duration,
+    retry_after: Duration,
+    future_max: Duration,
+    assume_weight: Option<f64>,
+}
+
+impl Intake {
+    pub fn new(config: &Config, inlet: Inlet, clock: Clock, tap: Option<Tap>) -> Intake {
+        Intake {
+            inlet,
+            clock,
+            tap,
+            token: config.token.clone(),
+            budget: Budget::new(config.requests_bytes_max),
+            counters: Arc::default(),
+            body_bytes_max: config.body_bytes_max,
+            decompressed_bytes_max: config.decompressed_bytes_max,
+            request_timeout: config.request_timeout,
+            hand_over_timeout: config.hand_over_timeout,
+            retry_after: config.retry_after,
+            future_max: config.future_max,
+            assume_weight: config.assume_weight,
+        }
+    }
+
+    /// Before anything of the body is read.
+    pub fn authorise(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let shown = headers.get(AUTHORIZATION).and_then(|value| {
+            let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+        });
+        if shown.is_some_and(|shown| token.matches(shown)) { Ok(()) } else { Err(Refusal::Unauthenticated) }
+    }
+
+    /// The share of the memory for requests that one request will use.
+    pub fn charge(&self) -> Arc<Charge> {
+        Charge::new(&self.budget)
+    }
+
+    /// Puts a body of at most `limit_bytes` under the limits.
+    pub fn meter<B>(&self, body: B, charge: &Arc<Charge>, limit_bytes: usize) -> Metered<B> {
+        Metered::new(body, charge.clone(), limit_bytes, self.retry_after)
+    }
+
+    /// Decodes a whole request and waits until the core has taken it. The spans that were rejected are the
+    /// answer's partial success.
+    pub async fn take(&self, encoding: Encoding, request: Bytes) -> Result<Rejected, Refusal> {
+        let received_at = (self.clock)();
+        let options = Options { assume_weight: self.assume_weight, start_max: Some(received_at + self.future_max) };
+        let decoded = decode(encoding, &request, &options)?;
+        let (bytes, spans) = (request.len(), decoded.batch.len());
+        // Without a tap the request's memory is not needed while the core is waited for.
+        let tapped = self.tap.as_ref().map(|tap| (tap, Tapped { received_at, encoding, request }));
+        if spans > 0 {
+            let overloaded = || Refusal::Overloaded { retry_after: self.retry_after };
+            let answer = self.inlet.offer(received_at, decoded.batch).map_err(|_| overloaded())?;
+            match tokio::time::timeout(self.hand_over_timeout, answer).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(overloaded()),
+            }
+        }
+        self.counters.accept(bytes, spans, &decoded.rejected, decoded.overflowed);
+        if let Some((tap, tapped)) = tapped {
+            tap(&tapped);
+        }
+        Ok(decoded.rejected)
+    }
+}

@@ -1,0 +1,146 @@
+//! The open interventions: taken up when applied or found again, moved on at every tick, ended once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::config::Config;
+use super::judge::Watch;
+use super::report::{InterventionReport, Stage};
+use crate::analyse::Findings;
+use crate::decide::{GIVE_BACK, Proposal};
+use crate::guard::{Change, Permit};
+use crate::model::{ClusterState, ServiceId, Time};
+
+/// Pods that spans came from of late, by service. A service whose spans name no pod is left out.
+pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
+
+/// Ended interventions that are still known, so that a stale snapshot of the cluster does not bring one back:
+/// far more than end within the seconds that a snapshot may be late.
+const ENDED_KEPT: usize = 256;
+
+/// What the verifier says and asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verification {
+    /// An intervention changed its stage, or is late.
+    Reported(InterventionReport),
+    /// It has ended: remove its record (`Guard::close` makes the permit).
+    Close { service: ServiceId, intervention: String },
+    /// No effect: not again for this cause (`Guard::open_breaker`).
+    OpenBreaker { rule: String, service: ServiceId, cause: String },
+    /// Return what had no effect. A wish like a rule's: it passes the guard.
+    GiveBack(Proposal),
+}
+
+pub struct Verifier {
+    config: Config,
+    /// One a target, because an object carries one record.
+    open: BTreeMap<ServiceId, Watch>,
+    /// Ids, oldest first, at most [`ENDED_KEPT`].
+    ended: VecDeque<String>,
+}
+
+impl Verifier {
+    pub fn new(config: Config) -> Verifier {
+        Verifier { config, open: BTreeMap::new(), ended: VecDeque::new() }
+    }
+
+    /// The interventions that have not ended, by target.
+    pub fn open(&self) -> impl Iterator<Item = &InterventionReport> {
+        self.open.values().map(|watch| &watch.report)
+    }
+
+    /// The cluster did what the permit says. Applying one twice is applying it once.
+    pub fn applied(&mut self, permit: &Permit, now: Time) -> Vec<Verification> {
+        match permit.change() {
+            Change::Scale { service, from, to, record } if !self.knows(service, &record.id) => {
+                let mut said = self.supersede(service, &record.rule, &record.id);
+                let reason = format!("{from} to {to} replicas, written to the cluster at {now}; its pods are coming");
+                let watch = Watch::new(service.clone(), record.clone(), *from, reason);
+                said.push(Verification::Reported(watch.report.clone()));
+                self.open.insert(service.clone(), watch);
+                said
+            }
+            Change::Scale { .. } => Vec::new(),
+            Change::Close { service, intervention } => {
+                if self.open.get(service).is_some_and(|watch| watch.report.id == *intervention) {
+                    self.open.remove(service);
+                }
+                self.end(intervention.clone());
+                Vec::new()
+            }
+        }
+    }
+
+    /// Take up what the objects record and nobody here follows: after a restart, exactly once each. One that
+    /// is followed already, or has ended, is left alone.
+    pub fn adopt(&mut self, cluster: &ClusterState, now: Time) -> Vec<Verification> {
+        let mut said = Vec::new();
+        for workload in &cluster.workloads {
+            let Some(record) = &workload.intervention else { continue };
+            let service = &workload.service;
+            let older = self.open.get(service).is_some_and(|watch| watch.record.applied_at > record.applied_at);
+            if older || self.knows(service, &record.id) {
+                continue;
+            }
+            said.extend(self.supersede(service, &record.rule, &record.id));
+            let reason = format!(
+                "found on the object at {now}: {} to {} replicas; followed to its end",
+                record.replicas_before, record.replicas_after
+            );
+            let watch = Watch::new(service.clone(), record.clone(), record.replicas_before, reason);
+            said.push(Verification::Reported(watch.report.clone()));
+            self.open.insert(service.clone(), watch);
+        }
+        said
+    }
+
+    /// Move every intervention on. What is found on the cluster and not followed yet is adopted first.
+    pub fn tick(
+        &mut self,
+        now: Time,
+        findings: &Findings,
+        cluster: &ClusterState,
+        pods: &PodsWithSpans,
+    ) -> Vec<Verification> {
+        let mut said = self.adopt(cluster, now);
+        let mut gone = Vec::new();
+        for (service, watch) in &mut self.open {
+            let moved = watch.tick(now, findings, cluster, pods.get(service), &self.config);
+            said.extend(moved.said);
+            if moved.gone {
+                gone.push(service.clone());
+            }
+        }
+        for service in gone {
+            if let Some(watch) = self.open.remove(&service) {
+                self.end(watch.report.id);
+            }
+        }
+        said
+    }
+
+    fn knows(&self, service: &ServiceId, intervention: &str) -> bool {
+        self.open.get(service).is_some_and(|watch| watch.report.id == intervention)
+            || self.ended.iter().any(|id| id == intervention)
+    }
+
+    /// A later change of the same target takes the place of the open one.
+    fn supersede(&mut self, service: &ServiceId, by_rule: &str, by: &str) -> Vec<Verification> {
+        let Some(mut watch) = self.open.remove(service) else { return Vec::new() };
+        self.end(watch.report.id.clone());
+        let (stage, reason) = match watch.report.stage {
+            Stage::NoEffect if by_rule == GIVE_BACK => (Stage::GivenBack, format!("given back by {by}")),
+            stage if stage.is_end() => return Vec::new(), // its last word was said
+            _ => (Stage::Superseded, format!("{by} changed the same target again and carries on from here")),
+        };
+        watch.report.stage = stage;
+        watch.report.reason = reason;
+        vec![Verification::Reported(watch.report)]
+    }
+
+    fn end(&mut self, intervention: String) {
+        if self.ended.len() >= ENDED_KEPT {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(intervention);
+    }
+}

@@ -1,0 +1,221 @@
+//! The command line: what it says, and with which exit code.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::process::{Daemon, http, run};
+
+const COMMANDS: [&str; 7] = ["serve", "sql", "explain", "pause", "resume", "check-config", "completion"];
+
+/// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
+fn request(service: &str) -> Value {
+    json!({"resourceSpans": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
+        "scopeSpans": [{"spans": [{
+            "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "POST /login", "kind": 2,
+            "startTimeUnixNano": "1764000000000000000", "endTimeUnixNano": "1764000000007000000"
+        }]}]
+    }]})
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    std::fs::write(directory.join(name), text).unwrap();
+}
+
+/// Three spans of two services, as the Collector's file exporter writes them.
+fn traces(directory: &Path) {
+    let lines: Vec<String> = ["auth", "auth", "ingress"].map(|service| request(service).to_string()).into();
+    write(directory, "traces.jsonl", &lines.join("\n"));
+}
+
+/// Ports of the system's choice, a journal, and ticks as fast as they may be.
+const LISTEN_ANYWHERE: &str = r#"
+tick: 100ms
+receive: {grpc: "127.0.0.1:0", http: "127.0.0.1:0"}
+api: {listen: "127.0.0.1:0"}
+journal: {path: journal.jsonl}
+"#;
+
+#[test]
+fn help_is_a_page() {
+    let here = Path::new(".");
+    let (code, top, _) = run(here, &["--help"]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("help", top);
+    for command in COMMANDS {
+        let (code, page, _) = run(here, &[command, "--help"]);
+        assert_eq!(code, 0, "{command}");
+        assert!(page.contains("Examples:"), "{command} has no examples:\n{page}");
+        assert!(top.contains(command), "{command} is not on the first page");
+        insta::assert_snapshot!(format!("help_{command}"), page);
+    }
+}
+
+#[test]
+fn a_usage_error_is_one_line_and_exit_code_2() {
+    for args in [&["serv"][..], &["serve", "--confg", "x"], &["sql"], &["explain", "d-1", "--server", "::"]] {
+        let (code, out, error) = run(Path::new("."), args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {error}");
+        assert!(error.starts_with("headroom: ") && error.lines().count() == 1, "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn completion_is_written_for_three_shells() {
+    for (shell, word) in [("bash", "complete"), ("zsh", "#compdef headroom"), ("fish", "complete -c headroom")] {
+        let (code, script, _) = run(Path::new("."), &["completion", shell]);
+        assert_eq!(code, 0);
+        assert!(script.contains(word) && script.contains("check-config"), "{shell}");
+    }
+}
+
+#[test]
+fn check_config_says_no_with_every_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "headroom.yaml", "objctives: []\nmode: on\nwindow: {memory: lots}\n");
+    let (code, out, _) = run(directory.path(), &["check-config", "headroom.yaml"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!(out);
+
+    let (code, out, _) = run(directory.path(), &["check-config", "headroom.yaml", "--json"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &document["ok"], document["problems"].as_array().unwrap().len()), (1, &json!(false), 3));
+
+    let (code, _, error) = run(directory.path(), &["check-config", "missing.yaml"]);
+    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+}
+
+#[test]
+fn every_example_configuration_passes() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut checked = 0;
+    for file in std::fs::read_dir(&examples).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if name.starts_with("headroom") && name.ends_with(".yaml") {
+            let (code, out, error) = run(&examples, &["check-config", &name]);
+            assert_eq!(code, 0, "{name}: {out}{error}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
+#[test]
+fn serve_refuses_a_configuration_it_does_not_understand() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "headroom.yaml", "recieve: {}\n");
+    let (code, _, error) = run(directory.path(), &["serve", "--config", "headroom.yaml"]);
+    assert_eq!(code, 2);
+    insta::assert_snapshot!(error, @"headroom: headroom.yaml: recieve: unknown key; did you mean `receive`?");
+}
+
+#[test]
+fn sql_asks_files() {
+    let directory = tempfile::tempdir().unwrap();
+    traces(directory.path());
+    let query = "select service, count(*) as n, max(duration_ns) as slowest_ns from spans group by service order by service";
+    let (code, out, error) = run(directory.path(), &["sql", query, "--file", "traces.jsonl"]);
+    assert_eq!(code, 0, "{error}");
+    insta::assert_snapshot!(out, @"
+    +---------+---+------------+
+    | service | n | slowest_ns |
+    +---------+---+------------+
+    | auth    | 2 | 7000000    |
+    | ingress | 1 | 7000000    |
+    +---------+---+------------+
+    ");
+    let (_, out, _) = run(directory.path(), &["sql", query, "--file", "traces.jsonl", "--json"]);
+    let rows: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows[0], json!({"service": "auth", "n": 2, "slowest_ns": 7_000_000}));
+}
+
+#[test]
+fn sql_errors_are_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    traces(directory.path());
+    write(directory.path(), "broken.jsonl", "{\"resourceSpans\": [");
+    for (query, file) in [
+        ("selec 1", "traces.jsonl"),
+        ("select nothing from spans", "traces.jsonl"),
+        ("drop table spans", "traces.jsonl"),
+        ("select 1", "missing.jsonl"),
+        ("select 1", "broken.jsonl"),
+    ] {
+        let (code, out, error) = run(directory.path(), &["sql", query, "--file", file]);
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{query} on {file}: {error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    // Port 9 (discard) answers nobody on a machine of this century.
+    let args = ["pause", "--by", "ada", "--reason", "test", "--server", "http://127.0.0.1:9"];
+    let (code, _, error) = run(Path::new("."), &args);
+    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+    assert!(error.contains("cannot reach http://127.0.0.1:9") && error.contains("headroom serve"), "{error}");
+}
+
+#[test]
+fn serve_lives_from_its_first_line_to_its_last_tick() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "headroom.yaml", LISTEN_ANYWHERE);
+    let daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml", "--ports-file", "ports.json"]);
+    let get = |path: &str| http(Method::GET, &format!("{}{path}", daemon.api), None);
+
+    let ports: Value = serde_json::from_slice(&std::fs::read(directory.path().join("ports.json")).unwrap()).unwrap();
+    assert_eq!(daemon.api, format!("http://{}", ports["api"].as_str().unwrap()));
+    assert_eq!(get("/livez"), (200, "ok\n".into()));
+    assert_eq!(get("/readyz"), (200, "ok\n".into()));
+    let (status, body) = get("/api/v1/bottleneck");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["bottleneck"]["verdict"]), (200, &json!("healthy")));
+    assert!(get("/metrics").1.contains("headroom_engine_ticks_total"));
+
+    let server = ["--server", &daemon.api];
+    let (code, out, error) = run(directory.path(), &[&["sql", "show tables"][..], &server].concat());
+    assert!(code == 0 && out.contains("spans"), "{out}{error}");
+    let pause = ["pause", "--by", "ada", "--reason", "load test"];
+    let (code, out, error) = run(directory.path(), &[&pause[..], &server].concat());
+    assert_eq!((code, out.as_str()), (0, "paused by ada: load test\n"), "{error}");
+    let (code, _, error) = run(directory.path(), &[&["explain", "d-0"][..], &server].concat());
+    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+
+    // What is acknowledged is in the engine, and so in the journal, however soon the end comes.
+    let (status, answer) = http(Method::POST, &format!("{}/v1/traces", daemon.http), Some(&request("auth")));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(daemon.terminate(), 0);
+    let journal = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
+    let entries: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(entries.iter().any(|entry| entry["what"] == "ingested" && entry["spans"] == 1), "{journal}");
+    assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada: load test"), "{journal}");
+    assert!(entries.iter().any(|entry| entry["what"] == "ticked"), "{journal}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "headroom.yaml", LISTEN_ANYWHERE);
+    let daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    let taken = daemon.api.trim_start_matches("http://");
+    let config = LISTEN_ANYWHERE.replace(r#"listen: "127.0.0.1:0""#, &format!("listen: \"{taken}\""));
+    write(directory.path(), "second.yaml", &config);
+    let (code, _, error) = run(directory.path(), &["serve", "--config", "second.yaml"]);
+    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+    assert!(error.starts_with(&format!("headroom: cannot listen on {taken} for the API")), "{error}");
+}
+
+#[test]
+fn rules_are_loaded_again_when_they_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let rule = |because: &str| format!("fn evaluate(now) {{ [] }} // {because}\n");
+    write(&rules, "nothing.rhai", &rule("first"));
+    write(directory.path(), "headroom.yaml", &format!("{LISTEN_ANYWHERE}rules: {{directory: rules}}\n"));
+    let mut daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    write(&rules, "nothing.rhai", &rule("second"));
+    assert_eq!(daemon.wait_for("rules loaded anew")["rules"], 1);
+    assert_eq!(daemon.terminate(), 0);
+}

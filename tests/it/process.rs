@@ -1,0 +1,85 @@
+//! The real binary: run to its end, or run as a daemon that is always ended with its test.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::Value;
+
+/// The binary, with nothing of this shell's environment but where programs are.
+pub fn headroom(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headroom"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(directory);
+    command
+}
+
+/// What a run to the end said: exit code, standard output, standard error.
+pub fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = headroom(directory).args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A running `headroom serve`; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    pub api: String,
+    pub http: String,
+}
+
+impl Daemon {
+    /// Starts it and waits until it says that it is ready.
+    pub fn start(directory: &Path, args: &[&str]) -> Daemon {
+        let mut child =
+            headroom(directory).arg("serve").args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut daemon = Daemon { child, log, api: String::new(), http: String::new() };
+        let listening = daemon.wait_for("listening");
+        daemon.api = format!("http://{}", listening["api"].as_str().unwrap());
+        daemon.http = format!("http://{}", listening["http"].as_str().unwrap());
+        daemon.wait_for("ready");
+        daemon
+    }
+
+    /// Reads the log up to a message. Ends with the log, so it cannot wait for ever on a process that died.
+    pub fn wait_for(&mut self, message: &str) -> Value {
+        let mut seen = String::new();
+        loop {
+            let start = seen.len();
+            assert!(self.log.read_line(&mut seen).unwrap() > 0, "no '{message}' in the log:\n{seen}");
+            let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_default();
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
+    /// Sends SIGTERM, and waits for the end. The exit code.
+    pub fn terminate(mut self) -> i32 {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail once it has ended, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP exchange: status and body.
+pub fn http(method: reqwest::Method, url: &str, body: Option<&Value>) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut request = reqwest::Client::builder().no_proxy().build().unwrap().request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    })
+}
