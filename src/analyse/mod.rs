@@ -1,4 +1,5 @@
 //! From spans to the bottleneck.
+pub mod change;
 pub mod findings;
 pub mod histogram;
 pub mod objective;
