@@ -78,12 +78,17 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         }
         None => split(&traces),
     };
+    // Where the slowest traces stand against the rest, objectives are asked of all of them together.
+    let mut asked = incident.clone();
+    if matches!(source, Source::AllButSlowest) {
+        asked.merge(&baseline);
+    }
     let report = Report {
         spans: traces.spans(),
         traces: traces.len(),
         baseline: source,
         baseline_traces: baseline.traces(),
-        missed: change::missed(&incident, &change::objectives(&baseline)),
+        missed: change::missed(&asked, &change::objectives(&baseline)),
         diagnosis: localise(&baseline, &incident, &Parameters::default()),
     };
     if args.json {
@@ -165,7 +170,7 @@ fn write_suspect(out: &mut dyn Write, suspect: &Suspect) -> Result<(), Error> {
     if let Some(pod) = &suspect.pod {
         detail(if suspect.verdict == Verdict::BadInstance { "only pod" } else { "pod" }, pod)?;
     }
-    for evidence in &suspect.evidence {
+    for evidence in suspect.evidence.iter().filter(|evidence| is_telling(evidence)) {
         detail("evidence", &sentence(evidence))?;
     }
     let exemplars: Vec<String> = suspect.exemplars.iter().take(2).map(ToString::to_string).collect();
@@ -173,6 +178,13 @@ fn write_suspect(out: &mut dyn Write, suspect: &Suspect) -> Result<(), Error> {
         detail("slowest", &exemplars.join(" "))?;
     }
     Ok(())
+}
+
+/// A change of less than a fifth does not explain anything; load is always told, as what the rest is to be read against.
+fn is_telling(evidence: &Evidence) -> bool {
+    let Some(baseline) = evidence.baseline else { return true };
+    let (low, high) = (evidence.now.min(baseline), evidence.now.max(baseline));
+    evidence.measure == "throughput_per_pod_per_s" || high > 1.2 * low
 }
 
 /// One measure in words.

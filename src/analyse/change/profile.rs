@@ -43,7 +43,7 @@ pub struct Profile {
     /// Spans that name a parent.
     pub(super) with_parent: u64,
     /// Requests taken by (service, pod, version).
-    pub(super) visits: BTreeMap<(Text, Text, Text), Visits>,
+    pub(super) visits: BTreeMap<(Text, Text, Text), u64>,
     pub(super) slowest: BTreeMap<Text, Slowest>,
     pub(super) observed_ns: i64,
     pub(super) traces: u64,
@@ -104,12 +104,6 @@ pub struct Entry {
     pub failed: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Visits {
-    pub requests: u64,
-    pub hold_ns: i64,
-}
-
 /// The traces in which something took longest, longest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slowest(BTreeSet<(i64, TraceId)>);
@@ -157,7 +151,7 @@ impl Profile {
 
     /// Says how long the traces were collected. Merging adds up, so that a baseline may consist of healthy moments.
     pub fn observed(&mut self, nanos: i64) {
-        self.observed_ns += nanos.max(0);
+        self.observed_ns = self.observed_ns.saturating_add(nanos.max(0));
     }
 
     /// Adds one trace, complete or not.
@@ -203,12 +197,9 @@ impl Profile {
         });
         self.orphans.merge(&other.orphans);
         self.with_parent += other.with_parent;
-        add(&mut self.visits, &other.visits, |mine, other| {
-            mine.requests += other.requests;
-            mine.hold_ns += other.hold_ns;
-        });
+        add(&mut self.visits, &other.visits, |mine, other| *mine += other);
         add(&mut self.slowest, &other.slowest, Slowest::merge);
-        self.observed_ns += other.observed_ns;
+        self.observed(other.observed_ns);
         self.traces += other.traces;
         self.names.extend(other.names.iter().cloned());
     }
@@ -320,9 +311,7 @@ impl Profile {
         }
         let service = self.service(&node.span);
         let key = (service.clone(), self.name(node.span.pod), self.name(node.span.version));
-        let visits = self.visits.entry(key).or_default();
-        visits.requests += 1;
-        visits.hold_ns += node.duration_ns();
+        *self.visits.entry(key).or_default() += 1;
         let answered_call = parent.filter(|p| p.span.kind.is_caller());
         let sojourn_ns = answered_call.map_or(0, |p| p.duration_ns()).max(node.duration_ns());
         self.slowest.entry(service).or_default().add(sojourn_ns, node.span.trace_id);

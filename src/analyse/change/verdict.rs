@@ -61,8 +61,8 @@ impl<'a> Facts<'a> {
             return facts;
         }
         let here = |service: &str| service == party.name;
-        for ((_, pod, version), visits) in profile.visits.iter().filter(|((service, ..), _)| here(service)) {
-            let requests = visits.requests as f64;
+        for ((_, pod, version), &requests) in profile.visits.iter().filter(|((service, ..), _)| here(service)) {
+            let requests = requests as f64;
             facts.requests += requests;
             *facts.pods.entry(pod).or_default() += requests;
             *facts.versions.entry(version).or_default() += requests;
