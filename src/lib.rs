@@ -32,5 +32,6 @@ pub mod guard;
 pub mod journal;
 pub mod model;
 pub mod receive;
+pub mod simulate;
 pub mod verify;
 pub mod window;

@@ -1,9 +1,21 @@
-//! From spans to the bottleneck.
+//! From spans to the bottleneck: critical paths become rollups, SQL merges them, a judgement names the service.
+
+mod analyser;
+mod answers;
+mod arrivals;
+mod baseline;
+mod capacity;
 pub mod change;
+mod exemplars;
 pub mod findings;
 pub mod histogram;
-pub mod objective;
+mod objective;
 pub mod rollup;
+mod sql;
 pub mod trace;
+mod verdict;
+
+pub use analyser::{Analyser, Config, PodsWithSpans};
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
 pub use objective::Objective;
+pub use sql::{Error, SHIPPED as SHIPPED_QUERIES};

@@ -1,6 +1,7 @@
 //! Metrics in the OpenMetrics text format. Names are `headroom_<station>_<what>_<unit>`; labels come from
 //! closed sets alone, never from telemetry, so that no sender can grow them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,9 +15,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::receive_metrics::ReceiveMetrics;
 use super::{Api, Refusal, Snapshot};
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
+use crate::receive::Counters;
 
 /// A word from a closed set, as a label's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +92,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let mut registry = Registry::with_prefix("headroom");
+        let registry = self.registry.sub_registry_with_prefix("headroom");
         let info = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of headroom", info);
         macro_rules! register {
@@ -127,7 +130,13 @@ impl Metrics {
             Unit::Seconds,
             self.window_watermark_lag.clone(),
         );
-        self.registry = registry;
+    }
+
+    /// The receivers' counters beside those of the other stations.
+    pub fn with_receivers(mut self, counters: Arc<Counters>) -> Metrics {
+        let registry = self.registry.sub_registry_with_prefix("headroom");
+        registry.register_collector(Box::new(ReceiveMetrics(counters)));
+        self
     }
 
     /// Count what an entry of the journal tells.
@@ -186,8 +195,7 @@ impl Metrics {
 
 pub async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Refusal> {
     let mut body = String::new();
-    text::encode(&mut body, &api.metrics.registry).map_err(|error| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "report it as a bug")
-    })?;
+    text::encode(&mut body, &api.metrics.registry)
+        .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "report it as a bug"))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body))
 }

@@ -9,6 +9,7 @@ pub mod history;
 pub mod metrics;
 pub mod query;
 mod read;
+mod receive_metrics;
 mod refusal;
 pub mod rows;
 mod snapshot;

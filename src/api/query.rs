@@ -75,8 +75,7 @@ pub async fn query(tables: &[Table], sql: &str, limits: &Limits) -> Result<Answe
 }
 
 fn context(tables: &[Table], limits: &Limits) -> Result<SessionContext, DataFusionError> {
-    let config =
-        SessionConfig::new().with_target_partitions(limits.partitions.max(1)).with_information_schema(true);
+    let config = SessionConfig::new().with_target_partitions(limits.partitions.max(1)).with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_limit(limits.memory_bytes, 1.0)
         // A query that would spill to disk is refused instead: the daemon's disk is for its journal.

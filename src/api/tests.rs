@@ -50,7 +50,7 @@ fn fixture(config: config::Api) -> Fixture {
         snapshot,
         readiness: readiness_out,
         events: events_in,
-        metrics: Arc::default(),
+        metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
         sql: Arc::new(Sql::new(tokio::runtime::Handle::current(), &config)),
         token: config.token,
     };
@@ -189,7 +189,9 @@ async fn sql_ends_at_its_limits() {
     let Fixture { api, .. } = fixture(config);
     let (_, answer) = sql(&api, "select * from spans").await;
     assert_eq!((answer["rows"].as_array().unwrap().len(), &answer["truncated"]), (2, &json!(true)));
-    let (status, answer) = sql(&api, "select value, count(*) as n from generate_series(1, 1000000) group by value order by n, value").await;
+    let (status, answer) =
+        sql(&api, "select value, count(*) as n from generate_series(1, 1000000) group by value order by n, value")
+            .await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
 
     let config = config::Api { sql_timeout: Duration::from_millis(50), ..config::Api::default() };
@@ -210,7 +212,6 @@ async fn metrics_are_open_metrics() {
     assert_eq!(status, StatusCode::OK);
     assert!(body.ends_with("# EOF\n"), "{body}");
     // Samples alone: help texts are prose, buckets are arithmetic.
-    let names: Vec<&str> =
-        body.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();
+    let names: Vec<&str> = body.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();
     insta::assert_snapshot!(names.join("\n"));
 }

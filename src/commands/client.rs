@@ -73,6 +73,7 @@ impl Server {
         let part = |key: &str| answer[key].as_str().map(str::to_owned);
         Err(Error::Refused {
             server: server.clone(),
+            status: status.as_u16(),
             error: part("error").unwrap_or_else(|| status.to_string()),
             remedy: part("remedy").unwrap_or_else(|| "look at the daemon's log".into()),
         })

@@ -42,7 +42,7 @@ pub enum Error {
     #[error("cannot reach {server}: {cause}; start `headroom serve`, or name its address with --server")]
     Unreachable { server: String, cause: String },
     #[error("{server}: {error}; {remedy}")]
-    Refused { server: String, error: String, remedy: String },
+    Refused { server: String, status: u16, error: String, remedy: String },
     #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
     Runtime(io::Error),
     #[error("the engine stopped by itself; its last words are in the log, report them as a bug")]

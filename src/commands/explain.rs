@@ -36,25 +36,38 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let (document, text) = match &args.journal {
         Some(path) => {
             let file = File::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-            let journal = journal::read(BufReader::new(file))
-                .map_err(|source| Error::Journal { path: path.clone(), source })?;
+            let journal =
+                journal::read(BufReader::new(file)).map_err(|source| Error::Journal { path: path.clone(), source })?;
             match journal::explain(&journal.entries, &args.id) {
                 Ok(explanation) => (json!(explanation), explanation.to_string()),
                 Err(error @ ExplainError::Question(_)) => return Err(error.into()),
-                Err(error) => {
-                    let document = json!({"error": error.to_string()});
-                    if args.json { writeln!(out, "{document}")? } else { writeln!(out, "{error}")? }
-                    return Ok(Answer::No);
-                }
+                Err(error) => return unknown(&error.to_string(), args.json, out),
             }
         }
         None => {
-            let mut document = args.server.get(&["explain", &args.id])?;
+            let mut document = match args.server.get(&["explain", &args.id]) {
+                Err(Error::Refused { status: 404, error, .. }) => return unknown(&error, args.json, out),
+                answer => answer?,
+            };
             let text = document.as_object_mut().and_then(|document| document.remove("text")).unwrap_or_default();
             let text = text.as_str().unwrap_or_default().to_owned();
             (document, text)
         }
     };
-    if args.json { writeln!(out, "{document:#}")? } else { write!(out, "{text}")? }
+    if args.json {
+        writeln!(out, "{document:#}")?
+    } else {
+        write!(out, "{text}")?
+    }
     Ok(Answer::Yes)
+}
+
+/// It was understood, and there is nothing to tell.
+fn unknown(error: &str, json: bool, out: &mut dyn Write) -> Result<Answer, Error> {
+    if json {
+        writeln!(out, "{}", json!({"error": error}))?;
+    } else {
+        writeln!(out, "{error}")?;
+    }
+    Ok(Answer::No)
 }

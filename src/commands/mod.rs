@@ -5,6 +5,7 @@
 mod check_config;
 mod client;
 mod completion;
+pub mod demo;
 mod diagnose;
 mod error;
 mod explain;

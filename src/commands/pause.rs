@@ -11,7 +11,7 @@ use super::{Answer, Error};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom pause --reason 'load test until 15:00'
-  headroom pause --by ada --reason 'database migration' --server http://headroom.ops:8080")]
+  headroom pause --by ada --reason 'migration' --server http://headroom:8080")]
 pub struct PauseArgs {
     #[command(flatten)]
     switch: Switch,

@@ -17,12 +17,12 @@ use crate::receive::files::{self, Damage};
 /// Ask with SQL: over files of spans (table `spans`), or over the tables of a running server.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  headroom sql \"select service, count(*) from spans group by service\" --file traces.jsonl.zst
-  headroom sql 'select * from service_health order by p99_ms desc limit 5' --server http://127.0.0.1:8080
+  headroom sql 'select service, count(*) from spans group by 1' --file a.jsonl.zst
   headroom sql 'show tables'
+  headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
 
-Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed form, headroom's Parquet, or - for
-standard input.")]
+Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
+form, headroom's Parquet, or - for standard input.")]
 pub struct Args {
     /// One read-only statement
     query: String,
@@ -84,9 +84,8 @@ fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
             writeln!(out, "{row}")?;
         }
     } else {
-        let columns: Vec<&str> = (answer["columns"].as_array().into_iter().flatten())
-            .filter_map(|column| column["name"].as_str())
-            .collect();
+        let columns: Vec<&str> =
+            (answer["columns"].as_array().into_iter().flatten()).filter_map(|column| column["name"].as_str()).collect();
         write!(out, "{}", table(&columns, rows))?;
     }
     if answer["truncated"] == true {

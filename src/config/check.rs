@@ -93,8 +93,7 @@ impl Checker<'_> {
         for (index, objective) in raw.iter().enumerate() {
             let path = format!("objectives[{index}]");
             self.keys(&path, objective);
-            let bounds =
-                self.bounds(&path, [&objective.latency, &objective.quantile, &objective.errors], default);
+            let bounds = self.bounds(&path, [&objective.latency, &objective.quantile, &objective.errors], default);
             let selector = match (&objective.entry, &objective.service) {
                 (Some(entry), None) if entry.contains([' ', '*']) => Selector::Entry(Pattern::new(entry)),
                 (Some(entry), None) => {
@@ -219,13 +218,7 @@ impl Checker<'_> {
             listen: self.address("api.listen", &raw.listen, default.listen),
             token,
             sql_timeout: self.duration("api.sql_timeout", &raw.sql_timeout, default.sql_timeout, "100ms", "5m"),
-            sql_memory_bytes: self.bytes(
-                "api.sql_memory",
-                &raw.sql_memory,
-                default.sql_memory_bytes,
-                "1MiB",
-                "64GiB",
-            ),
+            sql_memory_bytes: self.bytes("api.sql_memory", &raw.sql_memory, default.sql_memory_bytes, "1MiB", "64GiB"),
             sql_rows_max: self.number("api.sql_rows_max", &raw.sql_rows_max, default.sql_rows_max, 1..=1_000_000),
         };
         if api.token.is_none() && raw.token.is_none() && raw.token_file.is_none() {
@@ -254,13 +247,8 @@ impl Checker<'_> {
         }
         let default = decide::Limits::default();
         let (least, most) = ("64B", "1MiB");
-        let strings = self.bytes(
-            "rules.string_bytes_max",
-            &raw.string_bytes_max,
-            default.string_bytes as u64,
-            least,
-            most,
-        );
+        let strings =
+            self.bytes("rules.string_bytes_max", &raw.string_bytes_max, default.string_bytes as u64, least, most);
         let limits = decide::Limits {
             operations: self.number(
                 "rules.operations_max",

@@ -191,8 +191,7 @@ pub enum Cluster {
 impl Config {
     /// Read and check a file. Paths in it are relative to the directory it lies in.
     pub fn load(path: &Path) -> Result<Config, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Config::parse(&text, path)
     }
 

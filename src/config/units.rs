@@ -98,7 +98,7 @@ pub struct HumanBytes(pub u64);
 
 impl fmt::Display for HumanBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let binary = BYTE_UNITS.iter().take(4).find(|(_, scale)| self.0 >= *scale && self.0 % scale == 0);
+        let binary = BYTE_UNITS.iter().take(4).find(|(_, scale)| self.0 >= *scale && self.0.is_multiple_of(*scale));
         match binary {
             Some((name, scale)) => write!(f, "{}{name}", self.0 / scale),
             None => write!(f, "{}B", self.0),

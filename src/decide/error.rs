@@ -59,9 +59,11 @@ impl RuleError {
             EvalAltResult::ErrorTooManyOperations(_) => format!(
                 "stopped after {operations} operations; end its loop sooner, or raise the limit if it must look at so much"
             ),
-            EvalAltResult::ErrorStackOverflow(_) => {
-                "functions call each other too deeply; end the recursion".into()
+            EvalAltResult::ErrorStackOverflow(_) => "functions call each other too deeply; end the recursion".into(),
+            EvalAltResult::ErrorDataTooLarge(what, _) => {
+                format!("{} past its limit; keep only what the proposals need", what.to_lowercase())
             }
+            EvalAltResult::ErrorTooManyVariables(_) => "too many variables; split the rule".into(),
             EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
             EvalAltResult::ErrorDotExpr(text, _) => format!("{text}; docs/rules.md lists what can be read"),
             EvalAltResult::ErrorFunctionNotFound(signature, _) => {

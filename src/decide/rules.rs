@@ -64,8 +64,7 @@ impl Rules {
     /// Compile every source; one that does not compile is reported and the rest go on.
     pub fn compile(sources: &[RuleSource], limits: Limits) -> (Rules, Vec<RuleError>) {
         let printed = Arc::new(Mutex::new(Vec::new()));
-        let mut rules =
-            Rules { engine: engine(&limits, printed.clone()), limits, rules: BTreeMap::new(), printed };
+        let mut rules = Rules { engine: engine(&limits, printed.clone()), limits, rules: BTreeMap::new(), printed };
         let errors = rules.replace(sources);
         (rules, errors)
     }

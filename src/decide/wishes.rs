@@ -76,7 +76,12 @@ impl Lapse {
         if (0.0..=LAPSE_MAX_MS).contains(&ms) {
             return Ok(Lapse(ms));
         }
-        Err(format!("a duration of {} s is out of range; use 0 to {} s", ms / MS_PER_SECOND, LAPSE_MAX_MS / MS_PER_SECOND).into())
+        Err(format!(
+            "a duration of {} s is out of range; use 0 to {} s",
+            ms / MS_PER_SECOND,
+            LAPSE_MAX_MS / MS_PER_SECOND
+        )
+        .into())
     }
 
     pub(super) fn seconds(self) -> f64 {
@@ -139,7 +144,9 @@ impl Draft {
 
     fn to(self, n: i64) -> Result<Draft, Box<EvalAltResult>> {
         match u32::try_from(n) {
-            Ok(_) if matches!(self.kind, Kind::Notify(_)) => Err("notify(…) takes no .to(…): it touches nothing".into()),
+            Ok(_) if matches!(self.kind, Kind::Notify(_)) => {
+                Err("notify(…) takes no .to(…): it touches nothing".into())
+            }
             Ok(n) => Ok(Draft { to: Some(n), ..self }),
             Err(_) => Err(format!(".to({n}) is not a number of replicas; use 0 to {}", u32::MAX).into()),
         }

@@ -1,85 +1,288 @@
-//! PLACEHOLDER, discarded at the merge: the signatures of the engine and nothing else of it. It records its
-//! inputs, finds nothing and decides nothing, so that the shell around it can be built and tested.
+//! The functional core: window, analysis, rules, guard and open interventions, driven by three calls.
+//!
+//! `ingest` and `observe` take inputs in, `tick` returns effects. The engine owns no socket, no clock and no
+//! thread; the same calls in the same order give the same effects, which is what `replay` relies on. Every
+//! input that is not a span, and every step taken, comes out as [`Effect::Record`] for the journal.
+
+mod event;
+
+use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 
-use crate::act::ActError;
-use crate::analyse::Findings;
-use crate::guard::{Change, Permit};
-use crate::journal::{Entry, RuleSource, What};
-use crate::model::{ClusterState, SpanBatch, Time};
-use crate::verify::InterventionReport;
+use crate::analyse::{self, Analyser, Findings, Verdict};
+use crate::decide::{self, Proposal, RuleError, RuleSource, Rules};
+use crate::guard::{self, Change, Context, Guard, Mode, Permit};
+use crate::journal::{Entry, What, decisions, interventions};
+use crate::model::{ClusterState, SpanBatch, Time, spans};
+use crate::verify::{self, InterventionReport, Verification, Verifier};
+use crate::window::{self, Window};
 
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub use event::{Effect, Event};
+
+/// Decisions and reports kept in memory for the tables and the API; the journal has them all.
+const KEPT: usize = 1000;
+
+/// How each station is set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    pub mode: Mode,
+    pub window: window::Config,
+    pub analyse: analyse::Config,
+    pub decide: decide::Limits,
+    pub guard: guard::Config,
+    pub verify: verify::Config,
+}
 
 #[derive(Debug, thiserror::Error)]
-#[error("the engine cannot start")]
-pub struct Error;
-
-#[derive(Clone, Debug)]
-pub enum Event {
-    Cluster(ClusterState),
-    Rules(Vec<RuleSource>),
-    Paused { by: String },
-    Resumed { by: String },
-    Acted { decision: String, change: Change, error: Option<ActError> },
+pub enum Error {
+    #[error(transparent)]
+    Analyse(#[from] analyse::Error),
+    #[error("the settings cannot be kept in the journal: {0}")]
+    Settings(#[from] serde_json::Error),
 }
 
-#[derive(Clone, Debug)]
-pub enum Effect {
-    Apply(Permit),
-    Record(Entry),
-}
-
-#[derive(Default)]
 pub struct Engine {
+    mode: Mode,
+    window: Window,
+    analyser: Analyser,
+    rules: Rules,
+    guard: Guard,
+    verifier: Verifier,
+    cluster: ClusterState,
+    paused: bool,
     findings: Findings,
+    /// Permits handed out and not yet answered, by what they change.
+    awaited: BTreeMap<String, Permit>,
+    /// What the verifier wishes; it passes the guard at the next review.
+    give_back: Vec<Proposal>,
+    /// What was found when the journal last heard of it.
+    said: Vec<(String, String, Verdict)>,
     records: Vec<Entry>,
-    batches: Vec<RecordBatch>,
+    decisions: Vec<guard::Decision>,
+    reports: Vec<(Time, InterventionReport)>,
 }
 
 impl Engine {
-    pub fn new(_settings: Settings, _rules: Vec<RuleSource>) -> Result<Engine, Error> {
-        Ok(Engine::default())
+    /// Plans the tick's SQL and compiles the rules. A rule that does not compile is recorded and left out.
+    pub fn new(started_at: Time, settings: Settings, sources: &[RuleSource]) -> Result<Engine, Error> {
+        let started = What::Started {
+            version: env!("CARGO_PKG_VERSION").into(),
+            config: serde_json::to_value(&settings)?,
+            rules: sources.to_vec(),
+        };
+        let (rules, errors) = Rules::compile(sources, settings.decide);
+        let mut engine = Engine {
+            mode: settings.mode,
+            window: Window::new(settings.window),
+            analyser: Analyser::new(settings.analyse)?,
+            rules,
+            guard: Guard::new(settings.guard),
+            verifier: Verifier::new(settings.verify),
+            cluster: ClusterState::default(),
+            paused: false,
+            findings: Findings::default(),
+            awaited: BTreeMap::new(),
+            give_back: Vec::new(),
+            said: Vec::new(),
+            records: Vec::new(),
+            decisions: Vec::new(),
+            reports: Vec::new(),
+        };
+        engine.record(started_at, started);
+        engine.record_rule_errors(started_at, errors);
+        Ok(engine)
     }
 
+    /// Takes one batch of spans. The receiver has already rejected what is no span.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch) {
         self.record(received_at, What::Ingested { spans: batch.len() as u64 });
-        self.batches.push(batch.record_batch().clone());
+        self.window.ingest(received_at, batch);
     }
 
     pub fn observe(&mut self, at: Time, event: Event) {
-        let what = match event {
-            Event::Cluster(state) => What::Cluster { state },
-            Event::Rules(rules) => What::Rules { rules },
-            Event::Paused { by } => What::Paused { by },
-            Event::Resumed { by } => What::Resumed { by },
-            Event::Acted { decision, change, error } => What::Acted { decision, change, error },
-        };
-        self.record(at, what);
+        match event {
+            Event::Cluster(state) => self.observe_cluster(at, state),
+            Event::Rules(rules) => {
+                self.record(at, What::Rules { rules: rules.clone() });
+                let errors = self.rules.replace(&rules);
+                self.record_rule_errors(at, errors);
+            }
+            Event::Paused { by } => {
+                self.paused = true;
+                self.record(at, What::Paused { by });
+            }
+            Event::Resumed { by } => {
+                self.paused = false;
+                self.record(at, What::Resumed { by });
+            }
+            Event::Acted { decision, change, error } => {
+                self.settle(at, &decision, &change, error.is_none());
+                self.record(at, What::Acted { decision, change, error });
+            }
+        }
     }
 
+    fn observe_cluster(&mut self, at: Time, state: ClusterState) {
+        let changed = state.workloads != self.cluster.workloads;
+        self.cluster = state.clone();
+        if changed {
+            self.record(at, What::Cluster { state });
+        }
+    }
+
+    fn settle(&mut self, at: Time, decision: &str, change: &Change, applied: bool) {
+        self.guard.settled(decision, applied);
+        let Some(permit) = self.awaited.remove(&key_of(decision, change)) else { return };
+        if applied {
+            let said = self.verifier.applied(&permit, at);
+            self.follow(at, said, &mut Vec::new());
+        }
+    }
+
+    /// One turn of the loop: analyse, decide, guard, verify.
     pub fn tick(&mut self, now: Time) -> Vec<Effect> {
-        self.findings.at = now;
         self.record(now, What::Ticked);
-        self.records.drain(..).map(Effect::Record).collect()
+        let mut permits = Vec::new();
+        match self.analyser.tick(now, &mut self.window, &self.cluster) {
+            Ok(findings) => self.findings = findings,
+            Err(error) => {
+                // Nothing is known of now, so nothing is done; the next tick tries again.
+                self.findings = Findings { at: now, blind: true, ..Findings::default() };
+                self.record(now, What::AnalysisFailed { error: error.to_string() });
+            }
+        }
+        self.verify(now, &mut permits);
+        self.decide(now, &mut permits);
+        self.awaited.retain(|_, permit| permit.valid_until() >= now);
+        for permit in &permits {
+            self.awaited.insert(key_of(permit.decision(), permit.change()), permit.clone());
+        }
+        let records = std::mem::take(&mut self.records).into_iter().map(Effect::Record);
+        records.chain(permits.into_iter().map(Effect::Apply)).collect()
     }
 
-    pub fn findings(&self) -> &Findings {
-        &self.findings
+    fn verify(&mut self, now: Time, permits: &mut Vec<Permit>) {
+        let said = self.verifier.tick(now, &self.findings, &self.cluster, self.analyser.pods_with_spans());
+        self.follow(now, said, permits);
     }
 
-    pub fn interventions(&self) -> Vec<InterventionReport> {
-        Vec::new()
+    fn follow(&mut self, now: Time, said: Vec<Verification>, permits: &mut Vec<Permit>) {
+        for verification in said {
+            match verification {
+                Verification::Reported(report) => {
+                    keep(&mut self.reports, (now, report.clone()));
+                    self.record(now, What::Intervention { report });
+                }
+                Verification::Close { service, intervention } => {
+                    let context = context(now, self.mode, self.paused, &self.cluster, &self.findings);
+                    permits.extend(self.guard.close(&service, &intervention, &context));
+                }
+                Verification::OpenBreaker { rule, service, cause } => {
+                    self.guard.open_breaker(&rule, &service, &cause, now);
+                }
+                Verification::GiveBack(proposal) => self.give_back.push(proposal),
+            }
+        }
     }
 
-    pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
-        vec![("spans", crate::model::spans::schema(), self.batches.clone())]
+    fn decide(&mut self, now: Time, permits: &mut Vec<Permit>) {
+        let evaluated = self.rules.evaluate(&self.findings, &self.cluster);
+        self.record_rule_errors(now, evaluated.errors);
+        let mut proposals = evaluated.proposals;
+        proposals.append(&mut self.give_back);
+        // Closing comes first in a tick: one write an object, and its version moves with it.
+        proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.wish.service()));
+        let context = context(now, self.mode, self.paused, &self.cluster, &self.findings);
+        let reviewed = self.guard.review(proposals, &context);
+        let said: Vec<_> =
+            self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict)).collect();
+        if said != self.said || !reviewed.is_empty() {
+            self.said = said;
+            self.record(now, What::Found { findings: self.findings.clone() });
+        }
+        for one in reviewed {
+            keep(&mut self.decisions, one.decision.clone());
+            self.record(now, What::Decided { decision: one.decision });
+            permits.extend(one.permit);
+        }
     }
 
     fn record(&mut self, at: Time, what: What) {
         self.records.push(Entry { at, what });
     }
+
+    fn record_rule_errors(&mut self, at: Time, errors: Vec<RuleError>) {
+        for error in errors {
+            self.record(at, What::RuleFailed { rule: error.rule.clone(), error: error.to_string() });
+        }
+    }
+
+    /// What the last tick found.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    pub fn cluster(&self) -> &ClusterState {
+        &self.cluster
+    }
+
+    pub fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Interventions that have not come to their end.
+    pub fn interventions(&self) -> Vec<InterventionReport> {
+        self.verifier.open().cloned().collect()
+    }
+
+    pub fn decisions(&self) -> &[guard::Decision] {
+        &self.decisions
+    }
+
+    pub fn window_counters(&self) -> window::Counters {
+        self.window.counters()
+    }
+
+    pub fn window_bytes(&self) -> usize {
+        self.window.bytes()
+    }
+
+    pub fn open_traces(&self) -> usize {
+        self.window.open_traces()
+    }
+
+    /// A snapshot of every table, for SQL by people. Batches are shared, not copied.
+    pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
+        let spans = self.window.batches().map(|b| b.record_batch().clone()).collect();
+        let mut tables = vec![("spans", spans::schema(), spans)];
+        tables.extend(self.analyser.tables());
+        let decided = decisions::table(&self.decisions);
+        tables.push(("decisions", decisions::schema(), decided.into_iter().collect()));
+        let reported = interventions::table(self.reports.iter().map(|(at, report)| (*at, report)));
+        tables.push(("interventions", interventions::schema(), reported.into_iter().collect()));
+        tables
+    }
+}
+
+fn context<'a>(now: Time, mode: Mode, paused: bool, cluster: &'a ClusterState, findings: &'a Findings) -> Context<'a> {
+    Context { now, mode, paused, cluster, findings }
+}
+
+/// A scale and the close that follows it carry the same decision.
+fn key_of(decision: &str, change: &Change) -> String {
+    match change {
+        Change::Scale { .. } => format!("{decision} scale"),
+        Change::Close { .. } => format!("{decision} close"),
+    }
+}
+
+fn keep<T>(kept: &mut Vec<T>, one: T) {
+    if kept.len() == KEPT {
+        kept.remove(0);
+    }
+    kept.push(one);
 }

@@ -49,7 +49,7 @@ impl Guard {
         let target = self.targets.get(service);
         if let Some(workload) = workload
             && (if is_out { to <= workload.replicas } else { to >= workload.replicas }
-                || target.is_some_and(|t| t.pending.is_some()))
+                || target.is_some_and(|t| t.awaits(workload)))
         {
             return Ok(None);
         }
@@ -65,8 +65,8 @@ impl Guard {
         telemetry(&step, context, finding, &self.config)?;
         self.breaker(proposal, context.now)?;
         cooldown(&step, target, lapse, context.now, &self.config)?;
-        if !is_out && !stabilisation(&mut step, workload, target, lapse, context.now, &self.config)? {
-            return Ok(None);
+        if !is_out {
+            stabilisation(&mut step, target, lapse, context.now, &self.config)?;
         }
         if !bounds(&mut step, workload, &self.config)? {
             return Ok(None);
@@ -139,13 +139,7 @@ fn telemetry(
     }
 }
 
-fn cooldown(
-    step: &Step,
-    target: &Target,
-    lapse: Option<Duration>,
-    now: Time,
-    config: &Config,
-) -> Result<(), Refusal> {
+fn cooldown(step: &Step, target: &Target, lapse: Option<Duration>, now: Time, config: &Config) -> Result<(), Refusal> {
     let still = |what: &str, last: Option<Time>, cooldown: Duration| match last {
         Some(last) if now < last + cooldown => {
             refuse(Gate::Cooldown, format!("its last {what} was at {last}, less than {} s ago", cooldown.as_secs_f64()))
@@ -160,15 +154,14 @@ fn cooldown(
 }
 
 /// A scale-in goes to the highest need of its window, never in panic, never on a history shorter than the
-/// window. False where nothing remains to give back.
+/// window.
 fn stabilisation(
     step: &mut Step,
-    workload: &Workload,
     target: &Target,
     lapse: Option<Duration>,
     now: Time,
     config: &Config,
-) -> Result<bool, Refusal> {
+) -> Result<(), Refusal> {
     if target.panic_until.is_some_and(|until| now < until) {
         let reason = format!("in panic: the load needed more than {} times its ready pods", config.panic_factor);
         return refuse(Gate::Stabilisation, reason);
@@ -183,7 +176,7 @@ fn stabilisation(
         }
         None => return refuse(Gate::Stabilisation, "its need is not known"),
     }
-    let highest = target.needs.highest_since(now - window).unwrap_or(workload.replicas);
+    let highest = target.needs.highest_since(now - window).unwrap_or(step.from);
     if highest >= step.from {
         let reason = format!("the load needed {highest} replicas within the last {seconds} s");
         return refuse(Gate::Stabilisation, reason);
@@ -192,7 +185,7 @@ fn stabilisation(
         step.notes.push(format!("asked for {}, held at {highest}: the highest need of {seconds} s", step.to));
         step.to = highest;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The owner's bounds, and how far one step may go. False for a scale-in that is at its minimum: that is
@@ -206,10 +199,8 @@ fn bounds(step: &mut Step, workload: &Workload, config: &Config) -> Result<bool,
         if workload.max_replicas <= step.from {
             return refuse(Gate::Bounds, format!("it is at its maximum of {} replicas", workload.max_replicas));
         }
-        let furthest = step
-            .from
-            .saturating_mul(config.step_factor_max)
-            .max(step.from.saturating_add(config.step_replicas_min));
+        let furthest =
+            step.from.saturating_mul(config.step_factor_max).max(step.from.saturating_add(config.step_replicas_min));
         if step.to > furthest {
             cut(step, furthest, "the furthest one step may go");
         }

@@ -61,13 +61,10 @@ mod tests {
         for (at, need) in [(0, 3), (10, 9), (20, 4), (30, 6), (40, 2)] {
             needs.record(secs(at), need);
         }
-        assert_eq!([0, 10, 11, 31, 41].map(|from| needs.highest_since(secs(from))), [
-            Some(9),
-            Some(9),
-            Some(6),
-            Some(2),
-            None
-        ]);
+        assert_eq!(
+            [0, 10, 11, 31, 41].map(|from| needs.highest_since(secs(from))),
+            [Some(9), Some(9), Some(6), Some(2), None]
+        );
         assert!(needs.falling.len() <= 4);
     }
 

@@ -41,8 +41,14 @@ pub struct Guard {
     /// When permits were made, over the last minute; never longer than the rate allows.
     pub(super) actions: VecDeque<Time>,
     said: Said,
-    /// The second of the last decision and how many it has had.
-    counter: (i64, u32),
+    /// The second and number of the last id: ids only rise, whatever the clock does.
+    last_id: (i64, u32),
+}
+
+/// The second and number in `i-<unix seconds>-<n>`; None for an id that somebody else made.
+fn id_parts(intervention: &str) -> Option<(i64, u32)> {
+    let (second, n) = intervention.strip_prefix("i-")?.rsplit_once('-')?;
+    Some((second.parse().ok()?, n.parse().ok()?))
 }
 
 /// The decision that an intervention came from: their ids share all but the first letter.
@@ -61,7 +67,7 @@ impl Guard {
             breakers: BTreeMap::new(),
             actions: VecDeque::new(),
             said: Said::default(),
-            counter: (i64::MIN, 0),
+            last_id: (i64::MIN, 0),
         }
     }
 
@@ -70,6 +76,8 @@ impl Guard {
     pub fn adopt(&mut self, cluster: &ClusterState) {
         for workload in &cluster.workloads {
             self.targets.entry(workload.service.clone()).or_default().adopt(workload);
+            let recorded = workload.intervention.as_ref().and_then(|record| id_parts(&record.id));
+            self.last_id = self.last_id.max(recorded.unwrap_or(self.last_id));
         }
     }
 
@@ -115,7 +123,7 @@ impl Guard {
     pub fn close(&self, service: &ServiceId, intervention: &str, context: &Context<'_>) -> Option<Permit> {
         let workload = context.cluster.workload(service.as_str())?;
         let recorded = workload.intervention.as_ref().is_some_and(|record| record.id == intervention);
-        let awaited = self.targets.get(service).is_some_and(|target| target.pending.is_some());
+        let awaited = self.targets.get(service).is_some_and(|target| target.awaits(workload));
         if !recorded || awaited || context.paused || context.mode == Mode::Observe {
             return None;
         }
@@ -128,16 +136,20 @@ impl Guard {
     }
 
     /// The cluster answered a permit. What it did not do is undone here too, so that the next tick may decide
-    /// anew without waiting for a cooldown. Until this is called the target waits, at most until the permit
-    /// is stale.
+    /// anew without waiting for a cooldown. The target waits until this is called and a state that shows the
+    /// change is seen, at most until the permit is stale.
     pub fn settled(&mut self, decision: &str, applied: bool) {
         for target in self.targets.values_mut() {
-            let Some(pending) = target.pending.take_if(|pending| pending.decision == decision) else { continue };
-            if !applied {
-                let Before { last_scale_out, last_scale_in, baseline } = pending.before;
-                (target.last_scale_out, target.last_scale_in, target.baseline) =
-                    (last_scale_out, last_scale_in, baseline);
+            // A close goes by the id of the same decision and must not undo what was answered before it.
+            let open = |pending: &&mut Pending| pending.decision == decision && !pending.answered;
+            let Some(pending) = target.pending.as_mut().filter(open) else { continue };
+            if applied {
+                pending.answered = true;
+                continue;
             }
+            let Before { last_scale_out, last_scale_in, baseline } = pending.before;
+            (target.last_scale_out, target.last_scale_in, target.baseline) = (last_scale_out, last_scale_in, baseline);
+            target.pending = None;
         }
     }
 
@@ -150,6 +162,7 @@ impl Guard {
     /// Bring the memory to this tick: targets, needs, panic, and what has run out.
     fn see(&mut self, proposals: &[Proposal], context: &Context<'_>) {
         let now = context.now;
+        self.adopt(context.cluster);
         self.targets.retain(|service, _| context.cluster.workload(service.as_str()).is_some());
         for workload in &context.cluster.workloads {
             let found = context.findings.service(workload.service.as_str());
@@ -163,7 +176,7 @@ impl Guard {
             target.see(workload, need, now, &self.config);
         }
         self.breakers.retain(|_, breaker| now < breaker.until);
-        self.said.forget(now, self.config.repeat_after);
+        self.said.forget(now, self.config.repeat_after, self.config.notify_again);
         while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
             self.actions.pop_front();
         }
@@ -202,7 +215,9 @@ impl Guard {
         let (last_scale_out, last_scale_in, baseline) = (target.last_scale_out, target.last_scale_in, target.baseline);
         target.pending = Some(Pending {
             decision: permit.decision.clone(),
+            resource_version: permit.resource_version,
             valid_until: permit.valid_until,
+            answered: false,
             to,
             before: Before { last_scale_out, last_scale_in, baseline },
         });
@@ -229,9 +244,9 @@ impl Guard {
         if !self.said.is_news(rule, service, &proposal.verdict, &outcome, context.now, again) {
             return None;
         }
-        let second = context.now.second();
-        self.counter = if self.counter.0 == second { (second, self.counter.1 + 1) } else { (second, 1) };
-        let id = format!("d-{second}-{}", self.counter.1);
+        let (second, n) = self.last_id;
+        self.last_id = if second < context.now.second() { (context.now.second(), 1) } else { (second, n + 1) };
+        let id = format!("d-{}-{}", self.last_id.0, self.last_id.1);
         let decision = Decision { id, at: context.now, proposal, outcome, notes };
         Some(Reviewed { decision, permit: None })
     }

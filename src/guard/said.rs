@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::decision::{Gate, Outcome};
 use crate::model::{ServiceId, Time};
 
-/// By rule and target; bounded by rules times services, and emptied of what no longer recurs.
+/// By rule, target and, for notifications, verdict, so that a verdict that flaps is told once each. Bounded by
+/// rules times services, and emptied of what no longer recurs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said(BTreeMap<(String, ServiceId), Memory>);
+pub(super) struct Said(BTreeMap<(String, ServiceId, String), Memory>);
 
 #[derive(Clone, Debug)]
 struct Memory {
@@ -23,8 +24,11 @@ struct Memory {
 enum Words {
     Refused(Gate, String),
     /// Observing, the replicas do not follow; only a step further in the same direction is news.
-    Observed { from: u32, to: u32 },
-    Notified { verdict: String },
+    Observed {
+        from: u32,
+        to: u32,
+    },
+    Notified,
 }
 
 impl Said {
@@ -38,7 +42,8 @@ impl Said {
         now: Time,
         notify_again: Duration,
     ) -> bool {
-        let key = (rule.to_string(), service.clone());
+        let topic = if matches!(outcome, Outcome::Notified) { verdict } else { "" };
+        let key = (rule.to_string(), service.clone(), topic.to_string());
         let words = match outcome {
             Outcome::Permitted { .. } => {
                 self.0.remove(&key);
@@ -46,7 +51,7 @@ impl Said {
             }
             Outcome::Refused { gate, reason } => Words::Refused(*gate, reason.clone()),
             Outcome::Observed { from, to } => Words::Observed { from: *from, to: *to },
-            Outcome::Notified => Words::Notified { verdict: verdict.into() },
+            Outcome::Notified => Words::Notified,
         };
         if let Some(memory) = self.0.get_mut(&key) {
             memory.seen_at = now;
@@ -54,9 +59,7 @@ impl Said {
                 (Words::Observed { from, to }, Words::Observed { from: from_now, to: to_now }) => {
                     from == from_now && (if to > from { to_now <= to } else { to_now >= to })
                 }
-                (Words::Notified { .. }, Words::Notified { .. }) => {
-                    memory.words == words && now < memory.said_at + notify_again
-                }
+                (Words::Notified, Words::Notified) => now < memory.said_at + notify_again,
                 (before, now) => before == now,
             };
             if known {
@@ -67,8 +70,12 @@ impl Said {
         true
     }
 
-    /// Forget what has not come up for `after`: when it does again, that is news.
-    pub(super) fn forget(&mut self, now: Time, after: Duration) {
-        self.0.retain(|_, memory| now <= memory.seen_at + after);
+    /// Forget what has not come up for `after`: when it does again, that is news. What people were told is kept
+    /// until it would be repeated anyway.
+    pub(super) fn forget(&mut self, now: Time, after: Duration, notify_again: Duration) {
+        self.0.retain(|_, memory| {
+            let told = memory.words == Words::Notified && now < memory.said_at + notify_again;
+            told || now <= memory.seen_at + after
+        });
     }
 }

@@ -20,7 +20,10 @@ pub(super) struct Target {
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) decision: String,
+    pub(super) resource_version: u64,
     pub(super) valid_until: Time,
+    /// The cluster said it did it; the state that shows so may still be on its way.
+    pub(super) answered: bool,
     pub(super) to: u32,
     /// What to return to when the cluster did not do it.
     pub(super) before: Before,
@@ -45,9 +48,13 @@ impl Target {
         }
     }
 
+    /// An answer, or the sight of what was done, is still to come.
+    pub(super) fn awaits(&self, workload: &Workload) -> bool {
+        self.pending.as_ref().is_some_and(|p| !p.answered || p.resource_version == workload.resource_version)
+    }
+
     pub(super) fn see(&mut self, workload: &Workload, need: Option<u32>, now: Time, config: &Config) {
-        self.adopt(workload);
-        if self.pending.as_ref().is_some_and(|p| now > p.valid_until) {
+        if self.pending.as_ref().is_some_and(|p| now > p.valid_until) || !self.awaits(workload) {
             self.pending = None;
         }
         if self.pending.is_none() && self.baseline.is_some_and(|baseline| workload.replicas <= baseline) {

@@ -379,6 +379,7 @@ fn notifications_pass_even_when_paused_and_are_not_repeated_at_once() {
     assert_eq!(world.one(vec![notify("slow_dependency")]), "notified");
     assert_eq!(world.tick(vec![notify("slow_dependency")]), []);
     assert_eq!(world.one(vec![notify("failing")]), "notified");
+    assert_eq!(world.tick(vec![notify("slow_dependency")]), [], "a verdict that flaps is told once each");
     let repeats = (0..600).filter(|_| !world.tick(vec![notify("failing")]).is_empty()).count();
     assert_eq!(repeats, 2, "every five minutes while it lasts");
 }
@@ -398,6 +399,27 @@ fn closing_takes_the_record_of_the_intervention_it_names() {
     assert_eq!(close(&world, "i-1-1"), None, "not the one on the object");
     world.paused = true;
     assert_eq!(close(&world, "i-10000-1"), None, "paused");
+}
+
+#[test]
+fn a_state_from_before_the_write_brings_no_second_step() {
+    let mut world = World::new();
+    let first = world.tick(vec![scale_out("a", 9)]);
+    world.guard.settled(first[0].decision.id.as_str(), true);
+    for _ in 0..4 {
+        assert_eq!(world.tick(vec![scale_out("a", 9)]), [], "the state still shows 4 replicas");
+    }
+    world.act(&first);
+    assert_eq!(world.one(vec![scale_out("a", 12)]), "9->12");
+}
+
+#[test]
+fn a_restart_within_the_second_makes_no_id_twice() {
+    let mut world = World::new();
+    let reviewed = world.review(vec![scale_out("a", 9)]);
+    world.act(&reviewed);
+    world.guard = Guard::new(Config::default());
+    assert_eq!(world.review(vec![scale_out("b", 9)])[0].decision.id, "d-10000-2");
 }
 
 #[test]

@@ -67,6 +67,10 @@ pub enum What {
         rule: String,
         error: String,
     },
+    /// The tick's queries failed; nothing was decided.
+    AnalysisFailed {
+        error: String,
+    },
     /// An intervention changed its state.
     Intervention {
         report: InterventionReport,

@@ -167,9 +167,8 @@ fn bottleneck(f: &mut Formatter<'_>, b: &Bottleneck) -> fmt::Result {
         part("pod", &b.pod),
         part("peer", &b.peer)
     )?;
-    let needed = b.replicas_needed.map_or("how many the load needed was not known".into(), |n| {
-        format!("the load needed {n}")
-    });
+    let needed =
+        b.replicas_needed.map_or("how many the load needed was not known".into(), |n| format!("the load needed {n}"));
     writeln!(f, "  It ran {}; {needed}.", replicas(b.replicas))
 }
 
@@ -195,14 +194,15 @@ impl Story {
             return writeln!(f, "  The journal holds no answer of the cluster to it.");
         }
         for act in &self.acts {
-            let what = match &act.change {
-                Change::Scale { from, to, .. } => format!("{from} to {}", replicas(*to)),
-                Change::Close { .. } => "the record was taken off the object; the replicas stay".into(),
+            let what = match (&act.change, &act.error) {
+                (Change::Scale { from, to, .. }, None) => format!("{from} to {}", replicas(*to)),
+                (Change::Scale { from, to, .. }, Some(error)) => {
+                    format!("{from} to {} did not come about: {error}", replicas(*to))
+                }
+                (Change::Close { .. }, None) => "the record was taken off the object; the replicas stay".into(),
+                (Change::Close { .. }, Some(error)) => format!("the record is still on the object: {error}"),
             };
-            match &act.error {
-                None => writeln!(f, "  {}  {what}", clock(act.at))?,
-                Some(error) => writeln!(f, "  {}  {what}: it failed, {error}", clock(act.at))?,
-            }
+            writeln!(f, "  {}  {what}", clock(act.at))?;
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ pub const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Said once when trouble starts, not with every entry.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    #[error("cannot write the journal: {cause}; entries are kept in memory (at most {kept_bytes} bytes) and tried again, free some space")]
+    #[error(
+        "cannot write the journal: {cause}; entries are kept in memory (at most {kept_bytes} bytes) and tried again, free some space"
+    )]
     Sink { cause: io::Error, kept_bytes: usize },
     #[error("cannot start a new journal file: {cause}; the old one is used on past its bound, free some space")]
     Rotate { cause: io::Error },
@@ -79,7 +81,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Entries lost since the start.
-    pub fn dropped(&self) -> u64 {
+    pub fn dropped_total(&self) -> u64 {
         self.ring.dropped_total
     }
 
@@ -259,7 +261,7 @@ mod tests {
         disk.free(usize::MAX / 2);
         writer.append(&ingested(11)).unwrap();
         assert_eq!(spans_and_gaps(&disk.text()), (1..=11).collect::<Vec<i64>>(), "half a line was carried on");
-        assert_eq!((writer.waiting(), writer.dropped()), (0, 0));
+        assert_eq!((writer.waiting(), writer.dropped_total()), (0, 0));
     }
 
     #[test]
@@ -275,7 +277,7 @@ mod tests {
         let read = spans_and_gaps(&disk.text());
         let gap = -read.iter().copied().filter(|n| *n < 0).sum::<i64>();
         assert_eq!(read.iter().filter(|n| **n < 0).count(), 1, "{read:?}");
-        assert_eq!(gap as u64, writer.dropped());
+        assert_eq!(gap as u64, writer.dropped_total());
         assert_eq!(gap as usize + read.len() - 1, 101, "every entry is there or counted: {read:?}");
         assert!(waiting < 10);
         assert_eq!(read.last(), Some(&101));

@@ -356,11 +356,30 @@ impl TryFrom<RecordBatch> for SpanBatch {
                     .all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
         };
         if same(&batch.schema(), &schema()) {
+            let mut columns = batch.columns().to_vec();
+            columns[5] = with_names(&columns[5], &Kind::NAMES);
+            columns[6] = with_names(&columns[6], &Status::NAMES);
+            // Types and lengths are those of the batch that was given.
+            let batch = RecordBatch::try_new(batch.schema(), columns).expect("the same columns");
             return Ok(SpanBatch { batch });
         }
         let names = |s: &Schema| s.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
         Err(NotSpans { expected: names(&schema()), found: names(&batch.schema()) })
     }
+}
+
+/// A column of an enumeration whose keys are its numbers. A Parquet reader and SQL make dictionaries of their own;
+/// a name that is not of the enumeration becomes its first.
+fn with_names(column: &ArrayRef, names: &[&str]) -> ArrayRef {
+    let column = column.as_dictionary::<UInt8Type>();
+    let values = column.values().as_string::<i32>();
+    if values.iter().eq(names.iter().map(|name| Some(*name))) {
+        return Arc::new(column.clone());
+    }
+    let number = |text: &str| names.iter().position(|name| *name == text).unwrap_or(0) as u8; // fewer than 256 names
+    let numbers: Vec<u8> = values.iter().map(|value| number(value.unwrap_or(""))).collect();
+    let keys = column.keys().iter().map(|key| numbers[key.unwrap_or(0) as usize]);
+    dictionary(UInt8Array::from_iter_values(keys), StringArray::from_iter_values(names))
 }
 
 /// Typed columns of a [`SpanBatch`].
@@ -433,7 +452,7 @@ mod tests {
             service,
             operation: "GET /",
             promoted: ["/", "503", ""],
-            sampled_weight: (n % 2 == 0).then_some(100.0),
+            sampled_weight: n.is_multiple_of(2).then_some(100.0),
             ..SpanRow::default()
         }
     }
@@ -459,6 +478,18 @@ mod tests {
         let batch = builder.finish();
         assert_eq!(batch.row(DICTIONARY_VALUES_MAX + 9).operation, OTHER);
         assert_eq!(batch.row(7).operation, "op7");
+    }
+
+    #[test]
+    fn enumerations_keep_their_meaning_under_other_dictionaries() {
+        let mut builder = SpanBuilder::new();
+        builder.append(&row(1, "a"));
+        let batch = builder.finish();
+        let mut columns = batch.record_batch().columns().to_vec();
+        columns[5] = dictionary(UInt8Array::from(vec![0]), StringArray::from(vec!["server"]));
+        columns[6] = dictionary(UInt8Array::from(vec![1]), StringArray::from(vec!["ok", "error"]));
+        let other = SpanBatch::try_from(RecordBatch::try_new(schema(), columns).unwrap()).unwrap();
+        assert_eq!(other.row(0), batch.row(0));
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
             Err(Refusal::TooLargeDecompressed { limit_bytes: 999 })
         ));
         let bomb = gzip(&vec![0; 10 << 20]);
-        assert!(bomb.len() < 60_000);
+        assert!(bomb.len() < 1 << 18);
         assert!(matches!(Compression::Gzip.decompress(bomb, 1 << 20), Err(Refusal::TooLargeDecompressed { .. })));
     }
 

@@ -23,7 +23,7 @@ pub struct Config {
     pub requests_bytes_max: usize,
     /// Connections of each protocol; more wait to be accepted.
     pub connections_max: usize,
-    /// How long a sender may take to send one request.
+    /// How long one request may take to arrive; over gRPC, to arrive and be answered.
     pub request_timeout: Duration,
     /// How long the core may take to take one batch.
     pub hand_over_timeout: Duration,

@@ -24,9 +24,6 @@ use super::refusal::Refusal;
 /// The one method that is served.
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// Bytes gRPC puts before a message: a flag and its length.
-const FRAME_HEADER_BYTES: usize = 5;
-
 /// Answers one call.
 pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> Response<tonic::body::Body> {
     let content_type = request.headers().get(CONTENT_TYPE);
@@ -56,8 +53,7 @@ async fn call(intake: &Arc<Intake>, request: Request<Incoming>) -> Result<Respon
     let charge = intake.charge();
     let request = request.map(|body| {
         let refused = refused.clone();
-        let limit_bytes = intake.body_bytes_max.saturating_add(FRAME_HEADER_BYTES);
-        intake.meter(body, &charge, limit_bytes).map_err(move |refusal| refuse(&refused, refusal))
+        intake.meter(body, &charge).map_err(move |refusal| refuse(&refused, refusal))
     });
     let mut grpc = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -66,8 +62,6 @@ async fn call(intake: &Arc<Intake>, request: Request<Incoming>) -> Result<Respon
     let unary = grpc.unary(Export { intake: intake.clone(), refused: refused.clone() }, request);
     let timeout = intake.request_timeout;
     let response = tokio::time::timeout(timeout, unary).await.map_err(|_| Refusal::TooSlow { timeout })?;
-    // Not even the body that was read holds it any more.
-    drop(charge);
     if let Some(refusal) = Arc::into_inner(refused).and_then(OnceLock::into_inner) {
         return Err(refusal);
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -28,7 +28,10 @@ pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> R
         Ok((encoding, rejected)) => accepted(encoding, &rejected),
         Err(refusal) => {
             intake.counters.refuse(&refusal);
-            discard(&mut body, intake.body_bytes_max).await;
+            // A sender that asked first (`expect: 100-continue`) is not sending yet, and reading would invite it to.
+            if !parts.headers.contains_key(EXPECT) {
+                discard(&mut body, intake.body_bytes_max).await;
+            }
             // Whoever sends neither content type is most likely a person with curl.
             refused(content_type.unwrap_or(Encoding::Json), &refusal)
         }
@@ -55,7 +58,7 @@ async fn take(
         return Err(Refusal::TooLarge { limit_bytes });
     }
     let charge = intake.charge();
-    let reading = intake.meter(body, &charge, limit_bytes).collect();
+    let reading = intake.meter(body, &charge).collect();
     let body = match tokio::time::timeout(intake.request_timeout, reading).await {
         Ok(body) => body?.to_bytes(),
         Err(_) => return Err(Refusal::TooSlow { timeout: intake.request_timeout }),

@@ -80,9 +80,9 @@ impl Intake {
         Charge::new(&self.budget)
     }
 
-    /// Puts a body of at most `limit_bytes` under the limits.
-    pub fn meter<B>(&self, body: B, charge: &Arc<Charge>, limit_bytes: usize) -> Metered<B> {
-        Metered::new(body, charge.clone(), limit_bytes, self.retry_after)
+    /// Puts a body under the limits.
+    pub fn meter<B>(&self, body: B, charge: &Arc<Charge>) -> Metered<B> {
+        Metered::new(body, charge.clone(), self.body_bytes_max, self.retry_after)
     }
 
     /// Decodes a whole request and waits until the core has taken it. The spans that were rejected are the

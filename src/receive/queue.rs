@@ -54,6 +54,10 @@ impl Ack {
 
     /// The core cannot take the spans now: the sender keeps them.
     pub fn refused(self) {}
+
+    fn is_awaited(&self) -> bool {
+        !self.answer.is_closed()
+    }
 }
 
 /// Resolves once the core has taken the batch, or with an error when it will not.
@@ -118,7 +122,8 @@ impl Inlet {
     }
 }
 
-/// Where the core takes batches out, in the order they came.
+/// Where the core takes batches out, in the order they came. A batch whose sender has been told to come back, or has
+/// gone, is left out: it was not acknowledged and will be sent again, and taking it would only make others wait.
 #[derive(Debug)]
 pub struct Outlet {
     receiver: mpsc::Receiver<Received>,
@@ -126,19 +131,24 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// The next batch; None once every [`Inlet`] is gone and nothing waits.
+    /// The next batch; None once every [`Inlet`] is gone and nothing waits. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
-        self.receiver.recv().await
+        loop {
+            let received = self.receiver.recv().await?;
+            if received.ack.is_awaited() {
+                return Some(received);
+            }
+        }
     }
 
     /// The next batch if one waits.
     pub fn try_next(&mut self) -> Option<Received> {
-        self.receiver.try_recv().ok()
+        std::iter::from_fn(|| self.receiver.try_recv().ok()).find(|received| received.ack.is_awaited())
     }
 
     /// [`next`](Outlet::next) for a thread outside the runtime.
     pub fn next_blocking(&mut self) -> Option<Received> {
-        self.receiver.blocking_recv()
+        std::iter::from_fn(|| self.receiver.blocking_recv()).find(|received| received.ack.is_awaited())
     }
 
     /// Spans that wait or are taken and not yet answered.
@@ -168,8 +178,18 @@ mod tests {
         assert_eq!(inlet.offer(Time(2), batch(5)).unwrap_err(), Full, "taken out, not answered");
         taken.ack.taken();
         assert_eq!(first.try_recv(), Ok(()));
-        assert!(inlet.offer(Time(2), batch(5)).is_ok());
+        let _second = inlet.offer(Time(2), batch(5)).unwrap();
         assert_eq!(outlet.waiting_spans(), 5);
+    }
+
+    #[test]
+    fn a_batch_nobody_waits_for_is_left_out() {
+        let (inlet, mut outlet) = queue(Limits::default());
+        drop(inlet.offer(Time(1), batch(3)).unwrap());
+        let _awaited = inlet.offer(Time(2), batch(4)).unwrap();
+        assert_eq!(outlet.try_next().unwrap().received_at, Time(2));
+        assert_eq!(outlet.waiting_spans(), 0, "gone with its ack");
+        assert!(outlet.try_next().is_none());
     }
 
     #[test]
@@ -181,7 +201,7 @@ mod tests {
         assert!(answer.try_recv().is_err());
         assert_eq!(outlet.waiting_spans(), 0);
         let (inlet, _outlet) = queue(Limits { bytes_max: 1, ..Limits::default() });
-        assert!(inlet.offer(Time(1), batch(1)).is_ok());
+        let _first = inlet.offer(Time(1), batch(1)).unwrap();
         assert_eq!(inlet.offer(Time(1), batch(1)).unwrap_err(), Full, "bytes bound too");
     }
 }

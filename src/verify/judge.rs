@@ -163,7 +163,9 @@ impl Watch {
                 self.late_said = true;
                 let ready = workload.ready();
                 let reason = if self.is_out() {
-                    format!("past its deadline with {ready} of {wanted} pods ready; look at the pending ones, it is judged when they are")
+                    format!(
+                        "past its deadline with {ready} of {wanted} pods ready; look at the pending ones, it is judged when they are"
+                    )
                 } else {
                     format!("past its deadline with {} pods where {wanted} are wanted", workload.pods.len())
                 };

@@ -107,7 +107,8 @@ impl World {
     }
 
     fn scale(&mut self, wish: Wish) -> Vec<String> {
-        let permit = self.permit(Proposal { rule: "rule".into(), wish, because: "words".into(), verdict: String::new() });
+        let permit =
+            self.permit(Proposal { rule: "rule".into(), wish, because: "words".into(), verdict: String::new() });
         let permit = permit.expect("permitted");
         self.write(&permit);
         let said = self.verifier.applied(&permit, self.now);
@@ -148,24 +149,26 @@ fn lines(said: &[Verification]) -> Vec<String> {
 #[test]
 fn verified_once_its_pods_are_warm_and_waiting_fell() {
     let mut world = World::saturated();
-    assert_eq!(world.scale_out(9), [
-        "i-10000-1 Applied: 4 to 9 replicas, written to the cluster at 1970-01-01T02:46:40.000Z; its pods are coming"
-    ]);
+    assert_eq!(
+        world.scale_out(9),
+        ["i-10000-1 Applied: 4 to 9 replicas, written to the cluster at 1970-01-01T02:46:40.000Z; its pods are coming"]
+    );
     // The queue builds up while the pods come; calm now would prove nothing yet.
     world.service().waiting_ms = 900.0;
     assert!(world.pass(20).is_empty());
     world.all_ready();
     assert!(world.pass(9).is_empty(), "ready, not warm");
-    assert_eq!(world.pass(1), [
-        "i-10000-1 Judging: all 9 pods are ready and warm; its effect is judged from here"
-    ]);
+    assert_eq!(world.pass(1), ["i-10000-1 Judging: all 9 pods are ready and warm; its effect is judged from here"]);
     assert!(world.pass(5).is_empty());
     world.calm();
     let said = world.pass(1);
-    assert_eq!(said, [
-        "i-10000-1 Verified: waiting at a went from 900 ms to 1 ms, and it holds no requests back any more",
-        "close i-10000-1"
-    ]);
+    assert_eq!(
+        said,
+        [
+            "i-10000-1 Verified: waiting at a went from 900 ms to 1 ms, and it holds no requests back any more",
+            "close i-10000-1"
+        ]
+    );
     assert!(world.pass(4).is_empty(), "asked once");
     assert_eq!(world.pass(1), ["close i-10000-1"], "and again when nothing came of it");
 
@@ -193,12 +196,15 @@ fn without_effect() -> World {
 #[test]
 fn no_effect_opens_the_breaker_and_is_given_back_through_the_guard_once_calm() {
     let mut world = without_effect();
-    assert_eq!(world.pass(1), [
-        "i-10000-1 NoEffect: waiting at a went from 40 ms to 40 ms and it still holds requests back. \
+    assert_eq!(
+        world.pass(1),
+        [
+            "i-10000-1 NoEffect: waiting at a went from 40 ms to 40 ms and it still holds requests back. \
          7 of its pods receive no spans: long-lived connections pin the load elsewhere. \
          Kept while an objective misses, then given back; not repeated for this cause",
-        "breaker rule a: i-10000-1 had no effect"
-    ]);
+            "breaker rule a: i-10000-1 had no effect"
+        ]
+    );
     assert!(world.pass(300).is_empty(), "never undone while the objective misses");
     world.calm();
     world.service().thin = true;
@@ -283,9 +289,12 @@ fn pods_that_are_late_are_reported_once_and_judged_when_they_come() {
     let mut world = World::saturated();
     world.scale_out(9);
     let said = world.pass(300);
-    assert_eq!(said, [
-        "i-10000-1 Applied: past its deadline with 4 of 9 pods ready; look at the pending ones, it is judged when they are"
-    ]);
+    assert_eq!(
+        said,
+        [
+            "i-10000-1 Applied: past its deadline with 4 of 9 pods ready; look at the pending ones, it is judged when they are"
+        ]
+    );
     world.all_ready();
     assert_eq!(world.pass(10).len(), 1);
     assert!(world.pass(29).is_empty(), "a backlog must drain first");
@@ -300,9 +309,10 @@ fn a_crash_forgets_nothing_and_takes_up_each_record_once() {
     world.all_ready();
     world.verifier = Verifier::new(Config::default());
     let said = world.pass(1);
-    assert_eq!(said, [
-        "i-10000-1 Applied: found on the object at 1970-01-01T02:46:41.000Z: 4 to 9 replicas; followed to its end"
-    ]);
+    assert_eq!(
+        said,
+        ["i-10000-1 Applied: found on the object at 1970-01-01T02:46:41.000Z: 4 to 9 replicas; followed to its end"]
+    );
     assert!(world.verifier.adopt(&world.cluster, world.now).is_empty());
     world.calm();
     let said = world.pass(20);

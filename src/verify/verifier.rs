@@ -6,9 +6,9 @@ use super::config::Config;
 use super::judge::Watch;
 use super::report::{InterventionReport, Stage};
 use crate::analyse::Findings;
-use crate::decide::{GIVE_BACK, Proposal};
+use crate::decide::Proposal;
 use crate::guard::{Change, Permit};
-use crate::model::{ClusterState, ServiceId, Time};
+use crate::model::{ClusterState, InterventionRecord, ServiceId, Time};
 
 /// Pods that spans came from of late, by service. A service whose spans name no pod is left out.
 pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
@@ -52,7 +52,7 @@ impl Verifier {
     pub fn applied(&mut self, permit: &Permit, now: Time) -> Vec<Verification> {
         match permit.change() {
             Change::Scale { service, from, to, record } if !self.knows(service, &record.id) => {
-                let mut said = self.supersede(service, &record.rule, &record.id);
+                let mut said = self.supersede(service, record);
                 let reason = format!("{from} to {to} replicas, written to the cluster at {now}; its pods are coming");
                 let watch = Watch::new(service.clone(), record.clone(), *from, reason);
                 said.push(Verification::Reported(watch.report.clone()));
@@ -81,7 +81,7 @@ impl Verifier {
             if older || self.knows(service, &record.id) {
                 continue;
             }
-            said.extend(self.supersede(service, &record.rule, &record.id));
+            said.extend(self.supersede(service, record));
             let reason = format!(
                 "found on the object at {now}: {} to {} replicas; followed to its end",
                 record.replicas_before, record.replicas_after
@@ -124,13 +124,16 @@ impl Verifier {
     }
 
     /// A later change of the same target takes the place of the open one.
-    fn supersede(&mut self, service: &ServiceId, by_rule: &str, by: &str) -> Vec<Verification> {
+    fn supersede(&mut self, service: &ServiceId, by: &InterventionRecord) -> Vec<Verification> {
         let Some(mut watch) = self.open.remove(service) else { return Vec::new() };
         self.end(watch.report.id.clone());
         let (stage, reason) = match watch.report.stage {
-            Stage::NoEffect if by_rule == GIVE_BACK => (Stage::GivenBack, format!("given back by {by}")),
+            // By our own wish or a rule's: what had no effect has been returned.
+            Stage::NoEffect if by.replicas_after < by.replicas_before => {
+                (Stage::GivenBack, format!("given back by {}", by.id))
+            }
             stage if stage.is_end() => return Vec::new(), // its last word was said
-            _ => (Stage::Superseded, format!("{by} changed the same target again and carries on from here")),
+            _ => (Stage::Superseded, format!("{} changed the same target again and carries on from here", by.id)),
         };
         watch.report.stage = stage;
         watch.report.reason = reason;

@@ -10,6 +10,8 @@ mod slices;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{SpanBatch, SpanRow, Time};
 
 use assembly::Assembly;
@@ -19,7 +21,8 @@ pub use slices::RowRef;
 use slices::Slices;
 
 /// Bounds of the window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Spans older than this are forgotten. Long enough to see a burst and the healthy time before it.
     pub duration: Duration,

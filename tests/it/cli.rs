@@ -1,13 +1,20 @@
 //! The command line: what it says, and with which exit code.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
+use headroom::decide::{Proposal, Wish};
+use headroom::guard::{Decision, Outcome};
+use headroom::journal::{Entry, What};
+use headroom::model::{ServiceId, Time};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 7] = ["serve", "sql", "explain", "pause", "resume", "check-config", "completion"];
+const COMMANDS: [&str; 9] =
+    ["serve", "diagnose", "score", "sql", "explain", "pause", "resume", "check-config", "completion"];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
 fn request(service: &str) -> Value {
@@ -115,7 +122,8 @@ fn serve_refuses_a_configuration_it_does_not_understand() {
 fn sql_asks_files() {
     let directory = tempfile::tempdir().unwrap();
     traces(directory.path());
-    let query = "select service, count(*) as n, max(duration_ns) as slowest_ns from spans group by service order by service";
+    let query =
+        "select service, count(*) as n, max(duration_ns) as slowest_ns from spans group by service order by service";
     let (code, out, error) = run(directory.path(), &["sql", query, "--file", "traces.jsonl"]);
     assert_eq!(code, 0, "{error}");
     insta::assert_snapshot!(out, @"
@@ -149,6 +157,35 @@ fn sql_errors_are_one_line() {
 }
 
 #[test]
+fn explain_reads_a_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let decision = Decision {
+        id: "d-1764000000-0".into(),
+        at: Time::from_secs(1_764_000_000),
+        proposal: Proposal {
+            rule: "scale_out_bottleneck".into(),
+            wish: Wish::ScaleOut { service: ServiceId::from("auth"), to: 8, cooldown_s: None },
+            because: "ingress POST /login: auth is saturated".into(),
+            verdict: "saturated".into(),
+        },
+        outcome: Outcome::Observed { from: 2, to: 8 },
+        notes: vec![],
+    };
+    let entry = Entry { at: decision.at, what: What::Decided { decision } };
+    write(directory.path(), "journal.jsonl", &format!("{}\n", serde_json::to_string(&entry).unwrap()));
+    let explain = |asked: &str| run(directory.path(), &["explain", asked, "--journal", "journal.jsonl"]);
+
+    let (code, story, error) = explain("d-1764000000-0");
+    assert_eq!(code, 0, "{error}");
+    assert!(story.contains("auth is saturated") && story.contains("scale_out_bottleneck"), "{story}");
+    assert_eq!(explain("16:00").1.lines().last(), story.lines().last(), "the same by its time");
+    let (code, out, _) = explain("d-1-1");
+    assert_eq!((code, out.lines().count()), (1, 1), "{out}");
+    let (code, _, error) = explain("yesterday");
+    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     // Port 9 (discard) answers nobody on a machine of this century.
     let args = ["pause", "--by", "ada", "--reason", "test", "--server", "http://127.0.0.1:9"];
@@ -179,8 +216,8 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     let pause = ["pause", "--by", "ada", "--reason", "load test"];
     let (code, out, error) = run(directory.path(), &[&pause[..], &server].concat());
     assert_eq!((code, out.as_str()), (0, "paused by ada: load test\n"), "{error}");
-    let (code, _, error) = run(directory.path(), &[&["explain", "d-0"][..], &server].concat());
-    assert_eq!((code, error.lines().count()), (2, 1), "{error}");
+    let (code, out, error) = run(directory.path(), &[&["explain", "d-0"][..], &server].concat());
+    assert_eq!((code, out.lines().count()), (1, 1), "{out}{error}");
 
     // What is acknowledged is in the engine, and so in the journal, however soon the end comes.
     let (status, answer) = http(Method::POST, &format!("{}/v1/traces", daemon.http), Some(&request("auth")));
@@ -191,6 +228,24 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     assert!(entries.iter().any(|entry| entry["what"] == "ingested" && entry["spans"] == 1), "{journal}");
     assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada: load test"), "{journal}");
     assert!(entries.iter().any(|entry| entry["what"] == "ticked"), "{journal}");
+}
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "headroom.yaml", LISTEN_ANYWHERE);
+    let mut daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    // A request that never ends keeps the first signal's drain busy. `100 Continue` says that it has begun.
+    let mut sender = TcpStream::connect(daemon.http.trim_start_matches("http://")).unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\nexpect: 100-continue\r\n\r\n";
+    sender.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(&sender).read_line(&mut answer).unwrap();
+    assert!(answer.contains("100 Continue"), "{answer}");
+    daemon.signal();
+    daemon.wait_for("draining; a second signal leaves at once");
+    assert_eq!(daemon.terminate(), 2);
 }
 
 #[test]

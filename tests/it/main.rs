@@ -1,8 +1,16 @@
-//! All integration tests, in one binary (each binary links DataFusion again).
+//! All integration tests, in one binary because each one links DataFusion again.
 //!
-//! - [`cli`]: the real binary, as a person or a supervisor runs it: help, errors, exit codes, `serve` from its
-//!   first log line to its exit
-//! - [`process`]: starts the binary, reads what it says, ends it
+//! - [`cli`]: the real binary, as a person or a script runs it
+//! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
+//! - [`receive`]: real OTLP clients against real sockets
+//! - [`rules`]: rules as an operator writes them, through to the guard
+//! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
+//!
+//! [`process`] starts and stops the binary for the others.
 
 mod cli;
+mod diagnose;
 mod process;
+mod receive;
+mod rules;
+mod simulate;

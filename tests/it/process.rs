@@ -55,10 +55,15 @@ impl Daemon {
         }
     }
 
-    /// Sends SIGTERM, and waits for the end. The exit code.
-    pub fn terminate(mut self) -> i32 {
+    /// Sends SIGTERM.
+    pub fn signal(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Sends SIGTERM, and waits for the end. The exit code.
+    pub fn terminate(mut self) -> i32 {
+        self.signal();
         self.child.wait().unwrap().code().unwrap()
     }
 }

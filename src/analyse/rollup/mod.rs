@@ -10,4 +10,4 @@ mod store;
 pub use absorb::{Absorbed, Callees, entry_of};
 pub use rows::*;
 pub use store::Store;
-pub(super) use store::{TABLES, Table};
+pub(super) use store::TABLES;

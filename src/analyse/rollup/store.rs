@@ -75,9 +75,11 @@ impl Store {
         }
     }
 
-    /// The batches of the table at `index` of [`TABLES`].
-    pub fn batches(&self, index: usize) -> Vec<RecordBatch> {
-        self.sealed.iter().map(|sealed| sealed.batches[index].clone()).collect()
+    /// The batches of the table at `index` of [`TABLES`] that speak of `since_second` or later: what a tick asks
+    /// for is the last seconds, and the cost of a tick must not grow with what is kept for people.
+    pub fn batches(&self, index: usize, since_second: i64) -> Vec<RecordBatch> {
+        let recent = self.sealed.iter().filter(|sealed| sealed.newest_second >= since_second);
+        recent.map(|sealed| sealed.batches[index].clone()).filter(|batch| batch.num_rows() > 0).collect()
     }
 }
 

@@ -132,7 +132,15 @@ mod tests {
         let (_permits_in, permits) = mpsc::channel(1);
         let (events_in, mut events) = mpsc::channel(1);
         let pace = Pace { poll: Duration::from_millis(1), call_max: Duration::from_millis(1) };
-        tokio::spawn(run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default()));
+        tokio::spawn(run(
+            Recovering::default(),
+            Clock::system(),
+            pace,
+            BTreeMap::new(),
+            permits,
+            events_in,
+            Default::default(),
+        ));
         match events.recv().await {
             Some(Event::Cluster(state)) => assert_eq!(state.at, Time(3)),
             other => panic!("expected the third reading, got {other:?}"),
@@ -145,7 +153,8 @@ mod tests {
         let (events_in, _events) = mpsc::channel(8);
         drop(permits_in);
         let pace = Pace::new(Duration::from_secs(3_600));
-        run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default()).await;
+        run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default())
+            .await;
     }
 
     #[test]
@@ -161,9 +170,10 @@ mod tests {
         };
         let mut state =
             ClusterState { at: Time(0), workloads: ["auth", "exam", "web"].map(workload).into_iter().collect() };
-        let bounds = [("auth", Some(4), Some(6)), ("exam", Some(1), Some(99))].map(|(name, min_replicas, max_replicas)| {
-            (name.to_owned(), config::Service { min_replicas, max_replicas })
-        });
+        let bounds =
+            [("auth", Some(4), Some(6)), ("exam", Some(1), Some(99))].map(|(name, min_replicas, max_replicas)| {
+                (name.to_owned(), config::Service { min_replicas, max_replicas })
+            });
         narrow(&mut state, &bounds.into());
         let narrowed: Vec<_> = state.workloads.iter().map(|w| (w.min_replicas, w.max_replicas)).collect();
         assert_eq!(narrowed, [(4, 6), (2, 10), (2, 10)]);

@@ -100,7 +100,7 @@ impl Core {
             }
         }
         if let Some(journal) = &self.journal {
-            self.metrics.journal(journal.waiting(), journal.dropped());
+            self.metrics.journal(journal.waiting(), journal.dropped_total());
         }
         let snapshot = Snapshot {
             tick: before.tick + 1,
@@ -167,6 +167,7 @@ fn tell(entry: &Entry) {
         }
         What::Acted { decision, error: Some(error), .. } => warn!(decision, %error, "not done"),
         What::Acted { decision, error: None, .. } => info!(decision, "done"),
+        What::AnalysisFailed { error } => error!(error, "the tick's queries failed, nothing was decided"),
         What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
         What::Intervention { report } => {
             info!(id = report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");

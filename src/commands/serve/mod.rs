@@ -30,12 +30,13 @@ use shutdown::Signals;
 /// Receive traces, find what holds requests back, and act on it (or, by default, say what it would do).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  headroom serve                                    observe, on loopback alone: OTLP on 4317 and 4318, API on 8080
-  headroom serve --config /etc/headroom/headroom.yaml
-  headroom serve --config headroom.yaml --log debug
+  headroom serve                             OTLP on 4317 and 4318, API on 8080
+  headroom serve --config headroom.yaml
+  headroom serve --config headroom.yaml --log warn,headroom=debug
 
-SIGTERM and SIGINT drain: senders get their answers, the last tick is made, the journal is written. A second one
-leaves at once.")]
+Without a configuration it observes, and listens on loopback alone.
+SIGTERM and SIGINT drain: senders get their answers, the last tick is made and
+the journal written. A second signal leaves at once.")]
 pub struct Args {
     /// Configuration, YAML; without it the defaults hold
     #[arg(long, short, value_name = "FILE", env = "HEADROOM_CONFIG")]
@@ -88,18 +89,19 @@ struct Ports {
     http: Option<SocketAddr>,
 }
 
-async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
+/// The daemon from its first check to its last tick. `queries` runs SQL; the clock may be a scaled one.
+pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let rules = rules::load(&config.rules)?;
-    let engine = Engine::new(stations::settings(config), rules.clone())?;
+    let engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
     let journal = config.journal.as_ref().map(stations::journal).transpose()?;
-    let metrics = Arc::new(Metrics::default());
 
     let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
     let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
     let (inlet, outlet) = queue(stations::queue_limits(config));
     let receive_clock = Arc::new(move || clock.now());
     let receivers = Receivers::start(stations::receive(config), inlet, receive_clock, None).await?;
+    let metrics = Arc::new(Metrics::default().with_receivers(receivers.counters()));
 
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
@@ -137,11 +139,7 @@ async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Opti
         tokio::spawn(rules::watch(directory, rules, events_in.clone()));
     }
 
-    let ports = Ports {
-        api: listener.local_addr().map_err(listen)?,
-        grpc: receivers.grpc(),
-        http: receivers.http(),
-    };
+    let ports = Ports { api: listener.local_addr().map_err(listen)?, grpc: receivers.grpc(), http: receivers.http() };
     let api = Api {
         snapshot: snapshot.clone(),
         readiness,

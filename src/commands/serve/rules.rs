@@ -10,8 +10,8 @@ use tracing::warn;
 use super::stations;
 use crate::commands::Error;
 use crate::config;
-use crate::engine::Event;
 use crate::decide::RuleSource;
+use crate::engine::Event;
 
 /// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
 /// notification misses: ConfigMap volumes swap symbolic links, network file systems say nothing.
@@ -52,7 +52,10 @@ fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
         let source = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
         rules.push(RuleSource { name: name.to_owned(), source });
         if rules.len() > RULES_MAX {
-            return Err(wrong(directory, format!("more than {RULES_MAX} rules; name the directory of the rules alone")));
+            return Err(wrong(
+                directory,
+                format!("more than {RULES_MAX} rules; name the directory of the rules alone"),
+            ));
         }
     }
     rules.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,16 +7,41 @@ use std::path::Path;
 use crate::act::{ActError, Cluster};
 use crate::commands::Error;
 use crate::config::{self, Config};
-use crate::guard::Permit;
 use crate::decide::{self, RuleSource};
+use crate::guard::Permit;
 use crate::journal::{self, Writer};
 use crate::model::ClusterState;
 use crate::receive::queue;
-use crate::{engine, receive};
+use crate::{analyse, engine, receive, window};
 
-/// PLACEHOLDER until the engine's settings exist.
-pub fn settings(_config: &Config) -> engine::Settings {
-    engine::Settings::default()
+pub fn settings(config: &Config) -> engine::Settings {
+    let objective = |entry: String, bounds: &config::Bounds| analyse::Objective {
+        entry,
+        latency_ns: i64::try_from(bounds.latency.as_nanos()).unwrap_or(i64::MAX),
+        quantile: bounds.quantile,
+        errors: bounds.errors,
+    };
+    let of = |o: &config::Objective| match &o.selector {
+        config::Selector::Entry(pattern) => objective(pattern.to_string(), &o.bounds),
+        config::Selector::Service(name) => objective(format!("{name} *"), &o.bounds),
+    };
+    engine::Settings {
+        mode: config.mode,
+        window: window::Config {
+            duration: config.window.duration,
+            bytes_max: usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX),
+            ..window::Config::default()
+        },
+        analyse: analyse::Config {
+            objectives: config.objectives.iter().map(of).collect(),
+            default_objective: Some(objective("*".into(), &config.default_objective)),
+            keep: config.window.duration,
+            ..analyse::Config::default()
+        },
+        decide: config.rules.limits.clone(),
+        guard: config.guard.clone(),
+        ..engine::Settings::default()
+    }
 }
 
 pub fn shipped_rules() -> Vec<RuleSource> {

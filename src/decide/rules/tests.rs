@@ -94,7 +94,10 @@ fn an_unknown_need_is_a_skipped_wish_and_no_error() {
     let evaluated = run(FROM_THE_DESIGN, &findings(vec![Bottle { replicas_needed: None, ..saturated() }]));
     assert_eq!((evaluated.proposals.len(), evaluated.errors.len()), (0, 0));
     assert!(evaluated.skipped[0].reason.contains("not known"), "{:?}", evaluated.skipped);
-    let healthy = run("fn evaluate(now) { scale_out(now.bottleneck.service).to(now.bottleneck.replicas_needed) }", &findings(vec![]));
+    let healthy = run(
+        "fn evaluate(now) { scale_out(now.bottleneck.service).to(now.bottleneck.replicas_needed) }",
+        &findings(vec![]),
+    );
     assert!(healthy.skipped[0].reason.contains("no service"), "{:?}", healthy.skipped);
 }
 
@@ -242,7 +245,8 @@ fn a_bad_rule_leaves_the_others_and_its_last_good_version_in_force() {
     assert_eq!(errors.len(), 1);
     assert_eq!(rules.sources(), std::slice::from_ref(&good));
 
-    let errors = rules.replace(&[RuleSource::new("a", "fn evaluate(now) { oops }"), RuleSource::new("c", &good.source)]);
+    let errors =
+        rules.replace(&[RuleSource::new("a", "fn evaluate(now) { oops }"), RuleSource::new("c", &good.source)]);
     assert_eq!(errors[0].rule, "a");
     let names: Vec<String> = rules.sources().into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["a", "c"]);
@@ -251,6 +255,16 @@ fn a_bad_rule_leaves_the_others_and_its_last_good_version_in_force() {
 
     assert_eq!(rules.replace(&[]), []);
     assert_eq!(rules.sources(), []);
+}
+
+#[test]
+fn the_name_of_the_give_back_is_reserved_and_the_number_of_rules_bounded() {
+    let rule = |name: String| RuleSource::new(name, "fn evaluate(now) { }");
+    let (_, errors) = Rules::compile(&[rule("give_back".into())], Limits::default());
+    assert!(errors[0].to_string().contains("rename the file"), "{errors:?}");
+    let many: Vec<RuleSource> = (0..300).map(|n| rule(format!("r{n}"))).collect();
+    let (rules, errors) = Rules::compile(&many, Limits::default());
+    assert_eq!((rules.sources().len(), errors.len()), (256, 44));
 }
 
 #[test]

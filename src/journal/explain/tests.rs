@@ -97,18 +97,26 @@ fn afternoon() -> Vec<Entry> {
     vec![
         Entry { at: at(-60), what: What::Ticked },
         Entry { at: at(-2), what: What::Found { findings: findings(-2, vec![bottleneck.clone()]) } },
-        decided(0, proposal("content-api", 12), Outcome::Permitted { from: 3, to: 9 }, &[
-            "asked for 12, cut to 9: its maximum",
-        ]),
+        decided(
+            0,
+            proposal("content-api", 12),
+            Outcome::Permitted { from: 3, to: 9 },
+            &["asked for 12, cut to 9: its maximum"],
+        ),
         acted(1, change, None),
         report(1, Stage::Applied, "3 to 9 replicas, written to the cluster; its pods are coming"),
         decided(5, proposal("content-api", 14), full(), &[]),
         decided(20, tell, Outcome::Notified, &[]),
         report(33, Stage::Judging, "all 9 pods are ready and warm; its effect is judged from here"),
         decided(58, proposal("auth", 4), Outcome::Observed { from: 2, to: 4 }, &[]),
-        report(95, Stage::Verified, "waiting at content-api went from 900 ms to 2 ms, and it holds no requests back any more"),
+        report(
+            95,
+            Stage::Verified,
+            "waiting at content-api went from 900 ms to 2 ms, and it holds no requests back any more",
+        ),
         Entry { at: at(96), what: What::Found { findings: findings(96, vec![]) } },
-        acted(97, close, Some(ActError::Conflict { service: "content-api".into() })),
+        acted(97, close.clone(), Some(ActError::Conflict { service: "content-api".into() })),
+        acted(102, close, None),
         Entry { at: at(150), what: What::Ticked },
     ]
 }

@@ -72,7 +72,8 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
     let scalar = prop_oneof![
         "[a-zé\"\\\\/\n]{0,6}".prop_map(Any::StringValue),
         prop_oneof![Just(8), Just(14), Just(200), any::<i64>()].prop_map(Any::IntValue),
-        (-1000.0..1000.0f64).prop_map(Any::DoubleValue),
+        // Quarters: of longer fractions serde_json may read the neighbouring double.
+        (-4000..4000i32).prop_map(|n| Any::DoubleValue(f64::from(n) / 4.0)),
         any::<bool>().prop_map(Any::BoolValue),
         vec(any::<u8>(), 0..4).prop_map(Any::BytesValue),
     ];

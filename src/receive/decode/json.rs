@@ -18,6 +18,10 @@ use crate::model::{Kind, Status};
 
 /// Decodes one request.
 pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
+    // serde would take a list for a struct.
+    if request.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(DecodeError::Json("an object is expected".to_owned()));
+    }
     let request: Request<'_> = serde_json::from_slice(request).map_err(|error| DecodeError::Json(describe(&error)))?;
     let mut rows = Rows::new(options);
     for resource_spans in &request.resource_spans {
@@ -184,7 +188,7 @@ impl<'de> Deserialize<'de> for HexId {
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HexId, E> {
                 let mut id = HexId { length: (text.len() / 2).min(ID_BYTES_MAX), ..HexId::default() };
-                let all_hex = text.len() % 2 == 0 && text.bytes().all(|b| b.is_ascii_hexdigit());
+                let all_hex = text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit());
                 let head = &text.as_bytes()[..(2 * id.length).min(text.len())];
                 if !all_hex || hex::decode_to_slice(head, &mut id.bytes[..id.length]).is_err() {
                     return Err(E::custom("an id is not in hex"));
@@ -385,10 +389,12 @@ mod tests {
     #[test]
     fn damage_is_named() {
         let message = |request: &str| decode(request.as_bytes(), &Options::default()).unwrap_err().to_string();
-        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":"#), @"");
-        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}"#), @"");
-        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"-1"}]}]}]}"#), @"");
-        insta::assert_snapshot!(message("[]"), @"");
-        assert!(message(&"[".repeat(10_000)).contains("recursion limit"));
+        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":"#), @"not an OTLP trace request in JSON: EOF while parsing a value at column 32");
+        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}"#), @"not an OTLP trace request in JSON: an id is not in hex at column 59");
+        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"-1"}]}]}]}"#), @"not an OTLP trace request in JSON: a string is not an integer of 64 bits at column 68");
+        insta::assert_snapshot!(message("[]"), @"not an OTLP trace request in JSON: an object is expected");
+        // What is passed over is not recursed into, so its depth needs no limit.
+        let deep = format!("{{\"unknown\":{}", "[".repeat(1_000_000));
+        assert!(message(&deep).contains("EOF while parsing a list"));
     }
 }

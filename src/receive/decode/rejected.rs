@@ -40,9 +40,9 @@ impl Reason {
 
     const fn explanation(self) -> &'static str {
         match self {
-            Reason::TraceId => "trace_id is not 16 bytes with one that is not zero",
-            Reason::SpanId => "span_id is not 8 bytes with one that is not zero",
-            Reason::ParentSpanId => "parent_span_id is neither empty nor 8 bytes",
+            Reason::TraceId => "trace_id is all zeros or not 16 bytes long",
+            Reason::SpanId => "span_id is all zeros or not 8 bytes long",
+            Reason::ParentSpanId => "parent_span_id is neither empty nor 8 bytes long",
             Reason::NoStart => "start_time_unix_nano is missing",
             Reason::TimeRange => "a time lies after the year 2262",
             Reason::EndBeforeStart => "the span ends before it starts",
@@ -130,6 +130,6 @@ mod tests {
         rejected.add(Reason::EndBeforeStart, "shop", "GET /other", &[0xcd; 16]);
         rejected.add(Reason::TraceId, "shop", &"x".repeat(500), &[1; 40]);
         assert_eq!(rejected.count(), 3);
-        insta::assert_snapshot!(rejected, @"");
+        insta::assert_snapshot!(rejected, @r#"rejected 3 spans: 1 x trace_id is all zeros or not 16 bytes long (first: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "shop", trace "01010101010101010101010101010101"); 2 x the span ends before it starts (first: "GET /" of "shop", trace "abababababababababababababababab")"#);
     }
 }

@@ -37,7 +37,7 @@ mod tests {
         check("ot=th:0", Some(1.0)); // everything is kept
         check("ot=th:8", Some(2.0)); // one in two
         check("ot=th:c", Some(4.0));
-        check("ot=rv:d29d6a7215ced0;th:fd70a", Some(99.999_904_632_659_62)); // 1 % with five digits
+        check("ot=rv:d29d6a7215ced0;th:fd70a", Some(1_048_576.0 / 10_486.0)); // 1 % with five digits
         check("vendor=x, ot=th:c;rv:d29d6a7215ced0", Some(4.0));
         check("ot=th:ffffffffffffff", Some(72_057_594_037_927_936.0));
     }

@@ -64,6 +64,10 @@ impl<W: Write> OtlpJsonLines<W> {
         self.writer.flush()
     }
 
+    pub fn get_ref(&self) -> &W {
+        &self.writer
+    }
+
     pub fn into_inner(self) -> W {
         self.writer
     }
@@ -298,7 +302,7 @@ mod tests {
         r#""kind":3,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712661000000000","attributes":["#,
         r#"{"key":"s","value":{"stringValue":""}},{"key":"i","value":{"intValue":"-5"}},{"key":"d","value":{"doubleValue":1.5}},"#,
         r#"{"key":"dw","value":{"doubleValue":3}},{"key":"b","value":{"boolValue":false}},{"key":"by","value":{"bytesValue":"AQID"}},"#,
-        r#"{"key":"a","value":{"arrayValue":{"values":[{"stringValue":"q"},{}]}}},{"key":"ea","value":{"arrayValue":{}}},"#,
+        r#"{"key":"a","value":{"arrayValue":{"values":[{"stringValue":"q"},{}]}}},"#,
         r#"{"key":"k","value":{"kvlistValue":{"values":[{"key":"z","value":{"intValue":"0"}}]}}},{"key":"none","value":{}}],"#,
         r#""droppedAttributesCount":3,"events":[{"timeUnixNano":"5","name":"e","attributes":[{"key":"x","value":{"boolValue":true}}],"#,
         r#""droppedAttributesCount":1}],"droppedEventsCount":2,"links":[{"traceId":"0af7651916cd43dd8448eb211c80319c","#,
@@ -320,6 +324,14 @@ mod tests {
         assert_eq!(lines(|l| l.write_encoded(Encoding::Protobuf, &bytes).unwrap()), COLLECTORS_LINE);
         let spread = serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(COLLECTORS_LINE).unwrap());
         assert_eq!(lines(|l| l.write_encoded(Encoding::Json, spread.unwrap().as_bytes()).unwrap()), COLLECTORS_LINE);
+    }
+
+    #[test]
+    fn empty_lists_have_no_members() {
+        let mut out = String::new();
+        let empty = Value::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue::default());
+        write_any_value(&AnyValue { value: Some(empty) }, &mut out);
+        assert_eq!(out, r#"{"arrayValue":{}}"#);
     }
 
     #[test]

@@ -127,15 +127,15 @@ fn damage_is_named_with_its_place() {
     let refused = |content: &[u8]| read(content, Damage::Refuse).unwrap_err();
     let message = protobuf_of(LINES.lines().next().unwrap());
     let damaged_line = format!("{}{{\"resourceSpans\":[}}\n{LINES}", LINES);
-    insta::assert_snapshot!(refused(damaged_line.as_bytes()), @"");
-    insta::assert_snapshot!(refused(b"\x7fELF, say"), @"");
+    insta::assert_snapshot!(refused(damaged_line.as_bytes()), @"FILE line 3: not an OTLP trace request in JSON: expected value at column 19; one ExportTraceServiceRequest a line is expected, `jq -c .` writes it so");
+    insta::assert_snapshot!(refused(b"\x7fELF, say"), @r#"FILE is neither OTLP JSON lines, nor length-prefixed OTLP, nor Parquet (it begins with "\u{7f}ELF")"#);
     let cut_off = framed([message.clone(), message.clone()].into_iter());
-    insta::assert_snapshot!(refused(&cut_off[..cut_off.len() - 5]), @"");
-    insta::assert_snapshot!(refused(&framed([message.clone(), vec![0xff; 9], message].into_iter())), @"");
-    insta::assert_snapshot!(refused(&gzip(LINES.as_bytes())[..150]), @"");
-    insta::assert_snapshot!(refused(b"PAR1 and nothing more"), @"");
+    insta::assert_snapshot!(refused(&cut_off[..cut_off.len() - 5]), @"FILE message 2: it has 80 of its 85 bytes; the file is cut off or damaged there");
+    insta::assert_snapshot!(refused(&framed([message.clone(), vec![0xff; 9], message].into_iter())), @"FILE message 2: not an OTLP trace request in protobuf: the message ends in the middle of a field");
+    insta::assert_snapshot!(refused(&gzip(LINES.as_bytes())[..150]), @"cannot read FILE: incomplete deflate stream");
+    insta::assert_snapshot!(refused(b"PAR1 and nothing more"), @"FILE: Parquet error: Invalid Parquet file. Corrupt footer");
     let missing = open("no-such-file", decode::Options::default(), Damage::Refuse).err().unwrap();
-    insta::assert_snapshot!(missing, @"");
+    insta::assert_snapshot!(missing, @"cannot read no-such-file: No such file or directory (os error 2)");
 }
 
 #[test]

@@ -1,0 +1,35 @@
+# The living list of commands. `make help` prints it.
+
+# Beside the clone rather than in it, so that every clone of one machine shares what was compiled.
+HEADROOM_CACHE ?= $(HOME)/.cache/headroom
+CARGO_TARGET_DIR ?= $(HEADROOM_CACHE)/target
+export HEADROOM_CACHE CARGO_TARGET_DIR
+
+CARGO ?= cargo
+# What `make demo` plays: make demo SCENARIO=login-storm SEED=7 SPEED=10
+SCENARIO ?= exam-start
+SEED ?= 1
+SPEED ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench accept-loop
+
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
+	$(CARGO) run --locked --quiet -- demo --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED)
+
+test: ## run every test; installs what they need
+	$(CARGO) test --locked
+
+lint: ## formatting, and clippy with warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+bench: ## measure
+	$(CARGO) bench --locked
+
+accept-loop: ## what the loop must show: scenarios against their ground truth, determinism, bad input
+	$(CARGO) build --locked --release
+	$(CARGO) test --locked --release --test it -- accept

@@ -1,0 +1,330 @@
+//! The station itself: closed traces in, findings out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
+use super::arrivals::Arrivals;
+use super::baseline::Baseline;
+use super::capacity::{Capacities, Sample};
+use super::exemplars::Exemplars;
+use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
+use super::histogram::quantile_ns;
+use super::objective::{Objective, exceeds};
+use super::rollup::{Callees, HealthSums, Merge, Rows, Store, TABLES};
+use super::sql::{self, Sql};
+use super::trace::Tree;
+use super::verdict::{Judge, Judgement, ServiceNow};
+use crate::model::{ClusterState, ServiceId, Time};
+use crate::window::Window;
+
+type Text = Arc<str>;
+
+/// Pods that spans came from in the fast window, by service; a service whose spans name no pod is left out.
+pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The first that matches an entry operation counts.
+    pub objectives: Vec<Objective>,
+    /// For entry operations without one; None derives it from healthy time.
+    pub default_objective: Option<Objective>,
+    /// Judgements are made over this much complete event time: short, because a burst is over in minutes.
+    pub fast: Duration,
+    /// Requests of an entry operation in the fast window below which nothing is said of it.
+    pub requests_min: i64,
+    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors.
+    pub target_utilisation: f64,
+    /// Rollups are kept this long.
+    pub keep: Duration,
+    /// Without a span for this long nothing is said of now.
+    pub blind_after: Duration,
+    /// An operator's own queries, by name, in place of the shipped ones.
+    pub queries: BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            objectives: Vec::new(),
+            default_objective: None,
+            fast: Duration::from_secs(3),
+            requests_min: 20,
+            target_utilisation: 0.8,
+            keep: Duration::from_secs(120),
+            blind_after: Duration::from_secs(15),
+            queries: BTreeMap::new(),
+        }
+    }
+}
+
+/// Seconds before the fast window that a trend needs.
+const SLOW_EXTRA: Duration = Duration::from_secs(5);
+/// Exemplars kept for each entry operation.
+const EXEMPLARS: usize = 5;
+
+pub struct Analyser {
+    config: Config,
+    sql: Sql,
+    store: Store,
+    callees: Callees,
+    baseline: Baseline,
+    capacities: Capacities,
+    objectives: BTreeMap<Text, Option<Objective>>,
+    exemplars: Exemplars,
+    pods: PodsWithSpans,
+}
+
+impl Analyser {
+    pub fn new(config: Config) -> Result<Analyser, sql::Error> {
+        let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
+        let tables = tables.chain([("baseline_paths", Baseline::schema()), ("tick", tick_schema())]);
+        Ok(Analyser {
+            sql: Sql::plan(tables, &config.queries)?,
+            config,
+            store: Store::default(),
+            callees: Callees::default(),
+            baseline: Baseline::default(),
+            capacities: Capacities::default(),
+            objectives: BTreeMap::new(),
+            exemplars: Exemplars::default(),
+            pods: PodsWithSpans::new(),
+        })
+    }
+
+    /// Takes in the traces that closed since the last tick, and says what holds requests back now.
+    pub fn tick(&mut self, now: Time, window: &mut Window, cluster: &ClusterState) -> Result<Findings, sql::Error> {
+        let complete_to = window.complete_to(now).floor_second();
+        self.absorb(now, window);
+        self.store.evict((now - self.config.keep).second());
+        self.baseline.advance(now);
+        let mut findings = Findings { at: now, complete_to, ..Findings::default() };
+        findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
+        if findings.blind {
+            return Ok(findings);
+        }
+        self.fill_tables(complete_to);
+        let answers = Answers::ask(&self.sql)?;
+        self.pods = pods_with_spans(&answers);
+        findings.entries = answers.entries.iter().map(|e| self.entry_finding(e)).collect();
+        let now_by_service = self.services_now(&answers, complete_to);
+        self.judge(&mut findings, &answers, &now_by_service, cluster, now);
+        self.say_services(&mut findings, &answers, &now_by_service, cluster, now);
+        self.complete_bottlenecks(&mut findings, cluster);
+        Ok(findings)
+    }
+
+    /// The rollup tables as they stand, for SQL by people.
+    pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
+        let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
+        let rollups = rollups.chain(self.exemplars.tables());
+        rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
+    }
+
+    pub fn pods_with_spans(&self) -> &PodsWithSpans {
+        &self.pods
+    }
+
+    fn absorb(&mut self, now: Time, window: &mut Window) {
+        let mut rows = Rows::default();
+        for trace in window.advance(now) {
+            let tree = Tree::build(trace.spans.iter().filter_map(|&at| window.row(at)));
+            let entry = tree.root.map(|root| super::rollup::entry_of(&tree.nodes[root].span));
+            let bound = entry.as_ref().and_then(|entry| self.objective(entry)).map(|o| o.latency_ns);
+            if let Some(absorbed) = rows.absorb(&tree, bound, &mut self.callees) {
+                self.exemplars.add(now, trace.id, &tree, &absorbed);
+            }
+        }
+        let exemplars_from = now - self.config.fast - self.config.fast;
+        self.exemplars.seal(now, now - self.config.keep, exemplars_from);
+        self.store.push(&rows);
+        self.baseline.offer(now, rows);
+    }
+
+    /// The objective of an entry operation; looked up once, derived anew until there is one.
+    fn objective(&mut self, entry: &Text) -> Option<Objective> {
+        if let Some(Some(known)) = self.objectives.get(entry) {
+            return Some(known.clone());
+        }
+        let configured = self.config.objectives.iter().find(|o| o.matches(entry));
+        let objective = configured.or(self.config.default_objective.as_ref()).cloned().or_else(|| {
+            let latency_ns = self.baseline.derived_objective_ns(entry)?;
+            Some(Objective { entry: entry.to_string(), latency_ns, quantile: 0.99, errors: 0.01 })
+        });
+        self.objectives.insert(entry.clone(), objective.clone());
+        objective
+    }
+
+    fn fill_tables(&self, complete_to: Time) {
+        let fast_from = complete_to - self.config.fast;
+        let slow_from = fast_from - SLOW_EXTRA;
+        for (index, table) in TABLES.iter().enumerate() {
+            self.sql.set(table.name, self.store.batches(index, slow_from.second()));
+        }
+        self.sql.set("baseline_paths", vec![self.baseline.paths_table()]);
+        self.sql.set("tick", vec![tick_row(slow_from, fast_from, complete_to)]);
+    }
+
+    fn entry_finding(&self, answer: &EntryAnswer) -> EntryFinding {
+        let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
+        let enough = answer.requests >= self.config.requests_min;
+        let missed = enough
+            && objective.is_some_and(|o| {
+                exceeds(answer.slow, answer.requests, 1.0 - o.quantile)
+                    || exceeds(answer.errors, answer.requests, o.errors)
+            });
+        EntryFinding {
+            entry: answer.entry.to_string(),
+            requests: answer.requests as u64,
+            requests_per_s: answer.requests as f64 / self.config.fast.as_secs_f64(),
+            p50_ms: answer.quantile_ms(0.5),
+            p99_ms: answer.quantile_ms(0.99),
+            objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
+            missed_share: answer.missed as f64 / answer.requests.max(1) as f64,
+            error_share: answer.errors as f64 / answer.requests.max(1) as f64,
+            missed,
+        }
+    }
+
+    fn services_now<'a>(&self, answers: &'a Answers, complete_to: Time) -> BTreeMap<Text, ServiceNow<'a>> {
+        let until = complete_to.second();
+        let fast_from = (complete_to - self.config.fast).second();
+        let now = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
+            let mut sums = HealthSums::default();
+            seconds.iter().filter(|s| s.second >= fast_from).for_each(|s| sums.merge(&s.sums));
+            let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
+            (service.clone(), ServiceNow { sums, pods, arrivals: Arrivals::estimate(seconds, until) })
+        };
+        answers.services.iter().map(now).collect()
+    }
+
+    /// Names the bottleneck of each entry operation that misses, and learns capacity from those that saturate.
+    fn judge(
+        &mut self,
+        findings: &mut Findings,
+        answers: &Answers,
+        services: &BTreeMap<Text, ServiceNow<'_>>,
+        cluster: &ClusterState,
+        now: Time,
+    ) {
+        let missed: Vec<EntryFinding> = findings.entries.iter().filter(|e| e.missed).cloned().collect();
+        let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
+        for entry in missed {
+            let crossed = self.baseline.crossed_by(&entry.entry);
+            self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
+            let judge = Judge { answers, baseline: &self.baseline, now: services };
+            let Some(judgement) = judge.judge(&entry.entry) else { continue };
+            if judgement.verdict == Verdict::Saturated {
+                saturated.insert(judgement.service.clone(), judgement.undisturbed_share);
+            }
+            findings.bottlenecks.push(self.bottleneck(&entry, judgement));
+        }
+        for (service, undisturbed_share) in saturated {
+            if let Some(now_there) = services.get(&service) {
+                let sample = Sample { undisturbed_share, complete_to: findings.complete_to, fast: self.config.fast };
+                self.capacities.learn(&service, now_there, cluster.workload(&service), sample);
+            }
+        }
+        findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
+    }
+
+    fn bottleneck(&self, entry: &EntryFinding, judgement: Judgement) -> Bottleneck {
+        Bottleneck {
+            entry: entry.entry.clone(),
+            service: judgement.service.to_string(),
+            operation: judgement.operation.to_string(),
+            pod: judgement.pod.map(|p| p.to_string()),
+            peer: judgement.peer.map(|p| p.to_string()),
+            verdict: judgement.verdict,
+            score: judgement.score,
+            blame_ms: judgement.blame_ns as f64 / 1e6,
+            p99_ms: entry.p99_ms,
+            objective_ms: entry.objective_ms,
+            missed_share: entry.missed_share,
+            replicas: 0,
+            replicas_needed: None,
+            evidence: judgement.evidence,
+            exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
+        }
+    }
+
+    fn say_services(
+        &self,
+        findings: &mut Findings,
+        answers: &Answers,
+        services: &BTreeMap<Text, ServiceNow<'_>>,
+        cluster: &ClusterState,
+        now: Time,
+    ) {
+        let mut crossed: BTreeSet<Text> = BTreeSet::new();
+        for entry in findings.entries.iter().filter(|e| e.missed) {
+            crossed.extend(self.baseline.crossed_by(&entry.entry));
+            crossed.extend(answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone()));
+        }
+        // The newest second described lies this far back; a growing load has grown on.
+        let ahead_s = now.seconds_since(findings.complete_to).max(0.0);
+        findings.services = services
+            .iter()
+            .map(|(service, there)| {
+                let workload = cluster.workload(service);
+                let requests = there.sums.requests + there.sums.refused + there.sums.gave_up;
+                let durations = answers.durations.get(service).cloned().unwrap_or_default();
+                let expected = there.arrivals.ahead(ahead_s);
+                ServiceFinding {
+                    service: ServiceId::from(&**service),
+                    throughput_per_s: there.arrivals.throughput_per_s,
+                    arrivals_per_s: there.arrivals.per_s,
+                    error_share: there.sums.errors as f64 / requests.max(1) as f64,
+                    p99_ms: quantile_ns(durations, 0.99) as f64 / 1e6,
+                    waiting_ms: there.wait_s() * 1e3,
+                    own_time_ms: there.own_s() * 1e3,
+                    concurrency_per_pod: there.concurrency_per_pod(),
+                    capacity_per_pod_per_s: self.capacities.per_pod(service),
+                    replicas: workload.map_or(there.pods.len() as u32, |w| w.replicas),
+                    ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
+                    replicas_needed: self.capacities.replicas(service, expected, self.config.target_utilisation),
+                    objective_missed: crossed.contains(service),
+                    thin: there.sums.requests < self.config.requests_min,
+                }
+            })
+            .collect();
+    }
+
+    fn complete_bottlenecks(&self, findings: &mut Findings, cluster: &ClusterState) {
+        let services = &findings.services;
+        for bottleneck in &mut findings.bottlenecks {
+            let service = services.iter().find(|s| s.service.as_str() == bottleneck.service);
+            bottleneck.replicas = service.map_or(0, |s| s.replicas);
+            bottleneck.replicas_needed = service.and_then(|s| s.replicas_needed);
+            let at_maximum = cluster.workload(&bottleneck.service).is_some_and(|w| w.replicas >= w.max_replicas);
+            if bottleneck.verdict == Verdict::Saturated && at_maximum {
+                bottleneck.verdict = Verdict::Exhausted;
+            }
+        }
+    }
+}
+
+fn pods_with_spans(answers: &Answers) -> PodsWithSpans {
+    let pods = |(service, pods): (&Text, &Vec<PodAnswer>)| {
+        (ServiceId::from(&**service), pods.iter().map(|p| p.pod.to_string()).collect())
+    };
+    answers.pods.iter().map(pods).collect()
+}
+
+fn tick_schema() -> SchemaRef {
+    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let column = |name: &str| Field::new(name, time(), false);
+    Arc::new(Schema::new(vec![column("slow_from"), column("fast_from"), column("complete_to")]))
+}
+
+fn tick_row(slow_from: Time, fast_from: Time, complete_to: Time) -> RecordBatch {
+    let time = |t: Time| Arc::new(TimestampNanosecondArray::from(vec![t.0]).with_timezone("UTC")) as _;
+    RecordBatch::try_new(tick_schema(), vec![time(slow_from), time(fast_from), time(complete_to)])
+        .expect("one row of the schema above")
+}

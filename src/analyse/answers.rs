@@ -1,0 +1,221 @@
+//! What the tick's queries answer, as typed rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+
+use super::histogram::quantile_ns;
+use super::rollup::{EdgeSums, HealthSums};
+use super::sql::{Error, Sql};
+use crate::model::time::NANOS_PER_SECOND;
+
+/// One entry operation over the fast window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntryAnswer {
+    pub entry: Arc<str>,
+    pub buckets: Vec<(i32, i64)>,
+    pub requests: i64,
+    pub slow: i64,
+    pub errors: i64,
+    pub missed: i64,
+}
+
+impl EntryAnswer {
+    pub fn quantile_ms(&self, q: f64) -> f64 {
+        quantile_ns(self.buckets.iter().copied(), q) as f64 / 1e6
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlameAnswer {
+    pub entry: Arc<str>,
+    pub service: Arc<str>,
+    pub operation: Arc<str>,
+    pub peer: Arc<str>,
+    pub kind: Arc<str>,
+    pub blame_ns: i64,
+}
+
+/// The sums of a service in one second of event time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServiceSecond {
+    /// Whole seconds since the epoch.
+    pub second: i64,
+    pub sums: HealthSums,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodAnswer {
+    pub pod: Arc<str>,
+    pub version: Arc<str>,
+    pub sums: HealthSums,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeAnswer {
+    pub callee: Arc<str>,
+    pub answered: bool,
+    pub sums: EdgeSums,
+}
+
+/// Everything the queries say of one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    pub entries: Vec<EntryAnswer>,
+    pub blame: Vec<BlameAnswer>,
+    pub services: BTreeMap<Arc<str>, Vec<ServiceSecond>>,
+    pub pods: BTreeMap<Arc<str>, Vec<PodAnswer>>,
+    pub durations: BTreeMap<Arc<str>, Vec<(i32, i64)>>,
+    /// By caller.
+    pub edges: BTreeMap<Arc<str>, Vec<EdgeAnswer>>,
+}
+
+impl Answers {
+    pub fn ask(sql: &Sql) -> Result<Answers, Error> {
+        let mut answers = Answers::default();
+        answers.read_entries(sql)?;
+        answers.read_blame(sql)?;
+        for rows in sql.run("services")?.iter().map(Rows::of) {
+            let (service, second, sums) = (rows.text("service"), rows.int("second"), rows.health());
+            for i in 0..rows.len() {
+                let second = second.value(i).div_euclid(NANOS_PER_SECOND);
+                let row = ServiceSecond { second, sums: sums(i) };
+                answers.services.entry(service.value(i).into()).or_default().push(row);
+            }
+        }
+        for rows in sql.run("pods")?.iter().map(Rows::of) {
+            let (service, pod, version, sums) =
+                (rows.text("service"), rows.text("pod"), rows.text("version"), rows.health());
+            for i in 0..rows.len() {
+                let row = PodAnswer { pod: pod.value(i).into(), version: version.value(i).into(), sums: sums(i) };
+                answers.pods.entry(service.value(i).into()).or_default().push(row);
+            }
+        }
+        for rows in sql.run("durations")?.iter().map(Rows::of) {
+            let (service, bucket, requests) = (rows.text("service"), rows.bucket(), rows.int("requests"));
+            for i in 0..rows.len() {
+                let row = (bucket.value(i), requests.value(i));
+                answers.durations.entry(service.value(i).into()).or_default().push(row);
+            }
+        }
+        answers.read_edges(sql)?;
+        Ok(answers)
+    }
+
+    fn read_entries(&mut self, sql: &Sql) -> Result<(), Error> {
+        for rows in sql.run("entries")?.iter().map(Rows::of) {
+            let (entry, bucket) = (rows.text("entry"), rows.bucket());
+            let [requests, slow, errors, missed] = ["requests", "slow", "errors", "missed"].map(|c| rows.int(c));
+            for i in 0..rows.len() {
+                if self.entries.last().is_none_or(|last| *last.entry != *entry.value(i)) {
+                    self.entries.push(EntryAnswer { entry: entry.value(i).into(), ..EntryAnswer::default() });
+                }
+                let Some(answer) = self.entries.last_mut() else { continue };
+                answer.buckets.push((bucket.value(i), requests.value(i)));
+                answer.requests += requests.value(i);
+                answer.slow += slow.value(i);
+                answer.errors += errors.value(i);
+                answer.missed += missed.value(i);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_blame(&mut self, sql: &Sql) -> Result<(), Error> {
+        for rows in sql.run("blame")?.iter().map(Rows::of) {
+            let texts = ["entry", "service", "operation", "peer", "kind"].map(|c| rows.text(c));
+            let blame = rows.int("blame_ns");
+            self.blame.extend((0..rows.len()).map(|i| {
+                let [entry, service, operation, peer, kind] = texts.clone().map(|t| t.value(i).into());
+                BlameAnswer { entry, service, operation, peer, kind, blame_ns: blame.value(i) }
+            }));
+        }
+        Ok(())
+    }
+
+    fn read_edges(&mut self, sql: &Sql) -> Result<(), Error> {
+        for rows in sql.run("edges")?.iter().map(Rows::of) {
+            let (caller, callee, answered) = (rows.text("caller"), rows.text("callee"), rows.flag("answered"));
+            let [calls, errors, caller_ns, callee_ns, gap_ns] =
+                ["calls", "errors", "caller_ns", "callee_ns", "gap_ns"].map(|c| rows.int(c));
+            for i in 0..rows.len() {
+                let sums = EdgeSums {
+                    calls: calls.value(i),
+                    errors: errors.value(i),
+                    caller_ns: caller_ns.value(i),
+                    callee_ns: callee_ns.value(i),
+                    gap_ns: gap_ns.value(i),
+                };
+                let row = EdgeAnswer { callee: callee.value(i).into(), answered: answered.value(i), sums };
+                self.edges.entry(caller.value(i).into()).or_default().push(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Columns of one result batch by name. `Sql::plan` has checked that every query gives the shipped columns
+/// with the shipped types, so a name or a type that is missing here is a mistake of this crate.
+struct Rows<'a> {
+    batch: &'a RecordBatch,
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a RecordBatch) -> Rows<'a> {
+        Rows { batch }
+    }
+
+    fn len(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    fn column(&self, name: &str) -> &'a Arc<dyn Array> {
+        self.batch.column_by_name(name).expect("checked when the query was planned")
+    }
+
+    fn text(&self, name: &str) -> StringViewArray {
+        // Dictionary, Utf8 and Utf8View all cast.
+        cast(self.column(name), &DataType::Utf8View).expect("a text column").as_string_view().clone()
+    }
+
+    fn int(&self, name: &str) -> Int64Array {
+        cast(self.column(name), &DataType::Int64).expect("an integer column").as_primitive::<Int64Type>().clone()
+    }
+
+    fn bucket(&self) -> Int32Array {
+        self.column("bucket").as_primitive::<Int32Type>().clone()
+    }
+
+    fn flag(&self, name: &str) -> BooleanArray {
+        self.column(name).as_boolean().clone()
+    }
+
+    fn health(&self) -> impl Fn(usize) -> HealthSums + use<> {
+        let [requests, errors, refused, gave_up, hold_ns, own_ns, wait_ns, sojourn_ns, adjusted_milli] = [
+            "requests",
+            "errors",
+            "refused",
+            "gave_up",
+            "hold_ns",
+            "own_ns",
+            "wait_ns",
+            "sojourn_ns",
+            "adjusted_milli",
+        ]
+        .map(|c| self.int(c));
+        move |i| HealthSums {
+            requests: requests.value(i),
+            errors: errors.value(i),
+            refused: refused.value(i),
+            gave_up: gave_up.value(i),
+            hold_ns: hold_ns.value(i),
+            own_ns: own_ns.value(i),
+            wait_ns: wait_ns.value(i),
+            sojourn_ns: sojourn_ns.value(i),
+            adjusted_milli: adjusted_milli.value(i),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What healthy time looks like: learnt only from seconds in which objectives held, and stayed held for a
+//! while after, so that no incident teaches itself to be normal.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Float64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::histogram::quantile_ns;
+use super::rollup::{EdgeSums, EntrySums, HealthSums, Merge, PathKind, Rows};
+use crate::model::Time;
+
+type Text = Arc<str>;
+
+/// How long rows wait before they are learnt. An incident is noticed by its missed objective a few seconds
+/// after it began; what came in between must not be learnt.
+const QUARANTINE: Duration = Duration::from_secs(15);
+/// Requests after which the old half of a baseline fades: a few minutes at a hundred a second, hours at one.
+const HALVE_AT_REQUESTS: i64 = 50_000;
+/// Requests that make a baseline: the mean of fewer says little.
+const ENOUGH_REQUESTS: i64 = 50;
+/// Requests from which an objective may be derived: a 99th percentile needs a few hundred.
+const DERIVE_REQUESTS: i64 = 300;
+/// A derived objective allows twice the healthy 99th percentile: objectives that people choose for themselves
+/// mostly lie above that, and ordinary noise below.
+const DERIVED_FACTOR: i64 = 2;
+
+#[derive(Clone, Debug, Default)]
+struct EntryBaseline {
+    sums: EntrySums,
+    buckets: BTreeMap<i32, i64>,
+}
+
+/// Healthy behaviour of one service.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServiceBaseline {
+    pub sums: HealthSums,
+    pub seconds: i64,
+    /// Pods that served, summed over those seconds.
+    pub pod_seconds: i64,
+}
+
+impl ServiceBaseline {
+    pub fn hold_s(&self) -> f64 {
+        per_request(self.sums.hold_ns, self.sums.requests)
+    }
+
+    pub fn own_s(&self) -> f64 {
+        per_request(self.sums.own_ns, self.sums.requests)
+    }
+
+    pub fn wait_s(&self) -> f64 {
+        per_request(self.sums.wait_ns, self.sums.requests)
+    }
+
+    /// Time of a request that its callees take.
+    pub fn callees_s(&self) -> f64 {
+        (self.hold_s() - self.own_s()).max(0.0)
+    }
+
+    pub fn rate_per_pod(&self) -> f64 {
+        self.sums.requests as f64 / self.pod_seconds.max(1) as f64
+    }
+}
+
+fn per_request(nanos: i64, requests: i64) -> f64 {
+    nanos as f64 / 1e9 / requests.max(1) as f64
+}
+
+/// A path's place in an entry operation: service, operation, peer and kind.
+type PathPlace = (Text, Text, Text, Text, PathKind);
+
+#[derive(Default)]
+pub struct Baseline {
+    entries: BTreeMap<Text, EntryBaseline>,
+    paths: BTreeMap<PathPlace, i64>,
+    services: BTreeMap<Text, (ServiceBaseline, i64)>,
+    versions: BTreeMap<(Text, Text), HealthSums>,
+    edges: BTreeMap<(Text, Text), EdgeSums>,
+    /// Rows not yet learnt, with the time they were seen.
+    waiting: VecDeque<(Time, Rows)>,
+    /// When an entry operation last missed, or a service was last crossed by one that did.
+    last_missed: BTreeMap<Text, Time>,
+}
+
+impl Baseline {
+    pub fn offer(&mut self, at: Time, rows: Rows) {
+        if !rows.is_empty() {
+            self.waiting.push_back((at, rows));
+        }
+    }
+
+    /// `names` (entry operations and services they cross) miss their objective now.
+    pub fn missed(&mut self, at: Time, names: impl IntoIterator<Item = Text>) {
+        self.last_missed.extend(names.into_iter().map(|name| (name, at)));
+    }
+
+    /// Learns the rows whose quarantine is over.
+    pub fn advance(&mut self, now: Time) {
+        while self.waiting.front().is_some_and(|(at, _)| *at + QUARANTINE <= now) {
+            let Some((at, rows)) = self.waiting.pop_front() else { return };
+            // Missed while the rows waited, or just before they came: their quarantine looks both ways.
+            let since = at - QUARANTINE;
+            let tainted: BTreeSet<Text> =
+                self.last_missed.iter().filter(|(_, missed)| **missed >= since).map(|(name, _)| name.clone()).collect();
+            self.learn(&rows, &tainted);
+        }
+        self.last_missed.retain(|_, missed| *missed + QUARANTINE + QUARANTINE > now);
+    }
+
+    fn learn(&mut self, rows: &Rows, tainted: &BTreeSet<Text>) {
+        for (key, sums) in rows.entries.iter().filter(|(key, _)| !tainted.contains(&key.entry)) {
+            let entry = self.entries.entry(key.entry.clone()).or_default();
+            entry.sums.merge(sums);
+            *entry.buckets.entry(key.bucket).or_default() += sums.requests;
+        }
+        for (key, sums) in rows.paths.iter().filter(|(key, _)| !tainted.contains(&key.entry)) {
+            let place = (key.entry.clone(), key.service.clone(), key.operation.clone(), key.peer.clone(), key.kind);
+            *self.paths.entry(place).or_default() += sums.exclusive_ns;
+        }
+        for (key, sums) in rows.health.iter().filter(|(key, _)| !tainted.contains(&key.service)) {
+            let (service, last_second) = self.services.entry(key.service.clone()).or_default();
+            service.sums.merge(sums);
+            service.seconds += i64::from(key.second > *last_second);
+            service.pod_seconds += i64::from(!key.pod.is_empty());
+            *last_second = key.second.max(*last_second);
+            self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
+        }
+        for (key, sums) in rows.edges.iter().filter(|(key, _)| !tainted.contains(&key.caller)) {
+            self.edges.entry((key.caller.clone(), key.callee.clone())).or_default().merge(sums);
+        }
+        self.fade();
+    }
+
+    /// Halves what has become large, so that the last minutes to hours decide.
+    fn fade(&mut self) {
+        let full: Vec<Text> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.sums.requests > HALVE_AT_REQUESTS)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &full {
+            if let Some(entry) = self.entries.get_mut(name) {
+                entry.sums.halve();
+                entry.buckets.values_mut().for_each(|count| *count /= 2);
+            }
+            self.paths.iter_mut().filter(|(place, _)| place.0 == *name).for_each(|(_, ns)| *ns /= 2);
+        }
+        for (service, _) in self.services.values_mut().filter(|(s, _)| s.sums.requests > HALVE_AT_REQUESTS) {
+            service.sums.halve();
+            service.seconds /= 2;
+            service.pod_seconds /= 2;
+        }
+        self.versions.values_mut().filter(|v| v.requests > HALVE_AT_REQUESTS).for_each(HealthSums::halve);
+        self.edges.values_mut().filter(|e| e.calls > HALVE_AT_REQUESTS).for_each(EdgeSums::halve);
+    }
+
+    /// None until enough healthy requests were seen.
+    pub fn service(&self, name: &str) -> Option<ServiceBaseline> {
+        self.services.get(name).map(|(service, _)| *service).filter(|s| s.sums.requests >= ENOUGH_REQUESTS)
+    }
+
+    /// Whether this version served in healthy time.
+    pub fn knows_version(&self, service: &Text, version: &Text) -> bool {
+        let known = self.versions.get(&(service.clone(), version.clone()));
+        known.is_some_and(|sums| sums.requests >= ENOUGH_REQUESTS)
+    }
+
+    pub fn edge(&self, caller: &str, callee: &str) -> Option<EdgeSums> {
+        self.edges.get(&(caller.into(), callee.into())).copied().filter(|e| e.calls >= ENOUGH_REQUESTS)
+    }
+
+    /// A latency bound for an entry operation that has none: see [`DERIVED_FACTOR`].
+    pub fn derived_objective_ns(&self, entry: &str) -> Option<i64> {
+        let baseline = self.entries.get(entry).filter(|e| e.sums.requests >= DERIVE_REQUESTS)?;
+        Some(DERIVED_FACTOR * quantile_ns(baseline.buckets.iter().map(|(b, n)| (*b, *n)), 0.99))
+    }
+
+    pub fn schema() -> SchemaRef {
+        let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+        Arc::new(Schema::new(vec![
+            text("entry"),
+            text("service"),
+            text("operation"),
+            text("peer"),
+            text("kind"),
+            Field::new("ns_per_trace", DataType::Float64, false),
+        ]))
+    }
+
+    /// The table `baseline_paths`: critical-path nanoseconds a healthy trace of the entry operation spends there.
+    pub fn paths_table(&self) -> RecordBatch {
+        let rows: Vec<(&PathPlace, f64)> = self
+            .paths
+            .iter()
+            .filter_map(|(place, ns)| {
+                let traces = self.entries.get(&place.0)?.sums.requests;
+                (traces >= ENOUGH_REQUESTS).then(|| (place, *ns as f64 / traces as f64))
+            })
+            .collect();
+        let text = |of: fn(&PathPlace) -> &str| {
+            Arc::new(StringViewArray::from_iter_values(rows.iter().map(|(place, _)| of(place)))) as _
+        };
+        let columns = vec![
+            text(|p| &p.0),
+            text(|p| &p.1),
+            text(|p| &p.2),
+            text(|p| &p.3),
+            text(|p| p.4.as_str()),
+            Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, ns)| *ns))) as _,
+        ];
+        RecordBatch::try_new(Baseline::schema(), columns).expect("columns follow the schema")
+    }
+
+    /// The services an entry operation crosses in healthy time.
+    pub fn crossed_by(&self, entry: &str) -> BTreeSet<Text> {
+        self.paths.keys().filter(|place| *place.0 == *entry).map(|place| place.1.clone()).collect()
+    }
+
+    /// Sums of critical-path time, for tests.
+    #[cfg(test)]
+    pub fn path_ns(&self, entry: &str) -> i64 {
+        self.paths.iter().filter(|(place, _)| *place.0 == *entry).map(|(_, ns)| ns).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::rollup::{EntryKey, PathKey, PathSums};
+    use crate::analyse::trace::SegmentKind;
+
+    fn rows(second: i64, requests: i64) -> Rows {
+        let mut rows = Rows::default();
+        let sums = EntrySums { requests, ..EntrySums::default() };
+        Rows::add(&mut rows.entries, EntryKey { second, entry: "e".into(), bucket: 100 }, sums);
+        let key = PathKey {
+            second,
+            entry: "e".into(),
+            missed: false,
+            service: "s".into(),
+            operation: "op".into(),
+            peer: "".into(),
+            kind: PathKind::Time(SegmentKind::Own),
+        };
+        Rows::add(&mut rows.paths, key, PathSums { traces: requests, exclusive_ns: 10 * requests });
+        rows
+    }
+
+    #[test]
+    fn an_incident_does_not_teach_itself_to_be_normal() {
+        let mut baseline = Baseline::default();
+        for second in 0..40 {
+            let at = Time::from_secs(second);
+            baseline.offer(at, rows(second, 100));
+            if second >= 30 {
+                baseline.missed(at, ["e".into()]);
+            }
+            baseline.advance(at);
+        }
+        assert_eq!(
+            baseline.path_ns("e"),
+            1000 * 15,
+            "seconds 0 to 14; 15 and later lie within the quarantine of the miss"
+        );
+        baseline.advance(Time::from_secs(60));
+        assert_eq!(baseline.path_ns("e"), 1000 * 15);
+    }
+
+    #[test]
+    fn it_fades_but_keeps_its_means() {
+        let mut baseline = Baseline::default();
+        for second in 0..2000 {
+            baseline.offer(Time::from_secs(second), rows(second, 100));
+            baseline.advance(Time::from_secs(second));
+        }
+        let table = baseline.paths_table();
+        use arrow::array::AsArray;
+        let mean = table.column(5).as_primitive::<arrow::datatypes::Float64Type>().value(0);
+        assert!((mean - 10.0).abs() < 0.1, "{mean}");
+        assert!(baseline.path_ns("e") <= 10 * (HALVE_AT_REQUESTS + 200));
+    }
+}

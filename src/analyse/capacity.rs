@@ -1,0 +1,86 @@
+//! What one pod can do, learnt where it was seen at its limit, and how many pods a load needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::verdict::ServiceNow;
+use crate::model::{Time, Workload};
+
+type Text = Arc<str>;
+
+/// Weight of a new sample: a few ticks of saturation average out Poisson noise, and a changed mix is followed.
+const WEIGHT: f64 = 0.3;
+/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is not its capacity.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// What pods of a service can do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Capacity {
+    /// Requests a second that a warm pod sustained while work was waiting.
+    per_pod_per_s: f64,
+    /// Uncontended time of a request, in seconds.
+    service_s: f64,
+}
+
+/// How a sample of saturation was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Share of the hold that slow callees did not inflate.
+    pub undisturbed_share: f64,
+    pub complete_to: Time,
+    pub fast: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Capacities {
+    known: BTreeMap<Text, Capacity>,
+}
+
+impl Capacities {
+    /// Learns from a service that is saturated now: its warm pods are at their limit.
+    pub fn learn(&mut self, service: &Text, now: &ServiceNow<'_>, workload: Option<&Workload>, sample: Sample) {
+        let warm_since = sample.complete_to - sample.fast - WARM_UP;
+        let warm = |pod: &str| {
+            let known = workload.and_then(|w| w.pods.iter().find(|p| p.name == pod));
+            known.is_none_or(|p| p.ready_at.is_some_and(|ready| ready <= warm_since))
+        };
+        let (mut pods, mut requests) = (0, 0);
+        for pod in now.pods.iter().filter(|p| warm(&p.pod)) {
+            pods += 1;
+            requests += pod.sums.requests;
+        }
+        if pods == 0 || requests == 0 || sample.undisturbed_share <= 0.0 {
+            return;
+        }
+        let rate = requests as f64 / sample.fast.as_secs_f64() / f64::from(pods);
+        let found = Capacity {
+            per_pod_per_s: rate / sample.undisturbed_share,
+            service_s: now.hold_s() * sample.undisturbed_share,
+        };
+        let mix = |old: f64, new: f64| old + WEIGHT * (new - old);
+        self.known
+            .entry(service.clone())
+            .and_modify(|known| {
+                known.per_pod_per_s = mix(known.per_pod_per_s, found.per_pod_per_s);
+                known.service_s = mix(known.service_s, found.service_s);
+            })
+            .or_insert(found);
+    }
+
+    pub fn per_pod(&self, service: &str) -> Option<f64> {
+        self.known.get(service).map(|c| c.per_pod_per_s)
+    }
+
+    /// Replicas for a load: to a target utilisation, and never without the square-root margin that keeps
+    /// waiting rare in small pools (A. K. Erlang's observation; W. Whitt, "Understanding the efficiency of
+    /// multi-server service systems", 1992). None where no capacity was learnt.
+    pub fn replicas(&self, service: &str, arrivals_per_s: f64, target_utilisation: f64) -> Option<u32> {
+        let capacity = self.known.get(service)?;
+        let offered = arrivals_per_s * capacity.service_s; // Erlangs, by Little's law
+        let sustained = capacity.per_pod_per_s * capacity.service_s; // Erlangs a pod carries
+        let by_utilisation = offered / (sustained * target_utilisation);
+        let by_margin = (offered + offered.sqrt()) / sustained;
+        Some(by_utilisation.max(by_margin).ceil().max(1.0) as u32)
+    }
+}

@@ -1,0 +1,231 @@
+//! The traces of the last while, for people: tables `traces` and `critical_path`, and the ids that show a
+//! finding. The loop itself works on rollups; these are bounded and go first.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Int64Builder, RecordBatch, StringViewBuilder,
+    TimestampNanosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::rollup::Absorbed;
+use super::trace::{SegmentKind, Tree, critical_path};
+use crate::model::{Time, TraceId};
+
+/// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
+const SEGMENTS_MAX: usize = 200_000;
+
+fn time() -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
+}
+
+pub static TRACES: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("trace_id", DataType::FixedSizeBinary(16), false),
+        Field::new("start", time(), false),
+        Field::new("duration_ns", DataType::Int64, false),
+        Field::new("entry_operation", DataType::Utf8View, false),
+        Field::new("spans", DataType::Int64, false),
+        Field::new("slow", DataType::Boolean, false),
+        Field::new("error", DataType::Boolean, false),
+        Field::new("missed_objective", DataType::Boolean, false),
+    ]))
+});
+
+/// One row a segment; `spans` has the rest of its span under (trace_id, span_id).
+pub static CRITICAL_PATH: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("trace_id", DataType::FixedSizeBinary(16), false),
+        Field::new("span_id", DataType::FixedSizeBinary(8), false),
+        Field::new("start", time(), false),
+        Field::new("service", DataType::Utf8View, false),
+        Field::new("operation", DataType::Utf8View, false),
+        Field::new("kind", DataType::Utf8View, false),
+        Field::new("exclusive_ns", DataType::Int64, false),
+        Field::new("queue_ns", DataType::Int64, false),
+        Field::new("entry_operation", DataType::Utf8View, false),
+        Field::new("trace_duration_ns", DataType::Int64, false),
+        Field::new("missed_objective", DataType::Boolean, false),
+    ]))
+});
+
+struct Exemplar {
+    at: Time,
+    entry: Arc<str>,
+    duration_ns: i64,
+    id: TraceId,
+}
+
+#[derive(Default)]
+pub struct Exemplars {
+    missed: VecDeque<Exemplar>,
+    /// A batch of each table a tick, with the tick's time and the segments in it.
+    batches: VecDeque<(Time, RecordBatch, RecordBatch)>,
+    segments: usize,
+    traces: TraceRows,
+    paths: PathRows,
+}
+
+impl Exemplars {
+    pub fn add(&mut self, at: Time, id: TraceId, tree: &Tree<'_>, absorbed: &Absorbed) {
+        let Some(root) = tree.root else { return };
+        if absorbed.missed {
+            let (entry, duration_ns) = (absorbed.entry.clone(), absorbed.duration_ns);
+            self.missed.push_back(Exemplar { at, entry, duration_ns, id });
+        }
+        self.traces.push(id, tree, root, absorbed);
+        self.paths.push(id, tree, root, absorbed);
+    }
+
+    /// Seals what came since the last tick and forgets what is too old or too much.
+    pub fn seal(&mut self, now: Time, keep_from: Time, exemplars_from: Time) {
+        let (traces, paths) = (self.traces.finish(), self.paths.finish());
+        self.segments += paths.num_rows();
+        if traces.num_rows() > 0 {
+            self.batches.push_back((now, traces, paths));
+        }
+        while let Some((at, _, paths)) = self.batches.front()
+            && (*at < keep_from || self.segments > SEGMENTS_MAX)
+        {
+            self.segments -= paths.num_rows();
+            self.batches.pop_front();
+        }
+        while self.missed.front().is_some_and(|e| e.at < exemplars_from) || self.missed.len() > SEGMENTS_MAX {
+            self.missed.pop_front();
+        }
+    }
+
+    /// Trace ids of an entry operation's missed requests, slowest first.
+    pub fn slowest(&self, entry: &str, count: usize) -> Vec<TraceId> {
+        let mut found: Vec<&Exemplar> = self.missed.iter().filter(|e| *e.entry == *entry).collect();
+        found.sort_by_key(|e| (-e.duration_ns, e.id));
+        found.into_iter().take(count).map(|e| e.id).collect()
+    }
+
+    pub fn tables(&self) -> [(&'static str, SchemaRef, Vec<RecordBatch>); 2] {
+        [
+            ("traces", TRACES.clone(), self.batches.iter().map(|(_, traces, _)| traces.clone()).collect()),
+            ("critical_path", CRITICAL_PATH.clone(), self.batches.iter().map(|(_, _, paths)| paths.clone()).collect()),
+        ]
+    }
+}
+
+fn texts() -> StringViewBuilder {
+    StringViewBuilder::new().with_deduplicate_strings()
+}
+
+fn times() -> TimestampNanosecondBuilder {
+    TimestampNanosecondBuilder::new().with_timezone("UTC")
+}
+
+struct TraceRows {
+    ids: FixedSizeBinaryBuilder,
+    starts: TimestampNanosecondBuilder,
+    durations: Int64Builder,
+    entries: StringViewBuilder,
+    spans: Int64Builder,
+    flags: [BooleanBuilder; 3],
+}
+
+impl Default for TraceRows {
+    fn default() -> TraceRows {
+        TraceRows {
+            ids: FixedSizeBinaryBuilder::new(16),
+            starts: times(),
+            durations: Int64Builder::new(),
+            entries: texts(),
+            spans: Int64Builder::new(),
+            flags: std::array::from_fn(|_| BooleanBuilder::new()),
+        }
+    }
+}
+
+impl TraceRows {
+    fn push(&mut self, id: TraceId, tree: &Tree<'_>, root: usize, absorbed: &Absorbed) {
+        self.ids.append_value(id.0).expect("16 bytes");
+        self.starts.append_value(tree.nodes[root].start.0);
+        self.durations.append_value(absorbed.duration_ns);
+        self.entries.append_value(&absorbed.entry);
+        self.spans.append_value(tree.nodes.len() as i64);
+        let flags = [absorbed.slow, absorbed.error, absorbed.missed];
+        self.flags.iter_mut().zip(flags).for_each(|(column, flag)| column.append_value(flag));
+    }
+
+    fn finish(&mut self) -> RecordBatch {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ids.finish()),
+            Arc::new(self.starts.finish()),
+            Arc::new(self.durations.finish()),
+            Arc::new(self.entries.finish()),
+            Arc::new(self.spans.finish()),
+        ];
+        columns.extend(self.flags.iter_mut().map(|f| Arc::new(f.finish()) as ArrayRef));
+        self.entries = texts();
+        RecordBatch::try_new(TRACES.clone(), columns).expect("columns follow the schema")
+    }
+}
+
+struct PathRows {
+    traces: FixedSizeBinaryBuilder,
+    spans: FixedSizeBinaryBuilder,
+    starts: TimestampNanosecondBuilder,
+    /// service, operation, kind
+    texts: [StringViewBuilder; 3],
+    exclusive: Int64Builder,
+    queue: Int64Builder,
+    entries: StringViewBuilder,
+    durations: Int64Builder,
+    missed: BooleanBuilder,
+}
+
+impl Default for PathRows {
+    fn default() -> PathRows {
+        PathRows {
+            traces: FixedSizeBinaryBuilder::new(16),
+            spans: FixedSizeBinaryBuilder::new(8),
+            starts: times(),
+            texts: std::array::from_fn(|_| texts()),
+            exclusive: Int64Builder::new(),
+            queue: Int64Builder::new(),
+            entries: texts(),
+            durations: Int64Builder::new(),
+            missed: BooleanBuilder::new(),
+        }
+    }
+}
+
+impl PathRows {
+    fn push(&mut self, id: TraceId, tree: &Tree<'_>, root: usize, absorbed: &Absorbed) {
+        for segment in critical_path(tree, root) {
+            let span = &tree.nodes[segment.node].span;
+            let nanos = segment.nanos();
+            let queue = if segment.kind == SegmentKind::Queue { nanos } else { 0 };
+            self.traces.append_value(id.0).expect("16 bytes");
+            self.spans.append_value(span.span_id.0).expect("8 bytes");
+            self.starts.append_value(segment.from.0);
+            let values = [span.service, span.operation, segment.kind.as_str()];
+            self.texts.iter_mut().zip(values).for_each(|(column, text)| column.append_value(text));
+            self.exclusive.append_value(nanos - queue);
+            self.queue.append_value(queue);
+            self.entries.append_value(&absorbed.entry);
+            self.durations.append_value(absorbed.duration_ns);
+            self.missed.append_value(absorbed.missed);
+        }
+    }
+
+    fn finish(&mut self) -> RecordBatch {
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(self.traces.finish()), Arc::new(self.spans.finish()), Arc::new(self.starts.finish())];
+        columns.extend(self.texts.iter_mut().map(|t| Arc::new(t.finish()) as ArrayRef));
+        columns.push(Arc::new(self.exclusive.finish()));
+        columns.push(Arc::new(self.queue.finish()));
+        columns.push(Arc::new(self.entries.finish()));
+        columns.push(Arc::new(self.durations.finish()));
+        columns.push(Arc::new(self.missed.finish()));
+        self.texts = std::array::from_fn(|_| texts());
+        self.entries = texts();
+        RecordBatch::try_new(CRITICAL_PATH.clone(), columns).expect("columns follow the schema")
+    }
+}

@@ -1,0 +1,16 @@
+-- Each service, second by second, over the slow window (the fast window and the seconds before it that a trend needs).
+-- Columns: service, second, then the sums of service_health. Ordered by service and second.
+SELECT h.service, h.second,
+       SUM(h.requests)       AS requests,
+       SUM(h.errors)         AS errors,
+       SUM(h.refused)        AS refused,
+       SUM(h.gave_up)        AS gave_up,
+       SUM(h.hold_ns)        AS hold_ns,
+       SUM(h.own_ns)         AS own_ns,
+       SUM(h.wait_ns)        AS wait_ns,
+       SUM(h.sojourn_ns)     AS sojourn_ns,
+       SUM(h.adjusted_milli) AS adjusted_milli
+FROM service_health h, tick t
+WHERE h.second >= t.slow_from AND h.second < t.complete_to
+GROUP BY h.service, h.second
+ORDER BY h.service, h.second

@@ -1,0 +1,148 @@
+//! The tick's SQL: planned once, run every tick over whatever the tables hold then.
+//!
+//! Deterministic: one partition, integer sums, a total ORDER BY, and no `now()`, `random()` or `uuid()`
+//! (time is the one-row table `tick`). The text of each query is in `queries/`; an operator may give his own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::executor::block_on;
+
+/// The queries of a tick: name and shipped text.
+pub const SHIPPED: [(&str, &str); 6] = [
+    ("entries", include_str!("queries/entries.sql")),
+    ("blame", include_str!("queries/blame.sql")),
+    ("services", include_str!("queries/services.sql")),
+    ("pods", include_str!("queries/pods.sql")),
+    ("durations", include_str!("queries/durations.sql")),
+    ("edges", include_str!("queries/edges.sql")),
+];
+
+/// Functions that would let a query see anything but its tables.
+const NOT_DETERMINISTIC: [&str; 6] = ["now", "random", "uuid", "current_date", "current_time", "current_timestamp"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("query {name} cannot be planned: {cause}; compare it with the shipped src/analyse/queries/{name}.sql")]
+    Plan { name: String, cause: String },
+    #[error("query {name} gives columns {found}, the analysis needs {expected}")]
+    Columns { name: String, expected: String, found: String },
+    #[error("there is no query named {name}; the queries are {known}")]
+    UnknownQuery { name: String, known: String },
+    #[error("query {name} failed: {cause}")]
+    Run { name: String, cause: String },
+}
+
+/// A table whose content is replaced every tick while the plans that read it stay.
+struct Live {
+    schema: SchemaRef,
+    batches: RwLock<Vec<RecordBatch>>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Live {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = self.batches.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        // Without projection the stream cannot fail to be made.
+        Box::pin(MemoryStream::try_new(batches, self.schema.clone(), None).expect("no projection to fail"))
+    }
+}
+
+pub struct Sql {
+    context: SessionContext,
+    tables: BTreeMap<&'static str, Arc<Live>>,
+    plans: BTreeMap<String, Arc<dyn ExecutionPlan>>,
+}
+
+impl Sql {
+    /// Plans every query over the given tables. `overrides` replaces shipped texts by name.
+    pub fn plan(
+        tables: impl IntoIterator<Item = (&'static str, SchemaRef)>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Sql, Error> {
+        if let Some(name) = overrides.keys().find(|name| !SHIPPED.iter().any(|(known, _)| known == name)) {
+            let known = SHIPPED.map(|(name, _)| name).join(", ");
+            return Err(Error::UnknownQuery { name: name.clone(), known });
+        }
+        let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+        let context = SessionContext::new_with_config(config);
+        for function in NOT_DETERMINISTIC {
+            context.deregister_udf(function);
+        }
+        let mut sql = Sql { context, tables: BTreeMap::new(), plans: BTreeMap::new() };
+        for (name, schema) in tables {
+            let live = Arc::new(Live { schema: schema.clone(), batches: RwLock::default() });
+            let failed =
+                |cause: datafusion::error::DataFusionError| Error::Plan { name: name.into(), cause: one_line(&cause) };
+            let table =
+                StreamingTable::try_new(schema, vec![live.clone() as Arc<dyn PartitionStream>]).map_err(failed)?;
+            sql.context.register_table(name, Arc::new(table)).map_err(failed)?;
+            sql.tables.insert(name, live);
+        }
+        for (name, shipped) in SHIPPED {
+            let expected = sql.plan_one(name, shipped)?;
+            let text = overrides.get(name).map_or(shipped, String::as_str);
+            let plan = sql.plan_one(name, text)?;
+            if let Some((expected, found)) = differing_columns(&expected.schema(), &plan.schema()) {
+                return Err(Error::Columns { name: name.into(), expected, found });
+            }
+            sql.plans.insert(name.into(), plan);
+        }
+        Ok(sql)
+    }
+
+    fn plan_one(&self, name: &str, text: &str) -> Result<Arc<dyn ExecutionPlan>, Error> {
+        let planned = block_on(async { self.context.sql(text).await?.create_physical_plan().await });
+        planned.map_err(|cause| Error::Plan { name: name.into(), cause: one_line(&cause) })
+    }
+
+    /// Replaces the content of a table. A name that was not planned for is a mistake of this crate.
+    pub fn set(&self, table: &str, batches: Vec<RecordBatch>) {
+        if let Some(live) = self.tables.get(table) {
+            *live.batches.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = batches;
+        }
+    }
+
+    pub fn run(&self, name: &str) -> Result<Vec<RecordBatch>, Error> {
+        let failed =
+            |cause: datafusion::error::DataFusionError| Error::Run { name: name.into(), cause: one_line(&cause) };
+        let Some(plan) = self.plans.get(name) else {
+            return Err(Error::UnknownQuery { name: name.into(), known: String::new() });
+        };
+        // Joins remember their build side; a plan is run anew from the start.
+        let plan = reset_plan_states(plan.clone()).map_err(failed)?;
+        block_on(collect(plan, self.context.task_ctx())).map_err(failed)
+    }
+}
+
+fn one_line(cause: &datafusion::error::DataFusionError) -> String {
+    cause.strip_backtrace().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String, String)> {
+    let columns = |schema: &SchemaRef| {
+        let column = |f: &Arc<arrow::datatypes::Field>| format!("{} {}", f.name(), f.data_type());
+        schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
+    };
+    let (expected, found) = (columns(expected), columns(found));
+    (expected != found).then_some((expected, found))
+}

@@ -1,0 +1,89 @@
+//! A demo on virtual time: the simulation and the engine in one thread, a second at a time.
+//!
+//! Every span takes the real way: it is encoded as OTLP, decoded by the receiver's decoder, and ingested when
+//! the simulated Collector delivers it. The engine sees nothing of the scenario but what an operator would
+//! configure (the objectives) and what the cluster says of itself.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+
+use crate::analyse::{self, Objective};
+use crate::decide::RuleSource;
+use crate::engine::{Effect, Engine, Event, Settings};
+use crate::guard::Mode;
+use crate::journal::Entry;
+use crate::model::Time;
+use crate::receive::decode;
+use crate::simulate::{Scenario, Simulation};
+
+/// The engine turns once a second of event time, as `serve` does.
+pub const TICK_NS: i64 = 1_000_000_000;
+
+/// What happened in one second.
+pub struct Moment<'a> {
+    pub now: Time,
+    pub engine: &'a Engine,
+    pub simulation: &'a Simulation,
+    pub entries: &'a [Entry],
+}
+
+/// What an operator of the scenario's system would configure: its objectives, and that headroom may act.
+pub fn settings(scenario: &Scenario) -> Settings {
+    let objectives = scenario.entries.iter().map(|entry| {
+        let service = &scenario.services[entry.service];
+        let operation = &entry.operation;
+        let id = crate::model::ServiceId::new("", &scenario.namespace, &service.name);
+        Objective {
+            entry: format!("{id} {operation}"),
+            latency_ns: (entry.objective.latency_ms * 1e6) as i64,
+            quantile: entry.objective.quantile,
+            errors: entry.objective.errors,
+        }
+    });
+    Settings {
+        mode: Mode::Enforce,
+        analyse: analyse::Config { objectives: objectives.collect(), ..analyse::Config::default() },
+        ..Settings::default()
+    }
+}
+
+/// Runs the scenario to its horizon. `spans` sees every request before it is decoded, `watch` every second.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    rules: &[RuleSource],
+    mut spans: impl FnMut(&ExportTraceServiceRequest) -> anyhow::Result<()>,
+    mut watch: impl FnMut(&Moment<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Simulation> {
+    let mut simulation = Simulation::new(scenario, seed, START);
+    let mut engine = Engine::new(START, settings(scenario), rules)?;
+    let horizon = Time(START.0 + (scenario.horizon_s * 1e9) as i64);
+    let mut now = START;
+    while now < horizon {
+        now = Time(now.0 + TICK_NS);
+        for delivery in simulation.run_until(now) {
+            spans(&delivery.request)?;
+            let options = decode::Options { assume_weight: Some(1.0), start_max: None };
+            let bytes = delivery.request.encode_to_vec();
+            let decoded = decode::decode(decode::Encoding::Protobuf, &bytes, &options)?;
+            engine.ingest(delivery.at, decoded.batch);
+        }
+        engine.observe(now, Event::Cluster(simulation.state()));
+        let mut entries = Vec::new();
+        for effect in engine.tick(now) {
+            match effect {
+                Effect::Record(entry) => entries.push(entry),
+                Effect::Apply(permit) => {
+                    let error = simulation.apply(permit.change(), permit.resource_version()).err();
+                    let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+                    engine.observe(now, Event::Acted { decision, change, error });
+                }
+            }
+        }
+        watch(&Moment { now, engine: &engine, simulation: &simulation, entries: &entries })?;
+    }
+    Ok(simulation)
+}
+
+/// A fixed start makes a run identical to the byte: 2026-01-05 08:00:00 UTC, a Monday morning.
+pub const START: Time = Time::from_secs(1_767_600_000);

@@ -1,0 +1,2 @@
+//! `headroom demo`.
+pub mod course;

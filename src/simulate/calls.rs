@@ -1,0 +1,474 @@
+//! A request's way through the graph. A *call* is one attempt of a caller (a user or an operation) with its timeout;
+//! a *frame* is the work a pod does for a call. Each can end without the other: a caller gives up and the
+//! frame works on, a pod refuses and the caller tries again.
+
+use std::sync::Arc;
+
+use super::pods::Queue;
+use super::random::{Key, lognormal};
+use super::scenario::{Pods, Retries, Step, Target};
+use super::simulation::{CallId, Event, FrameId, Simulation};
+use super::slab::Id;
+use super::spans::{OK, REFUSED, SpanRecord, Subject, TIMED_OUT};
+use super::workers::Offer;
+
+/// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.
+pub(super) const BUDGET_MAX: f64 = 10.0;
+
+/// How long a pod with a full queue takes to say so.
+const REFUSAL_NS: i64 = 50_000;
+
+/// The first child key of a frame that belongs to a call; those below are its own draws.
+const FIRST_CALL: u64 = 16;
+
+/// What a user asked for, over all of its attempts.
+pub(super) struct Request {
+    entry: u16,
+    arrived: i64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    User(Id<Request>),
+    /// A frame and the index of the call in its operation.
+    Frame(FrameId, u16),
+}
+
+/// One attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) owner: Owner,
+    trace: u128,
+    /// The CLIENT span; unused for users, who have none.
+    span: u64,
+    pub(super) key: Key,
+    pub(super) attempt: u32,
+    sent: i64,
+}
+
+/// A request at a pod.
+pub(super) struct Frame {
+    call: CallId,
+    trace: u128,
+    span: u64,
+    parent: u64,
+    key: Key,
+    pod: u32,
+    pub(super) service: u16,
+    pub(super) operation: u16,
+    step: u16,
+    /// Calls of the present step that are open.
+    open: u16,
+    /// Calls made or skipped so far.
+    calls: u16,
+    status: u16,
+    started: i64,
+    /// When the present step began.
+    since: i64,
+    own_ns: f64,
+}
+
+impl Simulation {
+    pub(super) fn arrive(&mut self, entry: u16, key: Key) {
+        self.ledger.arrived(entry.into(), self.now);
+        let request = self.requests.insert(Request { entry, arrived: self.now });
+        let retries = self.scenario.entries[usize::from(entry)].retries;
+        earn(&mut self.entry_budgets[usize::from(entry)], retries);
+        let call = self.calls.insert(Call { owner: Owner::User(request), trace: 0, span: 0, key, attempt: 0, sent: 0 });
+        self.send(call);
+    }
+
+    /// One way over the network: half to one and a half times the mean.
+    pub(super) fn network(&self, key: Key, way: u64) -> i64 {
+        (self.scenario.network_ns as f64 * (0.5 + key.child(way).uniform())) as i64
+    }
+
+    /// Makes an attempt, now.
+    pub(super) fn send(&mut self, id: CallId) {
+        let scenario = Arc::clone(&self.scenario);
+        let Some(call) = self.calls.get_mut(id) else { return };
+        call.sent = self.now;
+        // Each attempt draws anew.
+        let key = call.key.child(u64::from(call.attempt));
+        let (target, timeout_ns) = match call.owner {
+            Owner::User(request) => {
+                // Users send no spans: each attempt is a trace of its own.
+                call.trace = (u128::from(key.child(0).id()) << 64) | u128::from(key.child(1).id());
+                let Some(request) = self.requests.get(request) else { return };
+                let entry = &scenario.entries[usize::from(request.entry)];
+                (Ok((entry.service, entry.operation_index)), entry.timeout_ns)
+            }
+            Owner::Frame(frame, index) => {
+                call.span = key.id();
+                let Some(frame) = self.frames.get(frame) else { return };
+                let call = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)]
+                    .calls[usize::from(index)];
+                let target = match call.target {
+                    Target::Operation { service, operation } => Ok((service, operation)),
+                    Target::Peer { .. } => Err(()),
+                };
+                (target, call.timeout_ns)
+            }
+        };
+        let call = *call;
+        self.schedule.push(self.now + timeout_ns, Event::Timeout(id));
+        let arrives = self.now + self.network(key, 2);
+        let Ok((service, operation)) = target else {
+            self.schedule.push(arrives, Event::Query(id));
+            return;
+        };
+        let balance = scenario.services[service].balance;
+        let Some(pod) = self.workloads[service].choose(balance, &self.pods, key.child(7)) else {
+            // Nobody listens: the connection is refused.
+            self.schedule.push(arrives, Event::Reply { call: id, status: REFUSED });
+            return;
+        };
+        self.pods[pod].outstanding += 1;
+        let frame = self.frames.insert(Frame {
+            call: id,
+            trace: call.trace,
+            span: key.child(3).id(),
+            parent: call.span,
+            key: key.child(4),
+            pod: pod as u32,
+            service: service as u16,
+            operation: operation as u16,
+            step: 0,
+            open: 0,
+            calls: 0,
+            status: OK,
+            started: 0,
+            since: 0,
+            own_ns: 0.0,
+        });
+        self.schedule.push(arrives, Event::Deliver(frame));
+    }
+
+    /// A request reaches its pod: taken, queued or refused.
+    pub(super) fn deliver(&mut self, id: FrameId) {
+        let Some(frame) = self.frames.get(id) else { return };
+        let (service, pod) = (usize::from(frame.service), &mut self.pods[frame.pod as usize]);
+        self.ledger.reached(service, self.now);
+        let offer = match (&mut pod.queue, self.scenario.services[service].pods) {
+            (Queue::Workers(workers), _) => workers.offer(id, self.now),
+            (Queue::Shared(_), Pods::Shared { in_flight_max, .. }) if pod.in_flight >= in_flight_max => Offer::Refused,
+            (Queue::Shared(_), _) => Offer::Started,
+        };
+        match offer {
+            Offer::Started => self.begin(id),
+            Offer::Queued => {}
+            Offer::Refused => self.refuse(id),
+        }
+    }
+
+    fn refuse(&mut self, id: FrameId) {
+        let Some(frame) = self.frames.remove(id) else { return };
+        let end = self.now + REFUSAL_NS;
+        self.record_server(&frame, self.now, end, REFUSED);
+        let reply = Event::Reply { call: frame.call, status: REFUSED };
+        self.schedule.push(end + self.network(frame.key, 0), reply);
+        self.answered_by(frame.pod as usize);
+    }
+
+    /// A worker (or the runtime of a shared pod) takes the request: its SERVER span begins.
+    pub(super) fn begin(&mut self, id: FrameId) {
+        let now = self.now;
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        let (service, operation) = (usize::from(frame.service), usize::from(frame.operation));
+        let pod = &mut self.pods[frame.pod as usize];
+        pod.in_flight += 1;
+        let own = self.scenario.services[service].operations[operation].own;
+        let mut factor = self.workloads[service].versions[pod.version].factor
+            * self.operation_factors[service][operation]
+            * pod.slowness;
+        if now < pod.warm_from {
+            factor *= self.scenario.pod_start.warm_up_factor;
+        }
+        frame.started = now;
+        frame.own_ns = lognormal(&mut frame.key.child(1).stream(), own.median_ns, own.sigma) * factor;
+        self.advance(id);
+    }
+
+    /// Goes on with the frame's present step, until it has to wait for something.
+    fn advance(&mut self, id: FrameId) {
+        let scenario = Arc::clone(&self.scenario);
+        loop {
+            let now = self.now;
+            let Some(frame) = self.frames.get_mut(id) else { return };
+            frame.since = now;
+            let operation = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)];
+            match operation.steps.get(usize::from(frame.step)) {
+                None => return self.finish(id),
+                Some(Step::Work(share) | Step::Internal(share)) => {
+                    let (work_ns, pod) = (frame.own_ns * share, frame.pod as usize);
+                    match &mut self.pods[pod].queue {
+                        Queue::Workers(_) => self.schedule.push(now + work_ns as i64, Event::Worked(id)),
+                        Queue::Shared(shared) => {
+                            shared.add(id, work_ns, now);
+                            self.schedule_shared(pod);
+                        }
+                    }
+                    return;
+                }
+                Some(Step::Calls(calls)) => {
+                    if self.make_calls(id, calls) > 0 {
+                        return;
+                    }
+                    // None was drawn: go on.
+                    if let Some(frame) = self.frames.get_mut(id) {
+                        frame.step += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the calls of a step that chance wants; how many.
+    fn make_calls(&mut self, id: FrameId, calls: &[u16]) -> u16 {
+        let scenario = Arc::clone(&self.scenario);
+        let mut made = 0;
+        for &index in calls {
+            let Some(frame) = self.frames.get_mut(id) else { break };
+            let key = frame.key.child(FIRST_CALL + u64::from(frame.calls));
+            frame.calls += 1;
+            let (service, operation) = (usize::from(frame.service), usize::from(frame.operation));
+            let call = &scenario.services[service].operations[operation].calls[usize::from(index)];
+            if call.probability < 1.0 && key.uniform() >= call.probability {
+                continue;
+            }
+            made += 1;
+            frame.open = made;
+            let owner = Owner::Frame(id, index);
+            let attempt = Call { owner, trace: frame.trace, span: 0, key, attempt: 0, sent: 0 };
+            earn(&mut self.call_budgets[service][operation][usize::from(index)], call.retries);
+            let attempt = self.calls.insert(attempt);
+            self.send(attempt);
+        }
+        made
+    }
+
+    /// A frame's own work is done, in a worker or in a shared pod.
+    pub(super) fn worked(&mut self, id: FrameId) {
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        let operation = &self.scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)];
+        let step = &operation.steps[usize::from(frame.step)];
+        frame.step += 1;
+        if matches!(step, Step::Internal(_)) {
+            let span = SpanRecord {
+                trace: frame.trace,
+                span: frame.key.child(2).id(),
+                parent: frame.span,
+                start: frame.since,
+                end: self.now,
+                subject: Subject::Internal { service: frame.service, operation: frame.operation },
+                status: OK,
+            };
+            let pod = frame.pod as usize;
+            self.record(pod, span);
+        }
+        self.advance(id);
+    }
+
+    pub(super) fn shared_changed(&mut self, pod: usize, epoch: u32) {
+        let Queue::Shared(shared) = &mut self.pods[pod].queue else { return };
+        if shared.epoch != epoch {
+            return; // what happened since has scheduled its own event
+        }
+        // One departure an event: if another is due at this instant, its event follows.
+        let done = shared.pop_done(self.now);
+        self.schedule_shared(pod);
+        if let Some(done) = done {
+            self.worked(done);
+        }
+    }
+
+    fn schedule_shared(&mut self, pod: usize) {
+        if let Queue::Shared(shared) = &mut self.pods[pod].queue {
+            shared.epoch = shared.epoch.wrapping_add(1);
+            if let Some(at) = shared.next_event() {
+                self.schedule.push(at, Event::Shared { pod: pod as u32, epoch: shared.epoch });
+            }
+        }
+    }
+
+    /// The answer leaves the pod: its SERVER span ends, its worker is free.
+    fn finish(&mut self, id: FrameId) {
+        let Some(frame) = self.frames.remove(id) else { return };
+        self.record_server(&frame, frame.started, self.now, frame.status);
+        let reply = Event::Reply { call: frame.call, status: frame.status };
+        self.schedule.push(self.now + self.network(frame.key, 0), reply);
+        let pod = &mut self.pods[frame.pod as usize];
+        pod.in_flight -= 1;
+        if let Queue::Workers(workers) = &mut pod.queue
+            && let Some(next) = workers.release(self.now)
+        {
+            // As an event, so that a long queue of tiny requests is a loop and no recursion.
+            self.schedule.push(self.now, Event::Take(next));
+        }
+        self.answered_by(frame.pod as usize);
+    }
+
+    /// The caller has its answer, or gives up: the CLIENT span ends; try again or go on.
+    pub(super) fn reply(&mut self, id: CallId, status: u16) {
+        // Gone when the other of answer and timeout came first.
+        let Some(call) = self.calls.remove(id) else { return };
+        let retries = match call.owner {
+            Owner::User(request) => {
+                let Some(request) = self.requests.get(request) else { return };
+                let entry = usize::from(request.entry);
+                (self.scenario.entries[entry].retries, &mut self.entry_budgets[entry])
+            }
+            Owner::Frame(id, index) => {
+                let Some(frame) = self.frames.get(id) else { return };
+                let (service, operation) = (usize::from(frame.service), usize::from(frame.operation));
+                let subject = Subject::Client { service: frame.service, operation: frame.operation, call: index };
+                let (trace, parent) = (frame.trace, frame.span);
+                let span =
+                    SpanRecord { trace, span: call.span, parent, start: call.sent, end: self.now, subject, status };
+                let pod = frame.pod as usize;
+                self.record(pod, span);
+                let index = usize::from(index);
+                let retries = self.scenario.services[service].operations[operation].calls[index].retries;
+                (retries, &mut self.call_budgets[service][operation][index])
+            }
+        };
+        let (retries, budget) = retries;
+        if status != OK && call.attempt < retries.attempts && *budget >= 1.0 {
+            *budget -= 1.0;
+            let backoff = retries.backoff_ns * f64::from(1_u32 << call.attempt);
+            let jitter = 0.5 + 0.5 * call.key.child(7 + u64::from(call.attempt)).uniform();
+            let again = self.calls.insert(Call { attempt: call.attempt + 1, ..call });
+            self.schedule.push(self.now + (backoff * jitter) as i64, Event::Send(again));
+            return;
+        }
+        match call.owner {
+            Owner::User(id) => {
+                if let Some(request) = self.requests.remove(id) {
+                    self.ledger.ended(request.entry.into(), request.arrived, self.now, status);
+                }
+            }
+            Owner::Frame(id, _) => self.call_ended(id, status),
+        }
+    }
+
+    /// A call of the frame's present step has ended for good.
+    fn call_ended(&mut self, id: FrameId, status: u16) {
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        frame.open -= 1;
+        if status != OK {
+            frame.status = if status == TIMED_OUT { TIMED_OUT } else { REFUSED };
+        }
+        match (frame.open, frame.status) {
+            (0, OK) => {
+                frame.step += 1;
+                self.advance(id);
+            }
+            // A failed call fails the request, once the calls beside it have ended.
+            (0, _) => self.finish(id),
+            _ => {}
+        }
+    }
+
+    fn record_server(&mut self, frame: &Frame, start: i64, end: i64, status: u16) {
+        let subject = Subject::Server { service: frame.service, operation: frame.operation };
+        let span =
+            SpanRecord { trace: frame.trace, span: frame.span, parent: frame.parent, start, end, subject, status };
+        self.record(frame.pod as usize, span);
+    }
+
+    fn record(&mut self, pod: usize, span: SpanRecord) {
+        if let Some(at) = self.telemetry.record(pod, span, self.now) {
+            self.schedule.push(at, Event::Flush(pod as u32));
+        }
+    }
+}
+
+/// A first attempt earns its share of a retry.
+fn earn(budget: &mut f64, retries: Retries) {
+    *budget = (*budget + retries.budget).min(BUDGET_MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+    use crate::simulate::Scenario;
+
+    /// `a` calls `b`, as given; 20 requests a second for 300 s.
+    fn run(pods_of_b: &str, call: &str, entry: &str) -> Simulation {
+        let text = format!(
+            "description: two services
+horizon_s: 310
+truth: {{ verdict: healthy, onset_s: 0, window_s: 300 }}
+services:
+  a:
+    pods: {{ shared: {{ cores: 8 }} }}
+    replicas: 1
+    max_replicas: 1
+    operations:
+      GET /a: {{ own_ms: 1, {call} }}
+  b:
+    pods: {pods_of_b}
+    replicas: 1
+    max_replicas: 1
+    operations:
+      GET /b: {{ own_ms: 100, sigma: 0 }}
+entries:
+  - {{ service: a, operation: GET /a, objective: {{ latency_ms: 150 }}, {entry} traffic: {{ rate: 20 }} }}
+"
+        );
+        let mut simulation = Simulation::unobserved(&Scenario::from_yaml("two", &text).expect("valid"), 1);
+        simulation.run_until(Time::from_secs(300));
+        simulation
+    }
+
+    fn attempts_per_request(simulation: &Simulation, service: &str) -> f64 {
+        let reached = simulation.arrivals(service, Time(0), Time::from_secs(300));
+        reached as f64 / simulation.measures().requests as f64
+    }
+
+    /// One worker of 100 ms and no queue: most of 20 calls a second are refused.
+    const OVERLOADED: &str = "{ workers: { threads: 1, queue: 0 } }";
+    const IDLE: &str = "{ workers: { threads: 100, queue: 0 } }";
+
+    #[test]
+    fn retries_stay_within_their_budget() {
+        let call = |retries: &str| format!("calls: [{{ service: b, operation: GET /b, retries: {{ {retries} }} }}]");
+        let attempts = |retries: &str| attempts_per_request(&run(OVERLOADED, &call(retries), ""), "b");
+        assert_eq!(attempts("attempts: 0"), 1.0);
+        assert!((attempts("attempts: 3, budget: 0.2") - 1.2).abs() < 0.01);
+        assert!(attempts("attempts: 3, budget: 3") > 1.8);
+    }
+
+    #[test]
+    fn users_try_again_as_well() {
+        let call = "calls: [{ service: b, operation: GET /b }]";
+        let simulation = run(OVERLOADED, call, "retries: { attempts: 1, budget: 1 },");
+        assert!(attempts_per_request(&simulation, "a") > 1.4);
+    }
+
+    #[test]
+    fn parallel_calls_take_as_long_as_the_longest() {
+        let p50 = |parallel: bool| {
+            let call = format!("parallel: {parallel}, calls: [{{ service: b, operation: GET /b, count: 3 }}]");
+            run(IDLE, &call, "").measures().entries[0].p50_ms.expect("there were requests")
+        };
+        assert!((100.0..104.0).contains(&p50(true)) && (300.0..306.0).contains(&p50(false)));
+    }
+
+    #[test]
+    fn a_caller_gives_up_and_the_callee_works_on() {
+        let call = "calls: [{ service: b, operation: GET /b, timeout_ms: 50 }]";
+        let simulation = run(IDLE, call, "");
+        let entry = &simulation.measures().entries[0];
+        assert!(entry.timed_out + entry.unfinished == entry.requests && entry.p99_ms.is_some_and(|ms| ms < 56.0));
+        let held_s = simulation.usage()[1].used_s;
+        assert!((held_s / (entry.requests as f64 * 0.1) - 1.0).abs() < 0.01, "{held_s}");
+    }
+
+    #[test]
+    fn a_call_by_chance_is_made_as_often_as_it_says() {
+        let simulation = run(IDLE, "calls: [{ service: b, operation: GET /b, probability: 0.3 }]", "");
+        assert!((attempts_per_request(&simulation, "b") - 0.3).abs() < 0.02);
+    }
+}

@@ -1,0 +1,46 @@
+//! A cluster of pretend services: a discrete-event simulation of a service graph under load, deterministic by its
+//! seed to the byte, without clock, thread or socket. It is the system that headroom's decisions are tried on.
+//!
+//! Where to find what:
+//!
+//! | what | where |
+//! |---|---|
+//! | the scenario file: its format, its check, what load it means | [`scenario`] (`file`, `check`, `load`) |
+//! | users: rate curves and Poisson arrivals | `traffic` |
+//! | a request's way: calls, timeouts, retries, steps of an operation | `calls` |
+//! | databases and other peers: connections, waiting | `peers` |
+//! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
+//! | pods, nodes, the load balancer | `pods` |
+//! | pod start, scale-out, drain, rolling deploy, faults, `state` and `apply` | `rollout` |
+//! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry` |
+//! | what users got and what it cost | [`measures`] |
+//! | the loop over events | `simulation`, `schedule`, `slab` |
+//! | randomness that does not depend on the order of events | `random` |
+//! | runs to compare with | [`references`] |
+//!
+//! Data flows: `traffic` → `calls` ⇄ `workers`/`shared`/peers → `spans` → `telemetry` → [`Delivery`]. Everything is in
+//! nanoseconds since the start; [`Time`](crate::model::Time) appears at the border only. Names appear in the file, in
+//! spans and in `state`; in between there are indices, so renaming a service changes no event.
+
+mod calls;
+pub mod measures;
+mod peers;
+mod pods;
+mod random;
+pub mod references;
+mod rollout;
+pub mod scenario;
+mod schedule;
+mod shared;
+mod simulation;
+mod slab;
+mod spans;
+mod telemetry;
+mod traffic;
+mod workers;
+
+pub use measures::{EntryMeasures, Live, LiveEntry, LiveService, Measures};
+pub use references::{Policy, References, reference};
+pub use scenario::{Scenario, ScenarioError};
+pub use simulation::{Simulation, Usage};
+pub use telemetry::Delivery;

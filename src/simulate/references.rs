@@ -1,0 +1,46 @@
+//! What to compare with: the same scenario and seed with nobody acting, and with someone who acts at the instant
+//! of the onset and knows what the peak needs (the limit of any reaction).
+
+use super::measures::Measures;
+use super::scenario::{Scenario, seconds};
+use super::simulation::Simulation;
+use crate::model::Time;
+
+/// The utilisation that `onset` plans the peak for.
+const ONSET_UTILISATION: f64 = 0.75;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Changes nothing.
+    Without,
+    /// At the instant of the onset, orders for each expected target what the peak needs at 75 % utilisation.
+    Onset,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct References {
+    pub without: Measures,
+    pub onset: Measures,
+}
+
+impl References {
+    /// Runs both to the horizon.
+    pub fn run(scenario: &Scenario, seed: u64) -> References {
+        let measures = |policy| reference(scenario, seed, policy, scenario.horizon_s).measures();
+        References { without: measures(Policy::Without), onset: measures(Policy::Onset) }
+    }
+}
+
+/// A simulation driven by the policy up to `until_s`.
+pub fn reference(scenario: &Scenario, seed: u64, policy: Policy, until_s: f64) -> Simulation {
+    let mut simulation = Simulation::unobserved(scenario, seed);
+    if policy == Policy::Onset {
+        simulation.run_until(Time(seconds(scenario.truth.onset_s)));
+        let needed = scenario.replicas_at_peak(ONSET_UTILISATION);
+        for &target in &scenario.truth.targets {
+            simulation.order(target, needed[target].max(scenario.services[target].replicas));
+        }
+    }
+    simulation.run_until(Time(seconds(until_s)));
+    simulation
+}

@@ -1,0 +1,298 @@
+//! The cluster over time: pods are created, placed, pulled, ready, drained; releases roll; nodes arrive; faults
+//! come and go. Also what the outside may do to it: read its state, apply one change.
+
+use super::pods::{Pod, Version};
+use super::random::{Key, Purpose, lognormal};
+use super::scenario::Fault;
+use super::simulation::{Event, Simulation};
+use super::spans::PodResource;
+use crate::act::ActError;
+use crate::guard::Change;
+use crate::model::{self, ClusterState, ServiceId, Time};
+
+/// The letters of generated names, without vowels so that no words come out, as Kubernetes does.
+const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+impl Simulation {
+    /// The pods of the start: ready and warm.
+    pub(super) fn start_pods(&mut self) {
+        for service in 0..self.workloads.len() {
+            for _ in 0..self.workloads[service].replicas {
+                let pod = self.create_pod(service);
+                self.pending.clear();
+                if let Some(node) = self.place(pod) {
+                    self.nodes.nodes[node].images[service] = Some(0);
+                }
+                self.pods[pod].ready = Some(0);
+                self.workloads[service].serving.push(pod);
+            }
+        }
+    }
+
+    /// Creates and drains until the service has what it wants, a release one pod at a time (surge 1, unavailable 0).
+    pub(super) fn reconcile(&mut self, service: usize) {
+        loop {
+            let workload = &self.workloads[service];
+            let newest = workload.versions.len() - 1;
+            let alive: Vec<usize> = workload.pods.iter().copied().filter(|&p| self.pods[p].alive()).collect();
+            let (have, want) = (alive.len() as u32, workload.replicas);
+            let outdated = |p: &usize| self.pods[*p].version != newest;
+            let surge = u32::from(alive.iter().any(outdated));
+            let ready = workload.serving.len() as u32;
+            if have < want + surge {
+                self.create_pod(service);
+                self.place_pending();
+            } else if have > want + surge {
+                // Scale-in: what does not serve yet goes first, then the old version, then the youngest.
+                let pods = &self.pods;
+                let last = |p: &usize| (pods[*p].ready.is_none(), outdated(p), pods[*p].ordinal);
+                match alive.into_iter().max_by_key(last) {
+                    Some(pod) => self.drain(pod),
+                    None => return,
+                }
+            } else if have > want && ready > want {
+                match alive.into_iter().find(outdated) {
+                    Some(pod) => self.drain(pod),
+                    None => return,
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn create_pod(&mut self, service: usize) -> usize {
+        let scenario = self.scenario.clone();
+        let workload = &mut self.workloads[service];
+        let (ordinal, version) = (workload.pods.len() as u32, workload.versions.len() - 1);
+        let key = Key::of(self.seed, Purpose::PodName).child(service as u64);
+        let letters = |key: Key, count: u64| -> String {
+            let letter = |n: u64| NAME_LETTERS[(key.child(n).uniform() * NAME_LETTERS.len() as f64) as usize];
+            (0..count).map(|n| char::from(letter(n))).collect()
+        };
+        let set = letters(key.child(1).child(version as u64), 9);
+        let own = letters(key.child(2).child(ordinal.into()), 5);
+        let name = format!("{}-{set}-{own}", scenario.services[service].name);
+        let index = self.pods.len();
+        workload.pods.push(index);
+        self.pods.push(Pod::new(service, ordinal, name, version, scenario.services[service].pods, self.now));
+        self.pending.push_back(index);
+        self.refresh_faults();
+        index
+    }
+
+    /// Places waiting pods, oldest first; orders a node for each `room` of those that find none.
+    pub(super) fn place_pending(&mut self) {
+        while let Some(&pod) = self.pending.front() {
+            if self.pods[pod].stopped.is_none() {
+                let Some(node) = self.place(pod) else { break };
+                self.start_pod(pod, node);
+            }
+            self.pending.pop_front();
+        }
+        let waiting = self.pending.len() as u32;
+        while self.nodes.ordered * self.nodes.room < waiting
+            && self.nodes.nodes.len() as u32 + self.nodes.ordered < self.nodes.max
+        {
+            let arrival = self.scenario.nodes.arrival;
+            let number = (self.nodes.nodes.len() as u32 + self.nodes.ordered).into();
+            let mut rng = Key::of(self.seed, Purpose::NodeStart).child(number).stream();
+            let takes = lognormal(&mut rng, arrival.median_ns, arrival.sigma) as i64;
+            self.nodes.ordered += 1;
+            self.schedule.push(self.now + takes, Event::NodeArrives);
+        }
+    }
+
+    /// Puts a pod on a node with room.
+    fn place(&mut self, pod: usize) -> Option<usize> {
+        let service = self.pods[pod].service;
+        let node = self.nodes.place()?;
+        self.pods[pod].node = Some(node);
+        let version = &self.workloads[service].versions[self.pods[pod].version].name;
+        let resource = PodResource::new(&self.scenario, service, version, &self.pods[pod].name, node);
+        self.telemetry.add_pod(pod, resource, node);
+        Some(node)
+    }
+
+    /// The pull of the image, or the start from the cached one, and the readiness probe.
+    fn start_pod(&mut self, pod: usize, node: usize) {
+        let start = self.scenario.pod_start;
+        let (service, ordinal) = (self.pods[pod].service, self.pods[pod].ordinal.into());
+        let key = Key::of(self.seed, Purpose::PodStart).child(service as u64).child(ordinal);
+        let (mut pull, mut cached) = (key.child(1).stream(), key.child(2).stream());
+        let pull = lognormal(&mut pull, start.pull.median_ns, start.pull.sigma) as i64;
+        let cached = lognormal(&mut cached, start.cached.median_ns, start.cached.sigma) as i64;
+        let image = &mut self.nodes.nodes[node].images[service];
+        // A node pulls an image once; who comes meanwhile waits for that pull.
+        let takes = match *image {
+            Some(there) => cached.max(there - self.now),
+            None => {
+                *image = Some(self.now + pull);
+                pull
+            }
+        };
+        let probe = (key.child(3).uniform() * start.probe_ns) as i64;
+        self.schedule.push(self.now + takes + probe, Event::Ready(pod as u32));
+    }
+
+    pub(super) fn ready(&mut self, pod: usize) {
+        if !self.pods[pod].alive() {
+            return; // scaled in while it started
+        }
+        let service = self.pods[pod].service;
+        self.pods[pod].ready = Some(self.now);
+        self.pods[pod].warm_from = self.now + self.scenario.pod_start.warm_up_ns;
+        self.workloads[service].serving.push(pod);
+        self.reconcile(service);
+    }
+
+    pub(super) fn node_arrives(&mut self) {
+        self.nodes.ordered -= 1;
+        self.nodes.add(self.workloads.len());
+        self.place_pending();
+    }
+
+    /// Takes a pod out of the balancer; it stops when its last request is answered. Its callers' timeouts bound that.
+    fn drain(&mut self, pod: usize) {
+        self.pods[pod].draining = true;
+        self.workloads[self.pods[pod].service].serving.retain(|&p| p != pod);
+        if self.pods[pod].outstanding == 0 {
+            self.stop(pod);
+        }
+    }
+
+    /// One outstanding request less.
+    pub(super) fn answered_by(&mut self, pod: usize) {
+        self.pods[pod].outstanding -= 1;
+        if self.pods[pod].draining && self.pods[pod].outstanding == 0 {
+            self.stop(pod);
+        }
+    }
+
+    fn stop(&mut self, pod: usize) {
+        self.pods[pod].stopped = Some(self.now);
+        if let Some(node) = self.pods[pod].node {
+            self.nodes.nodes[node].pods -= 1;
+            self.place_pending();
+        }
+    }
+
+    pub(super) fn schedule_faults(&mut self) {
+        let scenario = self.scenario.clone();
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            match *fault {
+                Fault::SlowPeer { from_ns, to_ns, .. }
+                | Fault::SlowOperation { from_ns, to_ns, .. }
+                | Fault::SlowPod { from_ns, to_ns, .. } => {
+                    self.schedule.push(from_ns, Event::Fault);
+                    self.schedule.push(to_ns, Event::Fault);
+                }
+                Fault::Release { at_ns, .. } => self.schedule.push(at_ns, Event::Release(index as u16)),
+            }
+        }
+    }
+
+    /// Sets every factor to the product of the faults of this instant.
+    pub(super) fn refresh_faults(&mut self) {
+        let scenario = self.scenario.clone();
+        let active = |from_ns: i64, to_ns: i64| (from_ns..to_ns).contains(&self.now);
+        self.peers.iter_mut().for_each(|peer| peer.factor = 1.0);
+        self.operation_factors.iter_mut().flatten().for_each(|factor| *factor = 1.0);
+        self.pods.iter_mut().for_each(|pod| pod.slowness = 1.0);
+        for fault in &scenario.faults {
+            match *fault {
+                Fault::SlowPeer { peer, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
+                    self.peers[peer].factor *= factor;
+                }
+                Fault::SlowOperation { service, operation, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
+                    self.operation_factors[service][operation] *= factor;
+                }
+                Fault::SlowPod { service, pod, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
+                    // A pod that was replaced takes its noisy neighbour's effect with it.
+                    if let Some(&pod) = self.workloads[service].pods.get(pod as usize) {
+                        self.pods[pod].slowness *= factor;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, fault: usize) {
+        let scenario = self.scenario.clone();
+        if let Fault::Release { service, version, factor, .. } = &scenario.faults[fault] {
+            let workload = &mut self.workloads[*service];
+            workload.versions.push(Version { name: version.clone(), factor: *factor });
+            workload.resource_version += 1;
+            self.reconcile(*service);
+        }
+    }
+
+    fn service_id(&self, service: usize) -> ServiceId {
+        ServiceId::new("", &self.scenario.namespace, &self.scenario.services[service].name)
+    }
+
+    fn time(&self, ns: i64) -> Time {
+        Time(self.start.0 + ns)
+    }
+
+    /// What is running, as the cluster tells it: terminating pods are left out.
+    pub fn state(&self) -> ClusterState {
+        let pod = |&p: &usize| model::Pod {
+            name: self.pods[p].name.clone(),
+            created_at: self.time(self.pods[p].created),
+            ready_at: self.pods[p].ready.map(|at| self.time(at)),
+        };
+        let workload = |(index, workload): (usize, &super::pods::Workload)| model::Workload {
+            service: self.service_id(index),
+            replicas: workload.replicas,
+            min_replicas: self.scenario.services[index].min_replicas,
+            max_replicas: self.scenario.services[index].max_replicas,
+            resource_version: workload.resource_version,
+            pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
+            intervention: workload.intervention.clone(),
+        };
+        let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
+        workloads.sort_by(|a, b| a.service.cmp(&b.service));
+        ClusterState { at: self.now(), workloads }
+    }
+
+    /// One atomic write: the replicas and the record of the intervention, or nothing.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown service, `Conflict` when the workload is no longer at `resource_version` (so that
+    /// the same change twice is done once) or when the intervention to close is not the one recorded.
+    pub fn apply(&mut self, change: &Change, resource_version: u64) -> Result<(), ActError> {
+        let (Change::Scale { service, .. } | Change::Close { service, .. }) = change;
+        let index = (0..self.workloads.len())
+            .find(|&s| self.service_id(s) == *service)
+            .ok_or_else(|| ActError::NotFound { service: service.to_string() })?;
+        let workload = &mut self.workloads[index];
+        let conflict = || ActError::Conflict { service: service.to_string() };
+        if workload.resource_version != resource_version {
+            return Err(conflict());
+        }
+        match change {
+            Change::Scale { to, record, .. } => {
+                workload.replicas = *to;
+                workload.intervention = Some(record.clone());
+            }
+            Change::Close { intervention, .. } => {
+                if workload.intervention.as_ref().is_none_or(|record| record.id != *intervention) {
+                    return Err(conflict());
+                }
+                workload.intervention = None;
+            }
+        }
+        workload.resource_version += 1;
+        self.reconcile(index);
+        Ok(())
+    }
+
+    /// Orders replicas directly, for the references.
+    pub(super) fn order(&mut self, service: usize, replicas: u32) {
+        self.workloads[service].replicas = replicas;
+        self.workloads[service].resource_version += 1;
+        self.reconcile(service);
+    }
+}

@@ -1,0 +1,81 @@
+//! What the traffic asks of each service, by arithmetic on the file alone: visits, held time, utilisation,
+//! and the replicas that a peak needs. Used by the `onset` reference and by the tests of the scenarios.
+
+use super::{Pods, Scenario, Step, Target};
+use crate::simulate::traffic;
+
+impl Scenario {
+    /// Mean utilisation of every service with `replicas(service)` pods, at the rates of the instant `at_s`
+    /// (noise left out): held threads for workers, CPU for shared pods.
+    pub fn utilisation(&self, at_s: f64) -> Vec<f64> {
+        let rates: Vec<f64> = self.entries.iter().map(|e| traffic::rate(e, at_s)).collect();
+        let demand = self.demand(&rates);
+        self.services.iter().zip(demand).map(|(s, d)| d / capacity(s.pods) / f64::from(s.replicas.max(1))).collect()
+    }
+
+    /// Pods each service needs so that the highest rates of the measured window use at most `utilisation`.
+    pub fn replicas_at_peak(&self, utilisation: f64) -> Vec<u32> {
+        let (from, to) = (self.truth.onset_s as u64, (self.truth.onset_s + self.truth.window_s) as u64);
+        let peak = |e| (from..to).map(|s| traffic::rate(e, s as f64)).fold(0.0, f64::max);
+        let rates: Vec<f64> = self.entries.iter().map(peak).collect();
+        let demand = self.demand(&rates);
+        self.services
+            .iter()
+            .zip(demand)
+            .map(|(s, d)| ((d / capacity(s.pods) / utilisation).ceil() as u32).clamp(1, s.max_replicas))
+            .collect()
+    }
+
+    /// Held threads, or cores, that each service needs on average for these rates of the entries.
+    fn demand(&self, rates: &[f64]) -> Vec<f64> {
+        let mut demand = vec![0.0; self.services.len()];
+        for (entry, rate) in self.entries.iter().zip(rates) {
+            self.add_demand(entry.service, entry.operation_index, *rate, &mut demand);
+        }
+        demand
+    }
+
+    fn add_demand(&self, service: usize, operation: usize, rate: f64, demand: &mut [f64]) {
+        let op = &self.services[service].operations[operation];
+        let busy_ns = match self.services[service].pods {
+            Pods::Workers { .. } => self.held_ns(service, operation),
+            Pods::Shared { .. } => op.own.mean_ns(),
+        };
+        demand[service] += rate * busy_ns / 1e9;
+        for step in &op.steps {
+            let Step::Calls(calls) = step else { continue };
+            for call in calls.iter().map(|&i| &op.calls[usize::from(i)]) {
+                if let Target::Operation { service, operation } = call.target {
+                    self.add_demand(service, operation, rate * call.probability, demand);
+                }
+            }
+        }
+    }
+
+    /// How long a request is held at an operation when nothing waits anywhere. Of parallel calls the longest
+    /// counts, which is a little less than the mean of their maximum.
+    fn held_ns(&self, service: usize, operation: usize) -> f64 {
+        let op = &self.services[service].operations[operation];
+        let calls = op.steps.iter().map(|step| match step {
+            Step::Calls(calls) => calls.iter().map(|&i| self.call_ns(&op.calls[usize::from(i)])).fold(0.0, f64::max),
+            Step::Work(_) | Step::Internal(_) => 0.0,
+        });
+        op.own.mean_ns() + calls.sum::<f64>()
+    }
+
+    fn call_ns(&self, call: &super::Call) -> f64 {
+        let callee = match call.target {
+            Target::Operation { service, operation } => self.held_ns(service, operation),
+            Target::Peer { peer, .. } => self.peers[peer].latency.mean_ns(),
+        };
+        call.probability * (callee + 2.0 * self.network_ns as f64)
+    }
+}
+
+/// Threads or cores of one pod.
+fn capacity(pods: Pods) -> f64 {
+    match pods {
+        Pods::Workers { threads, .. } => f64::from(threads),
+        Pods::Shared { cores, .. } => cores,
+    }
+}
