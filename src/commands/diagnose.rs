@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::traces::Traces;
 use super::{Answer, Error};
 use crate::analyse::change::{
-    self, Diagnosis, MissedObjective, Moment, Parameters, Profile, Suspect, calm_stretch, localise, slowest,
+    self, Diagnosis, EXPLAINED_MAX, MissedObjective, Moment, Parameters, Profile, Suspect, calm_stretch, localise,
+    slowest,
 };
 use crate::analyse::{Evidence, Verdict};
 
@@ -18,12 +19,13 @@ use crate::analyse::{Evidence, Verdict};
   headroom diagnose --baseline yesterday.jsonl.zst incident.jsonl.zst
   headroom diagnose incident.jsonl --json | jq '.suspects[0]'
 
-A suspect's score is the probability that the fault lies there; what the scores leave of 1 is `no suspect here`.
-Without --baseline the calmest stretch of time in the files is the baseline; if none is clearly calmer, all traces but the
-slowest hundredth of each entry operation are.
+A suspect's score is the probability that the fault lies there; what the scores
+leave of 1 is `no suspect here`. Without --baseline the calmest stretch of time in
+the files is the baseline; if none is clearly calmer, all traces but the slowest
+hundredth of each entry operation are.
 
-Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed form, headroom's Parquet, or - for
-standard input.")]
+Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
+form, headroom's Parquet, or - for standard input.")]
 pub struct Args {
     /// Files of spans, read as one
     #[arg(required = true)]
@@ -35,9 +37,6 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
-
-/// Suspects that the document names: enough for the average of the first five, and a few for those who read on.
-const SUSPECTS_MAX: usize = 10;
 
 /// Suspects that people are shown, of those at least this likely beside the first.
 const SHOWN_MAX: usize = 5;
@@ -124,7 +123,7 @@ impl Report {
             "traces": self.traces,
             "baseline": {"from": self.baseline.as_str(), "traces": self.baseline_traces},
             "objectives_missed": self.missed,
-            "suspects": self.diagnosis.suspects.iter().take(SUSPECTS_MAX).collect::<Vec<&Suspect>>(),
+            "suspects": self.diagnosis.suspects.iter().take(EXPLAINED_MAX).collect::<Vec<&Suspect>>(),
             "no_suspect": self.diagnosis.nothing_probability,
         })
     }

@@ -20,10 +20,11 @@ use crate::model::ServiceId;
   headroom score incidents/
   headroom score incidents/ --json | jq .ac1
 
-incidents/labels.json names for each case its files of spans and where the fault was:
-  {\"shop-2026-11-02\": {\"incident\": \"shop-1.jsonl.zst\", \"normal\": \"shop-0.jsonl.zst\",
-                       \"service\": \"auth\", \"pod\": \"auth-7d4-x2\", \"fault\": \"cpu_contention\"}}
-What stands before the first - of a case's name is its system. `pod` may be left out.")]
+incidents/labels.json names each case's files of spans and where the fault was:
+  {\"shop-2026-11-02\": {
+     \"incident\": \"shop-1.jsonl.zst\", \"normal\": \"shop-0.jsonl.zst\",
+     \"service\": \"auth\", \"fault\": \"cpu_contention\"}}
+What stands before the first - of a case's name is its system.")]
 pub struct Args {
     /// Directory with labels.json and the files it names
     directory: String,

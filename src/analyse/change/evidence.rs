@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::durations::{Durations, Moments};
-use super::mathematics::{median, student3};
+use super::mathematics::{MEDIAN_SQUARE, median, student3};
 use super::parameters::Parameters;
 use super::profile::Profile;
 use super::services::Party;
@@ -96,7 +96,6 @@ const STEPS_MAX: i32 = 80;
 const STEPS_PER_LOG: f64 = 8.0;
 
 fn step(log: f64) -> i32 {
-    // NaN becomes 0, which claims least.
     (log as i32).clamp(-STEPS_MAX, STEPS_MAX)
 }
 
@@ -132,9 +131,6 @@ struct Shift {
     cap: f64,
 }
 
-/// Square of the median absolute deviation of a unit normal: E|z|'s median is 0.6745.
-const MEDIAN_SQUARE: f64 = 0.4549;
-
 /// A baseline of fewer calls says nothing of the spread within a key.
 const SPREAD_CALLS_MIN: f64 = 5.0;
 
@@ -147,9 +143,7 @@ impl<'a> Model<'a> {
         let moments: BTreeMap<Key<'a>, Moments> =
             baseline.iter().map(|(key, durations)| (*key, durations.trimmed(3).moments(floor_ns))).collect();
         let spreads = moments.values().filter(|m| m.count >= SPREAD_CALLS_MIN).map(|m| m.variance).collect();
-        let kinds = std::array::from_fn(|kind| {
-            Kind::new(kind, baseline, &moments, floor_ns, least2)
-        });
+        let kinds = std::array::from_fn(|kind| Kind::new(kind, baseline, &moments, floor_ns, least2));
         let mut model = Model {
             parameters,
             floor_ns,
@@ -164,8 +158,7 @@ impl<'a> Model<'a> {
             .filter_map(|(key, durations)| model.shift(key, durations))
             .collect();
         model.common = median(shifts.iter().map(|s| s.log).collect()).unwrap_or(0.0);
-        let beyond_sampling =
-            |s: &Shift| ((s.log - model.common).powi(2) / MEDIAN_SQUARE - s.variance).max(0.0);
+        let beyond_sampling = |s: &Shift| ((s.log - model.common).powi(2) / MEDIAN_SQUARE - s.variance).max(0.0);
         if let Some(drift2) = median(shifts.iter().map(beyond_sampling).collect()) {
             model.drift = drift2.sqrt().max(parameters.drift);
         }

@@ -1,5 +1,8 @@
 //! The few functions of probability that localisation needs. All in natural logarithms.
 
+/// The median of the square of a unit normal (0.6745²): a variance out of a median, which outliers do not move.
+pub const MEDIAN_SQUARE: f64 = 0.4549;
+
 /// `ln(Σ exp)`, without overflow; minus infinity for nothing.
 pub fn log_sum_exp(logs: &[f64]) -> f64 {
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);

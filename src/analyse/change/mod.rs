@@ -34,6 +34,10 @@ use crate::model::TraceId;
 #[cfg(test)]
 mod tests;
 
+/// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a pass
+/// over the rows, and the rest has next to no probability.
+pub const EXPLAINED_MAX: usize = 10;
+
 /// A place where the fault may lie.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
@@ -80,21 +84,38 @@ pub fn localise(baseline: &Profile, incident: &Profile, parameters: &Parameters)
     let scores = probability::probabilities(&scores, parameters);
     let nothing_probability = 1.0 - scores.iter().sum::<f64>();
     let suspects = ranked.iter().zip(scores).enumerate().map(|(index, ((party, candidate), score))| {
-        let (before, after) = (Facts::of(*party, baseline), Facts::of(*party, incident));
-        let demand = verdict::demand(*party, baseline, incident);
-        let verdict = verdict::verdict(*party, candidate, score, &before, &after, demand);
-        Suspect {
+        let suspect = Suspect {
             rank: index + 1,
             service: party.name.to_owned(),
             peer: party.is_peer,
-            pod: candidate.pod.or(after.only_pod()).map(str::to_owned),
+            pod: candidate.pod.map(str::to_owned),
             operation: candidate.operation.map_or_else(String::new, |(_, operation)| operation.to_owned()),
-            verdict,
+            verdict: Verdict::Unknown,
             score,
-            evidence: verdict::evidence(&before, &after, demand),
+            evidence: Vec::new(),
             components: candidate.components,
-            exemplars: incident.exemplars(*party),
-        }
+            exemplars: Vec::new(),
+        };
+        if index < EXPLAINED_MAX { explained(suspect, *party, candidate, baseline, incident) } else { suspect }
     });
     Diagnosis { suspects: suspects.collect(), nothing_probability }
+}
+
+/// Adds what the rows tell of a suspect: why, the measures, and traces to look at.
+fn explained(
+    suspect: Suspect,
+    party: Party<'_>,
+    candidate: &Candidate<'_>,
+    baseline: &Profile,
+    incident: &Profile,
+) -> Suspect {
+    let (before, now) = (Facts::of(party, baseline), Facts::of(party, incident));
+    let demand = verdict::demand(party, baseline, incident);
+    Suspect {
+        pod: candidate.pod.or(now.only_pod()).map(str::to_owned),
+        verdict: verdict::verdict(party, candidate, suspect.score, &before, &now, demand),
+        evidence: verdict::evidence(&before, &now, demand),
+        exemplars: incident.exemplars(party),
+        ..suspect
+    }
 }

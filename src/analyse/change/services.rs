@@ -104,11 +104,7 @@ impl Sides<'_> {
 }
 
 /// The pairs of one service, each with its keys.
-fn pairs<'b>(
-    pairs: impl Iterator<Item = &'b Vec<f64>>,
-    share: f64,
-    parameters: &Parameters,
-) -> Option<f64> {
+fn pairs<'b>(pairs: impl Iterator<Item = &'b Vec<f64>>, share: f64, parameters: &Parameters) -> Option<f64> {
     let pairs: Vec<f64> = pairs.map(|keys| coherent(keys, parameters.share_of_pair)).collect();
     (!pairs.is_empty()).then(|| coherent(&pairs, share))
 }

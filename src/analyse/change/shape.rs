@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mathematics::{Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
+use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
 use super::parameters::Parameters;
 use super::profile::{Child, ChildCounts, PeerKey, Profile};
 use super::services::Party;
@@ -18,9 +18,6 @@ pub(super) struct Shape<'a> {
     /// Of each service, the operation with the strongest evidence of either.
     pub operations: BTreeMap<Party<'a>, (f64, &'a str)>,
 }
-
-/// Square of the median absolute deviation of a unit normal.
-const MEDIAN_SQUARE: f64 = 0.4549;
 
 /// Evidence against an early return where a call is made more often than before: it cannot be one, whatever the counts.
 const NOT_LOST: f64 = -5.0;
@@ -159,8 +156,7 @@ impl<'a> Judge<'a> {
                 let now = Share::new(parents(now), all.1);
                 let change = now.value() - before.value();
                 if change < 0.0 {
-                    let model =
-                        ShareModel { calls_max: self.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
+                    let model = ShareModel { calls_max: self.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
                     moved.fewer.push((child, share_changed(before, now, &model), -change));
                 } else {
                     moved.more += 1;
@@ -210,14 +206,10 @@ impl<'a> Judge<'a> {
         let before = self.error_shares(self.baseline);
         let now = self.error_shares(self.incident);
         // An operation hardly seen is expected to fail as rarely as all do.
-        let all = before.values().fold(Share::new(0.5, 1.0), |sum, share| {
-            Share::new(sum.part + share.part, sum.all + share.all)
-        });
-        let model = ShareModel {
-            calls_max: f64::INFINITY,
-            jump: self.parameters.stray_errors,
-            prior: all.value(),
-        };
+        let all = before
+            .values()
+            .fold(Share::new(0.5, 1.0), |sum, share| Share::new(sum.part + share.part, sum.all + share.all));
+        let model = ShareModel { calls_max: f64::INFINITY, jump: self.parameters.stray_errors, prior: all.value() };
         let mut found = Vec::new();
         for ((party, operation), now) in now {
             let before = before.get(&(party, operation)).copied().unwrap_or(Share::new(0.0, 0.0));

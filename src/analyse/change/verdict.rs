@@ -194,9 +194,9 @@ pub(super) fn evidence(before: &Facts<'_>, now: &Facts<'_>, demand: Demand) -> V
         ("error_share", now.error_share, before.error_share),
         ("throughput_per_pod_per_s", now.throughput_per_pod(), before.throughput_per_pod()),
     ];
-    let told = measures.into_iter().filter_map(|(measure, now, baseline)| {
-        now.map(|now| Evidence { measure: measure.to_owned(), now, baseline })
-    });
+    let told = measures
+        .into_iter()
+        .filter_map(|(measure, now, baseline)| now.map(|now| Evidence { measure: measure.to_owned(), now, baseline }));
     told.collect()
 }
 

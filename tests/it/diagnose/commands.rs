@@ -104,9 +104,7 @@ fn score_tells_how_often_the_first_suspect_is_right() {
     write(directory.path(), "a.jsonl", &shop(Fault::Starved("order"), 2));
     write(directory.path(), "b.jsonl", &shop(Fault::SlowWork("payment"), 3));
     write(directory.path(), "c.jsonl", &shop(Fault::None, 4));
-    let label = |incident: &str, service: &str, fault: &str| {
-        json!({"incident": incident, "normal": "healthy.jsonl", "service": service, "pod": "", "fault": fault})
-    };
+    let label = |incident: &str, service: &str, fault: &str| json!({"incident": incident, "normal": "healthy.jsonl", "service": service, "pod": "", "fault": fault});
     let labels = json!({
         "shop-a": label("a.jsonl", "order", "starved"),
         "shop-b": label("b.jsonl", "payment", "slow"),
