@@ -126,7 +126,8 @@ impl Analyser {
 
     /// The rollup tables as they stand, for SQL by people.
     pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
-        let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
+        let rollups =
+            TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
         let rollups = rollups.chain(self.exemplars.tables());
         rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
     }

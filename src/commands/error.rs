@@ -17,6 +17,12 @@ pub enum Error {
     Receive(#[from] receive::Error),
     #[error(transparent)]
     Spans(#[from] receive::files::Error),
+    #[error("no usable span in {files}; {remedy}")]
+    NoSpans { files: String, remedy: String },
+    #[error("{}: {source}; expected is an object of case to incident, normal, service and fault", path.display())]
+    Labels { path: PathBuf, source: serde_json::Error },
+    #[error("{} names no case; without cases there is no score", path.display())]
+    NoCases { path: PathBuf },
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]

@@ -6,11 +6,14 @@ mod check_config;
 mod client;
 mod completion;
 pub mod demo;
+mod diagnose;
 mod error;
 mod explain;
 mod pause;
+mod score;
 pub mod serve;
 mod sql;
+mod traces;
 
 use std::io::Write;
 
@@ -30,6 +33,8 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     Serve(serve::Args),
+    Diagnose(diagnose::Args),
+    Score(score::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -51,6 +56,8 @@ impl Command {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Error> {
         match self {
             Command::Serve(args) => serve::run(args),
+            Command::Diagnose(args) => diagnose::run(args, out),
+            Command::Score(args) => score::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
