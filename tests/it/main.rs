@@ -1,6 +1,7 @@
 //! All integration tests, in one binary because each one links DataFusion again.
 //!
 //! - [`cli`]: the real binary, as a person or a script runs it
+//! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
@@ -9,6 +10,7 @@
 
 mod cli;
 mod process;
+mod real;
 mod receive;
 mod rules;
 mod simulate;

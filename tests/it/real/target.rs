@@ -1,0 +1,129 @@
+//! The headroom that is under test: a real `headroom serve`, asked over its API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::ensemble::free_ports;
+use super::probe;
+use crate::process::Daemon;
+
+/// The root operation of every trace here. The service is written with cluster and namespace, as its spans give them.
+pub const ENTRY: &str = "loopback/shop/ingress GET /checkout/{item}";
+
+/// Healthy requests take 15 ms and slowed ones 200: the objective lies between, far from both, so that a machine that
+/// stalls now and then is no incident.
+const OBJECTIVE: &str = "{latency: 150ms, quantile: 0.9, errors: 5%, entry: \"loopback/shop/ingress GET /checkout/*\"}";
+
+pub struct Target {
+    daemon: Option<Daemon>,
+    directory: TempDir,
+    grpc: u16,
+    http: u16,
+    api: u16,
+}
+
+impl Target {
+    /// All defaults but the ports, one objective and a journal.
+    pub fn start() -> Target {
+        let [grpc, http, api] = free_ports();
+        let directory = tempfile::tempdir().unwrap();
+        let config = format!(
+            "objectives: [{OBJECTIVE}]\nreceive: {{grpc: \"127.0.0.1:{grpc}\", http: \"127.0.0.1:{http}\"}}\n\
+             api: {{listen: \"127.0.0.1:{api}\"}}\njournal: {{path: journal.jsonl}}\n"
+        );
+        fs::write(directory.path().join("headroom.yaml"), config).unwrap();
+        let mut target = Target { daemon: None, directory, grpc, http, api };
+        target.start_again();
+        target
+    }
+
+    pub fn start_again(&mut self) {
+        self.daemon = Some(Daemon::start(self.directory.path(), &["--config", "headroom.yaml"]));
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.daemon = None;
+    }
+
+    /// Room for the other programs' messages.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn grpc(&self) -> String {
+        format!("127.0.0.1:{}", self.grpc)
+    }
+
+    pub fn http(&self) -> String {
+        format!("127.0.0.1:{}", self.http)
+    }
+
+    fn api(&self, path: &str) -> Option<Value> {
+        probe::get_json(&format!("http://127.0.0.1:{}/api/v1/{path}", self.api))
+    }
+
+    /// What is named now; empty when nothing holds requests back.
+    pub fn bottleneck(&self) -> Option<String> {
+        Some(self.api("bottleneck")?["bottleneck"]["service"].as_str()?.to_owned())
+    }
+
+    pub fn findings(&self) -> Option<Value> {
+        Some(self.api("findings")?["findings"].take())
+    }
+
+    /// Requests of the entry operation in the last seconds; 0 while there is none.
+    pub fn requests(&self) -> u64 {
+        let findings = self.findings().unwrap_or_default();
+        let entries = findings["entries"].as_array().cloned().unwrap_or_default();
+        entries.iter().filter(|entry| entry["entry"] == ENTRY).filter_map(|entry| entry["requests"].as_u64()).sum()
+    }
+
+    pub fn sql(&self, query: &str) -> Vec<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v1/sql", self.api);
+        let body = probe::ask(Method::POST, &url, Some(&json!({ "query": query })));
+        let answer: Value = serde_json::from_str(&body.unwrap_or_else(|| panic!("no answer to {query}"))).unwrap();
+        assert_eq!(answer["truncated"], false, "{query}");
+        answer["rows"].as_array().unwrap().clone()
+    }
+
+    pub fn spans(&self) -> u64 {
+        self.sql("select count(*) as n from spans")[0]["n"].as_u64().unwrap()
+    }
+
+    /// Different spans of each trace.
+    pub fn traces(&self) -> BTreeMap<String, u64> {
+        let rows = self.sql("select trace_id, count(distinct span_id) as n from spans group by trace_id");
+        let pair = |row: &Value| (row["trace_id"].as_str().unwrap().to_owned(), row["n"].as_u64().unwrap());
+        rows.iter().map(pair).collect()
+    }
+
+    /// Every line of the journal, of all lives.
+    pub fn journal(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.directory.path().join("journal.jsonl")).unwrap();
+        // What kill -9 cut off in the middle of a line is not valid, nor the empty line that ends it.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Spans that the journal says were taken.
+    pub fn journaled_spans(&self) -> u64 {
+        let journal = self.journal();
+        journal.iter().filter(|entry| entry["what"] == "ingested").filter_map(|entry| entry["spans"].as_u64()).sum()
+    }
+
+    /// Every service that was ever named, by the journal.
+    pub fn ever_named(&self) -> Vec<String> {
+        let mut services: Vec<String> = (self.journal().iter().filter(|entry| entry["what"] == "found"))
+            .flat_map(|entry| entry["findings"]["bottlenecks"].as_array().cloned().unwrap_or_default())
+            .filter_map(|bottleneck| Some(bottleneck["service"].as_str()?.to_owned()))
+            .collect();
+        services.sort();
+        services.dedup();
+        services
+    }
+}
