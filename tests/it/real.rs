@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use ensemble::{Ensemble, Route};
 use programs::{Programs, measured};
@@ -47,7 +47,7 @@ fn every_span_arrives_by_either_protocol_and_compression() {
         let collector = ["--to-grpc", &grpc, "--to-http", &http, "--compression", compression];
         let route = Route { sdk, collector: &collector, shop: &[] };
         let ensemble = Ensemble::start(&programs, by_grpc.directory(), &route);
-        let answered = ensemble.load(50, 3).finish(SOON);
+        let answered = ensemble.load("load", 50, 3).finish(SOON);
         assert_eq!(answered.report["failed"], 0, "{}", answered.report);
         for (protocol, target) in [("grpc", &by_grpc), ("http", &by_http)] {
             let way = format!("SDK {sdk}, Collector {protocol} {compression}");
@@ -105,50 +105,57 @@ fn check_spans(way: &str, target: &Target, traces: &[String]) {
 fn a_slow_service_is_named_within_seconds() {
     let Some(programs) = Programs::find("a_slow_service_is_named_within_seconds") else { return };
     let _turn = turn();
-    incident(&programs, "named_within_s", &[], |_| Some(()));
-}
-
-#[test]
-fn a_service_with_too_few_workers_is_named_within_seconds() {
-    let Some(programs) = Programs::find("a_service_with_too_few_workers_is_named_within_seconds") else { return };
-    let _turn = turn();
-    // 8 workers of 205 ms serve 39 of 50 requests a second: the others wait, before their span begins.
-    let queues = |findings: &Value| {
-        let stock = findings["services"].as_array()?.iter().find(|service| service["service"] == STOCK)?;
-        (stock["waiting_ms"].as_f64()? > 100.0).then_some(())
-    };
-    incident(&programs, "named_within_s_saturated", &["--workers", "stock=8"], queues);
-}
-
-/// Makes `stock` slow under load: it is named, it alone, and no longer once it is well again. `shows` is what else
-/// the findings must come to say meanwhile.
-fn incident(programs: &Programs, measure: &str, shop: &[&str], shows: impl Fn(&Value) -> Option<()>) {
     let target = Target::start();
     let grpc = target.grpc();
-    let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc], shop };
-    let ensemble = Ensemble::start(programs, target.directory(), &route);
-    let load = ensemble.load(50, 600);
-    let healthy = || (target.requests() >= 100 && target.bottleneck()?.is_empty()).then_some(());
+    let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc], shop: &[] };
+    let ensemble = Ensemble::start(&programs, target.directory(), &route);
+    let load = ensemble.load("load", 50, 600);
     let mut quickest = Duration::MAX;
     for _ in 0..ATTEMPTS {
-        probe::until("it is healthy under load", SOON, healthy);
+        healthy(&target);
         ensemble.slow_stock(200);
-        let (named, took) =
-            probe::until("a service is named", SOON, || target.bottleneck().filter(|service| !service.is_empty()));
-        assert_eq!(named, STOCK, "{:#}", target.findings().unwrap_or_default());
-        probe::until("the findings show why", SOON, || shows(&target.findings()?));
+        let (named, took) = probe::until("a service is named", SOON, || target.bottleneck());
+        assert_eq!(named["service"], STOCK, "{named:#}");
         ensemble.slow_stock(0);
         quickest = quickest.min(took);
         if quickest <= NAMED_WITHIN {
             break;
         }
     }
-    measured(measure, format!("{:.2}", quickest.as_secs_f64()), "s");
-    let ((), took) = probe::until("it is healthy again", SOON, healthy);
-    measured(&format!("healthy_again_{}", &measure["named_".len()..]), format!("{:.2}", took.as_secs_f64()), "s");
+    measured("named_within_s", format!("{:.2}", quickest.as_secs_f64()), "s");
+    measured("healthy_again_s", format!("{:.2}", healthy(&target).as_secs_f64()), "s");
     load.stop();
     assert!(quickest <= NAMED_WITHIN, "named after {quickest:?}");
     assert_eq!(target.ever_named(), [STOCK], "by the journal, which has what no poll saw");
+}
+
+#[test]
+fn a_burst_that_is_too_much_for_one_service_is_its_saturation() {
+    let Some(programs) = Programs::find("a_burst_that_is_too_much_for_one_service_is_its_saturation") else { return };
+    let _turn = turn();
+    let target = Target::start();
+    let grpc = target.grpc();
+    // Four workers of 80 ms serve 50 requests a second: half as many are well served, and 75 are not. The others
+    // wait before their span in `stock` begins.
+    let route = Route { sdk: "http", collector: &["--to-grpc", &grpc], shop: &["--workers", "stock=4"] };
+    let ensemble = Ensemble::start(&programs, target.directory(), &route);
+    ensemble.slow_stock(75);
+    let load = ensemble.load("load", 25, 600);
+    healthy(&target);
+    probe::until("healthy time has been learnt", SOON, || target.has_baseline().then_some(()));
+    let burst = ensemble.load("burst", 50, 600);
+    let (_, took) = probe::until("a service is named", SOON, || target.bottleneck());
+    probe::until("it is saturated", SOON, || target.bottleneck().filter(|found| found["verdict"] == "saturated"));
+    burst.stop();
+    measured("named_within_s_saturated", format!("{:.2}", took.as_secs_f64()), "s");
+    measured("healthy_again_s_saturated", format!("{:.2}", healthy(&target).as_secs_f64()), "s");
+    load.stop();
+    assert_eq!(target.ever_named(), [STOCK], "by the journal, which has what no poll saw");
+}
+
+/// Waits until all is well, and how long that took.
+fn healthy(target: &Target) -> Duration {
+    probe::until("it is healthy under load", SOON, || target.is_healthy().then_some(())).1
 }
 
 #[test]
@@ -159,10 +166,12 @@ fn nothing_acknowledged_is_lost_when_headroom_is_killed() {
     let (grpc, collector_holds) = (target.grpc(), "otelcol_exporter_queue_size");
     let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc, "--compression", "zstd"], shop: &[] };
     let ensemble = Ensemble::start(&programs, target.directory(), &route);
-    let load = ensemble.load(50, 8);
+    let load = ensemble.load("load", 50, 8);
     probe::until("spans flow", SOON, || (target.spans() >= 500).then_some(()));
     let seen = target.traces();
     let seen_spans: u64 = seen.values().sum();
+    // The worst instant: spans have been acknowledged that no tick has seen.
+    probe::until("spans come between two ticks", SOON, || (target.acknowledged() > target.spans()).then_some(()));
     target.kill();
     // In memory it all went with the process; what it acknowledged, the journal counted before.
     let acknowledged = target.journaled_spans();

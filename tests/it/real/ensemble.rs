@@ -140,16 +140,16 @@ impl Ensemble {
         }
     }
 
-    /// Requests for so many seconds, or until it is stopped.
-    pub fn load(&self, rate: u32, seconds: u32) -> Load {
-        let traces = self.directory.join("traces");
+    /// Requests for so many seconds, or until it is stopped. Several may run at once, under names of their own.
+    pub fn load(&self, name: &'static str, rate: u32, seconds: u32) -> Load {
+        let traces = self.directory.join(format!("{name}.traces"));
         let mut command = Command::new(&self.python);
         command
             .arg(script("load.py"))
             .args(["--url", &format!("http://127.0.0.1:{}/checkout/book", self.envoy_port)])
             .args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()])
             .args([Path::new("--traces"), &traces]);
-        Load { running: Running::start(&self.directory, "load", &mut command), traces }
+        Load { running: Running::start(&self.directory, name, &mut command), traces }
     }
 
     /// Each request to `stock` takes that much longer from now on.
@@ -161,8 +161,7 @@ impl Ensemble {
     /// A series of the Collector's own metrics, summed over its labels.
     pub fn collector_metric(&self, name: &str) -> u64 {
         let page = probe::get(&format!("http://127.0.0.1:{}/metrics", self.metrics_port)).unwrap_or_default();
-        let values = page.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
-        values.filter_map(|value| value.parse::<f64>().ok()).sum::<f64>() as u64
+        probe::series(&page, name)
     }
 }
 

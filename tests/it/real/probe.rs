@@ -38,6 +38,12 @@ pub fn get_json(url: &str) -> Option<Value> {
     serde_json::from_str(&get(url)?).ok()
 }
 
+/// The sum of a series over its labels, on a page of Prometheus' text format.
+pub fn series(page: &str, name: &str) -> u64 {
+    let values = page.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+    values.filter_map(|value| value.parse::<f64>().ok()).sum::<f64>() as u64
+}
+
 /// Asks again and again until there is an answer, and how long that took. Fails when there is none `within` a time that
 /// a slow, busy machine has plenty of.
 pub fn until<T>(what: &str, within: Duration, mut answer: impl FnMut() -> Option<T>) -> (T, Duration) {

@@ -17,6 +17,9 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/real-source
 /// The root operation of every trace here. The service is written with cluster and namespace, as its spans give them.
 pub const ENTRY: &str = "loopback/shop/ingress GET /checkout/{item}";
 
+/// Requests in the last three seconds that are more than a beginning, at the lowest rate of these tests.
+const REQUESTS_MIN: u64 = 50;
+
 pub struct Target {
     daemon: Option<Daemon>,
     directory: TempDir,
@@ -68,20 +71,23 @@ impl Target {
         probe::get_json(&format!("http://127.0.0.1:{}/api/v1/{path}", self.api))
     }
 
-    /// What is named now; empty when nothing holds requests back.
-    pub fn bottleneck(&self) -> Option<String> {
-        Some(self.api("bottleneck")?["bottleneck"]["service"].as_str()?.to_owned())
+    /// The worst bottleneck; None when nothing holds requests back.
+    pub fn bottleneck(&self) -> Option<Value> {
+        let bottleneck = self.api("bottleneck")?["bottleneck"].take();
+        (bottleneck["verdict"] != "healthy").then_some(bottleneck)
     }
 
-    pub fn findings(&self) -> Option<Value> {
-        Some(self.api("findings")?["findings"].take())
-    }
-
-    /// Requests of the entry operation in the last seconds; 0 while there is none.
-    pub fn requests(&self) -> u64 {
-        let findings = self.findings().unwrap_or_default();
+    /// Whether requests flow, as fast as promised.
+    pub fn is_healthy(&self) -> bool {
+        let findings = self.api("findings").unwrap_or_default()["findings"].take();
         let entries = findings["entries"].as_array().cloned().unwrap_or_default();
-        entries.iter().filter(|entry| entry["entry"] == ENTRY).filter_map(|entry| entry["requests"].as_u64()).sum()
+        let flows = |entry: &Value| entry["entry"] == ENTRY && entry["requests"].as_u64() >= Some(REQUESTS_MIN);
+        findings["bottlenecks"] == json!([]) && entries.iter().any(flows)
+    }
+
+    /// Whether enough healthy time has been learnt to compare with.
+    pub fn has_baseline(&self) -> bool {
+        self.sql("select count(*) as n from baseline_paths")[0]["n"].as_u64() > Some(0)
     }
 
     pub fn sql(&self, query: &str) -> Vec<Value> {
@@ -90,6 +96,12 @@ impl Target {
         let answer: Value = serde_json::from_str(&body.unwrap_or_else(|| panic!("no answer to {query}"))).unwrap();
         assert_eq!(answer["truncated"], false, "{query}");
         answer["rows"].as_array().unwrap().clone()
+    }
+
+    /// Spans acknowledged in this life, up to this instant; the tables are those of the last tick.
+    pub fn acknowledged(&self) -> u64 {
+        let page = probe::get(&format!("http://127.0.0.1:{}/metrics", self.api)).unwrap_or_default();
+        probe::series(&page, "headroom_receive_acknowledged_spans_total")
     }
 
     pub fn spans(&self) -> u64 {
