@@ -166,7 +166,7 @@ fn nothing_acknowledged_is_lost_when_headroom_is_killed() {
     let (grpc, collector_holds) = (target.grpc(), "otelcol_exporter_queue_size");
     let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc, "--compression", "zstd"], shop: &[] };
     let ensemble = Ensemble::start(&programs, target.directory(), &route);
-    let load = ensemble.load("load", 50, 8);
+    let load = ensemble.load("load", 50, 600);
     probe::until("spans flow", SOON, || (target.spans() >= 500).then_some(()));
     let seen = target.traces();
     let seen_spans: u64 = seen.values().sum();
@@ -181,7 +181,8 @@ fn nothing_acknowledged_is_lost_when_headroom_is_killed() {
     });
     let held = ensemble.collector_metric(collector_holds);
     target.start_again();
-    let answered = load.finish(SOON);
+    probe::until("the queue empties into the second life", SOON, || (target.spans() >= held).then_some(()));
+    let answered = load.stop();
     assert_eq!(answered.report["failed"], 0, "{}", answered.report);
     let sent = SPANS_A_TRACE * answered.traces.len() as u64;
     probe::until("what the queue held has arrived", SOON, || (target.journaled_spans() >= sent).then_some(()));
@@ -195,7 +196,7 @@ fn nothing_acknowledged_is_lost_when_headroom_is_killed() {
     assert!(counted >= confirmed, "{confirmed} spans were acknowledged, {counted} are counted");
     // By traces: a span that is in neither life's table was acknowledged between the last look at the first one and
     // its end, and there are exactly so many of those (fewer, if one of them came again).
-    probe::until("the second life shows them", SOON, || (target.spans() + acknowledged >= sent).then_some(()));
+    probe::until("a tick has seen them all", SOON, || (target.spans() >= target.acknowledged()).then_some(()));
     let again = target.traces();
     let spans_of = |trace: &String| seen.get(trace).unwrap_or(&0) + again.get(trace).unwrap_or(&0);
     let unseen: u64 = answered.traces.iter().map(|trace| SPANS_A_TRACE.saturating_sub(spans_of(trace))).sum();

@@ -15,8 +15,8 @@ use super::programs::{Programs, script};
 
 /// Until a program serves: an interpreter starts in a second, and in ten on a machine that compiles meanwhile.
 const STARTS: Duration = Duration::from_secs(60);
-/// What a program may take to end by itself: the shop exports what it still holds.
-const ENDS: Duration = Duration::from_secs(10);
+/// Until the load driver has the answers to what it sent: its own timeout is 10 s, and some wait behind others.
+const ENDS: Duration = Duration::from_secs(30);
 
 /// Ports that are free now, all different.
 pub fn free_ports<const N: usize>() -> [u16; N] {
