@@ -2,6 +2,7 @@
 //!
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
+//! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
@@ -11,6 +12,7 @@
 mod cli;
 mod diagnose;
 mod process;
+mod real;
 mod receive;
 mod rules;
 mod simulate;
