@@ -9,6 +9,7 @@ pub mod demo;
 mod error;
 mod explain;
 mod pause;
+mod replay;
 pub mod serve;
 mod sql;
 
@@ -30,6 +31,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     Serve(serve::Args),
+    Replay(replay::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -51,6 +53,7 @@ impl Command {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Error> {
         match self {
             Command::Serve(args) => serve::run(args),
+            Command::Replay(args) => replay::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
