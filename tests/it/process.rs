@@ -38,7 +38,8 @@ impl Daemon {
         let mut child =
             headroom(directory).arg("serve").args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
-        let mut daemon = Daemon { child, log, api: String::new(), http: String::new(), grpc: String::new(), seen: vec![] };
+        let mut daemon =
+            Daemon { child, log, api: String::new(), http: String::new(), grpc: String::new(), seen: vec![] };
         let listening = daemon.wait_for("listening");
         daemon.api = format!("http://{}", listening["api"].as_str().unwrap());
         daemon.http = format!("http://{}", listening["http"].as_str().unwrap());

@@ -30,7 +30,16 @@ fn decisions_are_compared_by_id_and_in_every_word() {
     assert_eq!(standings, [Reproduced, Differs, Missing, New, Unwritten]);
     assert!(!comparison.is_reproduced());
     let text: String = comparison.pairs.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    same  1970-01-01T00:00:01.000Z d-1-1 out: auth from 2 to 4 replicas; auth is saturated
+    then  1970-01-01T00:00:02.000Z d-2-1 out: auth from 2 to 4 replicas; auth is saturated
+    now   1970-01-01T00:00:02.000Z d-2-1 out: auth from 2 to 5 replicas; auth is saturated
+    then  1970-01-01T00:00:03.000Z d-3-1 out: auth from 2 to 4 replicas; auth is saturated
+    now   nothing
+    then  nothing
+    now   1970-01-01T00:00:04.000Z d-4-1 out: auth from 2 to 4 replicas; auth is saturated
+    now   1970-01-01T00:00:05.000Z d-5-1 out: auth from 2 to 4 replicas; auth is saturated (the journal ends before it)
+    ");
 }
 
 #[test]
