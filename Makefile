@@ -12,10 +12,10 @@ SEED ?= 1
 SPEED ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench accept-loop
+.PHONY: help demo test lint bench accept-loop accept-localise
 
 help: ## print this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 	$(CARGO) run --locked --quiet -- demo --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED)
@@ -39,6 +39,10 @@ lint: ## formatting, and clippy with warnings denied
 bench: ## measure
 	$(CARGO) bench --locked
 
-accept-loop: ## what the loop must show: scenarios against their ground truth, determinism, bad input
+accept-loop: ## what the loop must show, a line a figure: scenarios, determinism, incidents, real sources, kills, bad input
 	$(CARGO) build --locked --release
-	$(CARGO) test --locked --release --test it -- accept
+	python3 tests/accept/loop.py
+
+accept-localise: ## how well the faulty service is named: recorded incidents, healthy data, scenarios
+	$(CARGO) build --locked --release
+	python3 tests/accept/localise.py

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::api::query::QueryError;
+use crate::model::Time;
 use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,13 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error },
     #[error("{}: {source}", path.display())]
     Journal { path: PathBuf, source: journal::ReadError },
+    #[error(
+        "{}: the settings of the run that started at {at} cannot be read: {cause}; replay it with headroom {version}",
+        path.display()
+    )]
+    Settings { path: PathBuf, at: Time, version: String, cause: serde_json::Error },
+    #[error("{}: no run starts in this journal; name the journal before it too, with --journal", path.display())]
+    NoStart { path: PathBuf },
     #[error(transparent)]
     Explain(#[from] journal::ExplainError),
     #[error("{}: {cause}", path.display())]

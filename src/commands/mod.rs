@@ -11,6 +11,7 @@ mod error;
 mod explain;
 mod pause;
 mod score;
+mod replay;
 pub mod serve;
 mod sql;
 mod traces;
@@ -35,6 +36,7 @@ pub enum Command {
     Serve(serve::Args),
     Diagnose(diagnose::Args),
     Score(score::Args),
+    Replay(replay::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -58,6 +60,7 @@ impl Command {
             Command::Serve(args) => serve::run(args),
             Command::Diagnose(args) => diagnose::run(args, out),
             Command::Score(args) => score::run(args, out),
+            Command::Replay(args) => replay::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),

@@ -35,6 +35,9 @@ pub struct Settings {
     pub decide: decide::Limits,
     pub guard: guard::Config,
     pub verify: verify::Config,
+    /// How many spans the receiver took one for that does not say so. The engine does not look at it: it is kept
+    /// with the rest so that a replay decodes the same spans alike.
+    pub assume_weight: Option<f64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -129,9 +132,7 @@ impl Engine {
     fn observe_cluster(&mut self, at: Time, state: ClusterState) {
         let changed = state.workloads != self.cluster.workloads;
         self.cluster = state.clone();
-        if changed {
-            self.record(at, What::Cluster { state });
-        }
+        self.record(at, if changed { What::Cluster { state } } else { What::ClusterUnchanged { state_at: state.at } });
     }
 
     fn settle(&mut self, at: Time, decision: &str, change: &Change, applied: bool) {

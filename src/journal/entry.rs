@@ -37,6 +37,10 @@ pub enum What {
     Cluster {
         state: ClusterState,
     },
+    /// The cluster was read again and said the same: only the instant it spoke of moved on, and `verify` goes by it.
+    ClusterUnchanged {
+        state_at: Time,
+    },
     /// Rules were loaded anew.
     Rules {
         rules: Vec<RuleSource>,
@@ -91,6 +95,7 @@ impl Entry {
                 | Ingested { .. }
                 | Ticked
                 | Cluster { .. }
+                | ClusterUnchanged { .. }
                 | Rules { .. }
                 | Paused { .. }
                 | Resumed { .. }

@@ -1,18 +1,24 @@
 //! All integration tests, in one binary because each one links DataFusion again.
 //!
+//! - [`architecture`]: what may import what, and what the sources may not hold
+//! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
+//! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 //!
 //! [`process`] starts and stops the binary for the others.
 
+mod architecture;
+mod bad_input;
 mod cli;
 mod diagnose;
 mod process;
 mod real;
 mod receive;
+mod replay;
 mod rules;
 mod simulate;

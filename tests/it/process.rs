@@ -1,6 +1,6 @@
 //! The real binary: run to its end, or run as a daemon that is always ended with its test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -26,6 +26,10 @@ pub struct Daemon {
     log: BufReader<ChildStderr>,
     pub api: String,
     pub http: String,
+    /// Address and port alone.
+    pub grpc: String,
+    /// The log as far as it was read.
+    pub seen: Vec<Value>,
 }
 
 impl Daemon {
@@ -34,10 +38,12 @@ impl Daemon {
         let mut child =
             headroom(directory).arg("serve").args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
-        let mut daemon = Daemon { child, log, api: String::new(), http: String::new() };
+        let mut daemon =
+            Daemon { child, log, api: String::new(), http: String::new(), grpc: String::new(), seen: vec![] };
         let listening = daemon.wait_for("listening");
         daemon.api = format!("http://{}", listening["api"].as_str().unwrap());
         daemon.http = format!("http://{}", listening["http"].as_str().unwrap());
+        daemon.grpc = listening["grpc"].as_str().unwrap_or_default().to_owned();
         daemon.wait_for("ready");
         daemon
     }
@@ -49,10 +55,26 @@ impl Daemon {
             let start = seen.len();
             assert!(self.log.read_line(&mut seen).unwrap() > 0, "no '{message}' in the log:\n{seen}");
             let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_default();
+            self.seen.push(line.clone());
             if line["message"] == message {
                 return line;
             }
         }
+    }
+
+    /// The most memory it has had so far, in KiB (`VmHWM`, proc_pid_status(5)).
+    pub fn memory_peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sends SIGTERM, and reads the log to its end: the exit code, and the whole log.
+    pub fn terminate_and_read(mut self) -> (i32, Vec<Value>) {
+        self.signal();
+        let rest = self.log.by_ref().lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap_or_default());
+        self.seen.extend(rest);
+        (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.seen))
     }
 
     /// Sends SIGTERM.

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 mod access;
 mod flow;
-mod grpc;
+pub(crate) mod grpc;
 mod http;
 
 /// What the receivers' clock says in these tests: 2026-01-01.

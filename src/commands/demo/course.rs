@@ -19,6 +19,9 @@ use crate::simulate::{Scenario, Simulation};
 /// The engine turns once a second of event time, as `serve` does.
 pub const TICK_NS: i64 = 1_000_000_000;
 
+/// A scenario that samples says so in every span; one that does not sends them all.
+const ASSUME_WEIGHT: Option<f64> = Some(1.0);
+
 /// What happened in one second.
 pub struct Moment<'a> {
     pub now: Time,
@@ -43,6 +46,7 @@ pub fn settings(scenario: &Scenario) -> Settings {
     Settings {
         mode: Mode::Enforce,
         analyse: analyse::Config { objectives: objectives.collect(), ..analyse::Config::default() },
+        assume_weight: ASSUME_WEIGHT,
         ..Settings::default()
     }
 }
@@ -63,7 +67,7 @@ pub fn run(
         now = Time(now.0 + TICK_NS);
         for delivery in simulation.run_until(now) {
             spans(&delivery.request)?;
-            let options = decode::Options { assume_weight: Some(1.0), start_max: None };
+            let options = decode::Options { assume_weight: ASSUME_WEIGHT, start_max: None };
             let bytes = delivery.request.encode_to_vec();
             let decoded = decode::decode(decode::Encoding::Protobuf, &bytes, &options)?;
             engine.ingest(delivery.at, decoded.batch);

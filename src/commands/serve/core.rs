@@ -188,7 +188,11 @@ fn tell(entry: &Entry) {
         What::Resumed { by } => warn!(by, "resumed"),
         What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
         What::Gap { dropped } => error!(dropped, "the journal has a gap"),
-        What::Started { .. } | What::Ingested { .. } | What::Ticked | What::Cluster { .. } => {
+        What::Started { .. }
+        | What::Ingested { .. }
+        | What::Ticked
+        | What::Cluster { .. }
+        | What::ClusterUnchanged { .. } => {
             debug!(entry = ?entry.what, "recorded");
         }
     }

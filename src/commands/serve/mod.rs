@@ -4,7 +4,7 @@
 mod adapter;
 mod core;
 mod log;
-mod rules;
+pub(super) mod rules;
 mod shutdown;
 mod stations;
 

@@ -32,7 +32,7 @@ pub fn load(config: &config::Rules) -> Result<Vec<RuleSource>, Error> {
 }
 
 /// `*.rhai` of a directory, without the `*_test.rhai` beside them, sorted by name.
-fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
+pub fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
     let unreadable = |path: &Path, source| Error::Read { path: path.to_owned(), source };
     let wrong = |path: &Path, cause: String| Error::Rules { path: path.to_owned(), cause };
     let mut rules = Vec::new();

@@ -40,6 +40,7 @@ pub fn settings(config: &Config) -> engine::Settings {
         },
         decide: config.rules.limits.clone(),
         guard: config.guard.clone(),
+        assume_weight: receive(config).assume_weight,
         ..engine::Settings::default()
     }
 }

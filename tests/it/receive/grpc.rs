@@ -86,10 +86,13 @@ async fn other_signals_are_unimplemented() {
     }
 }
 
-/// One call with a message of the caller's making; the status it ends with.
 async fn call(receivers: &Receivers, path: &str, message: Vec<u8>) -> (Code, String) {
-    let channel =
-        Channel::from_shared(format!("http://{}", receivers.grpc().unwrap())).unwrap().connect().await.unwrap();
+    call_at(&receivers.grpc().unwrap().to_string(), path, message).await
+}
+
+/// One call with a message of the caller's making; the status it ends with.
+pub(crate) async fn call_at(address: &str, path: &str, message: Vec<u8>) -> (Code, String) {
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
     let path = ::http::uri::PathAndQuery::try_from(format!("/{path}")).unwrap();
