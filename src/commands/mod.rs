@@ -4,6 +4,7 @@
 
 mod check_config;
 mod client;
+mod cluster;
 mod completion;
 pub mod demo;
 mod error;
@@ -30,6 +31,9 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     Serve(serve::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    Cluster(cluster::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -51,6 +55,8 @@ impl Command {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Error> {
         match self {
             Command::Serve(args) => serve::run(args),
+            Command::Demo(args) => demo::run(args, out),
+            Command::Cluster(args) => cluster::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
