@@ -4,8 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::act::ActError;
 use crate::api::query::QueryError;
 use crate::model::Time;
+use crate::receive::decode::DecodeError;
+use crate::simulate::ScenarioError;
 use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,18 @@ pub enum Error {
     NoCases { path: PathBuf },
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("the simulated spans cannot be read back: {0}; report it as a bug")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Cluster(#[from] ActError),
+    #[error("the embedded cluster did not start: {0}; look at what it said above, or at the machine's limits")]
+    ClusterStart(String),
+    #[error(
+        "{address} is not a loopback address; the embedded cluster lets everyone in, so name one of this machine alone"
+    )]
+    NotLoopback { address: SocketAddr },
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]

@@ -4,14 +4,15 @@
 
 mod check_config;
 mod client;
+mod cluster;
 mod completion;
 pub mod demo;
 mod diagnose;
 mod error;
 mod explain;
 mod pause;
-mod score;
 mod replay;
+mod score;
 pub mod serve;
 mod sql;
 mod traces;
@@ -37,6 +38,9 @@ pub enum Command {
     Diagnose(diagnose::Args),
     Score(score::Args),
     Replay(replay::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    Cluster(cluster::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -61,6 +65,8 @@ impl Command {
             Command::Diagnose(args) => diagnose::run(args, out),
             Command::Score(args) => score::run(args, out),
             Command::Replay(args) => replay::run(args, out),
+            Command::Demo(args) => demo::run(args, out),
+            Command::Cluster(args) => cluster::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
