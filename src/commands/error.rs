@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::api::query::QueryError;
 use crate::act::ActError;
+use crate::api::query::QueryError;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;
 use crate::{config, engine, journal, receive};
@@ -30,7 +30,9 @@ pub enum Error {
     Cluster(#[from] ActError),
     #[error("the embedded cluster did not start: {0}; look at what it said above, or at the machine's limits")]
     ClusterStart(String),
-    #[error("{address} is not a loopback address; the embedded cluster lets everyone in, so name one of this machine alone")]
+    #[error(
+        "{address} is not a loopback address; the embedded cluster lets everyone in, so name one of this machine alone"
+    )]
     NotLoopback { address: SocketAddr },
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 7] = ["serve", "sql", "explain", "pause", "resume", "check-config", "completion"];
+const COMMANDS: [&str; 8] = ["serve", "demo", "sql", "explain", "pause", "resume", "check-config", "completion"];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
 fn request(service: &str) -> Value {

@@ -266,7 +266,11 @@ mod tests {
             }],
             told: vec![
                 told(7.0, Tone::Trouble, "ingress POST /login takes 720 ms and may take 300 ms: auth is saturated"),
-                told(8.0, Tone::Done, "scale out auth 2 → 7: a reason that is long enough to need a second line of its own"),
+                told(
+                    8.0,
+                    Tone::Done,
+                    "scale out auth 2 → 7: a reason that is long enough to need a second line of its own",
+                ),
             ],
             ..Story::default()
         }

@@ -83,16 +83,22 @@ impl fmt::Display for Summary {
         let percent = |share: f64| format!("{:.2} %", share * 100.0);
         let after = |recovered: Option<f64>| recovered.map_or("never".into(), |s| format!("{s:.0} s"));
         let list = |names: &[String]| if names.is_empty() { "nothing".into() } else { names.join(", ") };
-        writeln!(f, "{}, seed {}: {} requests from the onset at {} s", self.scenario, self.seed, self.requests, self.onset_s)?;
+        writeln!(
+            f,
+            "{}, seed {}: {} requests from the onset at {} s",
+            self.scenario, self.seed, self.requests, self.onset_s
+        )?;
         writeln!(f, "{:32}{:>10}{:>10}{:>14}", "", "headroom", "without", "at the onset*")?;
-        let mut row = |what: &str, cells: [String; 3]| {
-            writeln!(f, "{what:32}{:>10}{:>10}{:>14}", cells[0], cells[1], cells[2])
-        };
+        let mut row =
+            |what: &str, cells: [String; 3]| writeln!(f, "{what:32}{:>10}{:>10}{:>14}", cells[0], cells[1], cells[2]);
         row(
             "requests that miss the objective",
             [self.slo_violation_share, self.slo_violation_share_without, self.slo_violation_share_onset].map(percent),
         )?;
-        row("objectives hold again after", [self.recovered_s, self.recovered_without_s, self.recovered_onset_s].map(after))?;
+        row(
+            "objectives hold again after",
+            [self.recovered_s, self.recovered_without_s, self.recovered_onset_s].map(after),
+        )?;
         row(
             "pod-seconds",
             [self.pod_seconds, self.pod_seconds_without, self.pod_seconds_onset].map(|s| format!("{s:.0}")),
