@@ -14,7 +14,7 @@ use crate::receive::grpc::call_at;
 /// Ports of the system's choice, and ticks as fast as they may be.
 const LISTEN_ANYWHERE: &str = r#"
 tick: 100ms
-receive: {grpc: "127.0.0.1:0", http: "127.0.0.1:0", decompressed_max: 1MiB}
+receive: {grpc: "127.0.0.1:0", http: "127.0.0.1:0", body_max: 1MiB, decompressed_max: 1MiB}
 api: {listen: "127.0.0.1:0"}
 "#;
 
