@@ -27,6 +27,14 @@ impl Clock {
         Clock { origin_wall, origin_virtual, speed }
     }
 
+    pub fn origin_wall(&self) -> Time {
+        self.origin_wall
+    }
+
+    pub fn origin_virtual(&self) -> Time {
+        self.origin_virtual
+    }
+
     /// Virtual seconds that pass in one second of the wall clock.
     pub fn speed(&self) -> f64 {
         self.speed

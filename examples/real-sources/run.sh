@@ -100,7 +100,8 @@ ready() {
 }
 
 if ! (exec 3<>"/dev/tcp/${headroom%:*}/${headroom##*:}") 2>/dev/null; then
-    echo "note: nothing listens at $headroom yet; the Collector keeps the spans until headroom does"
+    echo "note: nothing listens at $headroom yet; the Collector keeps the spans until headroom does:"
+    echo "      headroom serve --config examples/real-sources/headroom.yaml"
 fi
 
 # Envoy and the SDKs drop what they cannot export, so the Collector comes first and goes last.

@@ -1,7 +1,9 @@
 //! The one seam for the outside world: what is running, and apply this permit.
 //!
-//! Implemented by the embedded cluster (`simulate`), over loopback; a Kubernetes implementation
+//! Implemented by [`embedded`], the simulated cluster over loopback; a Kubernetes implementation
 //! follows. It takes a [`Permit`](crate::guard::Permit), which only `guard` can make.
+
+pub mod embedded;
 
 use std::future::Future;
 

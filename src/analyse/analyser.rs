@@ -66,6 +66,10 @@ impl Default for Config {
 
 /// Seconds before the fast window that a trend needs.
 const SLOW_EXTRA: Duration = Duration::from_secs(5);
+/// The quickest a pod starts, its image at hand. Not the usual start: a trend carried that far overshoots.
+const POD_START: Duration = Duration::from_secs(4);
+/// Without a baseline (just after a start) a scale-out at most doubles.
+const BLIND_STEP_FACTOR: u32 = 2;
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 
@@ -122,7 +126,8 @@ impl Analyser {
 
     /// The rollup tables as they stand, for SQL by people.
     pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
-        let rollups = TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
+        let rollups =
+            TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
         let rollups = rollups.chain(self.exemplars.tables());
         rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
     }
@@ -267,8 +272,9 @@ impl Analyser {
             crossed.extend(self.baseline.crossed_by(&entry.entry));
             crossed.extend(answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone()));
         }
-        // The newest second described lies this far back; a growing load has grown on.
-        let ahead_s = now.seconds_since(findings.complete_to).max(0.0);
+        // The newest second described lies this far back, and a growing load has grown on since; it will have grown
+        // further when the first pod ordered now can serve.
+        let ahead_s = now.seconds_since(findings.complete_to).max(0.0) + POD_START.as_secs_f64();
         findings.services = services
             .iter()
             .map(|(service, there)| {
@@ -276,6 +282,11 @@ impl Analyser {
                 let requests = there.sums.requests + there.sums.refused + there.sums.gave_up;
                 let durations = answers.durations.get(service).cloned().unwrap_or_default();
                 let expected = there.arrivals.ahead(ahead_s);
+                let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
+                let needed = self.capacities.replicas(service, expected, self.config.target_utilisation);
+                // What was seen inside one window alone carries one bounded step, and none down.
+                let blind_step = |needed: u32| needed.clamp(replicas, replicas.saturating_mul(BLIND_STEP_FACTOR));
+                let known = self.baseline.service(service).is_some();
                 ServiceFinding {
                     service: ServiceId::from(&**service),
                     throughput_per_s: there.arrivals.throughput_per_s,
@@ -286,9 +297,9 @@ impl Analyser {
                     own_time_ms: there.own_s() * 1e3,
                     concurrency_per_pod: there.concurrency_per_pod(),
                     capacity_per_pod_per_s: self.capacities.per_pod(service),
-                    replicas: workload.map_or(there.pods.len() as u32, |w| w.replicas),
+                    replicas,
                     ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
-                    replicas_needed: self.capacities.replicas(service, expected, self.config.target_utilisation),
+                    replicas_needed: if known { needed } else { needed.map(blind_step) },
                     objective_missed: crossed.contains(service),
                     thin: there.sums.requests < self.config.requests_min,
                 }

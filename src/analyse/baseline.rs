@@ -19,6 +19,8 @@ type Text = Arc<str>;
 const QUARANTINE: Duration = Duration::from_secs(15);
 /// Requests after which the old half of a baseline fades: a few minutes at a hundred a second, hours at one.
 const HALVE_AT_REQUESTS: i64 = 50_000;
+/// Seconds after which a pod that served nothing is forgotten: far more than a second's rows are ever apart.
+const POD_REMEMBERED_S: i64 = 60;
 /// Requests that make a baseline: the mean of fewer says little.
 const ENOUGH_REQUESTS: i64 = 50;
 /// Requests from which an objective may be derived: a 99th percentile needs a few hundred.
@@ -77,6 +79,9 @@ pub struct Baseline {
     entries: BTreeMap<Text, EntryBaseline>,
     paths: BTreeMap<PathPlace, i64>,
     services: BTreeMap<Text, (ServiceBaseline, i64)>,
+    /// The last second of each pod that was counted, by service and pod: a tick ends in the middle of a second, so
+    /// the rows of one second come in two portions.
+    pods: BTreeMap<(Text, Text), i64>,
     versions: BTreeMap<(Text, Text), HealthSums>,
     edges: BTreeMap<(Text, Text), EdgeSums>,
     /// Rows not yet learnt, with the time they were seen.
@@ -124,13 +129,19 @@ impl Baseline {
             let (service, last_second) = self.services.entry(key.service.clone()).or_default();
             service.sums.merge(sums);
             service.seconds += i64::from(key.second > *last_second);
-            service.pod_seconds += i64::from(!key.pod.is_empty());
             *last_second = key.second.max(*last_second);
+            if !key.pod.is_empty() {
+                let counted = self.pods.entry((key.service.clone(), key.pod.clone())).or_insert(i64::MIN);
+                service.pod_seconds += i64::from(key.second > *counted);
+                *counted = key.second.max(*counted);
+            }
             self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
         }
         for (key, sums) in rows.edges.iter().filter(|(key, _)| !tainted.contains(&key.caller)) {
             self.edges.entry((key.caller.clone(), key.callee.clone())).or_default().merge(sums);
         }
+        let newest = rows.health.keys().map(|key| key.second).max().unwrap_or(i64::MIN);
+        self.pods.retain(|_, second| *second >= newest.saturating_sub(POD_REMEMBERED_S));
         self.fade();
     }
 
@@ -230,7 +241,7 @@ impl Baseline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyse::rollup::{EntryKey, PathKey, PathSums};
+    use crate::analyse::rollup::{EntryKey, HealthKey, PathKey, PathSums};
     use crate::analyse::trace::SegmentKind;
 
     fn rows(second: i64, requests: i64) -> Rows {
@@ -268,6 +279,24 @@ mod tests {
         );
         baseline.advance(Time::from_secs(60));
         assert_eq!(baseline.path_ns("e"), 1000 * 15);
+    }
+
+    #[test]
+    fn a_second_that_comes_in_two_portions_is_one_second_of_its_pod() {
+        let mut baseline = Baseline::default();
+        // Each tick brings the end of one second and the beginning of the next: ten requests a second and pod.
+        for tick in 0..40 {
+            let mut rows = Rows::default();
+            for (second, pod) in [(tick, "a"), (tick, "b"), (tick + 1, "a"), (tick + 1, "b")] {
+                let (service, version) = ("s".into(), "1".into());
+                let key = HealthKey { second, service, pod: pod.into(), version };
+                Rows::add(&mut rows.health, key, HealthSums { requests: 5, ..HealthSums::default() });
+            }
+            baseline.offer(Time::from_secs(tick), rows);
+            baseline.advance(Time::from_secs(tick));
+        }
+        let rate = baseline.service("s").unwrap().rate_per_pod();
+        assert!((rate - 10.0).abs() < 0.5, "{rate}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod baseline;
 mod capacity;
+pub mod change;
 mod exemplars;
 pub mod findings;
 pub mod histogram;

@@ -125,7 +125,10 @@ impl Judge<'_> {
         if peer > own + queue + refused {
             return self.slow_peer(judgement, service, rows);
         }
-        let Some(baseline) = baseline else { return judgement };
+        let Some(baseline) = baseline else {
+            judgement.verdict = verdict_within_the_window(now, queue + refused >= own + peer);
+            return judgement;
+        };
         let pods = now.pods.len().max(1) as f64;
         let arrivals_per_pod = now.arrivals.per_s / pods;
         let more_load = arrivals_per_pod > MORE_LOAD * baseline.rate_per_pod();
@@ -205,6 +208,15 @@ impl Judge<'_> {
         let own_s = new.own_ns as f64 / 1e9 / new.requests.max(1) as f64;
         new.requests >= POD_REQUESTS && own_s > GROWN * baseline.own_s()
     }
+}
+
+/// Without a baseline (just after a start) only what the window itself shows counts: requests that wait longer
+/// than they are served, at a service whose own work holds its workers. Anything else stays unknown.
+fn verdict_within_the_window(now: &ServiceNow<'_>, waiting_dominates: bool) -> Verdict {
+    let (hold_s, own_s) = (now.hold_s(), now.own_s());
+    let turned_away = now.sums.refused + now.sums.gave_up;
+    let queues = now.wait_s() > hold_s || turned_away > now.sums.requests;
+    if waiting_dominates && queues && own_s > hold_s / 2.0 { Verdict::Saturated } else { Verdict::Unknown }
 }
 
 /// The one pod that is far slower than its siblings, while these are as they always were.

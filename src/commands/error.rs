@@ -4,8 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::act::ActError;
 use crate::api::query::QueryError;
 use crate::model::Time;
+use crate::receive::decode::DecodeError;
+use crate::simulate::ScenarioError;
 use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +21,26 @@ pub enum Error {
     Receive(#[from] receive::Error),
     #[error(transparent)]
     Spans(#[from] receive::files::Error),
+    #[error("no usable span in {files}; {remedy}")]
+    NoSpans { files: String, remedy: String },
+    #[error("{}: {source}; expected is an object of case to incident, normal, service and fault", path.display())]
+    Labels { path: PathBuf, source: serde_json::Error },
+    #[error("{} names no case; without cases there is no score", path.display())]
+    NoCases { path: PathBuf },
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("the simulated spans cannot be read back: {0}; report it as a bug")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Cluster(#[from] ActError),
+    #[error("the embedded cluster did not start: {0}; look at what it said above, or at the machine's limits")]
+    ClusterStart(String),
+    #[error(
+        "{address} is not a loopback address; the embedded cluster lets everyone in, so name one of this machine alone"
+    )]
+    NotLoopback { address: SocketAddr },
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]

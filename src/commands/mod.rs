@@ -4,14 +4,18 @@
 
 mod check_config;
 mod client;
+mod cluster;
 mod completion;
 pub mod demo;
+mod diagnose;
 mod error;
 mod explain;
 mod pause;
 mod replay;
+mod score;
 pub mod serve;
 mod sql;
+mod traces;
 
 use std::io::Write;
 
@@ -31,7 +35,12 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     Serve(serve::Args),
+    Diagnose(diagnose::Args),
+    Score(score::Args),
     Replay(replay::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    Cluster(cluster::Args),
     Sql(sql::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -53,7 +62,11 @@ impl Command {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Error> {
         match self {
             Command::Serve(args) => serve::run(args),
+            Command::Diagnose(args) => diagnose::run(args, out),
+            Command::Score(args) => score::run(args, out),
             Command::Replay(args) => replay::run(args, out),
+            Command::Demo(args) => demo::run(args, out),
+            Command::Cluster(args) => cluster::run(args, out),
             Command::Sql(args) => sql::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),

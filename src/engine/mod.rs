@@ -162,7 +162,7 @@ impl Engine {
         for permit in &permits {
             self.awaited.insert(key_of(permit.decision(), permit.change()), permit.clone());
         }
-        let records = std::mem::take(&mut self.records).into_iter().map(Effect::Record);
+        let records = self.take_records().into_iter().map(Effect::Record);
         records.chain(permits.into_iter().map(Effect::Apply)).collect()
     }
 
@@ -210,6 +210,12 @@ impl Engine {
             self.record(now, What::Decided { decision: one.decision });
             permits.extend(one.permit);
         }
+    }
+
+    /// What was recorded since the last tick or the last call, in order, for a shell that keeps a batch's entry
+    /// before it acknowledges the batch. What is not taken comes with the next tick's effects.
+    pub fn take_records(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.records)
     }
 
     fn record(&mut self, at: Time, what: What) {

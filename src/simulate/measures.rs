@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::scenario::{Entry, Scenario, seconds};
 use super::spans::{OK, REFUSED, TIMED_OUT};
@@ -21,7 +21,7 @@ const RECOVERED_SHARE: f64 = 0.01;
 /// True arrivals are counted with this resolution.
 pub(super) const ARRIVALS_BUCKET_NS: i64 = 10_000_000;
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Requests that arrived in the window (or until now).
     pub requests: u64,
@@ -40,7 +40,7 @@ pub struct Measures {
 }
 
 /// One entry operation, over the same window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryMeasures {
     pub service: String,
     pub operation: String,
@@ -61,7 +61,7 @@ pub struct EntryMeasures {
 }
 
 /// The last seconds, for a person who watches.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// Since the start of the simulation.
     pub at_s: f64,
@@ -69,7 +69,7 @@ pub struct Live {
     pub services: Vec<LiveService>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveEntry {
     pub service: String,
     pub operation: String,
@@ -82,7 +82,7 @@ pub struct LiveEntry {
     pub violations: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LiveService {
     pub service: String,
     pub ready: u32,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-use headroom::simulate::Scenario;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -177,11 +176,12 @@ fn a_scenario_with_a_cycle_is_refused_by_its_name() {
         format!("{calls_nobody}        calls:\n          - {{ service: ingress, operation: \"GET /video/{{id}}\" }}\n");
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "circle.yaml", &text.replace(calls_nobody, &calls_back));
-    let error = Scenario::from_path(&directory.path().join("circle.yaml")).unwrap_err().to_string();
+    let (code, out, error) = run(directory.path(), &["demo", "--scenario", "circle.yaml", "--speed", "max"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{error}");
     assert_eq!(
-        error,
-        "the scenario circle does not make sense: services: calls go in a circle: ingress GET /video/{id} -> \
-         video-api GET /segment/{id} -> ingress GET /video/{id}; break one of them"
+        error.trim_end(),
+        "headroom: the scenario circle does not make sense: services: calls go in a circle: ingress GET /video/{id} \
+         -> video-api GET /segment/{id} -> ingress GET /video/{id}; break one of them"
     );
 }
 

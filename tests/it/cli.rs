@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 8] = ["serve", "replay", "sql", "explain", "pause", "resume", "check-config", "completion"];
+const COMMANDS: [&str; 11] =
+    ["serve", "demo", "diagnose", "score", "replay", "sql", "explain", "pause", "resume", "check-config", "completion"];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
 fn request(service: &str) -> Value {

@@ -3,6 +3,8 @@
 //! - [`architecture`]: what may import what, and what the sources may not hold
 //! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
 //! - [`cli`]: the real binary, as a person or a script runs it
+//! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
+//! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`rules`]: rules as an operator writes them, through to the guard
@@ -13,7 +15,9 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod diagnose;
 mod process;
+mod real;
 mod receive;
 mod replay;
 mod rules;

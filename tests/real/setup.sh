@@ -35,7 +35,7 @@ make_part() {
     local name=$1 result=$2 wanted=$3 command=$4 began=$SECONDS
     is_made "$result" "$name" "$wanted" && return 0
     rm -f "$cache/$name.stamp"
-    say "$name …"
+    say "$name … (to follow it: tail -f $log)"
     # In a shell of its own, so that set -e still ends it at its first failure.
     local status=0
     set +e

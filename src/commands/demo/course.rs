@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
 use crate::analyse::{self, Objective};
+use crate::commands::Error;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::Mode;
@@ -56,9 +57,9 @@ pub fn run(
     scenario: &Scenario,
     seed: u64,
     rules: &[RuleSource],
-    mut spans: impl FnMut(&ExportTraceServiceRequest) -> anyhow::Result<()>,
-    mut watch: impl FnMut(&Moment<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Simulation> {
+    mut spans: impl FnMut(&ExportTraceServiceRequest) -> Result<(), Error>,
+    mut watch: impl FnMut(&Moment<'_>) -> Result<(), Error>,
+) -> Result<Simulation, Error> {
     let mut simulation = Simulation::new(scenario, seed, START);
     let mut engine = Engine::new(START, settings(scenario), rules)?;
     let horizon = Time(START.0 + (scenario.horizon_s * 1e9) as i64);

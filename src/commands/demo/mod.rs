@@ -1,2 +1,213 @@
-//! `headroom demo`.
+//! `headroom demo`: a scenario on the embedded cluster, with headroom in front of it, and what came of it.
+//!
+//! At a finite speed ([`live`]) it is the real thing in small: the cluster is a process of its own and `serve` runs
+//! as it always does. At `--speed max` ([`course`]) both run in one thread on virtual time, which gives the same
+//! output every time. Either way the journal tells the [`story`], and the [`summary`] compares.
+
 pub mod course;
+mod live;
+mod picture;
+mod recording;
+mod story;
+mod summary;
+mod terminal;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::serve::rules;
+use super::{Answer, Error};
+use crate::config;
+use crate::decide::RuleSource;
+use crate::simulate::{References, Scenario, ScenarioError};
+pub use recording::Recording;
+use story::Story;
+use summary::Summary;
+
+/// Two services of two entry operations saturate one after the other: it shows most of what headroom does.
+pub const SCENARIO: &str = "exam-start";
+pub const SEED: u64 = 1;
+
+/// A scenario of five minutes passes in 76 s, its onset comes after 15 s.
+const SPEED: &str = "4";
+
+/// Past this the machine simulates as fast as it can, and `max` is meant.
+const SPEED_MAX: f64 = 1000.0;
+
+/// Watch the loop close: a burst on an embedded cluster is noticed, the right service scaled, objectives hold again.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  headroom demo                                  a picture of exam-start at four times real time
+  headroom demo --scenario login-storm --speed 10
+  headroom demo --scenario my-system.yaml --speed max --json
+  headroom demo --speed max --spans s.jsonl      then: headroom replay s.jsonl
+
+Scenarios: exam-start, login-storm, login-storm-shared, front-door,
+front-door-shared, locked-database, bad-pod, calm; or a file of your own.
+
+With --json: one line an action, {t_s, action, service, from, to, verdict, rule},
+where action is scale_out, scale_in or notify and t_s counts from the scenario's
+start; then one summary line. Its onset_s counts from the scenario's start too,
+first_correct_action_s and recovered_s from the onset (null: never). At --speed max
+the same scenario and seed give the same output to the byte.")]
+pub struct Args {
+    /// A shipped scenario's name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = SCENARIO)]
+    scenario: String,
+    /// Every random draw follows from it
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+    /// Virtual seconds in a second, or max: as fast as it computes, without sockets
+    #[arg(long, value_name = "X|max", default_value = SPEED, value_parser = Speed::parse)]
+    speed: Speed,
+    /// Keep the spans that were sent, as OTLP JSON lines
+    #[arg(long, value_name = "FILE")]
+    spans: Option<PathBuf>,
+    /// Keep the journal; with --spans alone it is kept beside them as FILE.journal
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Directory of rules; without it the shipped ones run
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Print JSON lines: actions, then the summary
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// Virtual seconds in a second.
+    Times(f64),
+    Max,
+}
+
+impl Speed {
+    fn parse(text: &str) -> Result<Speed, String> {
+        if text == "max" { Ok(Speed::Max) } else { Speed::finite(text).map(Speed::Times) }
+    }
+
+    pub fn finite(text: &str) -> Result<f64, String> {
+        let wrong = || format!("write a number above 0 and up to {SPEED_MAX}, such as 4");
+        text.parse().ok().filter(|&x: &f64| x > 0.0 && x <= SPEED_MAX).ok_or_else(wrong)
+    }
+}
+
+/// What is played, whatever the speed.
+struct Play {
+    scenario: Scenario,
+    /// As it was given, for the cluster's process.
+    scenario_argument: String,
+    seed: u64,
+    rules: Option<PathBuf>,
+    spans: Option<PathBuf>,
+    journal: Option<PathBuf>,
+    json: bool,
+}
+
+pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    let journal = args.journal.or_else(|| args.spans.as_deref().map(beside));
+    let play = Play {
+        scenario: scenario(&args.scenario)?,
+        scenario_argument: args.scenario,
+        seed: args.seed,
+        rules: args.rules,
+        spans: args.spans,
+        journal,
+        json: args.json,
+    };
+    let summary = match args.speed {
+        Speed::Max => at_once(&play, out)?,
+        Speed::Times(speed) => match live::play(&play, speed, out)? {
+            Some(summary) => summary,
+            None => return Ok(Answer::Yes), // whoever left early does not wait for numbers
+        },
+    };
+    if play.json {
+        // Numbers and texts alone: it always serialises.
+        writeln!(out, "{}", serde_json::json!(summary))?;
+    } else {
+        writeln!(out, "\n{summary}")?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// Everything in this process on virtual time; the references run beside it.
+fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
+    let rules = play.load_rules()?;
+    // Two, because the course lends each to a closure of its own.
+    let mut spans = Recording::create(play.spans.as_deref(), None)?;
+    let mut journal = Recording::create(None, play.journal.as_deref())?;
+    let mut story = Story::new(&play.scenario);
+    thread::scope(|scope| {
+        let references = scope.spawn(|| References::run(&play.scenario, play.seed));
+        story.open(play, out)?;
+        let simulation = course::run(
+            &play.scenario,
+            play.seed,
+            &rules,
+            |request| spans.spans(request),
+            |moment| {
+                for entry in moment.entries {
+                    journal.entry(entry)?;
+                    story.tell(entry, play.json, out)?;
+                }
+                Ok(())
+            },
+        )?;
+        story.close(play.json, out)?;
+        spans.finish()?;
+        journal.finish()?;
+        let references = references.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(Summary::new(play, &story, &simulation.measures(), &references))
+    })
+}
+
+impl Play {
+    fn load_rules(&self) -> Result<Vec<RuleSource>, Error> {
+        rules::load(&self.rules_config())
+    }
+
+    fn rules_config(&self) -> config::Rules {
+        config::Rules { directory: self.rules.clone(), ..config::Rules::default() }
+    }
+}
+
+/// A shipped scenario by its name, or a file by its path.
+pub fn scenario(given: &str) -> Result<Scenario, ScenarioError> {
+    let is_path = given.contains('/') || given.ends_with(".yaml") || given.ends_with(".yml");
+    if is_path { Scenario::from_path(Path::new(given)) } else { Scenario::by_name(given) }
+}
+
+/// The journal of `spans.jsonl` is `spans.jsonl.journal`, where `replay` looks for it.
+fn beside(spans: &Path) -> PathBuf {
+    let mut name = spans.as_os_str().to_owned();
+    name.push(".journal");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_a_positive_number_or_max() {
+        assert_eq!(Speed::parse("max"), Ok(Speed::Max));
+        assert_eq!(Speed::parse("0.5"), Ok(Speed::Times(0.5)));
+        for wrong in ["0", "-1", "NaN", "inf", "fast", "1001", ""] {
+            assert!(Speed::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_default_speed_is_one() {
+        assert!(Speed::finite(SPEED).is_ok());
+    }
+
+    #[test]
+    fn a_scenario_is_a_name_or_a_path() {
+        assert!(scenario(SCENARIO).is_ok());
+        assert!(matches!(scenario("no-such"), Err(ScenarioError::Unknown { .. })));
+        assert!(matches!(scenario("./no-such.yaml"), Err(ScenarioError::Unreadable { .. })));
+    }
+}

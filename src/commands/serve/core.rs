@@ -38,25 +38,35 @@ enum Wake {
     Drained,
 }
 
+/// What the entries so far come to, for the snapshot.
+#[derive(Default)]
+struct Kept {
+    history: History,
+    paused: Option<String>,
+}
+
 impl Core {
     /// Runs until the receivers are gone and everything they took is in the engine; the last tick included.
     pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut events: mpsc::Receiver<Event>) {
         let interval = i64::try_from(self.tick.as_nanos()).unwrap_or(i64::MAX).max(1);
         let after = |now: Time| Time((now.0.div_euclid(interval) + 1).saturating_mul(interval));
         let mut due = after(self.clock.now());
-        let mut history = History::default();
+        let mut kept = Kept::default();
         loop {
             // The engine itself runs outside of the runtime, which would not let it block.
             let wake = handle.block_on(next(&self.clock, due, &mut batches, &mut events));
             match wake {
                 Wake::Batch(Received { received_at, batch, ack }) => {
                     self.engine.ingest(received_at, batch);
+                    // Recorded first, acknowledged second: kill -9 in between makes the sender send again, and no
+                    // acknowledged span is missing from the journal's counts.
+                    self.engine.take_records().into_iter().for_each(|entry| self.keep(&mut kept, &entry));
                     ack.taken();
                 }
                 Wake::Event(event) => self.engine.observe(self.clock.now(), event),
                 Wake::Tick => {
                     let skipped = (self.clock.now().nanos_since(due).max(0) / interval) as u64;
-                    self.tick(&mut history, skipped);
+                    self.tick(&mut kept, skipped);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
                     due = after(self.clock.now());
                 }
@@ -64,39 +74,23 @@ impl Core {
                     while let Ok(event) = events.try_recv() {
                         self.engine.observe(self.clock.now(), event);
                     }
-                    self.tick(&mut history, 0);
+                    self.tick(&mut kept, 0);
                     return;
                 }
             }
         }
     }
 
-    fn tick(&mut self, history: &mut History, skipped: u64) {
+    fn tick(&mut self, kept: &mut Kept, skipped: u64) {
         let now = self.clock.now();
         let stopwatch = Stopwatch::start();
         let effects = self.engine.tick(now);
         let took = stopwatch.elapsed();
         let before = self.snapshots.borrow().clone();
-        let mut paused = before.paused.clone();
         for effect in effects {
             match effect {
                 Effect::Apply(permit) => self.apply(now, permit),
-                Effect::Record(entry) => {
-                    match &entry.what {
-                        What::Paused { by } => paused = Some(by.clone()),
-                        What::Resumed { .. } => paused = None,
-                        _ => {}
-                    }
-                    tell(&entry);
-                    self.metrics.count(&entry);
-                    if let Some(journal) = &mut self.journal {
-                        // It says so once when trouble starts, keeps what it can and tries again by itself.
-                        if let Err(failure) = journal.append(&entry) {
-                            error!("{failure}");
-                        }
-                    }
-                    history.push(&entry);
-                }
+                Effect::Record(entry) => self.keep(kept, &entry),
             }
         }
         if let Some(journal) = &self.journal {
@@ -106,16 +100,34 @@ impl Core {
             tick: before.tick + 1,
             at: now,
             mode: before.mode,
-            paused,
+            paused: kept.paused.clone(),
             findings: self.engine.findings().clone(),
             interventions: self.engine.interventions(),
             tables: (self.engine.tables().into_iter())
                 .map(|(name, schema, batches)| Table { name, schema, batches })
                 .collect(),
-            history: history.clone(),
+            history: kept.history.clone(),
         };
         self.metrics.tick(took, skipped, &snapshot);
         self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    /// Keep one entry wherever entries are kept.
+    fn keep(&mut self, kept: &mut Kept, entry: &Entry) {
+        tell(entry);
+        match &entry.what {
+            What::Paused { by } => kept.paused = Some(by.clone()),
+            What::Resumed { .. } => kept.paused = None,
+            _ => {}
+        }
+        self.metrics.count(entry);
+        if let Some(journal) = &mut self.journal {
+            // It says so once when trouble starts, keeps what it can and tries again by itself.
+            if let Err(failure) = journal.append(entry) {
+                error!("{failure}");
+            }
+        }
+        kept.history.push(entry);
     }
 
     /// Hand a permit to the cluster's adapter. Where it cannot take it, that is the change's outcome.

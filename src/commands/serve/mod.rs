@@ -6,7 +6,7 @@ mod core;
 mod log;
 pub(super) mod rules;
 mod shutdown;
-mod stations;
+pub(super) mod stations;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,10 @@ pub fn run(args: Args) -> Result<Answer, Error> {
         .thread_name("headroom-sql")
         .build()
         .map_err(Error::Runtime)?;
-    let ended = runtime.block_on(serve(&config, Clock::system(), queries.handle(), args.ports_file.as_deref()));
+    let ended = runtime.block_on(async {
+        let clock = stations::clock(&config).await?;
+        serve(&config, clock, queries.handle(), args.ports_file.as_deref()).await
+    });
     // What still runs has had its deadline.
     [runtime, queries].into_iter().for_each(Runtime::shutdown_background);
     ended.map(|()| Answer::Yes)
@@ -128,7 +131,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         })
         .map_err(Error::Runtime)?;
 
-    match stations::cluster(config) {
+    match stations::cluster(config)? {
         Some(cluster) => {
             let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
             tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_in.clone(), metrics.clone()));

@@ -4,13 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::act::{ActError, Cluster};
+use crate::act::embedded::Embedded;
+use crate::clock::Clock;
 use crate::commands::Error;
 use crate::config::{self, Config};
 use crate::decide::{self, RuleSource};
-use crate::guard::Permit;
 use crate::journal::{self, Writer};
-use crate::model::ClusterState;
+use crate::model::Time;
 use crate::receive::queue;
 use crate::{analyse, engine, receive, window};
 
@@ -61,6 +61,8 @@ pub fn receive(config: &Config) -> receive::Config {
         body_bytes_max: bytes(body_bytes_max),
         decompressed_bytes_max: bytes(decompressed_bytes_max),
         connections_max,
+        // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
+        assume_weight: config.cluster.as_ref().map(|config::Cluster::Embedded { .. }| 1.0),
         ..receive::Config::default()
     }
 }
@@ -72,21 +74,17 @@ pub fn queue_limits(config: &Config) -> queue::Limits {
     }
 }
 
-/// PLACEHOLDER until the embedded cluster's client exists; None where no cluster is configured.
-pub fn cluster(config: &Config) -> Option<impl Cluster + 'static> {
-    config.cluster.clone().map(Unconnected)
+/// None where no cluster is configured.
+pub fn cluster(config: &Config) -> Result<Option<Embedded>, Error> {
+    let url = config.cluster.as_ref().map(|config::Cluster::Embedded { url }| url);
+    Ok(url.map(|url| Embedded::new(url)).transpose()?)
 }
 
-struct Unconnected(config::Cluster);
-
-impl Cluster for Unconnected {
-    async fn state(&mut self) -> Result<ClusterState, ActError> {
-        Err(ActError::Unreachable { cause: format!("{:?} has no client yet", self.0) })
-    }
-
-    async fn apply(&mut self, _permit: &Permit) -> Result<(), ActError> {
-        self.state().await.map(|_| ())
-    }
+/// The embedded cluster's own, so that both live in the same time; else the system's.
+pub async fn clock(config: &Config) -> Result<Clock, Error> {
+    let Some(embedded) = cluster(config)? else { return Ok(Clock::system()) };
+    let reading = embedded.clock().await?;
+    Ok(Clock::scaled(Time(reading.origin_wall_ns), Time(reading.origin_virtual_ns), reading.speed))
 }
 
 /// The journal's file. At its bound it becomes `FILE.1`, in place of the one before.

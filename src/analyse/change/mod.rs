@@ -1,0 +1,121 @@
+//! What changed? A stretch of incident against a baseline of healthy time: the service where the fault lies.
+//!
+//! [`Profile`] turns traces into mergeable rows; [`localise`] compares two of them. Evidence is a log-likelihood
+//! ratio throughout: of single operations and calls ([`evidence`]), of the shape of traces ([`shape`]), gathered to
+//! services ([`services`]) and turned into probabilities ([`probability`]). docs/accuracy.md has the measurements.
+
+mod calm;
+mod durations;
+mod evidence;
+mod mathematics;
+mod objectives;
+mod parameters;
+mod probability;
+mod profile;
+mod services;
+mod shape;
+mod verdict;
+
+pub use calm::{Moment, calm_stretch, slowest};
+pub use objectives::{EntryObjective, MissedObjective, missed, objectives};
+pub use parameters::Parameters;
+pub use profile::{EXEMPLARS_MAX, Profile};
+pub use services::Components;
+
+use serde::Serialize;
+
+use self::evidence::{Model, Tables};
+use self::services::{Candidate, Party};
+use self::shape::Shape;
+use self::verdict::Facts;
+use super::findings::{Evidence, Verdict};
+use crate::model::TraceId;
+
+#[cfg(test)]
+mod tests;
+
+/// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a pass
+/// over the rows, and the rest has next to no probability.
+pub const EXPLAINED_MAX: usize = 10;
+
+/// A place where the fault may lie.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suspect {
+    /// 1 is the most likely.
+    pub rank: usize,
+    /// The service, or the name of a callee that sends no spans.
+    pub service: String,
+    /// It sends no spans: a database, a queue, a third party.
+    pub peer: bool,
+    /// Set when one pod is to blame, or there is only one.
+    pub pod: Option<String>,
+    /// Where the evidence is strongest.
+    pub operation: String,
+    pub verdict: Verdict,
+    /// Probability that the fault lies here.
+    pub score: f64,
+    pub evidence: Vec<Evidence>,
+    /// Log-likelihood ratios that the score rests on.
+    pub components: Components,
+    /// Traces of the incident in which it took longest, longest first.
+    pub exemplars: Vec<TraceId>,
+}
+
+/// All candidates, most likely first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Diagnosis {
+    pub suspects: Vec<Suspect>,
+    /// Probability that none of them is at fault: what the suspects' scores leave of 1.
+    pub nothing_probability: f64,
+}
+
+/// Compares an incident with healthy time. Degenerate input (no baseline, one trace) gives low scores, no error.
+pub fn localise(baseline: &Profile, incident: &Profile, parameters: &Parameters) -> Diagnosis {
+    let (healthy, now) = (Tables::new(baseline, baseline), Tables::new(incident, baseline));
+    let (healthy_merged, now_merged) = (healthy.merged(), now.merged());
+    let typical_ns = baseline.typical_ns().or(incident.typical_ns()).unwrap_or(0.0);
+    let model = Model::new(&healthy_merged, &now_merged, typical_ns, parameters);
+    let shape = Shape::new(baseline, incident, parameters);
+    let mut ranked: Vec<(Party<'_>, Candidate<'_>)> =
+        services::candidates(&model, &now, &now_merged, &shape, parameters).into_iter().collect();
+    // Stable: equal scores stay in the order of their names.
+    ranked.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
+    let scores: Vec<f64> = ranked.iter().map(|(_, candidate)| candidate.score).collect();
+    let scores = probability::probabilities(&scores, parameters);
+    let nothing_probability = 1.0 - scores.iter().sum::<f64>();
+    let suspects = ranked.iter().zip(scores).enumerate().map(|(index, ((party, candidate), score))| {
+        let suspect = Suspect {
+            rank: index + 1,
+            service: party.name.to_owned(),
+            peer: party.is_peer,
+            pod: candidate.pod.map(str::to_owned),
+            operation: candidate.operation.map_or_else(String::new, |(_, operation)| operation.to_owned()),
+            verdict: Verdict::Unknown,
+            score,
+            evidence: Vec::new(),
+            components: candidate.components,
+            exemplars: Vec::new(),
+        };
+        if index < EXPLAINED_MAX { explained(suspect, *party, candidate, baseline, incident) } else { suspect }
+    });
+    Diagnosis { suspects: suspects.collect(), nothing_probability }
+}
+
+/// Adds what the rows tell of a suspect: why, the measures, and traces to look at.
+fn explained(
+    suspect: Suspect,
+    party: Party<'_>,
+    candidate: &Candidate<'_>,
+    baseline: &Profile,
+    incident: &Profile,
+) -> Suspect {
+    let (before, now) = (Facts::of(party, baseline), Facts::of(party, incident));
+    let demand = verdict::demand(party, baseline, incident);
+    Suspect {
+        pod: candidate.pod.or(now.only_pod()).map(str::to_owned),
+        verdict: verdict::verdict(party, candidate, suspect.score, &before, &now, demand),
+        evidence: verdict::evidence(&before, &now, demand),
+        exemplars: incident.exemplars(party),
+        ..suspect
+    }
+}

@@ -1,0 +1,41 @@
+//! From scores to probabilities: one culprit among the candidates, each as likely before we look, or none.
+
+use super::mathematics::log_sum_exp;
+use super::parameters::Parameters;
+
+/// Kept off each probability, so that a reader who adds them up never finds more than 1: the error of adding a
+/// thousand doubles is smaller.
+const ROUNDING: f64 = 1e-12;
+
+/// The probability of each score, in the order given; what is missing to 1 is 'no suspect here'.
+pub(super) fn probabilities(scores: &[f64], parameters: &Parameters) -> Vec<f64> {
+    let mut logs: Vec<f64> = scores.iter().map(|score| parameters.sharpness * score).collect();
+    logs.push((scores.len() as f64).ln() - parameters.prior);
+    let all = log_sum_exp(&logs);
+    logs.pop();
+    logs.iter().map(|log| (log - all).exp() * (1.0 - ROUNDING)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn without_evidence_nobody_is_a_suspect() {
+        let parameters = Parameters::default();
+        assert_eq!(probabilities(&[], &parameters), Vec::<f64>::new());
+        let scores = probabilities(&[0.0; 10], &parameters);
+        assert!(scores.iter().all(|p| *p < 0.05), "{scores:?}");
+        assert!(probabilities(&[20.0, 0.0], &parameters)[0] > 0.99);
+    }
+
+    proptest! {
+        #[test]
+        fn probabilities_sum_to_at_most_one(scores in proptest::collection::vec(-500.0..500.0_f64, 0..100)) {
+            let sum: f64 = probabilities(&scores, &Parameters::default()).iter().sum();
+            prop_assert!((0.0..=1.0).contains(&sum), "{sum}");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! A stretch of time as mergeable rows: how long operations and calls take, which calls are made, where errors begin.
+//!
+//! Work done once a trace, as in [`crate::analyse::rollup`]; merging is adding, in any order. Tables are narrow:
+//! a gap is kept by the caller's pod and by the callee's pod, never by both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::durations::Durations;
+use crate::analyse::trace::{Tree, is_call};
+use crate::model::spans::OTHER;
+use crate::model::{Kind, SpanRow, Status, TraceId};
+
+pub(super) type Text = Arc<str>;
+
+/// Distinct names one profile keeps; the rest becomes [`OTHER`]. A span name that holds an id would grow without
+/// bound, and 20 000 operations are more than any system we know has.
+const NAMES_MAX: usize = 20_000;
+
+/// Exemplars kept a service: enough to choose from, few enough to read.
+pub const EXEMPLARS_MAX: usize = 5;
+
+/// What the spans of one stretch of time were like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// Exclusive time of (service, operation, pod). A caller's span that was answered has none: it is the gap.
+    pub(super) own: BTreeMap<(Text, Text, Text), Durations>,
+    /// Caller's duration minus callee's, by the caller's pod.
+    pub(super) gaps_by_caller: BTreeMap<(Call, Text), Durations>,
+    /// The same, by the callee's pod.
+    pub(super) gaps_by_callee: BTreeMap<(Call, Text), Durations>,
+    /// Calls that no span answers.
+    pub(super) peers: BTreeMap<PeerKey, PeerCalls>,
+    /// (caller, its operation, the peer it names) of calls that were answered.
+    pub(super) answered: BTreeSet<(Text, Text, Text)>,
+    /// Of (service, operation); calls that no span answers are not among them.
+    pub(super) spans: BTreeMap<(Text, Text), SpanCounts>,
+    pub(super) children: BTreeMap<(Text, Text), BTreeMap<Child, ChildCounts>>,
+    /// Root spans of (service, operation).
+    pub(super) entries: BTreeMap<(Text, Text), Entry>,
+    /// Durations of spans whose parent never came.
+    pub(super) orphans: Durations,
+    /// Spans that name a parent.
+    pub(super) with_parent: u64,
+    /// Requests taken by (service, pod, version).
+    pub(super) visits: BTreeMap<(Text, Text, Text), u64>,
+    pub(super) slowest: BTreeMap<Text, Slowest>,
+    pub(super) observed_ns: i64,
+    pub(super) traces: u64,
+    names: BTreeSet<Text>,
+}
+
+/// Who calls what of whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    pub caller: Text,
+    pub operation: Text,
+    pub callee: Text,
+    pub callee_operation: Text,
+}
+
+/// A call to somebody who sends no spans; `peer` is empty where the caller does not say whom it calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerKey {
+    pub caller: Text,
+    pub operation: Text,
+    pub peer: Text,
+    pub caller_pod: Text,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PeerCalls {
+    pub durations: Durations,
+    pub errors: u64,
+    pub slowest: Slowest,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanCounts {
+    pub spans: u64,
+    /// In error, while none of their children is: errors that begin here.
+    pub errors: u64,
+}
+
+/// A kind of child of an operation: its own operation, and who answers it with what (None: nobody but the
+/// parent's own service).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Child {
+    pub operation: Text,
+    pub service: Text,
+    pub answered_by: Option<Text>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildCounts {
+    /// Spans that have at least one such child.
+    pub parents: u64,
+    pub children: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    pub durations: Durations,
+    pub failed: u64,
+}
+
+/// The traces in which something took longest, longest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slowest(BTreeSet<(i64, TraceId)>);
+
+impl Slowest {
+    fn add(&mut self, nanos: i64, trace: TraceId) {
+        // One trace once, by its longest.
+        if let Some(&known) = self.0.iter().find(|(_, id)| *id == trace) {
+            if known.0 >= nanos {
+                return;
+            }
+            self.0.remove(&known);
+        }
+        self.0.insert((nanos, trace));
+        if self.0.len() > EXEMPLARS_MAX {
+            self.0.pop_first();
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Slowest) {
+        other.0.iter().for_each(|&(nanos, trace)| self.add(nanos, trace));
+    }
+
+    pub fn traces(&self) -> Vec<TraceId> {
+        self.0.iter().rev().map(|(_, trace)| *trace).collect()
+    }
+}
+
+impl Profile {
+    /// Traces absorbed.
+    pub fn traces(&self) -> u64 {
+        self.traces
+    }
+
+    /// Spans absorbed.
+    pub fn spans(&self) -> u64 {
+        let peers: u64 = self.peers.values().map(|p| p.durations.count()).sum();
+        self.spans.values().map(|counts| counts.spans).sum::<u64>() + peers
+    }
+
+    /// Length of the time that the traces come from, in seconds; 0 when nobody said.
+    pub fn observed_s(&self) -> f64 {
+        self.observed_ns as f64 / 1e9
+    }
+
+    /// Says how long the traces were collected. Merging adds up, so that a baseline may consist of healthy moments.
+    pub fn observed(&mut self, nanos: i64) {
+        self.observed_ns = self.observed_ns.saturating_add(nanos.max(0));
+    }
+
+    /// Adds one trace, complete or not.
+    pub fn absorb(&mut self, tree: &Tree<'_>) {
+        self.traces += u64::from(!tree.nodes.is_empty());
+        for index in 0..tree.nodes.len() {
+            self.absorb_span(tree, index);
+            self.absorb_visit(tree, index);
+        }
+    }
+
+    /// Adds another profile's rows.
+    pub fn merge(&mut self, other: &Profile) {
+        fn add<K: Ord + Clone, V: Default>(
+            mine: &mut BTreeMap<K, V>,
+            other: &BTreeMap<K, V>,
+            merge: impl Fn(&mut V, &V),
+        ) {
+            other.iter().for_each(|(key, value)| merge(mine.entry(key.clone()).or_default(), value));
+        }
+        add(&mut self.own, &other.own, Durations::merge);
+        add(&mut self.gaps_by_caller, &other.gaps_by_caller, Durations::merge);
+        add(&mut self.gaps_by_callee, &other.gaps_by_callee, Durations::merge);
+        add(&mut self.peers, &other.peers, |mine, other| {
+            mine.durations.merge(&other.durations);
+            mine.errors += other.errors;
+            mine.slowest.merge(&other.slowest);
+        });
+        self.answered.extend(other.answered.iter().cloned());
+        add(&mut self.spans, &other.spans, |mine, other| {
+            mine.spans += other.spans;
+            mine.errors += other.errors;
+        });
+        add(&mut self.children, &other.children, |mine, other| {
+            add(mine, other, |mine, other| {
+                mine.parents += other.parents;
+                mine.children += other.children;
+            });
+        });
+        add(&mut self.entries, &other.entries, |mine, other| {
+            mine.durations.merge(&other.durations);
+            mine.failed += other.failed;
+        });
+        self.orphans.merge(&other.orphans);
+        self.with_parent += other.with_parent;
+        add(&mut self.visits, &other.visits, |mine, other| *mine += other);
+        add(&mut self.slowest, &other.slowest, Slowest::merge);
+        self.observed(other.observed_ns);
+        self.traces += other.traces;
+        self.names.extend(other.names.iter().cloned());
+    }
+
+    /// Median duration of all that no span in the profile caused; None without traces.
+    pub(super) fn typical_ns(&self) -> Option<f64> {
+        let mut tops = self.orphans.clone();
+        self.entries.values().for_each(|entry| tops.merge(&entry.durations));
+        tops.quantile_ns(0.5)
+    }
+
+    /// Share of the spans with a parent whose parent never came.
+    pub(super) fn orphan_share(&self) -> f64 {
+        self.orphans.count() as f64 / self.with_parent.max(1) as f64
+    }
+
+    fn absorb_span(&mut self, tree: &Tree<'_>, index: usize) {
+        let node = &tree.nodes[index];
+        let span = &node.span;
+        let duration_ns = node.duration_ns();
+        let (service, operation, pod) = (self.service(span), self.name(span.operation), self.name(span.pod));
+        self.with_parent += u64::from(span.parent_span_id.is_some());
+        if node.parent.is_none() {
+            if span.parent_span_id.is_some() {
+                self.orphans.add(duration_ns);
+            } else {
+                let entry = self.entries.entry((service.clone(), operation.clone())).or_default();
+                entry.durations.add(duration_ns);
+                entry.failed += u64::from(failed(span));
+            }
+        }
+        let begins_error = failed(span) && !node.children.iter().any(|&c| failed(&tree.nodes[c].span));
+        if span.kind == Kind::Client && node.children.is_empty() {
+            let peer = self.name(span.peer);
+            let calls = self.peers.entry(PeerKey { caller: service, operation, peer, caller_pod: pod }).or_default();
+            calls.durations.add(duration_ns);
+            calls.errors += u64::from(begins_error);
+            calls.slowest.add(duration_ns, span.trace_id);
+            return;
+        }
+        let counts = self.spans.entry((service.clone(), operation.clone())).or_default();
+        counts.spans += 1;
+        counts.errors += u64::from(begins_error);
+        let elsewhere: Vec<usize> =
+            node.children.iter().copied().filter(|&c| runs_elsewhere(span, &tree.nodes[c].span)).collect();
+        if span.kind == Kind::Client && !elsewhere.is_empty() {
+            let peer = self.name(span.peer);
+            self.answered.insert((service.clone(), operation.clone(), peer));
+            for callee in elsewhere {
+                let answer = &tree.nodes[callee];
+                let call = Call {
+                    caller: service.clone(),
+                    operation: operation.clone(),
+                    callee: self.service(&answer.span),
+                    callee_operation: self.name(answer.span.operation),
+                };
+                let gap_ns = duration_ns - answer.duration_ns();
+                self.gaps_by_caller.entry((call.clone(), pod.clone())).or_default().add(gap_ns);
+                let callee_pod = self.name(answer.span.pod);
+                self.gaps_by_callee.entry((call, callee_pod)).or_default().add(gap_ns);
+            }
+            return;
+        }
+        self.own.entry((service.clone(), operation.clone(), pod)).or_default().add(tree.own_ns(index));
+        self.absorb_children(tree, index, (service, operation));
+    }
+
+    fn absorb_children(&mut self, tree: &Tree<'_>, index: usize, parent: (Text, Text)) {
+        let mut children: BTreeMap<Child, u64> = BTreeMap::new();
+        for &child in &tree.nodes[index].children {
+            let span = &tree.nodes[child].span;
+            let operation = self.name(span.operation);
+            let mut answered = false;
+            if span.kind.is_caller() {
+                for &answer in &tree.nodes[child].children {
+                    let answer = &tree.nodes[answer].span;
+                    if other_service(span, answer) {
+                        answered = true;
+                        let answered_by = Some(self.name(answer.operation));
+                        let service = self.service(answer);
+                        let kind = Child { operation: operation.clone(), service, answered_by };
+                        *children.entry(kind).or_default() += 1;
+                    }
+                }
+            }
+            if !answered {
+                let elsewhere = other_service(&tree.nodes[index].span, span);
+                let answered_by = elsewhere.then(|| operation.clone());
+                *children.entry(Child { service: self.service(span), operation, answered_by }).or_default() += 1;
+            }
+        }
+        if children.is_empty() {
+            return;
+        }
+        let rows = self.children.entry(parent).or_default();
+        for (child, count) in children {
+            let counts = rows.entry(child).or_default();
+            counts.parents += 1;
+            counts.children += count;
+        }
+    }
+
+    /// A request taken by a service: a span whose parent is elsewhere.
+    fn absorb_visit(&mut self, tree: &Tree<'_>, index: usize) {
+        let node = &tree.nodes[index];
+        let parent = node.parent.map(|p| &tree.nodes[p]);
+        if parent.is_some_and(|p| !is_call(&p.span, &node.span)) {
+            return;
+        }
+        let service = self.service(&node.span);
+        let key = (service.clone(), self.name(node.span.pod), self.name(node.span.version));
+        *self.visits.entry(key).or_default() += 1;
+        let answered_call = parent.filter(|p| p.span.kind.is_caller());
+        let sojourn_ns = answered_call.map_or(0, |p| p.duration_ns()).max(node.duration_ns());
+        self.slowest.entry(service).or_default().add(sojourn_ns, node.span.trace_id);
+    }
+
+    /// The shared copy of a text.
+    fn name(&mut self, text: &str) -> Text {
+        if let Some(known) = self.names.get(text) {
+            return known.clone();
+        }
+        let name: Text = if self.names.len() < NAMES_MAX { text.into() } else { OTHER.into() };
+        self.names.insert(name.clone());
+        name
+    }
+
+    fn service(&mut self, span: &SpanRow<'_>) -> Text {
+        if span.namespace.is_empty() && span.cluster.is_empty() {
+            return self.name(span.service);
+        }
+        self.name(span.service_id().as_str())
+    }
+}
+
+fn failed(span: &SpanRow<'_>) -> bool {
+    span.status == Status::Error || span.http_status() >= 500
+}
+
+fn other_service(a: &SpanRow<'_>, b: &SpanRow<'_>) -> bool {
+    a.service != b.service || a.namespace != b.namespace || a.cluster != b.cluster
+}
+
+fn runs_elsewhere(parent: &SpanRow<'_>, child: &SpanRow<'_>) -> bool {
+    is_call(parent, child) || parent.pod != child.pod
+}

@@ -1,0 +1,245 @@
+//! Evidence in the shape of traces: calls that stopped, calls that are no longer answered, errors that begin.
+//!
+//! A service that fails or returns early changes what traces consist of, not how long they take.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
+use super::parameters::Parameters;
+use super::profile::{Child, ChildCounts, PeerKey, Profile};
+use super::services::Party;
+
+/// Log-likelihood ratios by where the change began.
+pub(super) struct Shape<'a> {
+    /// Early returns.
+    pub lost: BTreeMap<Party<'a>, f64>,
+    /// Errors that begin here, and calls that this one no longer answers.
+    pub failing: BTreeMap<Party<'a>, f64>,
+    /// Of each service, the operation with the strongest evidence of either.
+    pub operations: BTreeMap<Party<'a>, (f64, &'a str)>,
+}
+
+/// Evidence against an early return where a call is made more often than before: it cannot be one, whatever the counts.
+const NOT_LOST: f64 = -5.0;
+
+/// The lost share of a baseline's spans that can be corrected for; with fewer than a tenth left nothing can.
+const ORPHANS_MAX: f64 = 0.9;
+
+/// How the children of one operation moved. Presence is the share of spans that have such a child.
+struct Children<'a> {
+    service: &'a str,
+    operation: &'a str,
+    /// Children seen less often: evidence, and presence lost.
+    fewer: Vec<(&'a Child, f64, f64)>,
+    /// How many kinds are seen more often, and the presence gained.
+    more: usize,
+    gained: f64,
+    /// Presence gained by calls of an operation that nobody answers.
+    unanswered: BTreeMap<&'a str, f64>,
+}
+
+impl Children<'_> {
+    fn lost(&self) -> f64 {
+        self.fewer.iter().map(|(_, _, lost)| lost).sum()
+    }
+}
+
+struct Judge<'a> {
+    baseline: &'a Profile,
+    incident: &'a Profile,
+    parameters: &'a Parameters,
+    /// Spans that never came are not calls that stopped: the share of the baseline's calls that can still be seen.
+    keep: f64,
+    /// What a baseline share is worth at most, in calls.
+    calls_max: f64,
+}
+
+impl<'a> Shape<'a> {
+    pub fn new(baseline: &'a Profile, incident: &'a Profile, parameters: &'a Parameters) -> Shape<'a> {
+        let seen_before = 1.0 - baseline.orphan_share().min(ORPHANS_MAX);
+        let keep = ((1.0 - incident.orphan_share()) / seen_before).min(1.0);
+        let calls_max = worth_of_a_share(baseline, incident, parameters);
+        let judge = Judge { baseline, incident, parameters, keep, calls_max };
+        let mut lost: BTreeMap<Party<'a>, (Vec<f64>, f64, f64)> = BTreeMap::new();
+        let mut failing: BTreeMap<Party<'a>, Vec<f64>> = BTreeMap::new();
+        let mut operations = BTreeMap::new();
+        let mut strongest = |party: Party<'a>, log: f64, operation: &'a str| {
+            let best = operations.entry(party).or_insert((log, operation));
+            if log > best.0 {
+                *best = (log, operation);
+            }
+        };
+        for children in judge.children() {
+            let party = Party::service(children.service);
+            let (evidence, losses, gains) = lost.entry(party).or_default();
+            let (fewer, more) = (children.lost(), children.gained);
+            // A call replaced by another is another request, not an early return.
+            let not_replaced = Share::new((fewer - more).max(0.0), fewer).value();
+            *losses += (fewer - more).max(0.0);
+            *gains += (more - fewer).max(0.0);
+            for (_, log, _) in &children.fewer {
+                let log = if *log > 0.0 { log * not_replaced } else { *log };
+                evidence.push(log);
+                strongest(party, log, children.operation);
+            }
+            evidence.extend(std::iter::repeat_n(NOT_LOST, children.more));
+            for (child, log) in judge.unanswered(&children) {
+                let callee = Party::service(&child.service);
+                failing.entry(callee).or_default().push(log);
+                strongest(callee, log, child.answered_by.as_deref().unwrap_or(&child.operation));
+            }
+        }
+        for (party, operation, log) in judge.errors() {
+            failing.entry(party).or_default().push(log);
+            strongest(party, log, operation);
+        }
+        let lost = lost.into_iter().filter(|(_, (evidence, ..))| !evidence.is_empty()).map(|(party, lost)| {
+            let (mut evidence, losses, gains) = lost;
+            let net = Share::new((losses - gains).max(0.0), losses + gains).value();
+            evidence.iter_mut().filter(|log| **log > 0.0).for_each(|log| *log *= net);
+            (party, log_mean_exp(&evidence))
+        });
+        let failing = failing.into_iter().map(|(party, logs)| (party, log_mean_exp(&logs)));
+        Shape { lost: lost.collect(), failing: failing.collect(), operations }
+    }
+}
+
+/// How many calls a baseline share is worth: fewer, the more the odds of optional calls drift in this very case.
+fn worth_of_a_share(baseline: &Profile, incident: &Profile, parameters: &Parameters) -> f64 {
+    let mut drifts = Vec::new();
+    for (operation, children) in &baseline.children {
+        let (before, now) = (spans_of(baseline, operation), spans_of(incident, operation));
+        if now == 0.0 {
+            continue;
+        }
+        for (child, counts) in children {
+            let (parents, optional) = (counts.parents as f64, (counts.parents as f64) < before);
+            if optional && parents > 0.0 {
+                let after = incident.children.get(operation).and_then(|c| c.get(child)).copied().unwrap_or_default();
+                let (odds_before, variance_before) = log_odds(Share::new(parents, before));
+                let (odds_now, variance_now) = log_odds(Share::new(after.parents as f64, now));
+                let moved2 = (odds_before - odds_now).powi(2) / MEDIAN_SQUARE;
+                drifts.push((moved2 - variance_before - variance_now).max(0.0));
+            }
+        }
+    }
+    // The variance of the log odds of n calls of even odds is 4/n.
+    4.0 / median(drifts).unwrap_or(0.0).max(parameters.mix_drift * parameters.mix_drift)
+}
+
+fn spans_of(profile: &Profile, operation: &(super::profile::Text, super::profile::Text)) -> f64 {
+    profile.spans.get(operation).map_or(0.0, |counts| counts.spans as f64)
+}
+
+impl<'a> Judge<'a> {
+    /// The operations that both profiles have seen.
+    fn children(&self) -> impl Iterator<Item = Children<'a>> {
+        let (baseline, incident) = (self.baseline, self.incident);
+        baseline.spans.keys().filter(|operation| spans_of(incident, operation) > 0.0).map(|operation| {
+            let all = (spans_of(baseline, operation), spans_of(incident, operation));
+            let rows = |profile: &'a Profile| profile.children.get(operation);
+            let (before, now) = (rows(baseline), rows(incident));
+            let kinds: BTreeSet<&'a Child> = before.into_iter().chain(now).flat_map(BTreeMap::keys).collect();
+            let mut moved = Children {
+                service: &operation.0,
+                operation: &operation.1,
+                fewer: Vec::new(),
+                more: 0,
+                gained: 0.0,
+                unanswered: BTreeMap::new(),
+            };
+            for child in kinds {
+                let parents = |rows: Option<&BTreeMap<Child, ChildCounts>>| {
+                    rows.and_then(|r| r.get(child)).map_or(0.0, |counts| counts.parents as f64)
+                };
+                let before = Share::new(self.keep * parents(before), all.0);
+                let now = Share::new(parents(now), all.1);
+                let change = now.value() - before.value();
+                if change < 0.0 {
+                    let model = ShareModel { calls_max: self.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
+                    moved.fewer.push((child, share_changed(before, now, &model), -change));
+                } else {
+                    moved.more += 1;
+                    moved.gained += change;
+                    if child.answered_by.is_none() {
+                        *moved.unanswered.entry(&child.operation).or_default() += change;
+                    }
+                }
+            }
+            moved
+        })
+    }
+
+    /// Calls still made and not answered any more: the callee is gone. Only what speaks for it.
+    fn unanswered(&self, children: &Children<'a>) -> Vec<(&'a Child, f64)> {
+        let key = (children.service.into(), children.operation.into());
+        let total = |profile: &Profile, child: &Child| {
+            let rows = profile.children.get(&key);
+            rows.and_then(|r| r.get(child)).map_or(0.0, |counts| counts.children as f64)
+        };
+        let mut found = Vec::new();
+        for (&operation, _) in children.unanswered.iter().filter(|(_, gained)| **gained > 0.0) {
+            let nobody = Child { operation: operation.into(), service: children.service.into(), answered_by: None };
+            let gone: Vec<(&'a Child, f64)> = (children.fewer.iter())
+                .filter(|(child, ..)| *child.operation == *operation && *child.service != *children.service)
+                .map(|&(child, _, lost)| (child, lost))
+                .collect();
+            let all_lost: f64 = gone.iter().map(|(_, lost)| lost).sum();
+            for (child, lost) in gone {
+                // Who of several callees of that operation is missing, the presence each lost tells.
+                let missing = total(self.incident, &nobody) * lost / all_lost;
+                let (before, now) = (total(self.baseline, child), total(self.incident, child));
+                let before = Share::new(before * self.keep, before + total(self.baseline, &nobody));
+                let now = Share::new(now, now + missing);
+                let model = ShareModel { calls_max: self.calls_max, jump: self.parameters.stray_errors, prior: 0.5 };
+                let log = share_changed(before, now, &model);
+                if log > 0.0 {
+                    found.push((child, log));
+                }
+            }
+        }
+        found
+    }
+
+    /// Operations with errors that begin there, and calls to peers that end in error.
+    fn errors(&self) -> Vec<(Party<'a>, &'a str, f64)> {
+        let before = self.error_shares(self.baseline);
+        let now = self.error_shares(self.incident);
+        // An operation hardly seen is expected to fail as rarely as all do.
+        let all = before
+            .values()
+            .fold(Share::new(0.5, 1.0), |sum, share| Share::new(sum.part + share.part, sum.all + share.all));
+        let model = ShareModel { calls_max: f64::INFINITY, jump: self.parameters.stray_errors, prior: all.value() };
+        let mut found = Vec::new();
+        for ((party, operation), now) in now {
+            let before = before.get(&(party, operation)).copied().unwrap_or(Share::new(0.0, 0.0));
+            if before.part > 0.0 || now.part > 0.0 {
+                let log = share_changed(before, now, &model);
+                let grew = now.value() > before.value();
+                found.push((party, operation, if grew || log <= 0.0 { log } else { -log }));
+            }
+        }
+        found
+    }
+
+    fn error_shares(&self, profile: &'a Profile) -> BTreeMap<(Party<'a>, &'a str), Share> {
+        let mut shares: BTreeMap<(Party<'a>, &'a str), Share> = BTreeMap::new();
+        for ((service, operation), counts) in &profile.spans {
+            let share = Share::new(counts.errors as f64, counts.spans as f64);
+            shares.insert((Party::service(service), operation), share);
+        }
+        for (key, calls) in &profile.peers {
+            if !is_lost(self.baseline, key) {
+                let share = shares.entry((Party::of_peer(key), &key.operation)).or_insert(Share::new(0.0, 0.0));
+                share.part += calls.errors as f64;
+                share.all += calls.durations.count() as f64;
+            }
+        }
+        shares
+    }
+}
+
+/// A call without an answer that healthy time answers: lost, and no peer's.
+pub(super) fn is_lost(baseline: &Profile, key: &PeerKey) -> bool {
+    baseline.answered.contains(&(key.caller.clone(), key.operation.clone(), key.peer.clone()))
+}

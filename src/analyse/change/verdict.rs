@@ -1,0 +1,214 @@
+//! Why a suspect holds requests back, as far as two stretches of time can tell: else the verdict is `unknown`.
+
+use std::collections::BTreeMap;
+
+use super::durations::Durations;
+use super::profile::{Profile, Slowest};
+use super::services::{Candidate, Party};
+use crate::analyse::findings::{Evidence, Verdict};
+use crate::model::TraceId;
+
+/// A suspect less likely than all others together gets no verdict: a rule would act on a guess.
+const SCORE_MIN: f64 = 0.5;
+
+/// Load counts as grown from a fifth on: less is within what healthy minutes differ by, and a fifth is the least
+/// that brings a service at a sensible utilisation near its knee.
+const LOAD_GROWTH_MIN: f64 = 1.2;
+
+/// Calls for each request count as amplified from half as many again: a single retry of every second call.
+const AMPLIFICATION_MIN: f64 = 1.5;
+
+/// Standard deviations of a count above what chance explains, as for objectives (`objective::exceeds`).
+const Z_MIN: f64 = 3.0;
+
+/// A version counts as rolled out from a tenth of the requests on: a canary shows, a stray pod does not.
+const VERSION_SHARE_MIN: f64 = 0.1;
+
+/// What one party was like in one stretch of time; means in milliseconds.
+#[derive(Default)]
+pub(super) struct Facts<'a> {
+    requests: f64,
+    observed_s: f64,
+    pods: BTreeMap<&'a str, f64>,
+    versions: BTreeMap<&'a str, f64>,
+    own_ms: Option<f64>,
+    waiting_ms: Option<f64>,
+    calls_waiting_ms: Option<f64>,
+    calls_per_request: Option<f64>,
+    error_share: Option<f64>,
+}
+
+/// Calls to a service, and how many the callers' requests would have made in healthy time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Demand {
+    calls: f64,
+    expected: f64,
+}
+
+impl<'a> Facts<'a> {
+    pub fn of(party: Party<'a>, profile: &'a Profile) -> Facts<'a> {
+        let mut facts = Facts { observed_s: profile.observed_s(), ..Facts::default() };
+        if party.is_peer {
+            let mut durations = Durations::default();
+            let mut errors = 0;
+            for (_, calls) in profile.peers.iter().filter(|(key, _)| Party::of_peer(key) == party) {
+                durations.merge(&calls.durations);
+                errors += calls.errors;
+            }
+            facts.requests = durations.count() as f64;
+            facts.waiting_ms = mean_ms(&durations, durations.count() as f64);
+            facts.error_share = share(errors as f64, facts.requests);
+            return facts;
+        }
+        let here = |service: &str| service == party.name;
+        for ((_, pod, version), &requests) in profile.visits.iter().filter(|((service, ..), _)| here(service)) {
+            let requests = requests as f64;
+            facts.requests += requests;
+            *facts.pods.entry(pod).or_default() += requests;
+            *facts.versions.entry(version).or_default() += requests;
+        }
+        let mut own = Durations::default();
+        profile.own.iter().filter(|((service, ..), _)| here(service)).for_each(|(_, d)| own.merge(d));
+        facts.own_ms = mean_ms(&own, facts.requests);
+        let (mut calls_in, mut calls_out) = (Durations::default(), Durations::default());
+        for ((call, _), durations) in &profile.gaps_by_callee {
+            if here(&call.callee) {
+                calls_in.merge(&durations.positive());
+            }
+            if here(&call.caller) {
+                calls_out.merge(&durations.positive());
+            }
+        }
+        facts.waiting_ms = mean_ms(&calls_in, calls_in.count() as f64);
+        facts.calls_waiting_ms = mean_ms(&calls_out, calls_out.count() as f64);
+        let made = profile.children.iter().filter(|((service, _), _)| here(service)).flat_map(|(_, c)| c);
+        let made: u64 = made.filter(|(child, _)| !here(&child.service)).map(|(_, counts)| counts.children).sum();
+        facts.calls_per_request = share(made as f64, facts.requests);
+        let (mut spans, mut errors) = (0, 0);
+        for (_, counts) in profile.spans.iter().filter(|((service, _), _)| here(service)) {
+            spans += counts.spans;
+            errors += counts.errors;
+        }
+        facts.error_share = share(errors as f64, spans as f64);
+        facts
+    }
+
+    pub fn only_pod(&self) -> Option<&'a str> {
+        let mut pods = self.pods.keys();
+        pods.next().copied().filter(|pod| !pod.is_empty() && pods.next().is_none())
+    }
+
+    fn throughput_per_pod(&self) -> Option<f64> {
+        share(self.requests / self.pods.len().max(1) as f64, self.observed_s).filter(|rate| *rate > 0.0)
+    }
+}
+
+fn mean_ms(durations: &Durations, over: f64) -> Option<f64> {
+    share(durations.mean_ns() * durations.count() as f64 / 1e6, over)
+}
+
+fn share(part: f64, all: f64) -> Option<f64> {
+    (all > 0.0).then(|| part / all)
+}
+
+/// The calls that all callers' operations make to a service, against those they made in healthy time.
+pub(super) fn demand(party: Party<'_>, baseline: &Profile, incident: &Profile) -> Demand {
+    let calls = |profile: &Profile, operation: &_| {
+        let rows = profile.children.get(operation).into_iter().flatten();
+        let calls = rows.filter(|(child, _)| child.answered_by.is_some() && *child.service == *party.name);
+        calls.map(|(_, counts)| counts.children as f64).sum::<f64>()
+    };
+    let mut demand = Demand { calls: 0.0, expected: 0.0 };
+    for (operation, counts) in incident.spans.iter().filter(|_| !party.is_peer) {
+        // Callers that healthy time did not have say nothing of how often they would call.
+        if let Some(before) = baseline.spans.get(operation).filter(|before| before.spans > 0) {
+            demand.calls += calls(incident, operation);
+            demand.expected += calls(baseline, operation) / before.spans as f64 * counts.spans as f64;
+        }
+    }
+    demand
+}
+
+pub(super) fn verdict(
+    party: Party<'_>,
+    candidate: &Candidate<'_>,
+    score: f64,
+    before: &Facts<'_>,
+    now: &Facts<'_>,
+    demand: Demand,
+) -> Verdict {
+    let components = &candidate.components;
+    let strongest = |logs: &[Option<f64>]| logs.iter().flatten().copied().fold(0.0, f64::max);
+    let time = strongest(&[components.own, components.calls_in, components.calls_out]);
+    let shape = strongest(&[components.lost, components.failing]);
+    if score < SCORE_MIN || (time <= 0.0 && shape <= 0.0) {
+        Verdict::Unknown
+    } else if shape > time {
+        Verdict::Failing
+    } else if party.is_peer {
+        Verdict::SlowDependency
+    } else if candidate.pod.is_some() {
+        Verdict::BadInstance
+    } else if amplified(demand) {
+        Verdict::Amplification
+    } else if load_grew(before, now) {
+        Verdict::Saturated
+    } else if new_version(before, now) {
+        Verdict::Regression
+    } else {
+        Verdict::Unknown
+    }
+}
+
+fn amplified(demand: Demand) -> bool {
+    let chance = Z_MIN * demand.expected.max(1.0).sqrt();
+    demand.expected > 0.0
+        && demand.calls > AMPLIFICATION_MIN * demand.expected
+        && demand.calls - demand.expected > chance
+}
+
+/// More requests for each pod than in healthy time. Counts are Poisson: the variance is the count.
+fn load_grew(before: &Facts<'_>, now: &Facts<'_>) -> bool {
+    let (Some(old), Some(new)) = (before.throughput_per_pod(), now.throughput_per_pod()) else { return false };
+    let variance = new * new / now.requests + old * old / before.requests;
+    new > LOAD_GROWTH_MIN * old && new - old > Z_MIN * variance.sqrt()
+}
+
+fn new_version(before: &Facts<'_>, now: &Facts<'_>) -> bool {
+    // Both times tell their version, or nothing can be said.
+    if before.versions.contains_key("") || before.versions.is_empty() {
+        return false;
+    }
+    let new = now.versions.iter().filter(|(version, _)| !version.is_empty() && !before.versions.contains_key(*version));
+    new.map(|(_, requests)| requests).sum::<f64>() > VERSION_SHARE_MIN * now.requests
+}
+
+/// The measures of both times, for those that were measured now.
+pub(super) fn evidence(before: &Facts<'_>, now: &Facts<'_>, demand: Demand) -> Vec<Evidence> {
+    let measures = [
+        ("own_time_ms", now.own_ms, before.own_ms),
+        ("waiting_ms", now.waiting_ms, before.waiting_ms),
+        ("calls_waiting_ms", now.calls_waiting_ms, before.calls_waiting_ms),
+        ("calls_per_request", now.calls_per_request, before.calls_per_request),
+        ("calls_received", (demand.expected > 0.0).then_some(demand.calls), Some(demand.expected)),
+        ("error_share", now.error_share, before.error_share),
+        ("throughput_per_pod_per_s", now.throughput_per_pod(), before.throughput_per_pod()),
+    ];
+    let told = measures
+        .into_iter()
+        .filter_map(|(measure, now, baseline)| now.map(|now| Evidence { measure: measure.to_owned(), now, baseline }));
+    told.collect()
+}
+
+impl Profile {
+    /// The traces in which a party took longest.
+    pub(super) fn exemplars(&self, party: Party<'_>) -> Vec<TraceId> {
+        if !party.is_peer {
+            return self.slowest.get(party.name).map(Slowest::traces).unwrap_or_default();
+        }
+        let mut slowest = Slowest::default();
+        let calls = self.peers.iter().filter(|(key, _)| Party::of_peer(key) == party);
+        calls.for_each(|(_, calls)| slowest.merge(&calls.slowest));
+        slowest.traces()
+    }
+}

@@ -1,0 +1,271 @@
+//! What happened, read from the journal's entries: the actions that were taken, the bottlenecks as they are now,
+//! and a line for people whenever there is something to tell.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::{Play, course};
+use crate::analyse::{Bottleneck, Verdict};
+use crate::commands::Error;
+use crate::decide::Wish;
+use crate::guard::{Decision, Outcome};
+use crate::journal::{Entry, What};
+use crate::model::Time;
+use crate::simulate::Scenario;
+use crate::verify::Stage;
+
+/// How often a quiet run says that it goes on, in seconds of the scenario.
+const PROGRESS_S: f64 = 30.0;
+
+/// Something that was done to a service, or said of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Action {
+    /// Of the decision, in seconds since the scenario's start.
+    pub t_s: f64,
+    pub action: Kind,
+    pub service: String,
+    /// Replicas; null for a notification.
+    pub from: Option<u32>,
+    pub to: Option<u32>,
+    /// The verdict the rule acted on; empty when it named none.
+    pub verdict: String,
+    pub rule: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    ScaleOut,
+    ScaleIn,
+    Notify,
+}
+
+#[derive(Default)]
+pub struct Story {
+    /// Permitted, and not yet answered by the cluster.
+    permitted: BTreeMap<String, Decision>,
+    expected: Vec<String>,
+    pub actions: Vec<Action>,
+    pub bottlenecks: Vec<Bottleneck>,
+    /// What was told to people, oldest first.
+    pub told: Vec<Told>,
+    progress_s: f64,
+}
+
+/// One line for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub t_s: f64,
+    pub tone: Tone,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Trouble,
+    Done,
+    Good,
+    Aside,
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:6.1} s  {}", self.t_s, self.text)
+    }
+}
+
+impl Story {
+    pub fn new(scenario: &Scenario) -> Story {
+        Story { expected: scenario.expected_targets(), progress_s: PROGRESS_S, ..Story::default() }
+    }
+
+    /// Services scaled out, in the order of their first action.
+    pub fn targets(&self) -> Vec<String> {
+        let mut targets = Vec::new();
+        for action in self.actions.iter().filter(|action| action.action == Kind::ScaleOut) {
+            if !targets.contains(&action.service) {
+                targets.push(action.service.clone());
+            }
+        }
+        targets
+    }
+
+    /// Scalings, out or in, of services that are no expected target.
+    pub fn wrong_actions(&self) -> usize {
+        let scalings = self.actions.iter().filter(|action| action.action != Kind::Notify);
+        scalings.filter(|action| !self.expected.contains(&action.service)).count()
+    }
+
+    /// When an expected target was first scaled out, in seconds since the scenario's start.
+    pub fn first_correct_action_s(&self) -> Option<f64> {
+        let correct = |a: &&Action| a.action == Kind::ScaleOut && self.expected.contains(&a.service);
+        self.actions.iter().find(correct).map(|action| action.t_s)
+    }
+
+    /// What is going to be played.
+    pub fn open(&self, play: &Play, out: &mut dyn Write) -> Result<(), Error> {
+        if !play.json {
+            let Scenario { name, description, horizon_s, .. } = &play.scenario;
+            writeln!(out, "{name}, seed {}, {horizon_s} s: {}\n", play.seed, description.trim())?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry, and prints what is new by it.
+    pub fn tell(&mut self, entry: &Entry, json: bool, out: &mut dyn Write) -> Result<(), Error> {
+        let (actions, told) = (self.actions.len(), self.told.len());
+        self.take(entry);
+        if json {
+            self.print_actions(actions, out)?;
+        } else {
+            for told in &self.told[told..] {
+                writeln!(out, "{told}")?;
+            }
+            let t_s = seconds(entry.at);
+            if t_s >= self.progress_s {
+                self.progress_s = t_s + PROGRESS_S;
+                writeln!(out, "{t_s:6.1} s  …")?;
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing follows. A change whose answer the end cut off was still made.
+    pub fn close(&mut self, json: bool, out: &mut dyn Write) -> Result<(), Error> {
+        let before = self.actions.len();
+        for (_, decision) in std::mem::take(&mut self.permitted) {
+            self.actions.extend(scaling(&decision));
+        }
+        if json { self.print_actions(before, out) } else { Ok(()) }
+    }
+
+    fn print_actions(&self, from: usize, out: &mut dyn Write) -> Result<(), Error> {
+        for action in &self.actions[from..] {
+            writeln!(out, "{}", serde_json::json!(action))?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    pub fn take(&mut self, entry: &Entry) {
+        let t_s = seconds(entry.at);
+        match &entry.what {
+            What::Found { findings } => self.found(t_s, &findings.bottlenecks),
+            What::Decided { decision } => self.decided(t_s, decision),
+            What::Acted { decision, change, error } => {
+                // A close carries its scaling's decision; it is no action on the service.
+                if matches!(change, crate::guard::Change::Close { .. }) {
+                    return;
+                }
+                let Some(decided) = self.permitted.remove(decision) else { return };
+                match error {
+                    None => self.actions.extend(scaling(&decided)),
+                    Some(error) => self.say(t_s, Tone::Trouble, format!("not done: {error}")),
+                }
+            }
+            What::Intervention { report } => {
+                let tone = match report.stage {
+                    Stage::Verified => Tone::Good,
+                    Stage::NoEffect => Tone::Trouble,
+                    Stage::Applied | Stage::Judging | Stage::GivenBack | Stage::Superseded => Tone::Aside,
+                };
+                let stage = report.stage.as_str().replace('_', " ");
+                self.say(t_s, tone, format!("{}: {stage}: {}", report.service, report.reason));
+            }
+            What::RuleFailed { rule, error } => self.say(t_s, Tone::Trouble, format!("rule {rule} failed: {error}")),
+            What::AnalysisFailed { error } => self.say(t_s, Tone::Trouble, format!("analysis failed: {error}")),
+            _ => {}
+        }
+    }
+
+    fn found(&mut self, t_s: f64, bottlenecks: &[Bottleneck]) {
+        let key = |b: &Bottleneck| (b.entry.clone(), b.service.clone(), b.verdict);
+        let known: Vec<_> = self.bottlenecks.iter().map(key).collect();
+        for b in bottlenecks.iter().filter(|b| !known.contains(&key(b))) {
+            self.say(t_s, Tone::Trouble, held_back(b));
+        }
+        if bottlenecks.is_empty() && !known.is_empty() {
+            self.say(t_s, Tone::Good, "every objective holds".into());
+        }
+        self.bottlenecks = bottlenecks.to_vec();
+    }
+
+    fn decided(&mut self, t_s: f64, decision: &Decision) {
+        let (rule, because) = (&decision.proposal.rule, &decision.proposal.because);
+        let service = decision.proposal.wish.service();
+        match &decision.outcome {
+            Outcome::Permitted { from, to } => {
+                self.permitted.insert(decision.id.clone(), decision.clone());
+                let what = if to > from { "scale out" } else { "scale in" };
+                self.say(t_s, Tone::Done, format!("{what} {service} {from} → {to}: {because} ({rule})"));
+            }
+            Outcome::Observed { from, to } => {
+                self.say(t_s, Tone::Aside, format!("would scale {service} {from} → {to}: {because} ({rule})"));
+            }
+            Outcome::Notified => {
+                self.actions.push(Action {
+                    t_s,
+                    action: Kind::Notify,
+                    service: service.name().into(),
+                    from: None,
+                    to: None,
+                    verdict: decision.proposal.verdict.clone(),
+                    rule: rule.clone(),
+                });
+                let message = match &decision.proposal.wish {
+                    Wish::Notify { message, .. } if !message.is_empty() => message,
+                    _ => because,
+                };
+                self.say(t_s, Tone::Done, format!("notice on {service}: {message} ({rule})"));
+            }
+            Outcome::Refused { gate, reason } => {
+                let text = format!("refused {} for {service} at the gate {}: {reason}", rule, gate.as_str());
+                self.say(t_s, Tone::Aside, text);
+            }
+        }
+    }
+
+    fn say(&mut self, t_s: f64, tone: Tone, text: String) {
+        self.told.push(Told { t_s, tone, text });
+    }
+}
+
+/// What a bottleneck means, in a sentence.
+pub fn held_back(b: &Bottleneck) -> String {
+    let mut text = format!("{} takes {:.0} ms and may take {:.0} ms", b.entry, b.p99_ms, b.objective_ms);
+    match (b.verdict, &b.peer, &b.pod) {
+        (Verdict::Unknown, ..) => text.push_str("; why is not known yet"),
+        (verdict, peer, pod) => {
+            text.push_str(&format!(": {} is {}", b.service, verdict.as_str().replace('_', " ")));
+            if let Some(peer) = peer {
+                text.push_str(&format!(" ({peer})"));
+            }
+            if let Some(pod) = pod {
+                text.push_str(&format!(" ({pod})"));
+            }
+        }
+    }
+    text
+}
+
+fn scaling(decision: &Decision) -> Option<Action> {
+    let Outcome::Permitted { from, to } = decision.outcome else { return None };
+    Some(Action {
+        t_s: seconds(decision.at),
+        action: if to > from { Kind::ScaleOut } else { Kind::ScaleIn },
+        service: decision.proposal.wish.service().name().into(),
+        from: Some(from),
+        to: Some(to),
+        verdict: decision.proposal.verdict.clone(),
+        rule: decision.proposal.rule.clone(),
+    })
+}
+
+/// Since the scenario's start, in whole milliseconds.
+pub fn seconds(at: Time) -> f64 {
+    (at.seconds_since(course::START) * 1e3).round() / 1e3
+}

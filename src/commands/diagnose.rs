@@ -1,0 +1,206 @@
+//! `headroom diagnose`: which service is at fault in recorded spans.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::traces::Traces;
+use super::{Answer, Error};
+use crate::analyse::change::{
+    self, Diagnosis, EXPLAINED_MAX, MissedObjective, Moment, Parameters, Profile, Suspect, calm_stretch, localise,
+    slowest,
+};
+use crate::analyse::{Evidence, Verdict};
+
+/// Find the service at fault in recorded spans, best guess first.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  headroom diagnose --baseline yesterday.jsonl.zst incident.jsonl.zst
+  headroom diagnose incident.jsonl --json | jq '.suspects[0]'
+
+A suspect's score is the probability that the fault lies there; what the scores
+leave of 1 is `no suspect here`. Without --baseline the calmest stretch of time in
+the files is the baseline; if none is clearly calmer, all traces but the slowest
+hundredth of each entry operation are.
+
+Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
+form, headroom's Parquet, or - for standard input.")]
+pub struct Args {
+    /// Files of spans, read as one
+    #[arg(required = true)]
+    file: Vec<String>,
+    /// Spans of healthy time of the same system
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Suspects that people are shown, of those at least this likely beside the first.
+const SHOWN_MAX: usize = 5;
+const SHOWN_SCORE_MIN: f64 = 0.01;
+
+/// Where healthy time came from.
+enum Source {
+    File(String),
+    CalmStretch,
+    AllButSlowest,
+}
+
+impl Source {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Source::File(_) => "file",
+            Source::CalmStretch => "calm_stretch",
+            Source::AllButSlowest => "all_but_slowest",
+        }
+    }
+}
+
+struct Report {
+    spans: usize,
+    traces: usize,
+    baseline: Source,
+    baseline_traces: u64,
+    missed: Vec<MissedObjective>,
+    diagnosis: Diagnosis,
+}
+
+pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    let traces = Traces::read(&args.file)?;
+    let (source, baseline, incident) = match args.baseline {
+        Some(file) => {
+            let baseline = Traces::read(&[&file])?.profile(|_| true);
+            (Source::File(file), baseline, traces.profile(|_| true))
+        }
+        None => split(&traces),
+    };
+    // Where the slowest traces stand against the rest, objectives are asked of all of them together.
+    let mut asked = incident.clone();
+    if matches!(source, Source::AllButSlowest) {
+        asked.merge(&baseline);
+    }
+    let report = Report {
+        spans: traces.spans(),
+        traces: traces.len(),
+        baseline: source,
+        baseline_traces: baseline.traces(),
+        missed: change::missed(&asked, &change::objectives(&baseline)),
+        diagnosis: localise(&baseline, &incident, &Parameters::default()),
+    };
+    if args.json {
+        writeln!(out, "{}", report.document())?;
+    } else {
+        report.write(out)?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// A baseline out of the data itself, and the rest.
+fn split(traces: &Traces) -> (Source, Profile, Profile) {
+    let (indices, moments): (Vec<usize>, Vec<Moment>) = traces.moments().into_iter().unzip();
+    let chosen = |positions: Vec<usize>| positions.into_iter().map(|p| indices[p]).collect::<BTreeSet<usize>>();
+    match calm_stretch(&moments) {
+        Some(calm) => {
+            let calm = chosen(calm);
+            let (baseline, rest) = (traces.profile(|i| calm.contains(&i)), traces.profile(|i| !calm.contains(&i)));
+            (Source::CalmStretch, baseline, rest)
+        }
+        None => {
+            let slow = chosen(slowest(&moments));
+            let (baseline, rest) = (traces.profile(|i| !slow.contains(&i)), traces.profile(|i| slow.contains(&i)));
+            (Source::AllButSlowest, baseline, rest)
+        }
+    }
+}
+
+impl Report {
+    fn document(&self) -> Value {
+        json!({
+            "spans": self.spans,
+            "traces": self.traces,
+            "baseline": {"from": self.baseline.as_str(), "traces": self.baseline_traces},
+            "objectives_missed": self.missed,
+            "suspects": self.diagnosis.suspects.iter().take(EXPLAINED_MAX).collect::<Vec<&Suspect>>(),
+            "no_suspect": self.diagnosis.nothing_probability,
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let against = match &self.baseline {
+            Source::File(file) => format!("{} traces of {file}", self.baseline_traces),
+            Source::CalmStretch => format!("their calmest stretch of time ({} traces)", self.baseline_traces),
+            Source::AllButSlowest => {
+                "all but the slowest hundredth: no stretch of time is clearly calmer, so scores say what makes slow \
+                 traces slow, not that there is a fault"
+                    .to_owned()
+            }
+        };
+        writeln!(out, "{} traces ({} spans) against {against}\n", self.traces, self.spans)?;
+        if self.missed.is_empty() {
+            writeln!(out, "Every entry operation keeps to what it kept to in healthy time.\n")?;
+        } else {
+            writeln!(out, "{:>7} {:>11} {:>11}  entry operation", "missed", "p99", "healthy")?;
+            for missed in &self.missed {
+                let (share, p99, objective) = (100.0 * missed.missed_share, missed.p99_ms, missed.objective_ms);
+                writeln!(out, "{share:>6.1}% {p99:>8.1} ms {objective:>8.1} ms  {}", missed.entry)?;
+            }
+            writeln!(out)?;
+        }
+        writeln!(out, "{:>4} {:>6}  {:<15}  suspect", "rank", "score", "verdict")?;
+        for suspect in self.diagnosis.suspects.iter().take(SHOWN_MAX) {
+            if suspect.rank == 1 || suspect.score >= SHOWN_SCORE_MIN {
+                write_suspect(out, suspect)?;
+            }
+        }
+        writeln!(out, "{:>4} {:>6.3}  no suspect here", "", self.diagnosis.nothing_probability)?;
+        Ok(())
+    }
+}
+
+fn write_suspect(out: &mut dyn Write, suspect: &Suspect) -> Result<(), Error> {
+    let (rank, score, verdict) = (suspect.rank, suspect.score, suspect.verdict.as_str());
+    let peer = if suspect.peer { " (sends no spans)" } else { "" };
+    writeln!(out, "{rank:>4} {score:>6.3}  {verdict:<15}  {}{peer}", suspect.service)?;
+    let mut detail = |name: &str, text: &str| writeln!(out, "{:12} {name:<12} {text}", "");
+    detail("operation", &suspect.operation)?;
+    if let Some(pod) = &suspect.pod {
+        detail(if suspect.verdict == Verdict::BadInstance { "only pod" } else { "pod" }, pod)?;
+    }
+    for evidence in suspect.evidence.iter().filter(|evidence| is_telling(evidence)) {
+        detail("evidence", &sentence(evidence))?;
+    }
+    let exemplars: Vec<String> = suspect.exemplars.iter().take(2).map(ToString::to_string).collect();
+    if !exemplars.is_empty() {
+        detail("slowest", &exemplars.join(" "))?;
+    }
+    Ok(())
+}
+
+/// A change of less than a fifth does not explain anything; load is always told, as what the rest is to be read against.
+fn is_telling(evidence: &Evidence) -> bool {
+    let Some(baseline) = evidence.baseline else { return true };
+    let (low, high) = (evidence.now.min(baseline), evidence.now.max(baseline));
+    evidence.measure == "throughput_per_pod_per_s" || high > 1.2 * low
+}
+
+/// One measure in words.
+fn sentence(evidence: &Evidence) -> String {
+    let (what, unit) = match evidence.measure.as_str() {
+        "own_time_ms" => ("own time a request", " ms"),
+        "waiting_ms" => ("calls to it wait", " ms"),
+        "calls_waiting_ms" => ("calls it makes wait", " ms"),
+        "calls_per_request" => ("calls it makes a request", ""),
+        "calls_received" => ("calls received", ""),
+        "error_share" => ("errors that begin here, of all spans", ""),
+        "throughput_per_pod_per_s" => ("requests a second and pod", ""),
+        other => (other, ""),
+    };
+    let number = |value: f64| if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") };
+    match evidence.baseline {
+        Some(baseline) => format!("{what} {}{unit} (healthy {}{unit})", number(evidence.now), number(baseline)),
+        None => format!("{what} {}{unit} (never seen in healthy time)", number(evidence.now)),
+    }
+}

@@ -1,0 +1,91 @@
+//! The traces of files of spans, put together in memory.
+
+use indexmap::IndexMap;
+
+use super::Error;
+use crate::analyse::change::{Moment, Profile};
+use crate::analyse::trace::Tree;
+use crate::model::{SpanBatch, TraceId};
+use crate::receive::decode::{Options, Rejected};
+use crate::receive::files::{self, Damage};
+
+/// All spans of some files: about 90 bytes each, so a gigabyte holds ten million.
+pub struct Traces {
+    batches: Vec<SpanBatch>,
+    /// (batch, row) of each trace's spans.
+    rows: IndexMap<TraceId, Vec<(usize, usize)>>,
+}
+
+impl Traces {
+    pub fn read<P: AsRef<str>>(paths: &[P]) -> Result<Traces, Error> {
+        let mut traces = Traces { batches: Vec::new(), rows: IndexMap::new() };
+        let mut rejected = Rejected::default();
+        for path in paths {
+            let mut spans = files::open(path.as_ref(), Options::default(), Damage::Refuse)?;
+            for batch in spans.by_ref() {
+                let batch = batch?;
+                let columns = batch.columns();
+                for row in 0..batch.len() {
+                    traces.rows.entry(columns.trace_id(row)).or_default().push((traces.batches.len(), row));
+                }
+                traces.batches.push(batch);
+            }
+            rejected.merge(spans.rejected().clone());
+        }
+        if traces.rows.is_empty() {
+            let files: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
+            let remedy =
+                if rejected.is_empty() { "give files that hold traces".to_owned() } else { rejected.to_string() };
+            return Err(Error::NoSpans { files: files.join(", "), remedy });
+        }
+        Ok(traces)
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn spans(&self) -> usize {
+        self.rows.values().map(Vec::len).sum()
+    }
+
+    /// The profile of the traces that `choose` takes by their index; every index in `0..len()` is a trace.
+    pub fn profile(&self, choose: impl Fn(usize) -> bool) -> Profile {
+        let mut profile = Profile::default();
+        let mut period: Option<(i64, i64)> = None;
+        self.trees(choose, |_, tree| {
+            for node in &tree.nodes {
+                let (from, to) = period.unwrap_or((i64::MAX, i64::MIN));
+                period = Some((from.min(node.start.0), to.max(node.end.0)));
+            }
+            profile.absorb(tree);
+        });
+        let (from, to) = period.unwrap_or_default();
+        profile.observed(to.saturating_sub(from));
+        profile
+    }
+
+    /// The root of each complete trace, with the trace's index.
+    pub fn moments(&self) -> Vec<(usize, Moment)> {
+        let mut moments = Vec::new();
+        self.trees(
+            |_| true,
+            |index, tree| {
+                if let Some(root) = tree.root {
+                    let node = &tree.nodes[root];
+                    let entry = format!("{} {}", node.span.service_id().as_str(), node.span.operation);
+                    let (start_ns, duration_ns) = (node.start.0, node.duration_ns());
+                    moments.push((index, Moment { start_ns, entry, duration_ns }));
+                }
+            },
+        );
+        moments
+    }
+
+    fn trees(&self, choose: impl Fn(usize) -> bool, mut each: impl FnMut(usize, &Tree<'_>)) {
+        let columns: Vec<_> = self.batches.iter().map(SpanBatch::columns).collect();
+        for (index, rows) in self.rows.values().enumerate().filter(|(index, _)| choose(*index)) {
+            each(index, &Tree::build(rows.iter().map(|&(batch, row)| columns[batch].row(row))));
+        }
+    }
+}
