@@ -81,9 +81,6 @@ pub fn replay(
             }
         }
     }
-    if run.is_none() {
-        return Err(Error::NoStart { path: path.to_owned() });
-    }
     finish(run, rules.is_some(), &mut comparison);
     if headless > 0 {
         notes.push(format!("the first {headless} entries belong to a run that started before this journal, and are not replayed; name the journal before it too"));
