@@ -21,6 +21,8 @@ pub enum Error {
     Receive(#[from] receive::Error),
     #[error(transparent)]
     Spans(#[from] receive::files::Error),
+    #[error(transparent)]
+    KeepSpans(#[from] receive::files::WriteError),
     #[error("no usable span in {files}; {remedy}")]
     NoSpans { files: String, remedy: String },
     #[error("{}: {source}; expected is an object of case to incident, normal, service and fault", path.display())]

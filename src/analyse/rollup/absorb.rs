@@ -11,9 +11,12 @@ use crate::model::{SpanRow, Status};
 /// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
 #[derive(Clone, Debug, Default)]
 pub struct Callees {
-    /// (caller, operation, peer it names) to the service that answered.
-    known: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Arc<str>>,
+    /// To the service that answered.
+    known: BTreeMap<CallKind, Arc<str>>,
 }
+
+/// Caller, operation, and the peer it names.
+type CallKind = (Arc<str>, Arc<str>, Arc<str>);
 
 /// A client has this many kinds of call in the worst case we keep; past it, new kinds stay unresolved.
 const CALL_KINDS_MAX: usize = 100_000;

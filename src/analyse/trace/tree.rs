@@ -56,9 +56,9 @@ impl<'a> Tree<'a> {
             let (start, end) = (span.start, span.end());
             nodes.push(Node { span, parent: None, children: Vec::new(), start, end, adjusted: false });
         }
-        for child in 0..nodes.len() {
-            let parent = nodes[child].span.parent_span_id.and_then(|id| index.get(&id).copied());
-            nodes[child].parent = parent.filter(|&p| p != child);
+        for (child, node) in nodes.iter_mut().enumerate() {
+            let parent = node.span.parent_span_id.and_then(|id| index.get(&id).copied());
+            node.parent = parent.filter(|&p| p != child);
         }
         break_cycles(&mut nodes);
         let mut tops = Vec::new();

@@ -30,7 +30,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const MAX_REPLICAS: u32 = 1_000;
 
 pub fn replay(files: &[String], rules: Option<Vec<RuleSource>>) -> Result<Replayed, Error> {
-    let mut seconds = by_second(Supply::new(files, Some(1.0)))?;
+    let mut seconds = by_second(Supply::new(files.to_vec(), Some(1.0)))?;
     let mut notes = vec![
         "no journal: pauses, changes and their outcomes are not known, so it observes only, and what hung on them is not reproduced".to_owned(),
         format!("spans are received {} s after the end of the second they end in, and the engine ticks every second", LAG.as_secs()),

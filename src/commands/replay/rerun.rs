@@ -33,7 +33,7 @@ pub fn replay(
     let mut comparison = Comparison::default();
     let mut failed: BTreeMap<String, u64> = BTreeMap::new();
     let mut spans_missing = 0;
-    let mut supply = Supply::new(files, first_weight(entries, path)?);
+    let mut supply = Supply::new(files.to_vec(), first_weight(entries, path)?);
     let mut run: Option<Run> = None;
     let mut headless = 0_u64;
     for Entry { at, what } in entries {

@@ -16,9 +16,9 @@ pub struct Supply {
 }
 
 impl Supply {
-    pub fn new(files: &[String], assume_weight: Option<f64>) -> Supply {
+    pub fn new(files: Vec<String>, assume_weight: Option<f64>) -> Supply {
         let options = Options { assume_weight, start_max: None };
-        Supply { files: files.to_vec().into_iter(), options, open: None, begun: None }
+        Supply { files: files.into_iter(), options, open: None, begun: None }
     }
 
     /// The next `n` spans as one batch; fewer when the files end.

@@ -66,7 +66,7 @@ fn batches_have_the_sizes_asked_for_whatever_the_files_have() {
             std::fs::write(&path, text).unwrap();
             path.to_str().unwrap().to_owned()
         });
-    let mut supply = Supply::new(&files, Some(1.0));
+    let mut supply = Supply::new(files.to_vec(), Some(1.0));
     let mut take = |n| {
         let batch = supply.take(n).unwrap();
         let names = batch.iter().map(|span| span.operation.to_owned()).collect::<Vec<_>>().join(" ");
