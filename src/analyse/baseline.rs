@@ -62,6 +62,10 @@ impl ServiceBaseline {
         (self.hold_s() - self.own_s()).max(0.0)
     }
 
+    pub fn rate(&self) -> f64 {
+        self.sums.requests as f64 / self.seconds.max(1) as f64
+    }
+
     pub fn rate_per_pod(&self) -> f64 {
         self.sums.requests as f64 / self.pod_seconds.max(1) as f64
     }

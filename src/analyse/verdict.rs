@@ -14,7 +14,7 @@ use super::rollup::{HealthSums, Merge};
 
 type Text = Arc<str>;
 
-/// Arrivals for each pod above this multiple of healthy time are "more load". Poisson noise and daily drift
+/// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
 /// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
 const MORE_LOAD: f64 = 1.25;
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
@@ -131,7 +131,9 @@ impl Judge<'_> {
         };
         let pods = now.pods.len().max(1) as f64;
         let arrivals_per_pod = now.arrivals.per_s / pods;
-        let more_load = arrivals_per_pod > MORE_LOAD * baseline.rate_per_pod();
+        // For each pod, or in all: after a scale-out a pod may get no more than it used to and still be behind.
+        let more_load =
+            arrivals_per_pod > MORE_LOAD * baseline.rate_per_pod() || now.arrivals.per_s > MORE_LOAD * baseline.rate();
         if queue + refused >= own {
             // What its workers would be busy with, were its callees as fast as ever.
             let undisturbed_s = now.own_s() + baseline.callees_s();

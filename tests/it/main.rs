@@ -3,6 +3,7 @@
 //! - [`architecture`]: what may import what, and what the sources may not hold
 //! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
 //! - [`cli`]: the real binary, as a person or a script runs it
+//! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
@@ -15,6 +16,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod demo;
 mod diagnose;
 mod process;
 mod real;

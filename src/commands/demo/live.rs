@@ -62,7 +62,12 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
         }
     });
     [runtime, queries].into_iter().for_each(Runtime::shutdown_background);
-    let Some(measures) = watched? else { return Ok(None) };
+    let Some(measures) = watched? else {
+        if !play.json {
+            writeln!(out, "left before the end; there is nothing to compare")?;
+        }
+        return Ok(None);
+    };
     story.close(play.json, out)?;
     let references = references.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(Some(Summary::new(play, &story, &measures, &references)))

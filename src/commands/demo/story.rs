@@ -10,7 +10,7 @@ use super::{Play, course};
 use crate::analyse::{Bottleneck, Verdict};
 use crate::commands::Error;
 use crate::decide::Wish;
-use crate::guard::{Decision, Outcome};
+use crate::guard::{Change, Decision, Gate, Outcome};
 use crate::journal::{Entry, What};
 use crate::model::Time;
 use crate::simulate::Scenario;
@@ -158,7 +158,7 @@ impl Story {
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
                 // A close carries its scaling's decision; it is no action on the service.
-                if matches!(change, crate::guard::Change::Close { .. }) {
+                if matches!(change, Change::Close { .. }) {
                     return;
                 }
                 let Some(decided) = self.permitted.remove(decision) else { return };
@@ -171,7 +171,9 @@ impl Story {
                 let tone = match report.stage {
                     Stage::Verified => Tone::Good,
                     Stage::NoEffect => Tone::Trouble,
-                    Stage::Applied | Stage::Judging | Stage::GivenBack | Stage::Superseded => Tone::Aside,
+                    Stage::Judging | Stage::GivenBack => Tone::Aside,
+                    // The scaling itself was told.
+                    Stage::Applied | Stage::Superseded => return,
                 };
                 let stage = report.stage.as_str().replace('_', " ");
                 self.say(t_s, tone, format!("{}: {stage}: {}", report.service, report.reason));
@@ -222,6 +224,8 @@ impl Story {
                 };
                 self.say(t_s, Tone::Done, format!("notice on {service}: {message} ({rule})"));
             }
+            // Not now: it comes again by itself, and is told when it does.
+            Outcome::Refused { gate: Gate::Cooldown | Gate::Stabilisation, .. } => {}
             Outcome::Refused { gate, reason } => {
                 let text = format!("refused {} for {service} at the gate {}: {reason}", rule, gate.as_str());
                 self.say(t_s, Tone::Aside, text);
