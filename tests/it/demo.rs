@@ -20,9 +20,8 @@ use crate::process::{Daemon, headroom, http, run};
 /// A login storm that a test has time for.
 const SMALL: &str = include_str!("demo/small.yaml");
 
-/// The storm's first second, its last second, and its replicas of `auth`, as the file has them.
+/// The storm's first second and its replicas of `auth`, as the file has them.
 const ONSET_S: f64 = 30.0;
-const HORIZON_S: f64 = 105.0;
 const REPLICAS: u64 = 2;
 
 /// A change that finds nothing to change would leave a test without its point.
@@ -209,6 +208,12 @@ fn at_a_finite_speed_the_loop_closes_between_processes() {
     assert_eq!(spans.lines().count(), ingested);
 }
 
+/// The storm for whoever is killed in it: it lasts until headroom, which then knows no healthy time to compare with,
+/// has seen enough of it.
+const LONG: [(&str, &str); 3] =
+    [("horizon_s: 105", "horizon_s: 205"), ("window_s: 70", "window_s: 170"), ("hold_s: 90", "hold_s: 200")];
+const LONG_S: f64 = 205.0;
+
 /// Kills in all; a scorecard asks for more than every test run can wait for.
 fn kills() -> usize {
     std::env::var("HEADROOM_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3)
@@ -267,12 +272,12 @@ impl Drop for Cluster {
 fn survives(points: &[f64]) {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    std::fs::write(directory.join("small.yaml"), SMALL).unwrap();
+    std::fs::write(directory.join("long.yaml"), edited(&LONG)).unwrap();
     // Its port stays the same over restarts, as a Service's address does.
     let otlp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let cluster = Cluster::start(
         directory,
-        &["--scenario", "small.yaml", "--speed", "6", "--otlp-grpc", &format!("http://{otlp}")],
+        &["--scenario", "long.yaml", "--speed", "8", "--otlp-grpc", &format!("http://{otlp}")],
     );
     let config = json!({
         "mode": "enforce",
@@ -300,7 +305,7 @@ fn survives(points: &[f64]) {
         drop(daemon); // by SIGKILL
         daemon = start();
     }
-    wait_until(HORIZON_S);
+    wait_until(LONG_S);
     let all_taken = (0..100).any(|_| {
         let live = cluster.get("live");
         runtime.block_on(clock.sleep(Duration::from_secs(1)));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::demo::{self, Speed};
 use super::{Answer, Error};
@@ -60,6 +60,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Requests on their way to headroom, as the Collector's `sending_queue` holds by default.
 const QUEUE_MAX: usize = 1000;
 
+/// An open connection may not keep it.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     if !args.listen.ip().is_loopback() {
         return Err(Error::NotLoopback { address: args.listen });
@@ -85,7 +88,11 @@ async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let (inlet, outlet) = mpsc::channel(QUEUE_MAX);
     let exporter = exporter::Exporter::new(&args.otlp_grpc, recording, hosted.clone())?;
     let exporter = tokio::spawn(exporter.run(outlet));
-    tokio::spawn(axum::serve(listener, server::router(hosted.clone(), clock)).into_future());
+    let leave = Arc::new(Notify::new());
+    let left = leave.clone();
+    let server = axum::serve(listener, server::router(hosted.clone(), clock))
+        .with_graceful_shutdown(async move { left.notified().await });
+    let server = tokio::spawn(server.into_future());
     writeln!(out, "http://{address}")?;
     out.flush()?;
 
@@ -101,5 +108,8 @@ async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     // Awaited, because its end writes out what it recorded.
     exporter.abort();
     let _ = exporter.await;
+    // Whoever asked it to stop hears that it does.
+    leave.notify_one();
+    let _ = tokio::time::timeout(LEAVE_MAX, server).await;
     Ok(())
 }
