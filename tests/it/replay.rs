@@ -51,7 +51,10 @@ fn kept() -> &'static Kept {
                 spans.write(request).unwrap();
                 Ok(())
             },
-            |moment| Ok(journal.extend(keep(moment.entries))),
+            |moment| {
+                journal.extend(keep(moment.entries));
+                Ok(())
+            },
         )
         .unwrap();
         let spans = String::from_utf8(spans.into_inner()).unwrap().lines().map(str::to_owned).collect();
