@@ -66,8 +66,9 @@ impl Default for Config {
 
 /// Seconds before the fast window that a trend needs.
 const SLOW_EXTRA: Duration = Duration::from_secs(5);
-/// The quickest a pod starts, its image at hand. Not the usual start: a trend carried that far overshoots.
-const POD_START: Duration = Duration::from_secs(4);
+/// How far beyond now a growing load is carried on: a tick, and what the change takes to be written. Not the time a
+/// pod takes to start: a trend carried that far overshoots where the load levels off.
+const AHEAD: Duration = Duration::from_secs(1);
 /// Without a baseline (just after a start) a scale-out at most doubles.
 const BLIND_STEP_FACTOR: u32 = 2;
 /// Exemplars kept for each entry operation.
@@ -273,8 +274,8 @@ impl Analyser {
             crossed.extend(answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone()));
         }
         // The newest second described lies this far back, and a growing load has grown on since; it will have grown
-        // further when the first pod ordered now can serve.
-        let ahead_s = now.seconds_since(findings.complete_to).max(0.0) + POD_START.as_secs_f64();
+        // a little further when the change is made.
+        let ahead_s = now.seconds_since(findings.complete_to).max(0.0) + AHEAD.as_secs_f64();
         findings.services = services
             .iter()
             .map(|(service, there)| {

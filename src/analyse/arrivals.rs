@@ -14,6 +14,11 @@ const SLOPE_MAX: f64 = 0.9;
 const RISE_MIN: f64 = 0.2;
 /// Seconds of the slow window a slope is fitted to: enough for a line, short enough for a burst.
 const FIT_SECONDS: usize = 4;
+/// Where the last seconds clearly tell of more, they alone are believed: a load that jumped two seconds ago is not
+/// to be averaged with the calm before.
+const JUMP_SECONDS: usize = 2;
+/// Standard deviations of Poisson noise that a jump or a trend must stand clear of.
+const DEVIATIONS: f64 = 3.0;
 /// A trend is believed up to this factor per look ahead: a load seldom doubles in the few seconds of lag.
 const TREND_FACTOR_MAX: f64 = 2.0;
 
@@ -28,28 +33,33 @@ pub struct Arrivals {
     pub trend_per_s2: f64,
     /// Mean sojourn of those that ended last, in seconds: how old the description is on top of the lag.
     pub sojourn_s: f64,
+    /// Length of the stretch described, in seconds.
+    pub stretch_s: f64,
 }
 
 impl Arrivals {
     /// Estimates from consecutive complete seconds, oldest first; `until` is the first second not complete.
     /// Seconds without a row had no request.
     pub fn estimate(rows: &[ServiceSecond], until: i64) -> Arrivals {
-        let now = rate(&last_seconds(rows, until, FIT_SECONDS));
+        let steady = rate(&last_seconds(rows, until, FIT_SECONDS));
+        let jumped = rate(&last_seconds(rows, until, JUMP_SECONDS));
+        let clearly_more = jumped.per_s - steady.per_s > DEVIATIONS * (jumped.per_s / jumped.stretch_s).sqrt();
+        let now = if clearly_more { jumped } else { steady };
         let before = rate(&last_seconds(rows, until - FIT_SECONDS as i64, FIT_SECONDS));
         // Two disjoint stretches: what lies between their starts is their distance less what waiting grew by.
-        let distance = FIT_SECONDS as f64;
-        let apart = (distance - (now.sojourn_s - before.sojourn_s)).max(distance / 4.0);
-        let growth = now.per_s - before.per_s;
+        let distance = steady.stretch_s;
+        let apart = (distance - (steady.sojourn_s - before.sojourn_s)).max(distance / 4.0);
+        let growth = steady.per_s - before.per_s;
         // Poisson noise of the two rates; a trend is one that stands clear of it.
-        let noise = ((now.per_s + before.per_s) / FIT_SECONDS as f64).sqrt();
-        let trend_per_s2 = if before.per_s > 0.0 && growth > 3.0 * noise { growth / apart } else { 0.0 };
+        let noise = ((steady.per_s + before.per_s) / distance).sqrt();
+        let trend_per_s2 = if before.per_s > 0.0 && growth > DEVIATIONS * noise { growth / apart } else { 0.0 };
         Arrivals { trend_per_s2, ..now }
     }
 
     /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its
     /// stretch, and of the starts of what ended there.
     pub fn ahead(&self, ahead_s: f64) -> f64 {
-        let age_s = self.sojourn_s + FIT_SECONDS as f64 / 2.0;
+        let age_s = self.sojourn_s + self.stretch_s / 2.0;
         let grown = self.per_s + self.trend_per_s2 * (ahead_s + age_s);
         grown.min(self.per_s * TREND_FACTOR_MAX)
     }
@@ -88,6 +98,7 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
         throughput_per_s: served / seconds,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         trend_per_s2: 0.0,
+        stretch_s: seconds,
         sojourn_s: rows.iter().rev().find(|r| ended(r) > 0.0).map_or(0.0, sojourn),
     }
 }
@@ -123,6 +134,10 @@ mod tests {
     #[track_caller]
     fn check(capacity: f64, rate: f64) {
         let rows = fluid(capacity, |t| if t < 5.0 { capacity / 2.0 } else { rate }, 12);
+        for until in 7..=12 {
+            let found = Arrivals::estimate(&rows, until);
+            assert!((found.per_s / rate - 1.0).abs() < 0.2, "{found:?} at {until} s for {rate}");
+        }
         let found = Arrivals::estimate(&rows, 10);
         assert!((found.per_s / rate - 1.0).abs() < 0.1, "{found:?} for {rate}");
         assert!(found.throughput_per_s <= capacity * 1.01);
@@ -159,6 +174,6 @@ mod tests {
 
     #[test]
     fn no_spans_no_arrivals() {
-        assert_eq!(Arrivals::estimate(&[], 10), Arrivals::default());
+        assert_eq!(Arrivals::estimate(&[], 10), Arrivals { stretch_s: FIT_SECONDS as f64, ..Arrivals::default() });
     }
 }

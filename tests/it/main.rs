@@ -1,6 +1,7 @@
 //! All integration tests, in one binary because each one links DataFusion again.
 //!
 //! - [`architecture`]: what may import what, and what the sources may not hold
+//! - [`arrivals`]: what arrives at a saturated service, estimated against the simulator's truth
 //! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
@@ -14,6 +15,7 @@
 //! [`process`] starts and stops the binary for the others.
 
 mod architecture;
+mod arrivals;
 mod bad_input;
 mod cli;
 mod demo;
