@@ -9,7 +9,7 @@ CARGO ?= cargo
 # What `make demo` plays: make demo SCENARIO=login-storm SEED=7 SPEED=10
 SCENARIO ?= exam-start
 SEED ?= 1
-SPEED ?= 5
+SPEED ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench accept-loop accept-localise

@@ -222,7 +222,9 @@ impl Analyser {
         let missed: Vec<EntryFinding> = findings.entries.iter().filter(|e| e.missed).cloned().collect();
         let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
         for entry in missed {
-            let crossed = self.baseline.crossed_by(&entry.entry);
+            // Just after a start the baseline knows no paths yet; those of the missed traces themselves do.
+            let blamed = answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone());
+            let crossed: Vec<Text> = self.baseline.crossed_by(&entry.entry).into_iter().chain(blamed).collect();
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
             let judge = Judge { answers, baseline: &self.baseline, now: services };
             let Some(judgement) = judge.judge(&entry.entry) else { continue };

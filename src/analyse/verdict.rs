@@ -149,7 +149,7 @@ impl Judge<'_> {
                 return self.follow_callee(judgement, service, rows, depth);
             }
         }
-        judgement.verdict = if more_load {
+        judgement.verdict = if more_load && most_pods_suffer(now, baseline) {
             Verdict::Saturated
         } else if self.new_version_is_slow(service, now, baseline) {
             Verdict::Regression
@@ -210,6 +210,16 @@ impl Judge<'_> {
         let own_s = new.own_ns as f64 / 1e9 / new.requests.max(1) as f64;
         new.requests >= POD_REQUESTS && own_s > GROWN * baseline.own_s()
     }
+}
+
+/// Load is felt by all pods; what most of them do not feel is the matter of one.
+fn most_pods_suffer(now: &ServiceNow<'_>, baseline: ServiceBaseline) -> bool {
+    let healthy_s = baseline.hold_s() + baseline.wait_s();
+    let suffers = |p: &&PodAnswer| {
+        let taken_s = (p.sums.hold_ns + p.sums.wait_ns) as f64 / 1e9 / p.sums.requests.max(1) as f64;
+        p.sums.refused > 0 || taken_s > GROWN * healthy_s
+    };
+    2 * now.pods.iter().filter(suffers).count() > now.pods.len()
 }
 
 /// Without a baseline (just after a start) only what the window itself shows counts: requests that wait longer
