@@ -13,13 +13,15 @@ horizon_s: 46
 truth: {{ targets: [store], verdict: saturated, onset_s: 30, window_s: 16 }}
 services:
   ingress:
-    pods: {{ shared: {{ cores: 8, burst_cores: 8 }} }}
+    pods: {{ shared: {{ cores: 8, burst_cores: 8, in_flight_max: 20000 }} }}
     replicas: 2
+    max_replicas: 2
     operations:
-      GET /item: {{ own_ms: 1, calls: [{{ service: store, operation: GET /item }}] }}
+      GET /item: {{ own_ms: 1, calls: [{{ service: store, operation: GET /item, timeout_ms: 60000 }}] }}
   store:
-    pods: {{ workers: {{ threads: 4, queue: 100000 }} }}
+    pods: {{ workers: {{ threads: 4, queue: 20000 }} }}
     replicas: 2
+    max_replicas: 2
     operations:
       GET /item: {{ own_ms: 40, sigma: 0.2 }}
 entries:
