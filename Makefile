@@ -18,7 +18,7 @@ help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
-	$(CARGO) run --locked --quiet -- demo --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED)
+	$(CARGO) run --locked -- demo --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED)
 
 # Setting up and compiling would share the cores and each take twice as long: one after the other.
 # A test that lacks a program says so in this file, and its name is the last thing to be read.

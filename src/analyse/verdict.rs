@@ -231,14 +231,15 @@ fn verdict_within_the_window(now: &ServiceNow<'_>, waiting_dominates: bool) -> V
     if waiting_dominates && queues && own_s > hold_s / 2.0 { Verdict::Saturated } else { Verdict::Unknown }
 }
 
-/// The one pod that is far slower than its siblings, while these are as they always were.
+/// The one pod whose own work is far slower than its siblings', while these are as they always were. Own work: a
+/// pod that merely waits longer for a callee than its siblings do has met the callee's trouble, not its own.
 fn bad_pod(now: &ServiceNow<'_>, baseline: Option<ServiceBaseline>) -> Option<Text> {
-    let mean = |p: &PodAnswer| p.sums.hold_ns as f64 / 1e9 / p.sums.requests.max(1) as f64;
+    let mean = |p: &PodAnswer| p.sums.own_ns as f64 / 1e9 / p.sums.requests.max(1) as f64;
     let mut pods: Vec<&PodAnswer> = now.pods.iter().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
     pods.sort_by(|a, b| mean(b).total_cmp(&mean(a)).then(a.pod.cmp(&b.pod)));
     let (worst, siblings) = pods.split_first()?;
     let middle = mean(siblings.get(siblings.len() / 2)?);
-    let healthy = baseline.map_or(middle, |b| b.hold_s());
+    let healthy = baseline.map_or(middle, |b| b.own_s());
     // Siblings that suffer too mean that the load, not the pod, is the matter.
     (mean(worst) > FAR * middle && middle < GROWN * healthy).then(|| worst.pod.clone())
 }
