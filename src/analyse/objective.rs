@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// A latency bound, a quantile and an error bound for the entry operations its pattern matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
-    /// `service operation` of the root span; `*` stands for any text.
+    /// `service operation` of the root span; `*` stands for any text. The service with or without its cluster and
+    /// namespace.
     pub entry: String,
     pub latency_ns: i64,
     /// The share of requests that must stay below the latency, for example 0.99.
@@ -16,7 +17,10 @@ pub struct Objective {
 
 impl Objective {
     pub fn matches(&self, entry: &str) -> bool {
-        glob(self.entry.as_bytes(), entry.as_bytes())
+        let (service, operation) = entry.split_once(' ').unwrap_or((entry, ""));
+        let name = service.rsplit('/').next().unwrap_or(service);
+        let short = format!("{name} {operation}");
+        [entry, short.as_str()].into_iter().any(|text| glob(self.entry.as_bytes(), text.as_bytes()))
     }
 }
 
@@ -71,6 +75,23 @@ mod tests {
         assert!(objective("*/exam*1").matches("ingress GET /exam/1/1"));
         assert!(!objective("*/exam*1").matches("ingress GET /exam/12"));
         assert!(objective("*").matches(""));
+        assert!(objective("ingress GET /exam").matches("eu/shop/ingress GET /exam"), "without its namespace");
+        assert!(objective("eu/shop/ingress *").matches("eu/shop/ingress GET /exam"));
+        assert!(!objective("shop *").matches("eu/shop/ingress GET /exam"));
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let cases = [
+            ("* GET /a*z", "ingress GET /abcz", true),
+            ("* GET /a*z", "ingress GET /abc", false),
+            ("*ab*ab", "ab", false),
+            ("*ab*ab", "abab", true),
+            ("exact", "exactly", false),
+        ];
+        for (pattern, text, matches) in cases {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), matches, "{pattern} on {text}");
+        }
     }
 
     #[test]

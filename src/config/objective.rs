@@ -43,16 +43,7 @@ pub enum Selector {
     Service(String),
 }
 
-impl Selector {
-    pub fn matches(&self, service: &str, operation: &str) -> bool {
-        match self {
-            Selector::Entry(pattern) => pattern.matches(&format!("{service} {operation}")),
-            Selector::Service(name) => name == service,
-        }
-    }
-}
-
-/// Text in which `*` stands for any text, also none.
+/// Text in which `*` stands for any text, also none; `analyse::Objective` matches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -63,19 +54,6 @@ impl Pattern {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default(); // `split` yields at least one part
-        let Some(mut rest) = text.strip_prefix(first) else { return false };
-        let Some(last) = parts.next_back() else { return rest.is_empty() };
-        // Taking the leftmost place for each part leaves the most room for those that follow.
-        for part in parts {
-            let Some(at) = rest.find(part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
     }
 }
 
@@ -88,35 +66,5 @@ impl fmt::Display for Pattern {
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        let cases = [
-            ("ingress GET /*", "ingress GET /course/7", true),
-            ("ingress GET /*", "ingress POST /login", false),
-            ("* GET /a*z", "ingress GET /abcz", true),
-            ("* GET /a*z", "ingress GET /abc", false),
-            ("*ab*ab", "ab", false),
-            ("*ab*ab", "abab", true),
-            ("*", "", true),
-            ("exact", "exact", true),
-            ("exact", "exactly", false),
-        ];
-        for (pattern, text, matches) in cases {
-            assert_eq!(Pattern::new(pattern).matches(text), matches, "{pattern} on {text}");
-        }
-    }
-
-    #[test]
-    fn a_service_selects_all_its_entry_operations() {
-        let auth = Selector::Service("auth".into());
-        assert!(auth.matches("auth", "POST /login"));
-        assert!(!auth.matches("auth-db", "query"));
     }
 }

@@ -79,7 +79,11 @@ pub async fn run(
 /// The operator's bounds narrow those of the workloads, and never widen them.
 fn narrow(state: &mut ClusterState, bounds: &BTreeMap<String, config::Service>) {
     for workload in &mut state.workloads {
-        let Some(service) = bounds.get(workload.service.as_str()) else { continue };
+        let named = |name: &str| bounds.get(name);
+        // The whole identity goes before the bare name.
+        let Some(service) = named(workload.service.as_str()).or_else(|| named(workload.service.name())) else {
+            continue;
+        };
         let (least, most) = (workload.min_replicas, workload.max_replicas);
         let within = |bound: u32| bound.max(least).min(most);
         workload.min_replicas = service.min_replicas.map_or(least, within);
