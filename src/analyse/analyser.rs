@@ -142,7 +142,7 @@ impl Analyser {
         for trace in window.advance(now) {
             let tree = Tree::build(trace.spans.iter().filter_map(|&at| window.row(at)));
             let entry = tree.root.map(|root| super::rollup::entry_of(&tree.nodes[root].span));
-            let bound = entry.as_ref().and_then(|entry| self.objective(entry)).map(|o| o.latency_ns);
+            let bound = entry.as_ref().and_then(|entry| self.latency_bound_ns(entry));
             if let Some(absorbed) = rows.absorb(&tree, bound, &mut self.callees) {
                 self.exemplars.add(now, trace.id, &tree, &absorbed);
             }
@@ -153,18 +153,20 @@ impl Analyser {
         self.baseline.offer(now, rows);
     }
 
-    /// The objective of an entry operation; looked up once, derived anew until there is one.
-    fn objective(&mut self, entry: &Text) -> Option<Objective> {
+    /// The latency an entry operation was promised. Its objective is looked up once, and derived anew until there
+    /// is one.
+    fn latency_bound_ns(&mut self, entry: &Text) -> Option<i64> {
         if let Some(Some(known)) = self.objectives.get(entry) {
-            return Some(known.clone());
+            return Some(known.latency_ns);
         }
         let configured = self.config.objectives.iter().find(|o| o.matches(entry));
         let objective = configured.or(self.config.default_objective.as_ref()).cloned().or_else(|| {
             let latency_ns = self.baseline.derived_objective_ns(entry)?;
             Some(Objective { entry: entry.to_string(), latency_ns, quantile: 0.99, errors: 0.01 })
         });
-        self.objectives.insert(entry.clone(), objective.clone());
-        objective
+        let bound = objective.as_ref().map(|o| o.latency_ns);
+        self.objectives.insert(entry.clone(), objective);
+        bound
     }
 
     fn fill_tables(&self, complete_to: Time) {
@@ -222,9 +224,7 @@ impl Analyser {
         let missed: Vec<EntryFinding> = findings.entries.iter().filter(|e| e.missed).cloned().collect();
         let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
         for entry in missed {
-            // Just after a start the baseline knows no paths yet; those of the missed traces themselves do.
-            let blamed = answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone());
-            let crossed: Vec<Text> = self.baseline.crossed_by(&entry.entry).into_iter().chain(blamed).collect();
+            let crossed = self.crossed(answers, &entry.entry);
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
             let judge = Judge { answers, baseline: &self.baseline, now: services };
             let Some(judgement) = judge.judge(&entry.entry) else { continue };
@@ -240,6 +240,13 @@ impl Analyser {
             }
         }
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
+    }
+
+    /// The services an entry operation crosses. Just after a start the baseline knows no paths yet; those of the
+    /// missed traces themselves do.
+    fn crossed(&self, answers: &Answers, entry: &str) -> BTreeSet<Text> {
+        let blamed = answers.blame.iter().filter(|b| *b.entry == *entry).map(|b| b.service.clone());
+        self.baseline.crossed_by(entry).into_iter().chain(blamed).collect()
     }
 
     fn bottleneck(&self, entry: &EntryFinding, judgement: Judgement) -> Bottleneck {
@@ -272,8 +279,7 @@ impl Analyser {
     ) {
         let mut crossed: BTreeSet<Text> = BTreeSet::new();
         for entry in findings.entries.iter().filter(|e| e.missed) {
-            crossed.extend(self.baseline.crossed_by(&entry.entry));
-            crossed.extend(answers.blame.iter().filter(|b| *b.entry == *entry.entry).map(|b| b.service.clone()));
+            crossed.extend(self.crossed(answers, &entry.entry));
         }
         // The newest second described lies this far back, and a growing load has grown on since; it will have grown
         // a little further when the change is made.
@@ -339,6 +345,7 @@ fn tick_schema() -> SchemaRef {
 
 fn tick_row(slow_from: Time, fast_from: Time, complete_to: Time) -> RecordBatch {
     let time = |t: Time| Arc::new(TimestampNanosecondArray::from(vec![t.0]).with_timezone("UTC")) as _;
+    // Three columns of one row, of the schema's type.
     RecordBatch::try_new(tick_schema(), vec![time(slow_from), time(fast_from), time(complete_to)])
         .expect("one row of the schema above")
 }

@@ -227,6 +227,7 @@ impl Baseline {
             text(|p| p.4.as_str()),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, ns)| *ns))) as _,
         ];
+        // Six columns of `rows`, in the order and of the types of the schema.
         RecordBatch::try_new(Baseline::schema(), columns).expect("columns follow the schema")
     }
 

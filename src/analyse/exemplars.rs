@@ -11,11 +11,14 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::rollup::Absorbed;
-use super::trace::{SegmentKind, Tree, critical_path};
+use super::trace::{SegmentKind, Tree};
 use crate::model::{Time, TraceId};
 
 /// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
 const SEGMENTS_MAX: usize = 200_000;
+
+// Ids have the width their builder was made with, and columns are built from the field lists of their schema: the
+// `expect`s below cannot fail on any span.
 
 fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
@@ -76,7 +79,7 @@ impl Exemplars {
             self.missed.push_back(Exemplar { at, entry, duration_ns, id });
         }
         self.traces.push(id, tree, root, absorbed);
-        self.paths.push(id, tree, root, absorbed);
+        self.paths.push(id, tree, absorbed);
     }
 
     /// Seals what came since the last tick and forgets what is too old or too much.
@@ -197,8 +200,8 @@ impl Default for PathRows {
 }
 
 impl PathRows {
-    fn push(&mut self, id: TraceId, tree: &Tree<'_>, root: usize, absorbed: &Absorbed) {
-        for segment in critical_path(tree, root) {
+    fn push(&mut self, id: TraceId, tree: &Tree<'_>, absorbed: &Absorbed) {
+        for segment in &absorbed.path {
             let span = &tree.nodes[segment.node].span;
             let nanos = segment.nanos();
             let queue = if segment.kind == SegmentKind::Queue { nanos } else { 0 };

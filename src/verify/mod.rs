@@ -11,7 +11,7 @@ pub mod verifier;
 
 pub use config::Config;
 pub use report::{InterventionReport, Stage};
-pub use verifier::{PodsWithSpans, Verification, Verifier};
+pub use verifier::{Verification, Verifier};
 
 #[cfg(test)]
 mod tests;

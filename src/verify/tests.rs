@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::analyse::{Bottleneck, Findings, ServiceFinding, Verdict};
+use crate::analyse::{Bottleneck, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use crate::decide::{Proposal, Wish};
 use crate::guard::{self, Change, Context, Guard, Mode, Permit};
 use crate::model::{ClusterState, Pod, Time, Workload};

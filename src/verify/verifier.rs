@@ -1,17 +1,14 @@
 //! The open interventions: taken up when applied or found again, moved on at every tick, ended once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::config::Config;
 use super::judge::Watch;
 use super::report::{InterventionReport, Stage};
-use crate::analyse::Findings;
+use crate::analyse::{Findings, PodsWithSpans};
 use crate::decide::Proposal;
 use crate::guard::{Change, Permit};
 use crate::model::{ClusterState, InterventionRecord, ServiceId, Time};
-
-/// Pods that spans came from of late, by service. A service whose spans name no pod is left out.
-pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
 
 /// Ended interventions that are still known, so that a stale snapshot of the cluster does not bring one back:
 /// far more than end within the seconds that a snapshot may be late.

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use headroom::analyse::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
+use headroom::analyse::{Bottleneck, EntryFinding, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use headroom::decide::{Limits, RuleSource, Rules, shipped};
 use headroom::guard::{self, Change, Context, Guard, Mode, Outcome};
 use headroom::journal::{Entry, What, Writer, explain, read};
 use headroom::model::{ClusterState, Pod, Time, Workload};
-use headroom::verify::{self, PodsWithSpans, Stage, Verification, Verifier};
+use headroom::verify::{self, Stage, Verification, Verifier};
 
 /// content-api saturates at 3 of at most 20 replicas.
 fn burst(now: Time) -> (Findings, ClusterState) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rows::*;
 use crate::analyse::histogram::bucket_of;
-use crate::analyse::trace::{SegmentKind, Tree, critical_path, is_call};
+use crate::analyse::trace::{Segment, SegmentKind, Tree, critical_path, is_call};
 use crate::model::{SpanRow, Status};
 
 /// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
@@ -42,6 +42,8 @@ pub struct Absorbed {
     pub slow: bool,
     pub error: bool,
     pub duration_ns: i64,
+    /// The critical path of the root, walked once for all who need it.
+    pub path: Vec<Segment>,
 }
 
 impl Rows {
@@ -58,7 +60,7 @@ impl Rows {
         let node = &tree.nodes[root];
         let entry = entry_of(&node.span);
         let duration_ns = node.span.duration_ns;
-        let failed = node.span.status == Status::Error || node.span.http_status() >= 500;
+        let failed = has_failed(&node.span);
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
         let missed = slow || failed;
         let second = node.end.second();
@@ -75,11 +77,12 @@ impl Rows {
                 unweighted: i64::from(node.span.sampled_weight.is_none()),
             },
         );
-        self.absorb_path(tree, root, &entry, missed, callees);
+        let path = critical_path(tree, root);
+        self.absorb_path(tree, root, &path, &entry, missed, callees);
         if failed {
             self.absorb_failure(tree, root, &entry, objective_ns.unwrap_or(duration_ns), callees);
         }
-        Some(Absorbed { entry, missed, slow, error: failed, duration_ns })
+        Some(Absorbed { entry, missed, slow, error: failed, duration_ns, path })
     }
 
     /// A request taken by a service: a span whose parent is elsewhere.
@@ -99,7 +102,7 @@ impl Rows {
         let end = caller.map_or(node.end, |c| c.end);
         let status = node.span.http_status();
         let refused = is_refusal(status);
-        let failed = node.span.status == Status::Error || status >= 500;
+        let failed = has_failed(&node.span);
         let served = i64::from(!refused);
         let second = end.second();
         Rows::add(
@@ -144,7 +147,7 @@ impl Rows {
             },
         };
         let caller_ns = node.duration_ns();
-        let failed = node.span.status == Status::Error || node.span.http_status() >= 500;
+        let failed = has_failed(&node.span);
         Rows::add(
             &mut self.edges,
             EdgeKey { second: node.end.second(), caller: text_of(&node.span), callee, answered: answered.is_some() },
@@ -176,9 +179,17 @@ impl Rows {
         );
     }
 
-    fn absorb_path(&mut self, tree: &Tree<'_>, root: usize, entry: &Arc<str>, missed: bool, callees: &Callees) {
+    fn absorb_path(
+        &mut self,
+        tree: &Tree<'_>,
+        root: usize,
+        path: &[Segment],
+        entry: &Arc<str>,
+        missed: bool,
+        callees: &Callees,
+    ) {
         let second = tree.nodes[root].end.second();
-        for segment in critical_path(tree, root) {
+        for segment in path {
             let span = &tree.nodes[segment.node].span;
             let (service, operation, peer, kind) = match segment.kind {
                 SegmentKind::Own => (text_of(span), span.operation, "".into(), SegmentKind::Own),
@@ -249,6 +260,11 @@ fn peer_of(span: &SpanRow<'_>) -> Arc<str> {
     if span.peer.is_empty() { span.operation.into() } else { span.peer.into() }
 }
 
+/// In error by its own word, or by HTTP's.
+fn has_failed(span: &SpanRow<'_>) -> bool {
+    span.status == Status::Error || span.http_status() >= 500
+}
+
 /// HTTP 503 and 429 (RFC 9110, RFC 6585): turned away for lack of room.
 const fn is_refusal(status: u16) -> bool {
     matches!(status, 503 | 429)
@@ -272,8 +288,7 @@ fn visit_own_ns(tree: &Tree<'_>, top: usize) -> i64 {
 fn failure_origin(tree: &Tree<'_>, root: usize) -> usize {
     let mut at = root;
     loop {
-        let failed =
-            |&&c: &&usize| tree.nodes[c].span.status == Status::Error || tree.nodes[c].span.http_status() >= 500;
+        let failed = |&&c: &&usize| has_failed(&tree.nodes[c].span);
         match tree.nodes[at].children.iter().filter(failed).max_by_key(|&&c| (tree.nodes[c].end, c)) {
             Some(&child) => at = child,
             None => return at,
