@@ -1,5 +1,6 @@
 //! From spans to the bottleneck: critical paths become rollups, SQL merges them, a judgement names the service.
 
+mod amplification;
 mod analyser;
 mod answers;
 mod arrivals;
@@ -11,6 +12,7 @@ pub mod findings;
 pub mod histogram;
 mod objective;
 pub mod rollup;
+mod service_now;
 mod sql;
 pub mod trace;
 mod verdict;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::operations::Operations;
 use super::rows::*;
 use crate::analyse::histogram::bucket_of;
 use crate::analyse::trace::{Segment, SegmentKind, Tree, critical_path, is_call};
@@ -49,11 +50,24 @@ pub struct Absorbed {
 impl Rows {
     /// Adds one trace. `objective_ns` is the latency its entry operation was promised, if any.
     /// A partial trace (no root) tells of the services in it, but belongs to no entry operation.
-    pub fn absorb(&mut self, tree: &Tree<'_>, objective_ns: Option<i64>, callees: &mut Callees) -> Option<Absorbed> {
+    /// `healthy` is what the trace's requests are set beside.
+    pub fn absorb(
+        &mut self,
+        tree: &Tree<'_>,
+        objective_ns: Option<i64>,
+        callees: &mut Callees,
+        healthy: &Operations,
+    ) -> Option<Absorbed> {
+        let mut visited = vec![false; tree.nodes.len()];
+        for index in 0..tree.nodes.len() {
+            if let Some(visit) = Visit::at(tree, index) {
+                visit.calls.iter().for_each(|&call| visited[call] = true);
+                self.absorb_visit(tree, &visit, callees, healthy);
+            }
+        }
         for (index, node) in tree.nodes.iter().enumerate() {
-            self.absorb_visit(tree, index, callees);
-            if node.span.kind.is_caller() {
-                self.absorb_call(tree, index, callees);
+            if node.span.kind.is_caller() && !visited[index] {
+                self.absorb_call(tree, index, "".into(), callees);
             }
         }
         let root = tree.root?;
@@ -80,19 +94,16 @@ impl Rows {
         let path = critical_path(tree, root);
         self.absorb_path(tree, root, &path, &entry, missed, callees);
         if failed {
-            self.absorb_failure(tree, root, &entry, objective_ns.unwrap_or(duration_ns), callees);
+            self.absorb_failure(tree, root, &entry, objective_ns.unwrap_or(duration_ns), callees, healthy);
         }
         Some(Absorbed { entry, missed, slow, error: failed, duration_ns, path })
     }
 
-    /// A request taken by a service: a span whose parent is elsewhere.
-    fn absorb_visit(&mut self, tree: &Tree<'_>, index: usize, callees: &mut Callees) {
-        let node = &tree.nodes[index];
+    fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, callees: &mut Callees, healthy: &Operations) {
+        let node = &tree.nodes[visit.top];
         let parent = node.parent.map(|p| &tree.nodes[p]);
-        if parent.is_some_and(|p| !is_call(&p.span, &node.span)) {
-            return;
-        }
         let service = text_of(&node.span);
+        let operation: Arc<str> = node.span.operation.into();
         let hold_ns = node.duration_ns();
         let caller = parent.filter(|p| p.span.kind.is_caller());
         if let Some(caller) = caller {
@@ -100,11 +111,13 @@ impl Rows {
         }
         let wait_ns = caller.map_or(0, |c| (c.duration_ns() - hold_ns).max(0));
         let end = caller.map_or(node.end, |c| c.end);
-        let status = node.span.http_status();
-        let refused = is_refusal(status);
         let failed = has_failed(&node.span);
+        // A refusal that is passed on was not its own.
+        let passed_on = visit.calls.iter().any(|&call| has_failed(&tree.nodes[call].span));
+        let refused = is_refusal(node.span.http_status()) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
+        let known = healthy.get(&service, &operation).filter(|_| !refused);
         Rows::add(
             &mut self.health,
             HealthKey {
@@ -119,20 +132,41 @@ impl Rows {
                 refused: i64::from(refused),
                 gave_up: 0,
                 hold_ns: served * hold_ns,
-                own_ns: served * visit_own_ns(tree, index),
+                own_ns: served * visit.own_ns,
                 wait_ns: served * wait_ns,
                 sojourn_ns: served * (hold_ns + wait_ns),
                 adjusted_milli: milli(node.span.sampled_weight),
+                compared_own_ns: known.map_or(0, |_| visit.own_ns),
+                expected_own_ns: known.map_or(0, |known| known.own_ns()),
+                expected_callees_ns: known.map_or(0, |known| known.callees_ns()),
             },
         );
-        if !refused {
-            let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
-            Rows::add(&mut self.durations, key, CountSums { requests: 1 });
+        if refused {
+            return;
         }
+        let key = DurationKey { second, service: service.clone(), bucket: bucket_of(hold_ns + wait_ns) };
+        Rows::add(&mut self.durations, key, CountSums { requests: 1 });
+        Rows::add(
+            &mut self.operations,
+            OperationKey { second, service: service.clone(), operation: operation.clone() },
+            OperationSums {
+                requests: 1,
+                errors: i64::from(failed),
+                own_ns: visit.own_ns,
+                callees_ns: (hold_ns - visit.own_ns).max(0),
+                wait_ns,
+            },
+        );
+        for (callee, answered, expected_milli) in known.into_iter().flat_map(|known| known.calls()) {
+            let (caller, operation, callee) = (service.clone(), operation.clone(), callee.clone());
+            let key = EdgeKey { second, caller, operation, callee, answered };
+            Rows::add(&mut self.edges, key, EdgeSums { expected_milli, ..EdgeSums::default() });
+        }
+        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation.clone(), callees));
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
-    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, callees: &mut Callees) {
+    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, operation: Arc<str>, callees: &mut Callees) {
         let node = &tree.nodes[index];
         let answered = tree.callee(index);
         let (callee, callee_ns) = match answered {
@@ -150,13 +184,20 @@ impl Rows {
         let failed = has_failed(&node.span);
         Rows::add(
             &mut self.edges,
-            EdgeKey { second: node.end.second(), caller: text_of(&node.span), callee, answered: answered.is_some() },
+            EdgeKey {
+                second: node.end.second(),
+                caller: text_of(&node.span),
+                operation,
+                callee,
+                answered: answered.is_some(),
+            },
             EdgeSums {
                 calls: 1,
                 errors: i64::from(failed),
                 caller_ns,
                 callee_ns,
                 gap_ns: (caller_ns - callee_ns).max(0),
+                expected_milli: 0,
             },
         );
     }
@@ -219,7 +260,15 @@ impl Rows {
     }
 
     /// Charges a failed trace to the place where the failure starts.
-    fn absorb_failure(&mut self, tree: &Tree<'_>, root: usize, entry: &Arc<str>, cost_ns: i64, callees: &Callees) {
+    fn absorb_failure(
+        &mut self,
+        tree: &Tree<'_>,
+        root: usize,
+        entry: &Arc<str>,
+        cost_ns: i64,
+        callees: &Callees,
+        healthy: &Operations,
+    ) {
         let origin = failure_origin(tree, root);
         let span = &tree.nodes[origin].span;
         // A caller whose callee shows no error gave up on it, or was cut off from it.
@@ -230,7 +279,13 @@ impl Rows {
             _ => text_of(span),
         };
         let peer = if unanswered && *service == *text_of(span) { peer_of(span) } else { "".into() };
-        let kind = if is_refusal(span.http_status()) { PathKind::Refused } else { PathKind::Error };
+        let kind = if is_refusal(span.http_status()) {
+            PathKind::Refused
+        } else if unanswered && waited_long(tree, origin, &service, healthy) {
+            PathKind::GaveUp
+        } else {
+            PathKind::Error
+        };
         let key = PathKey {
             second: tree.nodes[root].end.second(),
             entry: entry.clone(),
@@ -270,18 +325,50 @@ const fn is_refusal(status: u16) -> bool {
     matches!(status, 503 | 429)
 }
 
-/// Own time of a visit: of the span and everything below it in the same service, calls left out.
-fn visit_own_ns(tree: &Tree<'_>, top: usize) -> i64 {
-    let mut own = 0;
-    let mut pending = vec![top];
-    while let Some(index) = pending.pop() {
-        let node = &tree.nodes[index];
-        if !node.span.kind.is_caller() {
-            own += tree.own_ns(index);
-            pending.extend(node.children.iter().copied().filter(|&c| !is_call(&node.span, &tree.nodes[c].span)));
-        }
+/// A request taken by a service: a span whose parent is elsewhere, and everything below it in the same service.
+struct Visit {
+    top: usize,
+    /// Of the spans, calls left out.
+    own_ns: i64,
+    calls: Vec<usize>,
+}
+
+impl Visit {
+    fn at(tree: &Tree<'_>, top: usize) -> Option<Visit> {
+        let node = &tree.nodes[top];
+        let is_taken = match node.parent {
+            Some(parent) => is_call(&tree.nodes[parent].span, &node.span),
+            // What hangs from a parent that is not there was taken only if it says so itself.
+            None => tree.root == Some(top) || node.span.kind.is_callee(),
+        };
+        is_taken.then(|| {
+            let mut visit = Visit { top, own_ns: 0, calls: Vec::new() };
+            let mut pending = vec![top];
+            while let Some(index) = pending.pop() {
+                let node = &tree.nodes[index];
+                if node.span.kind.is_caller() {
+                    visit.calls.push(index);
+                } else {
+                    visit.own_ns += tree.own_ns(index);
+                    let is_own = |&c: &usize| !is_call(&node.span, &tree.nodes[c].span);
+                    pending.extend(node.children.iter().copied().filter(is_own));
+                }
+            }
+            visit
+        })
     }
-    own
+}
+
+/// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
+/// healthy time does not tell, nobody is accused of failing.
+fn waited_long(tree: &Tree<'_>, call: usize, callee: &Arc<str>, healthy: &Operations) -> bool {
+    let mut top = call;
+    while let Some(parent) = tree.nodes[top].parent.filter(|&p| !is_call(&tree.nodes[p].span, &tree.nodes[top].span)) {
+        top = parent;
+    }
+    let (caller, waited_ns) = (&tree.nodes[top].span, tree.nodes[call].duration_ns());
+    let known = healthy.call_ns(&text_of(caller), caller.operation, callee);
+    known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
 }
 
 /// From the root down along children in error, to the deepest; of several, the one that ends last.

@@ -4,10 +4,12 @@
 //! and integer sums. Merging is adding, in any order, so the same spans give the same answer.
 
 mod absorb;
+mod operations;
 mod rows;
 mod store;
 
 pub use absorb::{Absorbed, Callees, entry_of};
+pub use operations::Operations;
 pub use rows::*;
 pub use store::Store;
 pub(super) use store::TABLES;
