@@ -2,11 +2,13 @@
 //! of a cluster. Nothing here knows of a station.
 
 pub mod cluster;
+pub mod freshness;
 pub mod identity;
 pub mod spans;
 pub mod time;
 
 pub use cluster::{ClusterState, InterventionRecord, Pod, Workload};
+pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
 pub use spans::{Kind, SpanBatch, SpanBuilder, SpanRow, Status};
 pub use time::Time;
