@@ -14,9 +14,10 @@ use super::baseline::Baseline;
 use super::capacity::{Capacities, Sample};
 use super::exemplars::Exemplars;
 use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
+use super::gaps::Gaps;
 use super::histogram::quantile_ns;
 use super::objective::{Objective, exceeds};
-use super::rollup::{Callees, HealthSums, Merge, Rows, Store, TABLES};
+use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
 use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::trace::Tree;
@@ -79,11 +80,12 @@ pub struct Analyser {
     config: Config,
     sql: Sql,
     store: Store,
-    callees: Callees,
+    tally: Tally,
     baseline: Baseline,
     capacities: Capacities,
     objectives: BTreeMap<Text, Option<Objective>>,
     exemplars: Exemplars,
+    gaps: Gaps,
     pods: PodsWithSpans,
 }
 
@@ -95,11 +97,12 @@ impl Analyser {
             sql: Sql::plan(tables, &config.queries)?,
             config,
             store: Store::default(),
-            callees: Callees::default(),
+            tally: Tally::default(),
             baseline: Baseline::default(),
             capacities: Capacities::default(),
             objectives: BTreeMap::new(),
             exemplars: Exemplars::default(),
+            gaps: Gaps::default(),
             pods: PodsWithSpans::new(),
         })
     }
@@ -110,7 +113,7 @@ impl Analyser {
         self.absorb(now, window);
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
-        let mut findings = Findings { at: now, complete_to, ..Findings::default() };
+        let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
         findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
         if findings.blind {
             return Ok(findings);
@@ -134,20 +137,26 @@ impl Analyser {
         rollups.chain([("baseline_paths", Baseline::schema(), vec![self.baseline.paths_table()])]).collect()
     }
 
+    /// Spans whose parent never came, since the start.
+    pub fn spans_without_parent(&self) -> u64 {
+        self.gaps.without_parent()
+    }
+
     pub fn pods_with_spans(&self) -> &PodsWithSpans {
         &self.pods
     }
 
     fn absorb(&mut self, now: Time, window: &mut Window) {
-        let mut rows = Rows::default();
         for trace in window.advance(now) {
-            let tree = Tree::build(trace.spans.iter().filter_map(|&at| window.row(at)));
-            let entry = tree.root.map(|root| super::rollup::entry_of(&tree.nodes[root].span));
+            let tree = Tree::build(window.rows(&trace.spans));
+            let entry = tree.root.map(|root| self.tally.entry_of(&tree.nodes[root].span));
             let bound = entry.as_ref().and_then(|entry| self.latency_bound_ns(entry));
-            if let Some(absorbed) = rows.absorb(&tree, bound, &mut self.callees, self.baseline.operations()) {
+            if let Some(absorbed) = self.tally.absorb(&tree, bound, self.baseline.operations()) {
                 self.exemplars.add(now, trace.id, &tree, &absorbed);
             }
         }
+        self.gaps.push(now, self.tally.take_taken());
+        let rows = self.tally.take(self.baseline.operations());
         let exemplars_from = now - self.config.fast - self.config.fast;
         self.exemplars.seal(now, now - self.config.keep, exemplars_from);
         self.store.push(&rows);
@@ -208,7 +217,8 @@ impl Analyser {
             let mut sums = HealthSums::default();
             seconds.iter().filter(|s| s.second >= fast_from).for_each(|s| sums.merge(&s.sums));
             let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
-            (service.clone(), ServiceNow { sums, pods, arrivals: Arrivals::estimate(seconds, until) })
+            let arrivals = Arrivals::estimate(seconds, until).weighted(sums.weight());
+            (service.clone(), ServiceNow { sums, pods, arrivals })
         };
         answers.services.iter().map(now).collect()
     }

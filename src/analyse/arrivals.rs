@@ -56,6 +56,17 @@ impl Arrivals {
         Arrivals { trend_per_s2, ..now }
     }
 
+    /// The same, when each request that was counted stands for `weight` of them. Noise is that of what was counted, so it
+    /// was judged before.
+    pub fn weighted(self, weight: f64) -> Arrivals {
+        Arrivals {
+            throughput_per_s: self.throughput_per_s * weight,
+            per_s: self.per_s * weight,
+            trend_per_s2: self.trend_per_s2 * weight,
+            ..self
+        }
+    }
+
     /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its
     /// stretch, and of the starts of what ended there.
     pub fn ahead(&self, ahead_s: f64) -> f64 {

@@ -63,11 +63,11 @@ impl ServiceBaseline {
     }
 
     pub fn rate(&self) -> f64 {
-        self.sums.requests as f64 / self.seconds.max(1) as f64
+        self.sums.requests as f64 * self.sums.weight() / self.seconds.max(1) as f64
     }
 
     pub fn rate_per_pod(&self) -> f64 {
-        self.sums.requests as f64 / self.pod_seconds.max(1) as f64
+        self.sums.requests as f64 * self.sums.weight() / self.pod_seconds.max(1) as f64
     }
 }
 

@@ -53,7 +53,7 @@ impl Capacities {
         if pods == 0 || requests == 0 || sample.undisturbed_share <= 0.0 {
             return;
         }
-        let rate = requests as f64 / sample.fast.as_secs_f64() / f64::from(pods);
+        let rate = requests as f64 * now.sums.weight() / sample.fast.as_secs_f64() / f64::from(pods);
         let found = Capacity {
             per_pod_per_s: rate / sample.undisturbed_share,
             service_s: now.hold_s() * sample.undisturbed_share,

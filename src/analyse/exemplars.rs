@@ -1,7 +1,8 @@
 //! The traces of the last while, for people: tables `traces` and `critical_path`, and the ids that show a
 //! finding. The loop itself works on rollups; these are bounded and go first.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -16,6 +17,11 @@ use crate::model::{Time, TraceId};
 
 /// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
 const SEGMENTS_MAX: usize = 200_000;
+/// Segments taken in one tick: more would push out those of the ticks before within a few ticks, and cost more than
+/// the analysis itself.
+const SEGMENTS_TICK_MAX: usize = 10_000;
+/// Of those, what traces that kept their objective may take: the others are looked for.
+const SEGMENTS_KEPT_TICK_MAX: usize = SEGMENTS_TICK_MAX / 2;
 
 // Ids have the width their builder was made with, and columns are built from the field lists of their schema: the
 // `expect`s below cannot fail on any span.
@@ -54,19 +60,21 @@ pub static CRITICAL_PATH: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-struct Exemplar {
-    at: Time,
-    entry: Arc<str>,
-    duration_ns: i64,
-    id: TraceId,
-}
+/// Missed traces kept for each entry operation and tick: more than a finding shows.
+const MISSED_KEPT: usize = 8;
+
+/// A trace that missed its objective: slowest first, then by id.
+type Missed = (Reverse<i64>, TraceId);
 
 #[derive(Default)]
 pub struct Exemplars {
-    missed: VecDeque<Exemplar>,
+    /// The slowest missed traces of each entry operation, a tick an element; the last is the one at hand.
+    missed: VecDeque<(Time, BTreeMap<Arc<str>, Vec<Missed>>)>,
     /// A batch of each table a tick, with the tick's time and the segments in it.
     batches: VecDeque<(Time, RecordBatch, RecordBatch)>,
     segments: usize,
+    /// Segments taken since the last tick.
+    taken: usize,
     traces: TraceRows,
     paths: PathRows,
 }
@@ -75,17 +83,34 @@ impl Exemplars {
     pub fn add(&mut self, at: Time, id: TraceId, tree: &Tree<'_>, absorbed: &Absorbed) {
         let Some(root) = tree.root else { return };
         if absorbed.missed {
-            let (entry, duration_ns) = (absorbed.entry.clone(), absorbed.duration_ns);
-            self.missed.push_back(Exemplar { at, entry, duration_ns, id });
+            self.add_missed(at, (Reverse(absorbed.duration_ns), id), &absorbed.entry);
         }
+        let room = if absorbed.missed { SEGMENTS_TICK_MAX } else { SEGMENTS_KEPT_TICK_MAX };
+        if self.taken >= room {
+            return;
+        }
+        self.taken += absorbed.path.len();
         self.traces.push(id, tree, root, absorbed);
         self.paths.push(id, tree, absorbed);
+    }
+
+    fn add_missed(&mut self, at: Time, one: Missed, entry: &Arc<str>) {
+        if self.missed.back().is_none_or(|(of, _)| *of != at) {
+            self.missed.push_back((at, BTreeMap::new()));
+        }
+        let Some((_, by_entry)) = self.missed.back_mut() else { return };
+        let slowest = by_entry.entry(entry.clone()).or_default();
+        if slowest.len() < MISSED_KEPT || slowest.last().is_some_and(|last| one < *last) {
+            slowest.insert(slowest.partition_point(|known| *known < one), one);
+            slowest.truncate(MISSED_KEPT);
+        }
     }
 
     /// Seals what came since the last tick and forgets what is too old or too much.
     pub fn seal(&mut self, now: Time, keep_from: Time, exemplars_from: Time) {
         let (traces, paths) = (self.traces.finish(), self.paths.finish());
         self.segments += paths.num_rows();
+        self.taken = 0;
         if traces.num_rows() > 0 {
             self.batches.push_back((now, traces, paths));
         }
@@ -95,16 +120,17 @@ impl Exemplars {
             self.segments -= paths.num_rows();
             self.batches.pop_front();
         }
-        while self.missed.front().is_some_and(|e| e.at < exemplars_from) || self.missed.len() > SEGMENTS_MAX {
+        while self.missed.front().is_some_and(|(at, _)| *at < exemplars_from) {
             self.missed.pop_front();
         }
     }
 
     /// Trace ids of an entry operation's missed requests, slowest first.
     pub fn slowest(&self, entry: &str, count: usize) -> Vec<TraceId> {
-        let mut found: Vec<&Exemplar> = self.missed.iter().filter(|e| *e.entry == *entry).collect();
-        found.sort_by_key(|e| (-e.duration_ns, e.id));
-        found.into_iter().take(count).map(|e| e.id).collect()
+        let mut found: Vec<Missed> =
+            self.missed.iter().filter_map(|(_, by_entry)| by_entry.get(entry)).flatten().copied().collect();
+        found.sort_unstable();
+        found.into_iter().take(count.min(MISSED_KEPT)).map(|(_, id)| id).collect()
     }
 
     pub fn tables(&self) -> [(&'static str, SchemaRef, Vec<RecordBatch>); 2] {

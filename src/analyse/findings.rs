@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::gaps::Gap;
 use crate::model::{ServiceId, Time, TraceId};
 
 /// Why a service holds requests back. The verdict decides what a rule may do, so `Unknown` is said rather than guessed.
@@ -142,6 +143,9 @@ pub struct Findings {
     pub bottlenecks: Vec<Bottleneck>,
     pub services: Vec<ServiceFinding>,
     pub entries: Vec<EntryFinding>,
+    /// Services whose telemetry is incomplete: what is said of them rests on a part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
 impl Findings {

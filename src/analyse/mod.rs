@@ -9,6 +9,7 @@ mod capacity;
 pub mod change;
 mod exemplars;
 pub mod findings;
+mod gaps;
 pub mod histogram;
 mod objective;
 pub mod rollup;
@@ -19,5 +20,6 @@ mod verdict;
 
 pub use analyser::{Analyser, Config, PodsWithSpans};
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
+pub use gaps::Gap;
 pub use objective::Objective;
 pub use sql::{Error, SHIPPED as SHIPPED_QUERIES};

@@ -16,7 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::receive_metrics::ReceiveMetrics;
-use super::{Api, Refusal, Snapshot};
+use super::{Api, Refusal, Snapshot, Spans};
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
 use crate::receive::Counters;
@@ -46,6 +46,20 @@ pub struct Metrics {
     engine_tick_duration: Histogram,
     engine_ticks_skipped: Counter,
     window_watermark_lag: Gauge<f64, std::sync::atomic::AtomicU64>,
+    window_admitted_share: Gauge<f64, std::sync::atomic::AtomicU64>,
+    window_admitted_spans: Counter,
+    window_shed_spans: Counter,
+    window_late_spans: Counter,
+    window_duplicate_spans: Counter,
+    window_evicted_spans: Counter,
+    window_partial_traces: Counter,
+    analyse_spans_without_parent: Counter,
+    analyse_gaps: Gauge,
+    window_spans: Gauge,
+    window_bytes: Gauge,
+    window_open_traces: Gauge,
+    process_resident_bytes: Gauge,
+    findings_delay: Histogram,
     analyse_blind: Gauge,
     analyse_bottlenecks: Gauge,
     analyse_entries_missed: Gauge,
@@ -64,6 +78,8 @@ impl Default for Metrics {
     fn default() -> Metrics {
         // From a tick of an idle window to one that no longer keeps up with a second.
         let tick_buckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+        // Tenths up to two ticks; later than that something is wrong, and how much matters less.
+        let delay_buckets = (1..=20).map(|tenth| f64::from(tenth) / 10.0).chain([3.0, 5.0, 10.0, 30.0]);
         let mut metrics = Metrics {
             registry: Registry::default(),
             receive_spans: Counter::default(),
@@ -72,6 +88,20 @@ impl Default for Metrics {
             engine_tick_duration: Histogram::new(tick_buckets),
             engine_ticks_skipped: Counter::default(),
             window_watermark_lag: Gauge::default(),
+            window_admitted_share: Gauge::default(),
+            window_admitted_spans: Counter::default(),
+            window_shed_spans: Counter::default(),
+            window_late_spans: Counter::default(),
+            window_duplicate_spans: Counter::default(),
+            window_evicted_spans: Counter::default(),
+            window_partial_traces: Counter::default(),
+            analyse_spans_without_parent: Counter::default(),
+            analyse_gaps: Gauge::default(),
+            window_spans: Gauge::default(),
+            window_bytes: Gauge::default(),
+            window_open_traces: Gauge::default(),
+            process_resident_bytes: Gauge::default(),
+            findings_delay: Histogram::new(delay_buckets),
             analyse_blind: Gauge::default(),
             analyse_bottlenecks: Gauge::default(),
             analyse_entries_missed: Gauge::default(),
@@ -105,6 +135,19 @@ impl Metrics {
             receive_batches: "Batches of spans taken into the window",
             engine_ticks: "Ticks of the engine",
             engine_ticks_skipped: "Ticks left out because the one before took too long",
+            window_admitted_share: "Share of the spans received lately that was taken in; 1 while nothing is shed",
+            window_admitted_spans: "Spans taken in",
+            window_shed_spans: "Spans of whole traces that were left out because more came than may be analysed",
+            window_late_spans: "Spans that came after their trace was closed",
+            window_duplicate_spans: "Spans that came twice",
+            window_evicted_spans: "Spans that were analysed and are no longer in the table",
+            window_partial_traces: "Traces closed without a root: a sender lost it, or it never came",
+            analyse_spans_without_parent: "Spans whose parent never came: a sender lost it",
+            analyse_gaps: "Services of whose telemetry a part is missing now",
+            window_spans: "Spans in the table",
+            window_bytes: "Arrow memory of the table",
+            window_open_traces: "Traces that are not closed yet",
+            process_resident_bytes: "Resident memory of the process",
             analyse_blind: "1 while there are no spans to judge by",
             analyse_bottlenecks: "Entry operations whose bottleneck is named now",
             analyse_entries_missed: "Entry operations that miss their objective now",
@@ -123,6 +166,12 @@ impl Metrics {
             "How long a tick takes",
             Unit::Seconds,
             self.engine_tick_duration.clone(),
+        );
+        registry.register_with_unit(
+            "findings_delay",
+            "From the receipt of a request to the findings that know all of its spans",
+            Unit::Seconds,
+            self.findings_delay.clone(),
         );
         registry.register_with_unit(
             "window_watermark_lag",
@@ -174,11 +223,35 @@ impl Metrics {
         let lag = if findings.complete_to.0 > 0 { snapshot.at.seconds_since(findings.complete_to) } else { 0.0 };
         self.window_watermark_lag.set(lag);
         self.analyse_blind.set(i64::from(findings.blind));
+        self.analyse_gaps.set(findings.gaps.len() as i64);
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
         self.guard_paused.set(i64::from(snapshot.paused.is_some()));
+        self.spans(&snapshot.spans);
         let open = snapshot.interventions.iter().filter(|report| !report.stage.is_end()).count();
         self.verify_interventions_open.set(open as i64);
+    }
+
+    fn spans(&self, spans: &Spans) {
+        let rise = |counter: &Counter, to: u64| _ = counter.inc_by(to.saturating_sub(counter.get()));
+        rise(&self.window_admitted_spans, spans.admitted);
+        rise(&self.window_shed_spans, spans.shed);
+        rise(&self.window_late_spans, spans.late);
+        rise(&self.window_duplicate_spans, spans.duplicate);
+        rise(&self.window_evicted_spans, spans.evicted);
+        rise(&self.window_partial_traces, spans.partial_traces);
+        rise(&self.analyse_spans_without_parent, spans.without_parent);
+        let set = |gauge: &Gauge, to: u64| _ = gauge.set(i64::try_from(to).unwrap_or(i64::MAX));
+        set(&self.window_spans, spans.held);
+        set(&self.window_bytes, spans.held_bytes);
+        set(&self.window_open_traces, spans.open_traces);
+        set(&self.process_resident_bytes, spans.resident_bytes);
+        self.window_admitted_share.set(spans.admitted_share);
+    }
+
+    /// From the receipt of requests to the findings that know them.
+    pub fn delays(&self, delays: &[Duration]) {
+        delays.iter().for_each(|delay| self.findings_delay.observe(delay.as_secs_f64()));
     }
 
     pub fn journal(&self, waiting: usize, dropped: u64) {

@@ -30,7 +30,7 @@ use crate::engine::Event;
 pub use history::History;
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use snapshot::{Readiness, Snapshot, Table};
+pub use snapshot::{Readiness, Snapshot, Spans, Table};
 pub use sql::Sql;
 
 /// Requests are small: a query, a reason.

@@ -40,6 +40,7 @@ pub async fn status(State(api): State<Api>) -> Json<Value> {
         "paused": snapshot.paused,
         "blind": snapshot.findings.blind,
         "complete_to": snapshot.findings.complete_to.to_string(),
+        "spans": snapshot.spans,
         "tables": snapshot.tables.iter().map(|table| table.name).collect::<Vec<_>>(),
     }))
 }

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde::Serialize;
 
 use super::History;
 use crate::analyse::Findings;
@@ -21,6 +22,33 @@ pub struct Snapshot {
     pub interventions: Vec<InterventionReport>,
     pub tables: Vec<Table>,
     pub history: History,
+    pub spans: Spans,
+}
+
+/// Where the spans are that were received, and what they take. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spans {
+    /// Acknowledged; all of these were admitted or shed.
+    pub received: u64,
+    pub admitted: u64,
+    /// Of whole traces that were left out because more came than may be analysed.
+    pub shed: u64,
+    /// Of those admitted: came after their trace was closed, twice, or past what one trace may have.
+    pub late: u64,
+    pub duplicate: u64,
+    pub surplus: u64,
+    /// Analysed, and no longer in the table.
+    pub evicted: u64,
+    pub held: u64,
+    pub held_bytes: u64,
+    pub open_traces: u64,
+    /// Closed without a root: its sender lost it, or it never came.
+    pub partial_traces: u64,
+    /// Whose parent never came: a sender lost it.
+    pub without_parent: u64,
+    /// The share of the spans received lately that was admitted.
+    pub admitted_share: f64,
+    pub resident_bytes: u64,
 }
 
 /// A table as SQL sees it. Cloning shares its columns.

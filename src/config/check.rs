@@ -11,8 +11,8 @@ use super::problem::{Problem, did_you_mean};
 use super::raw::{self, Section};
 use super::units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 use super::{
-    Api, Bounds, Cluster, Config, Journal, Mode, Objective, Pattern, Receive, Rules, Selector, Service, Tls, Token,
-    Window,
+    Api, Bounds, Cluster, Config, Journal, Limits, Mode, Objective, Pattern, Receive, Rules, Selector, Service, Tls,
+    Token, Window,
 };
 use crate::{decide, guard, journal};
 
@@ -53,6 +53,7 @@ impl Checker<'_> {
             receive: self.receive(section!(raw.receive)),
             api: self.api(section!(raw.api)),
             window: self.window(section!(raw.window)),
+            limits: self.limits(section!(raw.limits)),
             rules: self.rules(section!(raw.rules)),
             guard: self.guard(section!(raw.guard)),
             journal: raw.journal.as_ref().and_then(|journal| self.journal(journal)),
@@ -234,6 +235,15 @@ impl Checker<'_> {
             duration: self.duration("window.duration", &raw.duration, default.duration, "10s", "1d"),
             memory_bytes: self.bytes("window.memory", &raw.memory, default.memory_bytes, "16MiB", "1TiB"),
         }
+    }
+
+    fn limits(&mut self, raw: &raw::Limits) -> Limits {
+        self.keys("limits", raw);
+        // Below 64 MiB not even the planned queries and an empty window have room.
+        let memory = raw.memory.is_some().then(|| self.bytes("limits.memory", &raw.memory, 1 << 30, "64MiB", "16TiB"));
+        // Below a thousand spans a second a share says little of a service.
+        let spans = self.optional("limits.spans_per_second", &raw.spans_per_second, 1_000..=1_000_000_000);
+        Limits { memory_bytes: memory, spans_per_second: spans }
     }
 
     fn rules(&mut self, raw: &raw::Rules) -> Rules {

@@ -43,6 +43,7 @@ pub struct Config {
     pub receive: Receive,
     pub api: Api,
     pub window: Window,
+    pub limits: Limits,
     pub rules: Rules,
     pub guard: guard::Config,
     /// None: decisions are kept in memory alone.
@@ -64,6 +65,7 @@ impl Default for Config {
             receive: Receive::default(),
             api: Api::default(),
             window: Window::default(),
+            limits: Limits::default(),
             rules: Rules::default(),
             guard: guard::Config::default(),
             journal: None,
@@ -164,6 +166,15 @@ impl Default for Window {
         // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
         Window { duration: Duration::from_secs(300), memory_bytes: 512 << 20 }
     }
+}
+
+/// What headroom as a whole may take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Limits {
+    /// Resident memory of the process, in bytes; None: three quarters of what its cgroup allows, if that says so.
+    pub memory_bytes: Option<u64>,
+    /// Spans a second that are analysed; of more, whole traces are shed. None: all.
+    pub spans_per_second: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -52,6 +52,7 @@ section!(
         receive: Option<Receive>,
         api: Option<Api>,
         window: Option<Window>,
+        limits: Option<Limits>,
         rules: Option<Rules>,
         guard: Option<Guard>,
         journal: Option<Journal>,
@@ -149,6 +150,16 @@ section!(
 );
 
 section!(
+    /// What headroom as a whole may take.
+    Limits {
+        /// Resident memory of the process.
+        memory: Option<String>,
+        /// Spans a second that are analysed; of more, whole traces are shed.
+        spans_per_second: Option<String>,
+    }
+);
+
+section!(
     /// Rules and what one evaluation may take.
     Rules {
         /// Directory of `*.rhai` files; without it the shipped rules run.
@@ -210,6 +221,7 @@ pub const ALL_KEYS: &[&[&str]] = &[
     Tls::KEYS,
     Api::KEYS,
     Window::KEYS,
+    Limits::KEYS,
     Rules::KEYS,
     Guard::KEYS,
     Journal::KEYS,

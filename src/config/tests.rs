@@ -31,6 +31,7 @@ fn what_is_written_holds() {
           auth: {min_replicas: 2, max_replicas: 20}
         receive: {grpc: "localhost:14317", token: correct-horse-battery, body_max: 1MiB}
         guard: {step_factor_max: 2}
+        limits: {memory: 2GiB, spans_per_second: 100000}
         cluster: {embedded: {url: "http://127.0.0.1:9090/"}}
         "#,
     )
@@ -46,6 +47,7 @@ fn what_is_written_holds() {
     assert_eq!(config.receive.grpc.to_string(), "127.0.0.1:14317");
     assert_eq!(config.receive.body_bytes_max, 1 << 20);
     assert_eq!(config.guard.step_factor_max, 2);
+    assert_eq!(config.limits, Limits { memory_bytes: Some(2 << 30), spans_per_second: Some(100_000) });
     assert_eq!(config.cluster, Some(Cluster::Embedded { url: "http://127.0.0.1:9090".into() }));
 }
 
@@ -73,7 +75,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn one_problem_is_one_line() {
-    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, tick, default_objective, objectives, services, receive, api, window, rules, guard, journal, cluster");
+    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, tick, default_objective, objectives, services, receive, api, window, limits, rules, guard, journal, cluster");
 }
 
 #[test]

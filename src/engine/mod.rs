@@ -7,6 +7,7 @@
 mod event;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -98,6 +99,26 @@ impl Engine {
         engine.record(started_at, started);
         engine.record_rule_errors(started_at, errors);
         Ok(engine)
+    }
+
+    /// Whether a batch can be taken now; one that cannot is not [ingested](Engine::ingest), and its sender keeps it.
+    pub fn has_room(&self, received_at: Time, batch: &SpanBatch) -> bool {
+        self.window.has_room(received_at, batch)
+    }
+
+    /// Arrow bytes that the window may have from now on. What is found and decided does not depend on it.
+    pub fn set_window_bytes_max(&mut self, bytes_max: usize) {
+        self.window.set_bytes_max(bytes_max);
+    }
+
+    /// The share of the spans received lately that was taken in, 0 to 1.
+    pub fn admitted_share(&self) -> f64 {
+        self.window.admitted_share()
+    }
+
+    /// How far before now telemetry is complete.
+    pub fn lag(&self, now: Time) -> Duration {
+        Duration::from_nanos(now.nanos_since(self.window.complete_to(now)).max(0) as u64) // not negative
     }
 
     /// Takes one batch of spans. The receiver has already rejected what is no span.
@@ -254,8 +275,18 @@ impl Engine {
         self.window.counters()
     }
 
+    /// Rows of the `spans` table.
+    pub fn window_spans(&self) -> usize {
+        self.window.held()
+    }
+
     pub fn window_bytes(&self) -> usize {
         self.window.bytes()
+    }
+
+    /// Spans whose parent never came: a sender lost it.
+    pub fn spans_without_parent(&self) -> u64 {
+        self.analyser.spans_without_parent()
     }
 
     pub fn open_traces(&self) -> usize {

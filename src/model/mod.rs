@@ -3,6 +3,7 @@
 
 mod builder;
 pub mod cluster;
+pub mod freshness;
 pub mod identity;
 pub mod spans;
 mod texts;
@@ -10,6 +11,7 @@ pub mod time;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
 pub use cluster::{ClusterState, InterventionRecord, Pod, Workload};
+pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
 pub use spans::{Kind, SpanBatch, SpanRow, Status};
 pub use texts::{Cell, Utf8};

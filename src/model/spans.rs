@@ -294,6 +294,19 @@ impl<'a> Columns<'a> {
         id
     }
 
+    pub fn span_id(&self, row: usize) -> SpanId {
+        Self::span_id_of(self.span_id, row)
+    }
+
+    /// Whether the span names no parent.
+    pub fn is_root(&self, row: usize) -> bool {
+        self.parent.is_null(row)
+    }
+
+    pub fn end(&self, row: usize) -> Time {
+        Time(self.start.value(row).saturating_add(self.duration.value(row)))
+    }
+
     fn span_id_of(array: &FixedSizeBinaryArray, row: usize) -> SpanId {
         let mut id = SpanId::default();
         id.0.copy_from_slice(array.value(row));

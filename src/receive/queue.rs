@@ -1,4 +1,6 @@
-//! The border to the core: batches wait here, bounded by spans and bytes, until the core takes them.
+//! The border to the core: batches wait here, bounded by spans and bytes, until the core takes them. What tells of the
+//! present goes before what tells of the past, and has most of the room: a Collector that sends its queue again after an
+//! outage fills what is left.
 //!
 //! Whoever offers a batch learns at once when there is no room, and later whether the core took it. What waits
 //! counts against the bounds until its [`Ack`] is used or dropped.
@@ -8,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{SpanBatch, Time};
+use crate::model::{SpanBatch, Time, is_fresh};
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,9 @@ impl Default for Limits {
 /// Batches of whatever size that may wait: a bound for floods of tiny requests.
 const BATCHES_MAX: usize = 4096;
 
+/// The part of the limits that batches of the past may have: their senders have waited already, and can go on waiting.
+const OLD_PART: usize = 4;
+
 /// A decoded request on its way into the core.
 #[derive(Debug)]
 pub struct Received {
@@ -42,7 +47,7 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Ack {
     answer: oneshot::Sender<()>,
-    _held: Held,
+    _held: [Option<Held>; 2],
 }
 
 impl Ack {
@@ -69,9 +74,13 @@ pub struct Full;
 
 /// A queue with its two ends.
 pub fn queue(limits: Limits) -> (Inlet, Outlet) {
-    let (sender, receiver) = mpsc::channel(BATCHES_MAX);
-    let load = Arc::new(Load::default());
-    (Inlet { sender, limits, load: load.clone() }, Outlet { receiver, load })
+    let old_limits = Limits { spans_max: limits.spans_max / OLD_PART, bytes_max: limits.bytes_max / OLD_PART };
+    let (fresh_in, fresh) = mpsc::channel(BATCHES_MAX);
+    let (old_in, old) = mpsc::channel(BATCHES_MAX);
+    let (load, old_load) = (Arc::<Load>::default(), Arc::<Load>::default());
+    let inlet =
+        Inlet { fresh: fresh_in, old: old_in, limits, old_limits, load: load.clone(), old_load: old_load.clone() };
+    (inlet, Outlet { fresh, old, load })
 }
 
 /// What waits now.
@@ -79,6 +88,16 @@ pub fn queue(limits: Limits) -> (Inlet, Outlet) {
 struct Load {
     spans: AtomicUsize,
     bytes: AtomicUsize,
+}
+
+impl Load {
+    /// Adds a batch; whether it fits. One larger than the limits fits when nothing else is there.
+    fn hold(self: &Arc<Load>, spans: usize, bytes: usize, limits: Limits) -> (Held, bool) {
+        let spans_before = self.spans.fetch_add(spans, Ordering::Relaxed);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = spans_before + spans <= limits.spans_max && bytes_before + bytes <= limits.bytes_max;
+        (Held { load: self.clone(), spans, bytes }, fits || spans_before == 0)
+    }
 }
 
 /// A batch's share of the load, given back when dropped.
@@ -99,9 +118,12 @@ impl Drop for Held {
 /// Where receivers put batches in.
 #[derive(Clone, Debug)]
 pub struct Inlet {
-    sender: mpsc::Sender<Received>,
+    fresh: mpsc::Sender<Received>,
+    old: mpsc::Sender<Received>,
     limits: Limits,
+    old_limits: Limits,
     load: Arc<Load>,
+    old_load: Arc<Load>,
 }
 
 impl Inlet {
@@ -109,24 +131,27 @@ impl Inlet {
     /// could never enter.
     pub fn offer(&self, received_at: Time, batch: SpanBatch) -> Result<Answer, Full> {
         let (spans, bytes) = (batch.len(), batch.record_batch().get_array_memory_size());
-        let spans_before = self.load.spans.fetch_add(spans, Ordering::Relaxed);
-        let bytes_before = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let held = Held { load: self.load.clone(), spans, bytes };
-        let fits = spans_before + spans <= self.limits.spans_max && bytes_before + bytes <= self.limits.bytes_max;
-        if spans_before > 0 && !fits {
+        let fresh = is_fresh(received_at, &batch);
+        let (held, fits) = self.load.hold(spans, bytes, self.limits);
+        let held_as_old = (!fresh).then(|| self.old_load.hold(spans, bytes, self.old_limits));
+        if !fits || held_as_old.as_ref().is_some_and(|(_, fits)| !fits) {
             return Err(Full);
         }
         let (answer, answered) = oneshot::channel();
+        let held = [Some(held), held_as_old.map(|(held, _)| held)];
         let received = Received { received_at, batch, ack: Ack { answer, _held: held } };
-        self.sender.try_send(received).map(|()| answered).map_err(|_| Full)
+        let lane = if fresh { &self.fresh } else { &self.old };
+        lane.try_send(received).map(|()| answered).map_err(|_| Full)
     }
 }
 
-/// Where the core takes batches out, in the order they came. A batch whose sender has been told to come back, or has
-/// gone, is left out: it was not acknowledged and will be sent again, and taking it would only make others wait.
+/// Where the core takes batches out: those of the present first, each kind in the order it came. A batch whose sender has
+/// been told to come back, or has gone, is left out: it was not acknowledged and will be sent again, and taking it would
+/// only make others wait.
 #[derive(Debug)]
 pub struct Outlet {
-    receiver: mpsc::Receiver<Received>,
+    fresh: mpsc::Receiver<Received>,
+    old: mpsc::Receiver<Received>,
     load: Arc<Load>,
 }
 
@@ -134,7 +159,12 @@ impl Outlet {
     /// The next batch; None once every [`Inlet`] is gone and nothing waits. Cancel safe.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
-            let received = self.receiver.recv().await?;
+            let received = tokio::select! {
+                biased;
+                Some(received) = self.fresh.recv() => received,
+                Some(received) = self.old.recv() => received,
+                else => return None,
+            };
             if received.ack.is_awaited() {
                 return Some(received);
             }
@@ -143,12 +173,8 @@ impl Outlet {
 
     /// The next batch if one waits.
     pub fn try_next(&mut self) -> Option<Received> {
-        std::iter::from_fn(|| self.receiver.try_recv().ok()).find(|received| received.ack.is_awaited())
-    }
-
-    /// [`next`](Outlet::next) for a thread outside the runtime.
-    pub fn next_blocking(&mut self) -> Option<Received> {
-        std::iter::from_fn(|| self.receiver.blocking_recv()).find(|received| received.ack.is_awaited())
+        let mut waiting = std::iter::from_fn(|| self.fresh.try_recv().or_else(|_| self.old.try_recv()).ok());
+        waiting.find(|received| received.ack.is_awaited())
     }
 
     /// Spans that wait or are taken and not yet answered.
@@ -190,6 +216,19 @@ mod tests {
         assert_eq!(outlet.try_next().unwrap().received_at, Time(2));
         assert_eq!(outlet.waiting_spans(), 0, "gone with its ack");
         assert!(outlet.try_next().is_none());
+    }
+
+    #[test]
+    fn the_present_goes_before_the_past_and_has_most_of_the_room() {
+        let (inlet, mut outlet) = queue(Limits { spans_max: 40, ..Limits::default() });
+        let (now, just_now) = (Time::from_secs(1_000), Time::from_secs(3));
+        // Rows of the builder ended at the epoch.
+        let _old = inlet.offer(now, batch(8)).unwrap();
+        assert_eq!(inlet.offer(now, batch(8)).unwrap_err(), Full, "a quarter of the room");
+        let _fresh: Vec<_> = (0..4).map(|_| inlet.offer(just_now, batch(8)).unwrap()).collect();
+        assert_eq!(inlet.offer(just_now, batch(8)).unwrap_err(), Full, "all of it is taken");
+        let order: Vec<Time> = std::iter::from_fn(|| outlet.try_next()).map(|received| received.received_at).collect();
+        assert_eq!(order, [just_now, just_now, just_now, just_now, now]);
     }
 
     #[test]

@@ -4,16 +4,20 @@
 //! without a root is closed as partial when it has been idle for long. Closed ids are remembered for a while,
 //! so that a late or repeated span is counted as such and opens no second trace.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
 
 use super::{Config, RowRef};
-use crate::model::{SpanId, SpanRow, Time, TraceId};
+use crate::model::{SpanId, Time, TraceId};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
+/// Closed ids remembered at most, about 60 bytes each; at more than this a minute the oldest are forgotten earlier.
+const CLOSED_MAX: usize = 1_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AssemblyCounters {
@@ -38,89 +42,129 @@ pub struct AssembledTrace {
     pub has_root: bool,
 }
 
+/// What assembly looks at of a span.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived {
+    pub trace: TraceId,
+    pub span: SpanId,
+    pub is_root: bool,
+    pub end: Time,
+}
+
 struct OpenTrace {
-    spans: Vec<(SpanId, RowRef)>,
+    spans: Vec<(RowRef, SpanId)>,
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
     newest_end: Time,
-    /// The key under which it stands in `due`.
-    due: Time,
+    /// The earliest of its entries in the queue.
+    queued: Time,
+}
+
+impl OpenTrace {
+    /// A rooted trace is due at its root's end; children that outlive it are clipped anyway.
+    fn due(&self, config: &Config) -> Time {
+        self.root_end.unwrap_or(self.newest_end + config.trace_idle)
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Assembly {
-    open: IndexMap<TraceId, OpenTrace>,
-    /// Open traces by the event time at which they may be closed.
-    due: BTreeSet<(Time, TraceId)>,
-    closed: IndexMap<TraceId, ()>,
-    closed_by_time: BTreeSet<(Time, TraceId)>,
+    open: IndexMap<TraceId, OpenTrace, RandomState>,
+    /// Open traces by the event time at which they may be closed. A trace is due later with every span that comes
+    /// before its root, so an entry is a lower bound: it is put back when its turn comes too early.
+    queue: BinaryHeap<Reverse<(Time, TraceId)>>,
+    closed: IndexSet<TraceId, RandomState>,
+    closed_by_time: VecDeque<(Time, TraceId)>,
     counters: AssemblyCounters,
 }
 
 impl Assembly {
-    pub fn add(&mut self, config: &Config, span: &SpanRow<'_>, end: Time, at: RowRef) {
-        if self.closed.contains_key(&span.trace_id) {
-            self.counters.late_spans += 1;
-            return;
-        }
-        let is_root = span.parent_span_id.is_none();
-        let trace = self.open.entry(span.trace_id).or_insert_with(|| OpenTrace {
-            spans: Vec::with_capacity(8),
-            root_end: None,
-            newest_end: Time::MIN,
-            due: Time::MIN,
-        });
-        if trace.spans.iter().any(|(id, _)| *id == span.span_id) {
-            self.counters.duplicate_spans += 1;
-            return;
-        }
+    /// Whether the span became part of an open trace.
+    pub fn add(&mut self, config: &Config, span: &Arrived, at: RowRef) -> bool {
+        let trace = match self.open.entry(span.trace) {
+            indexmap::map::Entry::Occupied(open) => open.into_mut(),
+            indexmap::map::Entry::Vacant(_) if self.closed.contains(&span.trace) => {
+                self.counters.late_spans += 1;
+                return false;
+            }
+            indexmap::map::Entry::Vacant(new) => new.insert(OpenTrace {
+                spans: Vec::with_capacity(4),
+                root_end: None,
+                newest_end: Time::MIN,
+                queued: Time(i64::MAX),
+            }),
+        };
         if trace.spans.len() >= config.trace_spans_max {
             self.counters.surplus_spans += 1;
-            return;
+            return false;
         }
-        trace.spans.push((span.span_id, at));
-        trace.newest_end = trace.newest_end.max(end);
-        if is_root {
-            trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
+        trace.spans.push((at, span.span));
+        trace.newest_end = trace.newest_end.max(span.end);
+        if span.is_root {
+            trace.root_end = Some(trace.root_end.map_or(span.end, |known| known.max(span.end)));
         }
-        // A rooted trace is due at its root's end; children that outlive it are clipped anyway.
-        let due = trace.root_end.unwrap_or(trace.newest_end + config.trace_idle);
-        if due != trace.due {
-            self.due.remove(&(trace.due, span.trace_id));
-            self.due.insert((due, span.trace_id));
-            trace.due = due;
+        let due = trace.due(config);
+        if due < trace.queued {
+            trace.queued = due;
+            self.queue.push(Reverse((due, span.trace)));
         }
+        true
     }
 
     /// Closes every trace that is due at `complete_to`, in order of (due, id).
     pub fn close(&mut self, config: &Config, complete_to: Time) -> Vec<AssembledTrace> {
         let mut traces = Vec::new();
-        while let Some(&(due, id)) = self.due.first() {
+        while let Some(&Reverse((queued, id))) = self.queue.peek() {
             let forced = self.open.len() > config.open_traces_max;
-            if due > complete_to && !forced {
+            if queued > complete_to && !forced {
                 break;
             }
-            self.counters.forced += u64::from(due > complete_to);
-            self.due.pop_first();
+            self.queue.pop();
+            let Some(trace) = self.open.get_mut(&id) else { continue };
+            if trace.queued != queued {
+                continue;
+            }
+            let due = trace.due(config);
+            if due > queued {
+                trace.queued = due;
+                self.queue.push(Reverse((due, id)));
+                continue;
+            }
             let Some(trace) = self.open.swap_remove(&id) else { continue };
+            self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
             self.counters.partial += u64::from(trace.root_end.is_none());
-            self.closed.insert(id, ());
-            self.closed_by_time.insert((due, id));
-            traces.push(AssembledTrace {
-                id,
-                has_root: trace.root_end.is_some(),
-                spans: trace.spans.into_iter().map(|(_, at)| at).collect(),
-            });
+            if self.closed.insert(id) {
+                self.closed_by_time.push_back((due, id));
+            }
+            traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: self.once(trace.spans) });
         }
-        let forget = complete_to - CLOSED_MEMORY;
-        while let Some(&(closed_at, id)) = self.closed_by_time.first()
-            && closed_at < forget
+        self.forget(complete_to - CLOSED_MEMORY);
+        traces
+    }
+
+    /// Each span of a trace once, the first that came; in order of arrival.
+    fn once(&mut self, mut spans: Vec<(RowRef, SpanId)>) -> Vec<RowRef> {
+        spans.sort_unstable_by_key(|&(at, id)| (id, at));
+        let before = spans.len();
+        spans.dedup_by_key(|&mut (_, id)| id);
+        self.counters.duplicate_spans += (before - spans.len()) as u64;
+        let mut rows: Vec<RowRef> = spans.into_iter().map(|(at, _)| at).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn forget(&mut self, before: Time) {
+        while let Some(&(closed_at, id)) = self.closed_by_time.front()
+            && (closed_at < before || self.closed.len() > CLOSED_MAX)
         {
-            self.closed_by_time.pop_first();
+            self.closed_by_time.pop_front();
             self.closed.swap_remove(&id);
         }
-        traces
+    }
+
+    pub fn is_open(&self, id: &TraceId) -> bool {
+        self.open.contains_key(id)
     }
 
     pub fn open(&self) -> usize {

@@ -59,23 +59,45 @@ fn old_slices_go_first_and_stale_references_find_nothing() {
     let mut window = Window::new(Config { duration: Duration::from_secs(10), ..Config::default() });
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
     window.ingest(Time::from_secs(9), batch(&[(2, 1, 0, 8000, 100)]));
-    let first = RowRef { slice: 0, row: 0 };
-    assert!(window.row(first).is_some());
+    let found = |window: &Window, at| window.rows(&[RowRef(at)]).map(|span| span.trace_id.0[0]).collect::<Vec<_>>();
+    assert_eq!(found(&window, 0), [1]);
     window.advance(Time::from_secs(12));
-    assert!(window.row(first).is_none());
-    assert!(window.row(RowRef { slice: 1, row: 0 }).is_some());
+    assert_eq!(found(&window, 0), [0_u8; 0]);
+    assert_eq!(found(&window, 1), [2]);
 }
 
 #[test]
-fn the_byte_bound_is_kept() {
+fn the_byte_bound_is_kept_by_what_is_analysed() {
     let one = batch(&[(1, 1, 0, 90, 100)]).record_batch().get_array_memory_size();
     let mut window = Window::new(Config { bytes_max: 3 * one, ..Config::default() });
+    // One trace in the middle has no root yet.
     for n in 0..10 {
-        window.ingest(SECOND, batch(&[(n, 1, 0, 90, 100)]));
+        window.ingest(SECOND, batch(&[(n, 1, u8::from(n == 4) * 9, 90, 100)]));
     }
-    window.advance(SECOND);
+    assert_eq!(window.held(), 10, "nothing is analysed yet");
+    assert_eq!(window.advance(Time::from_secs(3)).len(), 9);
+    window.advance(Time::from_secs(3));
     assert!(window.bytes() <= 3 * one);
-    assert_eq!(window.counters().slices_evicted, 7);
+    assert_eq!((window.counters().slices_evicted, window.counters().spans_evicted), (7, 7));
+    let held: Vec<u8> = window.rows(&Vec::from_iter((0..10).map(RowRef))).map(|span| span.trace_id.0[0]).collect();
+    assert_eq!(held, [4, 8, 9], "the oldest that no open trace needs are gone");
+}
+
+#[test]
+fn references_find_their_spans_after_slices_were_merged() {
+    let mut window = Window::new(Config::default());
+    let row = |n: u64| (1 + (n % 200) as u8, 1 + (n % 7) as u8, 1 + (n % 5) as u8, n as i64, 5);
+    // Past the number of batches that are merged, and a rest that is not.
+    const BATCHES: u64 = 1100;
+    for n in 0..BATCHES {
+        window.ingest(Time::from_secs(2), batch(&[row(2 * n), row(2 * n + 1)]));
+    }
+    assert!(window.batches().count() < 100);
+    let rows: Vec<RowRef> = (0..2 * BATCHES).rev().map(RowRef).collect();
+    let found: Vec<_> = window.rows(&rows).map(|span| (span.trace_id.0[0], span.start.0 / 1_000_000)).collect();
+    let expected: Vec<_> = (0..2 * BATCHES).rev().map(|n| (row(n).0, n as i64)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(window.held(), 2 * BATCHES as usize);
 }
 
 #[test]

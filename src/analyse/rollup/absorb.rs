@@ -1,44 +1,57 @@
 //! From one trace to rollup rows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::groups::Groups;
 use super::operations::Operations;
 use super::rows::*;
+use super::symbols::{Symbol, Symbols};
+use crate::analyse::gaps::Taken;
 use crate::analyse::histogram::bucket_of;
 use crate::analyse::trace::{Segment, SegmentKind, Tree, critical_path, is_call};
 use crate::model::{SpanRow, Status};
 
-/// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
-#[derive(Clone, Debug, Default)]
-pub struct Callees {
-    /// To the service that answered.
-    known: BTreeMap<CallKind, Arc<str>>,
-}
-
 /// Caller, operation, and the peer it names.
-type CallKind = (Arc<str>, Arc<str>, Arc<str>);
+type CallKind = (Symbol, Symbol, Symbol);
 
 /// A client has this many kinds of call in the worst case we keep; past it, new kinds stay unresolved.
 const CALL_KINDS_MAX: usize = 100_000;
 
-impl Callees {
-    fn learn(&mut self, caller: &SpanRow<'_>, service: &Arc<str>) {
-        let key = (text_of(caller), caller.operation.into(), caller.peer.into());
-        if self.known.len() < CALL_KINDS_MAX {
-            self.known.insert(key, service.clone());
-        }
-    }
+/// Traces being added up, until their rows are taken.
+#[derive(Debug, Default)]
+pub struct Tally {
+    symbols: Symbols,
+    /// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
+    callees: IndexMap<CallKind, Symbol, RandomState>,
+    /// The service of each node of the trace at hand.
+    services: Vec<Symbol>,
+    /// Whether a node of the trace at hand is a call that a visit made.
+    visited: Vec<bool>,
+    entries: Groups<EntryKey<Symbol>, EntrySums>,
+    paths: Groups<PathKey<Symbol>, PathSums>,
+    health: Groups<HealthKey<Symbol>, HealthSums>,
+    durations: Groups<DurationKey<Symbol>, CountSums>,
+    edges: Groups<EdgeKey<Symbol>, EdgeSums>,
+    operations: Groups<OperationKey<Symbol>, OperationSums>,
+    /// What a healthy request of (service, operation) takes, once asked; forgotten when the rows are taken.
+    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
+    taken: IndexMap<Symbol, Taken, RandomState>,
+}
 
-    fn resolve(&self, caller: &SpanRow<'_>) -> Option<Arc<str>> {
-        self.known.get(&(text_of(caller), caller.operation.into(), caller.peer.into())).cloned()
-    }
+/// Own time of a healthy request of an operation, and its time in what it calls.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    own_ns: i64,
+    callees_ns: i64,
 }
 
 /// What a trace was, for those who keep exemplars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Absorbed {
-    pub entry: Arc<str>,
+    pub entry: Text,
     pub missed: bool,
     pub slow: bool,
     pub error: bool,
@@ -47,40 +60,78 @@ pub struct Absorbed {
     pub path: Vec<Segment>,
 }
 
-impl Rows {
+impl Tally {
+    /// Service and operation of the root, as objectives and people name it.
+    pub fn entry_of(&mut self, root: &SpanRow<'_>) -> Text {
+        let entry = self.symbols.entry(root);
+        self.symbols.text(entry).clone()
+    }
+
+    /// Requests that each service took since the last call, and how many came without their parent. To be called before
+    /// the rows are taken.
+    pub fn take_taken(&mut self) -> BTreeMap<Text, Taken> {
+        self.taken.drain(..).map(|(service, taken)| (self.symbols.text(service).clone(), taken)).collect()
+    }
+
+    /// The rows of all traces since the last call, in the order of their keys. `healthy` is what their requests are
+    /// set beside; it must be the one they were absorbed with.
+    pub fn take(&mut self, healthy: &Operations) -> Rows {
+        let mut rows = Rows {
+            entries: self.entries.take(&self.symbols),
+            paths: self.paths.take(&self.symbols),
+            health: self.health.take(&self.symbols),
+            durations: self.durations.take(&self.symbols),
+            edges: self.edges.take(&self.symbols),
+            operations: self.operations.take(&self.symbols),
+        };
+        rows.expect_calls(healthy);
+        self.expected.clear();
+        if self.symbols.is_crowded() {
+            // Texts of pods and versions that are gone are forgotten; who answers whom is learnt again in a moment.
+            self.symbols = Symbols::default();
+            self.callees.clear();
+        }
+        rows
+    }
+
+    /// Rows that were added to `_other`, since the start.
+    pub fn folded(&self) -> u64 {
+        let tables = [self.entries.folded(), self.paths.folded(), self.health.folded(), self.durations.folded()];
+        tables.iter().sum::<u64>() + self.edges.folded() + self.operations.folded()
+    }
+
     /// Adds one trace. `objective_ns` is the latency its entry operation was promised, if any.
     /// A partial trace (no root) tells of the services in it, but belongs to no entry operation.
     /// `healthy` is what the trace's requests are set beside.
-    pub fn absorb(
-        &mut self,
-        tree: &Tree<'_>,
-        objective_ns: Option<i64>,
-        callees: &mut Callees,
-        healthy: &Operations,
-    ) -> Option<Absorbed> {
-        let mut visited = vec![false; tree.nodes.len()];
+    pub fn absorb(&mut self, tree: &Tree<'_>, objective_ns: Option<i64>, healthy: &Operations) -> Option<Absorbed> {
+        self.services.clear();
+        for node in &tree.nodes {
+            let service = self.symbols.service(&node.span);
+            self.services.push(service);
+        }
+        self.visited.clear();
+        self.visited.resize(tree.nodes.len(), false);
         for index in 0..tree.nodes.len() {
             if let Some(visit) = Visit::at(tree, index) {
-                visit.calls.iter().for_each(|&call| visited[call] = true);
-                self.absorb_visit(tree, &visit, callees, healthy);
+                visit.calls.iter().for_each(|&call| self.visited[call] = true);
+                self.absorb_visit(tree, &visit, healthy);
             }
         }
         for (index, node) in tree.nodes.iter().enumerate() {
-            if node.span.kind.is_caller() && !visited[index] {
-                self.absorb_call(tree, index, "".into(), callees);
+            if node.span.kind.is_caller() && !self.visited[index] {
+                self.absorb_call(tree, index, Symbol::EMPTY);
             }
         }
         let root = tree.root?;
         let node = &tree.nodes[root];
-        let entry = entry_of(&node.span);
+        let entry = self.symbols.entry(&node.span);
         let duration_ns = node.span.duration_ns;
         let failed = has_failed(&node.span);
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
         let missed = slow || failed;
         let second = node.end.second();
-        Rows::add(
-            &mut self.entries,
-            EntryKey { second, entry: entry.clone(), bucket: bucket_of(duration_ns) },
+        self.entries.add(
+            EntryKey { second, entry, bucket: bucket_of(duration_ns) },
             EntrySums {
                 requests: 1,
                 slow: i64::from(slow),
@@ -92,23 +143,51 @@ impl Rows {
             },
         );
         let path = critical_path(tree, root);
-        self.absorb_path(tree, root, &path, &entry, missed, callees);
+        self.absorb_path(tree, root, &path, entry, missed);
         if failed {
-            self.absorb_failure(tree, root, &entry, objective_ns.unwrap_or(duration_ns), callees, healthy);
+            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), healthy);
         }
+        let entry = self.symbols.text(entry).clone();
         Some(Absorbed { entry, missed, slow, error: failed, duration_ns, path })
     }
 
-    fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, callees: &mut Callees, healthy: &Operations) {
-        let node = &tree.nodes[visit.top];
-        let parent = node.parent.map(|p| &tree.nodes[p]);
-        let service = text_of(&node.span);
-        let operation: Arc<str> = node.span.operation.into();
-        let hold_ns = node.duration_ns();
-        let caller = parent.filter(|p| p.span.kind.is_caller());
-        if let Some(caller) = caller {
-            callees.learn(&caller.span, &service);
+    fn call_kind(&mut self, tree: &Tree<'_>, caller: usize) -> CallKind {
+        let span = &tree.nodes[caller].span;
+        (self.services[caller], self.symbols.of(span.operation), self.symbols.of(span.peer))
+    }
+
+    fn learn_callee(&mut self, tree: &Tree<'_>, caller: usize, service: Symbol) {
+        let kind = self.call_kind(tree, caller);
+        if self.callees.len() < CALL_KINDS_MAX || self.callees.contains_key(&kind) {
+            self.callees.insert(kind, service);
         }
+    }
+
+    fn resolve_callee(&mut self, tree: &Tree<'_>, caller: usize) -> Option<Symbol> {
+        let kind = self.call_kind(tree, caller);
+        self.callees.get(&kind).copied()
+    }
+
+    fn expected(&mut self, service: Symbol, operation: Symbol, healthy: &Operations) -> Option<Expected> {
+        let symbols = &self.symbols;
+        *self.expected.entry((service, operation)).or_insert_with(|| {
+            let known = healthy.get(symbols.text(service), symbols.text(operation))?;
+            Some(Expected { own_ns: known.own_ns(), callees_ns: known.callees_ns() })
+        })
+    }
+
+    fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, healthy: &Operations) {
+        let node = &tree.nodes[visit.top];
+        let service = self.services[visit.top];
+        let without_parent = i64::from(node.parent.is_none() && node.span.parent_span_id.is_some());
+        self.taken.entry(service).or_default().add(Taken { requests: 1, without_parent });
+        let operation = self.symbols.of(node.span.operation);
+        let hold_ns = node.duration_ns();
+        let caller = node.parent.filter(|&p| tree.nodes[p].span.kind.is_caller());
+        if let Some(caller) = caller {
+            self.learn_callee(tree, caller, service);
+        }
+        let caller = caller.map(|c| &tree.nodes[c]);
         let wait_ns = caller.map_or(0, |c| (c.duration_ns() - hold_ns).max(0));
         let end = caller.map_or(node.end, |c| c.end);
         let failed = has_failed(&node.span);
@@ -117,14 +196,13 @@ impl Rows {
         let refused = is_refusal(node.span.http_status()) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
-        let known = healthy.get(&service, &operation).filter(|_| !refused);
-        Rows::add(
-            &mut self.health,
+        let expected = if refused { None } else { self.expected(service, operation, healthy) };
+        self.health.add(
             HealthKey {
                 second,
-                service: service.clone(),
-                pod: node.span.pod.into(),
-                version: node.span.version.into(),
+                service,
+                pod: self.symbols.of(node.span.pod),
+                version: self.symbols.of(node.span.version),
             },
             HealthSums {
                 requests: served,
@@ -136,61 +214,48 @@ impl Rows {
                 wait_ns: served * wait_ns,
                 sojourn_ns: served * (hold_ns + wait_ns),
                 adjusted_milli: milli(node.span.sampled_weight),
-                compared_own_ns: known.map_or(0, |_| visit.own_ns),
-                expected_own_ns: known.map_or(0, |known| known.own_ns()),
-                expected_callees_ns: known.map_or(0, |known| known.callees_ns()),
+                compared_own_ns: expected.map_or(0, |_| visit.own_ns),
+                expected_own_ns: expected.map_or(0, |expected| expected.own_ns),
+                expected_callees_ns: expected.map_or(0, |expected| expected.callees_ns),
             },
         );
-        if refused {
-            return;
+        if !refused {
+            let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
+            self.durations.add(key, CountSums { requests: 1 });
+            self.operations.add(
+                OperationKey { second, service, operation },
+                OperationSums {
+                    requests: 1,
+                    errors: i64::from(failed),
+                    own_ns: visit.own_ns,
+                    callees_ns: (hold_ns - visit.own_ns).max(0),
+                    wait_ns,
+                },
+            );
         }
-        let key = DurationKey { second, service: service.clone(), bucket: bucket_of(hold_ns + wait_ns) };
-        Rows::add(&mut self.durations, key, CountSums { requests: 1 });
-        Rows::add(
-            &mut self.operations,
-            OperationKey { second, service: service.clone(), operation: operation.clone() },
-            OperationSums {
-                requests: 1,
-                errors: i64::from(failed),
-                own_ns: visit.own_ns,
-                callees_ns: (hold_ns - visit.own_ns).max(0),
-                wait_ns,
-            },
-        );
-        for (callee, answered, expected_milli) in known.into_iter().flat_map(|known| known.calls()) {
-            let (caller, operation, callee) = (service.clone(), operation.clone(), callee.clone());
-            let key = EdgeKey { second, caller, operation, callee, answered };
-            Rows::add(&mut self.edges, key, EdgeSums { expected_milli, ..EdgeSums::default() });
-        }
-        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation.clone(), callees));
+        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation));
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
-    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, operation: Arc<str>, callees: &mut Callees) {
+    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, operation: Symbol) {
         let node = &tree.nodes[index];
         let answered = tree.callee(index);
         let (callee, callee_ns) = match answered {
-            Some(callee) => (text_of(&tree.nodes[callee].span), tree.nodes[callee].duration_ns()),
+            Some(callee) => (self.services[callee], tree.nodes[callee].duration_ns()),
             None if !node.children.is_empty() => return,
-            None => match callees.resolve(&node.span) {
+            None => match self.resolve_callee(tree, index) {
                 Some(service) => {
-                    self.absorb_given_up(node.end.second(), &service, node.duration_ns(), &node.span);
+                    self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
                     (service, 0)
                 }
-                None => (peer_of(&node.span), 0),
+                None => (self.peer_of(&node.span), 0),
             },
         };
         let caller_ns = node.duration_ns();
         let failed = has_failed(&node.span);
-        Rows::add(
-            &mut self.edges,
-            EdgeKey {
-                second: node.end.second(),
-                caller: text_of(&node.span),
-                operation,
-                callee,
-                answered: answered.is_some(),
-            },
+        let caller = self.services[index];
+        self.edges.add(
+            EdgeKey { second: node.end.second(), caller, operation, callee, answered: answered.is_some() },
             EdgeSums {
                 calls: 1,
                 errors: i64::from(failed),
@@ -203,11 +268,10 @@ impl Rows {
     }
 
     /// A call whose callee has always answered, and did not this time.
-    fn absorb_given_up(&mut self, second: i64, service: &Arc<str>, waited_ns: i64, span: &SpanRow<'_>) {
+    fn absorb_given_up(&mut self, second: i64, service: Symbol, waited_ns: i64, span: &SpanRow<'_>) {
         let refused = is_refusal(span.http_status());
-        Rows::add(
-            &mut self.health,
-            HealthKey { second, service: service.clone(), pod: "".into(), version: "".into() },
+        self.health.add(
+            HealthKey { second, service, pod: Symbol::EMPTY, version: Symbol::EMPTY },
             HealthSums {
                 errors: 1,
                 refused: i64::from(refused),
@@ -220,99 +284,73 @@ impl Rows {
         );
     }
 
-    fn absorb_path(
-        &mut self,
-        tree: &Tree<'_>,
-        root: usize,
-        path: &[Segment],
-        entry: &Arc<str>,
-        missed: bool,
-        callees: &Callees,
-    ) {
+    fn absorb_path(&mut self, tree: &Tree<'_>, root: usize, path: &[Segment], entry: Symbol, missed: bool) {
         let second = tree.nodes[root].end.second();
         for segment in path {
             let span = &tree.nodes[segment.node].span;
+            let own = self.services[segment.node];
+            let none = Symbol::EMPTY;
             let (service, operation, peer, kind) = match segment.kind {
-                SegmentKind::Own => (text_of(span), span.operation, "".into(), SegmentKind::Own),
+                SegmentKind::Own => (own, self.symbols.of(span.operation), none, SegmentKind::Own),
                 SegmentKind::Queue => match tree.callee(segment.node) {
                     Some(callee) => {
-                        let callee = &tree.nodes[callee].span;
-                        (text_of(callee), callee.operation, "".into(), SegmentKind::Queue)
+                        let operation = self.symbols.of(tree.nodes[callee].span.operation);
+                        (self.services[callee], operation, none, SegmentKind::Queue)
                     }
-                    None => (text_of(span), span.operation, "".into(), SegmentKind::Own),
+                    None => (own, self.symbols.of(span.operation), none, SegmentKind::Own),
                 },
-                SegmentKind::Peer => match callees.resolve(span) {
-                    Some(service) => (service, "", "".into(), SegmentKind::Queue),
-                    None => (text_of(span), span.operation, peer_of(span), SegmentKind::Peer),
+                SegmentKind::Peer => match self.resolve_callee(tree, segment.node) {
+                    Some(service) => (service, none, none, SegmentKind::Queue),
+                    None => (own, self.symbols.of(span.operation), self.peer_of(span), SegmentKind::Peer),
                 },
             };
-            let key = PathKey {
-                second,
-                entry: entry.clone(),
-                missed,
-                service,
-                operation: operation.into(),
-                peer,
-                kind: PathKind::Time(kind),
-            };
-            Rows::add(&mut self.paths, key, PathSums { traces: 1, exclusive_ns: segment.nanos() });
+            let key = PathKey { second, entry, missed, service, operation, peer, kind: PathKind::Time(kind) };
+            self.paths.add(key, PathSums { traces: 1, exclusive_ns: segment.nanos() });
         }
     }
 
     /// Charges a failed trace to the place where the failure starts.
-    fn absorb_failure(
-        &mut self,
-        tree: &Tree<'_>,
-        root: usize,
-        entry: &Arc<str>,
-        cost_ns: i64,
-        callees: &Callees,
-        healthy: &Operations,
-    ) {
+    fn absorb_failure(&mut self, tree: &Tree<'_>, root: usize, entry: Symbol, cost_ns: i64, healthy: &Operations) {
         let origin = failure_origin(tree, root);
         let span = &tree.nodes[origin].span;
+        let own = self.services[origin];
         // A caller whose callee shows no error gave up on it, or was cut off from it.
         let unanswered = span.kind.is_caller();
         let service = match tree.callee(origin) {
-            Some(callee) if unanswered => text_of(&tree.nodes[callee].span),
-            _ if unanswered => callees.resolve(span).unwrap_or_else(|| text_of(span)),
-            _ => text_of(span),
+            Some(callee) if unanswered => self.services[callee],
+            _ if unanswered => self.resolve_callee(tree, origin).unwrap_or(own),
+            _ => own,
         };
-        let peer = if unanswered && *service == *text_of(span) { peer_of(span) } else { "".into() };
+        let peer = if unanswered && service == own { self.peer_of(span) } else { Symbol::EMPTY };
         let kind = if is_refusal(span.http_status()) {
             PathKind::Refused
-        } else if unanswered && waited_long(tree, origin, &service, healthy) {
+        } else if unanswered && self.waited_long(tree, origin, service, healthy) {
             PathKind::GaveUp
         } else {
             PathKind::Error
         };
-        let key = PathKey {
-            second: tree.nodes[root].end.second(),
-            entry: entry.clone(),
-            missed: true,
-            operation: span.operation.into(),
-            service,
-            peer,
-            kind,
-        };
-        Rows::add(&mut self.paths, key, PathSums { traces: 1, exclusive_ns: cost_ns });
+        let operation = self.symbols.of(span.operation);
+        let second = tree.nodes[root].end.second();
+        let key = PathKey { second, entry, missed: true, operation, service, peer, kind };
+        self.paths.add(key, PathSums { traces: 1, exclusive_ns: cost_ns });
     }
-}
 
-/// Service and operation of the root, as objectives and people name it.
-pub fn entry_of(root: &SpanRow<'_>) -> Arc<str> {
-    format!("{} {}", root.service_id(), root.operation).into()
-}
-
-fn text_of(span: &SpanRow<'_>) -> Arc<str> {
-    if span.namespace.is_empty() && span.cluster.is_empty() {
-        return span.service.into();
+    /// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
+    /// healthy time does not tell, nobody is accused of failing.
+    fn waited_long(&self, tree: &Tree<'_>, call: usize, callee: Symbol, healthy: &Operations) -> bool {
+        let is_own = |&p: &usize, top: usize| !is_call(&tree.nodes[p].span, &tree.nodes[top].span);
+        let mut top = call;
+        while let Some(parent) = tree.nodes[top].parent.filter(|p| is_own(p, top)) {
+            top = parent;
+        }
+        let (caller, waited_ns) = (self.symbols.text(self.services[top]), tree.nodes[call].duration_ns());
+        let known = healthy.call_ns(caller, tree.nodes[top].span.operation, self.symbols.text(callee));
+        known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
     }
-    span.service_id().as_str().into()
-}
 
-fn peer_of(span: &SpanRow<'_>) -> Arc<str> {
-    if span.peer.is_empty() { span.operation.into() } else { span.peer.into() }
+    fn peer_of(&mut self, span: &SpanRow<'_>) -> Symbol {
+        self.symbols.of(if span.peer.is_empty() { span.operation } else { span.peer })
+    }
 }
 
 /// In error by its own word, or by HTTP's.
@@ -357,18 +395,6 @@ impl Visit {
             visit
         })
     }
-}
-
-/// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
-/// healthy time does not tell, nobody is accused of failing.
-fn waited_long(tree: &Tree<'_>, call: usize, callee: &Arc<str>, healthy: &Operations) -> bool {
-    let mut top = call;
-    while let Some(parent) = tree.nodes[top].parent.filter(|&p| !is_call(&tree.nodes[p].span, &tree.nodes[top].span)) {
-        top = parent;
-    }
-    let (caller, waited_ns) = (&tree.nodes[top].span, tree.nodes[call].duration_ns());
-    let known = healthy.call_ns(&text_of(caller), caller.operation, callee);
-    known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
 }
 
 /// From the root down along children in error, to the deepest; of several, the one that ends last.

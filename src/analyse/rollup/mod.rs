@@ -4,11 +4,13 @@
 //! and integer sums. Merging is adding, in any order, so the same spans give the same answer.
 
 mod absorb;
+mod groups;
 mod operations;
 mod rows;
 mod store;
+mod symbols;
 
-pub use absorb::{Absorbed, Callees, entry_of};
+pub use absorb::{Absorbed, Tally};
 pub use operations::Operations;
 pub use rows::*;
 pub use store::Store;

@@ -1,11 +1,12 @@
-//! The rollups' keys and sums. Texts are shared, so that a key is cheap to clone.
+//! The rollups' keys and sums. Texts are shared, so that a key is cheap to clone; while rows are added up they are
+//! symbols.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::analyse::trace::SegmentKind;
 
-type Text = Arc<str>;
+pub(super) type Text = Arc<str>;
 
 /// Adds another row of the same key.
 pub trait Merge {
@@ -36,10 +37,10 @@ macro_rules! sums {
 }
 
 /// An entry operation in one second (of the root's end).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EntryKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryKey<T = Text> {
     pub second: i64,
-    pub entry: Text,
+    pub entry: T,
     /// Histogram bucket of the root's duration.
     pub bucket: i32,
 }
@@ -61,20 +62,20 @@ sums! {
 }
 
 /// Critical-path time of an entry operation's traces, by whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PathKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathKey<T = Text> {
     pub second: i64,
-    pub entry: Text,
+    pub entry: T,
     pub missed: bool,
-    pub service: Text,
-    pub operation: Text,
+    pub service: T,
+    pub operation: T,
     /// The unanswered callee, for kind `peer`; else empty.
-    pub peer: Text,
+    pub peer: T,
     pub kind: PathKind,
 }
 
 /// [`SegmentKind`], and what a failed trace costs where its failure starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathKind {
     Time(SegmentKind),
     /// The deepest span in error; it costs its trace the objective's latency, at least.
@@ -101,13 +102,13 @@ sums! {
 }
 
 /// Requests served by one pod in one second (of the caller's end, or its own where no caller is seen).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HealthKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HealthKey<T = Text> {
     pub second: i64,
-    pub service: Text,
+    pub service: T,
     /// Empty for what never reached a pod: calls that were given up without an answer.
-    pub pod: Text,
-    pub version: Text,
+    pub pod: T,
+    pub version: T,
 }
 
 sums! {
@@ -138,11 +139,11 @@ sums! {
 }
 
 /// Requests of one operation served in one second, all pods together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OperationKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationKey<T = Text> {
     pub second: i64,
-    pub service: Text,
-    pub operation: Text,
+    pub service: T,
+    pub operation: T,
 }
 
 sums! {
@@ -156,22 +157,31 @@ sums! {
     }
 }
 
+impl HealthSums {
+    /// How many requests one that is counted here stands for, in the mean: more than one where a sampler, or the
+    /// window's own admission, left some out. Rates are multiplied by it; means are right without.
+    pub fn weight(&self) -> f64 {
+        let counted = self.requests + self.refused + self.gave_up;
+        if counted > 0 && self.adjusted_milli > 0 { self.adjusted_milli as f64 / 1e3 / counted as f64 } else { 1.0 }
+    }
+}
+
 /// Durations of a service's requests in one second.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DurationKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DurationKey<T = Text> {
     pub second: i64,
-    pub service: Text,
+    pub service: T,
     pub bucket: i32,
 }
 
 /// Calls from one service to another, or to a peer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EdgeKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeKey<T = Text> {
     pub second: i64,
-    pub caller: Text,
+    pub caller: T,
     /// What the caller was asked for when it called; empty in a partial trace that does not tell.
-    pub operation: Text,
-    pub callee: Text,
+    pub operation: T,
+    pub callee: T,
     /// The callee sends spans of its own.
     pub answered: bool,
 }

@@ -8,9 +8,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
+use super::delay::Delay;
+use super::memory::{Memory, resident_bytes};
 use super::stations::Journal;
 use crate::act::ActError;
-use crate::api::{History, Metrics, Snapshot, Table};
+use crate::api::{History, Metrics, Snapshot, Spans, Table};
 use crate::clock::{Clock, Stopwatch};
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::{Outcome, Permit};
@@ -27,6 +29,8 @@ pub struct Core {
     pub permits: mpsc::Sender<Permit>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub metrics: Arc<Metrics>,
+    pub memory: Memory,
+    pub delay: Delay,
 }
 
 /// What the thread wakes up for.
@@ -48,15 +52,17 @@ struct Kept {
 impl Core {
     /// Runs until the receivers are gone and everything they took is in the engine; the last tick included.
     pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut events: mpsc::Receiver<Event>) {
-        let interval = i64::try_from(self.tick.as_nanos()).unwrap_or(i64::MAX).max(1);
-        let after = |now: Time| Time((now.0.div_euclid(interval) + 1).saturating_mul(interval));
-        let mut due = after(self.clock.now());
+        let mut due = next_tick(self.clock.now(), self.tick, Duration::ZERO);
         let mut kept = Kept::default();
         loop {
             // The engine itself runs outside of the runtime, which would not let it block.
             let wake = handle.block_on(next(&self.clock, due, &mut batches, &mut events));
             match wake {
+                Wake::Batch(Received { received_at, batch, ack }) if !self.engine.has_room(received_at, &batch) => {
+                    ack.refused();
+                }
                 Wake::Batch(Received { received_at, batch, ack }) => {
+                    self.delay.received(received_at, &batch);
                     self.engine.ingest(received_at, batch);
                     // Recorded first, acknowledged second: kill -9 in between makes the sender send again, and no
                     // acknowledged span is missing from the journal's counts.
@@ -65,10 +71,12 @@ impl Core {
                 }
                 Wake::Event(event) => self.engine.observe(self.clock.now(), event),
                 Wake::Tick => {
-                    let skipped = (self.clock.now().nanos_since(due).max(0) / interval) as u64;
+                    let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
+                    let skipped = (self.clock.now().nanos_since(due).max(0) / interval_ns) as u64;
                     self.tick(&mut kept, skipped);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
-                    due = after(self.clock.now());
+                    let now = self.clock.now();
+                    due = next_tick(now.max(due), self.tick, self.engine.lag(now));
                 }
                 Wake::Drained => {
                     while let Ok(event) = events.try_recv() {
@@ -86,6 +94,9 @@ impl Core {
         let stopwatch = Stopwatch::start();
         let effects = self.engine.tick(now);
         let took = stopwatch.elapsed();
+        let resident = resident_bytes();
+        let window_bytes = self.memory.window_bytes(resident.unwrap_or(0), self.engine.window_bytes());
+        self.engine.set_window_bytes_max(window_bytes);
         let before = self.snapshots.borrow().clone();
         for effect in effects {
             match effect {
@@ -107,9 +118,31 @@ impl Core {
                 .map(|(name, schema, batches)| Table { name, schema, batches })
                 .collect(),
             history: kept.history.clone(),
+            spans: self.spans(resident),
         };
         self.metrics.tick(took, skipped, &snapshot);
+        self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    fn spans(&self, resident: Option<u64>) -> Spans {
+        let counters = self.engine.window_counters();
+        Spans {
+            received: counters.spans,
+            admitted: counters.admission.admitted,
+            shed: counters.admission.shed,
+            late: counters.assembly.late_spans,
+            duplicate: counters.assembly.duplicate_spans,
+            surplus: counters.assembly.surplus_spans,
+            evicted: counters.spans_evicted,
+            held: self.engine.window_spans() as u64,
+            held_bytes: self.engine.window_bytes() as u64,
+            open_traces: self.engine.open_traces() as u64,
+            partial_traces: counters.assembly.partial,
+            without_parent: self.engine.spans_without_parent(),
+            admitted_share: self.engine.admitted_share(),
+            resident_bytes: resident.unwrap_or(0),
+        }
     }
 
     /// Keep one entry wherever entries are kept.
@@ -141,6 +174,15 @@ impl Core {
         let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
         self.engine.observe(now, Event::Acted { decision, change, error: Some(error) });
     }
+}
+
+/// The first instant, more than half a tick from now, at which telemetry has just become complete to the end of a
+/// second (or of whatever part of it ticks are apart): spans wait for the tick no longer than they must.
+fn next_tick(now: Time, tick: Duration, lag: Duration) -> Time {
+    let interval_ns = tick.as_nanos().clamp(1, i64::MAX as u128) as i64;
+    let lag_ns = lag.as_nanos().min(i64::MAX as u128 / 2) as i64;
+    let earliest = now.0 + interval_ns / 2 - lag_ns;
+    Time((earliest.div_euclid(interval_ns) + 1) * interval_ns + lag_ns)
 }
 
 async fn next(clock: &Clock, due: Time, batches: &mut Outlet, events: &mut mpsc::Receiver<Event>) -> Wake {
@@ -195,5 +237,21 @@ fn tell(entry: &Entry) {
         | What::ClusterUnchanged { .. } => {
             debug!(entry = ?entry.what, "recorded");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_come_when_a_second_has_just_become_complete() {
+        let ms = |ms: i64| Time(ms * 1_000_000);
+        let (second, lag) = (Duration::from_secs(1), Duration::from_millis(300));
+        assert_eq!(next_tick(ms(10_300), second, lag), ms(11_300));
+        assert_eq!(next_tick(ms(10_900), second, lag), ms(12_300), "a tick that took long leaves half a second free");
+        assert_eq!(next_tick(ms(10_300), second, Duration::from_millis(400)), ms(11_400), "a lag that grew");
+        assert_eq!(next_tick(ms(10_300), second, Duration::from_millis(2_200)), ms(11_200));
+        assert_eq!(next_tick(ms(10_000), Duration::from_millis(500), lag), ms(10_300));
     }
 }

@@ -3,7 +3,9 @@
 
 mod adapter;
 mod core;
+mod delay;
 mod log;
+mod memory;
 pub(super) mod rules;
 mod shutdown;
 pub(super) mod stations;
@@ -119,6 +121,8 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         permits: permits_in,
         snapshots,
         metrics: metrics.clone(),
+        memory: stations::memory(config),
+        delay: delay::Delay::default(),
     };
     let (core_ended, mut core_end) = oneshot::channel();
     let handle = Handle::current();

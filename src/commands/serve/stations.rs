@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::memory::{self, Memory};
 use crate::act::embedded::Embedded;
 use crate::clock::Clock;
 use crate::commands::Error;
@@ -30,6 +31,7 @@ pub fn settings(config: &Config) -> engine::Settings {
         window: window::Config {
             duration: config.window.duration,
             bytes_max: usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX),
+            spans_per_second: config.limits.spans_per_second,
             ..window::Config::default()
         },
         analyse: analyse::Config {
@@ -72,6 +74,12 @@ pub fn queue_limits(config: &Config) -> queue::Limits {
         spans_max: config.receive.queue_spans_max,
         bytes_max: usize::try_from(config.receive.queue_bytes_max).unwrap_or(usize::MAX),
     }
+}
+
+/// The configured limit, else that of the cgroup.
+pub fn memory(config: &Config) -> Memory {
+    let limit = config.limits.memory_bytes.or_else(memory::default_limit);
+    Memory::new(limit, usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX))
 }
 
 /// None where no cluster is configured.

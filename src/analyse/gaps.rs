@@ -1,0 +1,100 @@
+//! Telemetry that was lost on its way: spans that name a parent which never came.
+//!
+//! An SDK whose queue is full drops spans and says so in its own log at best. Here it shows: what its callees sent has no
+//! parent, and traces have no root. A whole trace that headroom itself shed leaves no such gap.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Time;
+
+/// A trace without a root is closed when it has been idle for ten seconds: half a minute sees it, and enough others.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Below this share a restarting pod or a late batch explains it.
+const SHARE_MIN: f64 = 0.01;
+/// Fewer spans than these are an accident.
+const SPANS_MIN: i64 = 10;
+
+/// Spans of one service that came without what called them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    pub service: String,
+    /// Spans that name a parent which never came, over the last half minute.
+    pub without_parent: i64,
+    /// Their share of the requests that the service took, 0 to 1.
+    pub share: f64,
+}
+
+/// Requests that a service took, and those of them whose parent is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub requests: i64,
+    pub without_parent: i64,
+}
+
+impl Taken {
+    pub fn add(&mut self, other: Taken) {
+        self.requests += other.requests;
+        self.without_parent += other.without_parent;
+    }
+}
+
+#[derive(Default)]
+pub struct Gaps {
+    ticks: VecDeque<(Time, BTreeMap<Arc<str>, Taken>)>,
+    without_parent: u64,
+}
+
+impl Gaps {
+    /// Takes in what was seen since the last tick.
+    pub fn push(&mut self, now: Time, taken: BTreeMap<Arc<str>, Taken>) {
+        self.without_parent += taken.values().map(|one| one.without_parent.max(0) as u64).sum::<u64>();
+        self.ticks.push_back((now, taken));
+        while self.ticks.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
+            self.ticks.pop_front();
+        }
+    }
+
+    /// Services with a gap, by name.
+    pub fn find(&self) -> Vec<Gap> {
+        let mut sums: BTreeMap<&Arc<str>, Taken> = BTreeMap::new();
+        for (service, taken) in self.ticks.iter().flat_map(|(_, taken)| taken) {
+            sums.entry(service).or_default().add(*taken);
+        }
+        let gap = |(service, taken): (&Arc<str>, Taken)| {
+            let share = taken.without_parent as f64 / taken.requests.max(1) as f64;
+            let found = taken.without_parent >= SPANS_MIN && share >= SHARE_MIN;
+            found.then(|| Gap { service: service.to_string(), without_parent: taken.without_parent, share })
+        };
+        sums.into_iter().filter_map(gap).collect()
+    }
+
+    /// Spans without their parent, since the start.
+    pub fn without_parent(&self) -> u64 {
+        self.without_parent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_seen_while_it_lasts_and_half_a_minute_longer() {
+        let mut gaps = Gaps::default();
+        let mut tick = |second: i64, without_parent: i64| {
+            let taken = [("a".into(), Taken { requests: 100, without_parent }), ("b".into(), Taken::default())];
+            gaps.push(Time::from_secs(second), taken.into());
+            gaps.find()
+        };
+        assert_eq!(tick(0, 0), []);
+        assert_eq!(tick(1, 5), [], "an accident");
+        assert_eq!(tick(2, 10), [Gap { service: "a".into(), without_parent: 15, share: 0.05 }]);
+        assert_eq!(tick(20, 0).len(), 1);
+        assert_eq!(tick(40, 0), []);
+        assert_eq!(gaps.without_parent(), 15);
+    }
+}

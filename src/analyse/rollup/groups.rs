@@ -1,0 +1,110 @@
+//! Rows being added up: a table of groups, bounded.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::rows::{DurationKey, EdgeKey, EntryKey, HealthKey, Merge, OperationKey, PathKey, Text};
+use super::symbols::{Symbol, Symbols};
+
+/// Groups of one table in one tick, far more than services, pods and operations of a large system make. Past it the
+/// texts of a new group become `_other`: names that hold identifiers must not cost more than spans do.
+const GROUPS_MAX: usize = 50_000;
+
+/// A key of symbols, that can be written out.
+pub(super) trait Key: Copy + Eq + Hash {
+    type Written: Ord;
+    fn written(self, symbols: &Symbols) -> Self::Written;
+    /// The key of the group `_other`.
+    fn folded(self) -> Self;
+}
+
+macro_rules! key {
+    ($name:ident { $($text:ident),+ }, { $($other:ident),* }) => {
+        impl $name<Symbol> {
+            fn with<T>(self, mut text: impl FnMut(Symbol) -> T) -> $name<T> {
+                $name { $($text: text(self.$text),)+ $($other: self.$other,)* }
+            }
+        }
+
+        impl Key for $name<Symbol> {
+            type Written = $name<Text>;
+
+            fn written(self, symbols: &Symbols) -> $name<Text> {
+                self.with(|symbol| symbols.text(symbol).clone())
+            }
+
+            fn folded(self) -> $name<Symbol> {
+                self.with(|_| Symbol::OTHER)
+            }
+        }
+    };
+}
+
+key!(EntryKey { entry }, { second, bucket });
+key!(PathKey { entry, service, operation, peer }, { second, missed, kind });
+key!(HealthKey { service, pod, version }, { second });
+key!(DurationKey { service }, { second, bucket });
+key!(EdgeKey { caller, operation, callee }, { second, answered });
+key!(OperationKey { service, operation }, { second });
+
+#[derive(Debug)]
+pub(super) struct Groups<K, S> {
+    groups: IndexMap<K, S, RandomState>,
+    /// Rows that were added to `_other`.
+    folded: u64,
+}
+
+impl<K, S> Default for Groups<K, S> {
+    fn default() -> Groups<K, S> {
+        Groups { groups: IndexMap::default(), folded: 0 }
+    }
+}
+
+impl<K: Key, S: Merge + Copy> Groups<K, S> {
+    pub fn add(&mut self, key: K, sums: S) {
+        if let Some(known) = self.groups.get_mut(&key) {
+            return known.merge(&sums);
+        }
+        let key = if self.groups.len() < GROUPS_MAX {
+            key
+        } else {
+            self.folded += 1;
+            key.folded()
+        };
+        self.groups.entry(key).and_modify(|known| known.merge(&sums)).or_insert(sums);
+    }
+
+    /// The rows in the order of their texts; nothing is left here.
+    pub fn take(&mut self, symbols: &Symbols) -> BTreeMap<K::Written, S> {
+        self.groups.drain(..).map(|(key, sums)| (key.written(symbols), sums)).collect()
+    }
+
+    pub fn folded(&self) -> u64 {
+        self.folded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::rollup::CountSums;
+
+    #[test]
+    fn past_the_limit_new_groups_are_counted_as_other() {
+        let (mut symbols, mut groups) = (Symbols::default(), Groups::default());
+        let one = CountSums { requests: 1 };
+        for n in 0..GROUPS_MAX + 10 {
+            let service = symbols.of(&format!("s{n}"));
+            groups.add(DurationKey { second: 7, service, bucket: 3 }, one);
+        }
+        groups.add(DurationKey { second: 7, service: symbols.of("s0"), bucket: 3 }, one);
+        assert_eq!(groups.folded(), 10);
+        let rows = groups.take(&symbols);
+        let requests = |service: &str| rows[&DurationKey { second: 7, service: service.into(), bucket: 3 }].requests;
+        assert_eq!((requests("_other"), requests("s0"), requests("s1")), (10, 2, 1));
+        assert!(groups.take(&symbols).is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! Which spans are taken in when more come than may be analysed: whole traces by a hash of their id, at a share that
+//! is known, and fairly between services.
+//!
+//! Every quarter of a second the capacity is divided between services by what each sent lately, so that all get the
+//! same and none more than it asks for (max-min fairness, Bertsekas and Gallager, "Data Networks", 6.5.2): what a quiet
+//! service sends is below the level and taken whole, and the loud ones share the rest. A trace is judged once, when its
+//! first spans come, by the quietest service among them; the rest of it goes the same way. What is taken in stands for
+//! what is not: its weight is divided by the share at which it was taken (Horvitz and Thompson 1952).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Float64Type, UInt16Type};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use crate::model::spans::OTHER;
+use crate::model::{SpanBatch, Time, TraceId};
+
+/// Columns of the `spans` table.
+const SERVICE: &str = "service";
+const WEIGHT: &str = "sampled_weight";
+
+/// How often shares are set anew: a flood is met within two of these.
+const SLOT: Duration = Duration::from_millis(250);
+/// What the last slot counts for in the demand that is divided: after a second 94 % of a change are seen, and the
+/// batches of an SDK that sends once a second still blur into a rate.
+const NEWEST: f64 = 0.5;
+/// How long a judged trace is remembered, in slots; twice this for one judged early. Far more than the parts of a trace
+/// are apart that is not late.
+const GENERATION_SLOTS: i64 = 40;
+/// Traces remembered in each of the two generations, about 40 bytes each. Past it a part that comes later is judged by
+/// the share of then: it mostly goes the same way, as the hash is the same.
+const JUDGED_MAX: usize = 1_000_000;
+/// Traces are judged by their quietest service, so that more come in than the shares say; the level is corrected by what
+/// came in, within these bounds.
+const CORRECTION: std::ops::RangeInclusive<f64> = 0.02..=2.0;
+/// Services told apart; the rest count as one. Past this the names are not those of services.
+const SERVICES_MAX: usize = 10_000;
+/// A service that sends less than this a slot is forgotten.
+const DEMAND_MIN: f64 = 0.01;
+
+/// What became of the spans of all batches, since the start: `admitted` and `shed` make up all that were ingested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdmissionCounters {
+    pub admitted: u64,
+    /// Of traces that were not taken in.
+    pub shed: u64,
+}
+
+/// What one service sends, in spans a slot.
+#[derive(Clone, Copy, Default)]
+struct Demand {
+    slot: f64,
+    lately: f64,
+}
+
+#[derive(Default)]
+pub(super) struct Admission {
+    /// Number of the slot at hand since the epoch.
+    slot: i64,
+    services: IndexMap<Arc<str>, Demand, RandomState>,
+    /// Admitted, all services together, in spans a slot.
+    admitted: Demand,
+    /// What a service may have in a slot; None while everything is taken.
+    level: Option<f64>,
+    correction: f64,
+    /// The share at which a trace was taken, or 0: those judged lately and those before.
+    judged: [IndexMap<TraceId, f32, RandomState>; 2],
+    counters: AdmissionCounters,
+}
+
+impl Admission {
+    /// The part of a batch that is taken. `per_second` is the capacity; `is_open` tells traces that are taken already.
+    pub fn admit(
+        &mut self,
+        per_second: Option<u64>,
+        received_at: Time,
+        batch: SpanBatch,
+        is_open: impl Fn(&TraceId) -> bool,
+    ) -> SpanBatch {
+        let offered = batch.len();
+        let batch = match per_second {
+            None => batch,
+            Some(per_second) => {
+                self.turn(per_second as f64 * SLOT.as_secs_f64(), received_at);
+                let demands = self.count(&batch);
+                match self.level {
+                    None => batch,
+                    Some(level) => self.sift(&batch, &demands, level, is_open),
+                }
+            }
+        };
+        self.admitted.slot += batch.len() as f64;
+        self.counters.admitted += batch.len() as u64;
+        self.counters.shed += (offered - batch.len()) as u64;
+        batch
+    }
+
+    /// Sets the shares anew when a slot has ended.
+    fn turn(&mut self, capacity: f64, received_at: Time) {
+        let slot = received_at.0.div_euclid(SLOT.as_nanos() as i64); // a quarter of a second: fits
+        // Requests are received side by side: one of the slot before may come a little later.
+        if slot <= self.slot {
+            return;
+        }
+        let passed = (slot - self.slot).min(GENERATION_SLOTS) as i32;
+        if slot / GENERATION_SLOTS != self.slot / GENERATION_SLOTS {
+            let [lately, before] = &mut self.judged;
+            before.clear();
+            std::mem::swap(lately, before);
+        }
+        self.slot = slot;
+        // Slots without any batch count as empty ones.
+        let fade = |demand: &mut Demand| {
+            demand.lately += NEWEST * (demand.slot - demand.lately);
+            demand.lately *= (1.0 - NEWEST).powi(passed - 1);
+            demand.slot = 0.0;
+        };
+        self.services.values_mut().for_each(fade);
+        self.services.retain(|_, demand| demand.lately > DEMAND_MIN);
+        fade(&mut self.admitted);
+        let mut demands: Vec<f64> = self.services.values().map(|demand| demand.lately).collect();
+        if demands.iter().sum::<f64>() <= capacity {
+            (self.level, self.correction) = (None, 1.0);
+            return;
+        }
+        if self.level.is_some() && self.admitted.lately > 0.0 {
+            let wanted = self.correction * (capacity / self.admitted.lately).sqrt();
+            self.correction = wanted.clamp(*CORRECTION.start(), *CORRECTION.end());
+        }
+        self.level = Some(fair_level(&mut demands, capacity * self.correction));
+    }
+
+    /// Counts what each service sent; the demand of each key of the batch's column `service`.
+    fn count(&mut self, batch: &SpanBatch) -> Vec<f64> {
+        let column = batch.record_batch()[SERVICE].as_dictionary::<UInt16Type>();
+        let values = column.values().as_string::<i32>();
+        let mut counts = vec![0_u64; values.len()];
+        for &key in column.keys().values() {
+            counts[usize::from(key)] += 1; // a dictionary's keys lie within its values
+        }
+        let mut demands = vec![0.0; counts.len()];
+        for ((&count, name), demand) in counts.iter().zip(values.iter()).zip(&mut demands) {
+            let name = name.unwrap_or_default();
+            let crowded = self.services.len() >= SERVICES_MAX;
+            let of = match self.services.get_mut(name) {
+                Some(of) => of,
+                None if count == 0 => continue,
+                None => self.services.entry(if crowded { OTHER } else { name }.into()).or_default(),
+            };
+            of.slot += count as f64;
+            // One that begins to shout is heard in the slot itself.
+            *demand = of.lately.max(of.slot);
+        }
+        demands
+    }
+
+    /// Keeps the traces that are taken.
+    fn sift(
+        &mut self,
+        batch: &SpanBatch,
+        demands: &[f64],
+        level: f64,
+        is_open: impl Fn(&TraceId) -> bool,
+    ) -> SpanBatch {
+        let shares: Vec<f32> = demands.iter().map(|demand| (level / demand.max(level)) as f32).collect();
+        let columns = batch.columns();
+        let keys = batch.record_batch()[SERVICE].as_dictionary::<UInt16Type>().keys().values();
+        let mut traces: IndexMap<TraceId, f32, RandomState> = IndexMap::default();
+        let mut of_row = Vec::with_capacity(batch.len());
+        for (row, &key) in keys.iter().enumerate() {
+            let entry = traces.entry(columns.trace_id(row));
+            of_row.push(entry.index());
+            let share = entry.or_default();
+            *share = share.max(shares[usize::from(key)]);
+        }
+        for (trace, share) in &mut traces {
+            *share = self.judge(trace, *share, &is_open);
+        }
+        let taken = |row: usize| traces[of_row[row]];
+        let mask = BooleanArray::from((0..batch.len()).map(|row| taken(row) > 0.0).collect::<Vec<_>>());
+        let weights = batch.record_batch()[WEIGHT].as_primitive::<Float64Type>();
+        // An unknown weight counts as one, as it does in the rollups.
+        let weight = |row: usize| if weights.is_valid(row) { weights.value(row) } else { 1.0 };
+        let known = |row: usize| weights.is_valid(row).then(|| weights.value(row));
+        let corrected = |row: usize| match taken(row) {
+            share if share < 1.0 => Some(weight(row) / f64::from(share)),
+            _ => known(row),
+        };
+        let corrected: Float64Array = (0..batch.len()).map(corrected).collect();
+        keep(batch, corrected, &mask).unwrap_or_else(|| batch.clone())
+    }
+
+    /// The share at which a trace is taken; 0 when it is not.
+    fn judge(&mut self, trace: &TraceId, share: f32, is_open: impl Fn(&TraceId) -> bool) -> f32 {
+        let [lately, before] = &mut self.judged;
+        if let Some(&known) = lately.get(trace).or_else(|| before.get(trace)) {
+            return known;
+        }
+        // Taken before anything was shed.
+        if is_open(trace) {
+            return 1.0;
+        }
+        let judged = if place(trace) < share { share } else { 0.0 };
+        if lately.len() < JUDGED_MAX {
+            lately.insert(*trace, judged);
+        }
+        judged
+    }
+
+    /// The share of what came lately that was taken.
+    pub fn share(&self) -> f64 {
+        let demand: f64 = self.services.values().map(|demand| demand.lately).sum();
+        if self.level.is_some() && demand > 0.0 { (self.admitted.lately / demand).min(1.0) } else { 1.0 }
+    }
+
+    pub fn is_shedding(&self) -> bool {
+        self.level.is_some()
+    }
+
+    pub fn counters(&self) -> AdmissionCounters {
+        self.counters
+    }
+}
+
+/// The level at which demands cut off at it sum up to the capacity; demands together are more than that.
+fn fair_level(demands: &mut [f64], capacity: f64) -> f64 {
+    demands.sort_unstable_by(f64::total_cmp);
+    let mut left = capacity;
+    for (index, &demand) in demands.iter().enumerate() {
+        let even = left / (demands.len() - index) as f64;
+        if demand > even {
+            return even;
+        }
+        left -= demand;
+    }
+    demands.last().copied().unwrap_or(capacity)
+}
+
+/// Where a trace stands between 0 and 1: a hash of its id. Both halves are mixed (the finaliser of SplitMix64), since ids
+/// are not always random in all their bits, and a sampler before us may have chosen by some of them.
+fn place(trace: &TraceId) -> f32 {
+    let (high, low) = trace.0.split_at(8);
+    let half = |bytes: &[u8]| bytes.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+    let mut z = half(high).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ half(low);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1_u32 << 24) as f32 // 24 bits: exact in f32, and below 1
+}
+
+/// The rows of the mask, with other weights.
+fn keep(batch: &SpanBatch, weights: Float64Array, mask: &BooleanArray) -> Option<SpanBatch> {
+    let whole = batch.record_batch();
+    let mut columns = whole.columns().to_vec();
+    columns[whole.schema().index_of(WEIGHT).ok()?] = Arc::new(weights);
+    let whole = RecordBatch::try_new(whole.schema(), columns).ok()?;
+    SpanBatch::try_from(filter_record_batch(&whole, mask).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;
