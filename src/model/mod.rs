@@ -6,7 +6,7 @@ pub mod identity;
 pub mod spans;
 pub mod time;
 
-pub use cluster::{ClusterState, InterventionRecord, Pod, Workload};
+pub use cluster::{ClusterState, Hold, InterventionRecord, Pod, Workload};
 pub use identity::{ServiceId, SpanId, TraceId};
 pub use spans::{Kind, SpanBatch, SpanBuilder, SpanRow, Status};
 pub use time::Time;
