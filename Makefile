@@ -25,6 +25,7 @@ demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 test: export HEADROOM_SKIPPED = $(CARGO_TARGET_DIR)/skipped-tests
 test: ## run every test; installs what they need
 	tests/real/setup.sh
+	tests/control-plane/build.sh
 	@mkdir -p $(CARGO_TARGET_DIR) && rm -f $(HEADROOM_SKIPPED)
 	@$(CARGO) test --locked; status=$$?; \
 	if [ -s $(HEADROOM_SKIPPED) ]; then \
