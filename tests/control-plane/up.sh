@@ -151,8 +151,10 @@ status:
   capacity: { cpu: "$cores_of_a_node", memory: 64Gi, pods: "250" }
 EOF
 done | api create -f - >/dev/null
+# The role `edit` is put together by a controller; until then whoever has it may do nothing.
 until [[ $(api get nodes --no-headers 2>/dev/null | grep -c ' Ready ') == "$nodes" ]] &&
-    api get serviceaccount default >/dev/null 2>&1; do
+    api get serviceaccount default >/dev/null 2>&1 &&
+    [[ $(api get clusterrole edit --output jsonpath='{.rules}') == *pods* ]]; do
     ((SECONDS < deadline)) || fail "the nodes are not ready after $ready_within s: $(last_words kwok)"
     sleep 0.1
 done
