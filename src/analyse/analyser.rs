@@ -18,9 +18,10 @@ use super::gaps::Gaps;
 use super::histogram::quantile_ns;
 use super::objective::{Objective, exceeds};
 use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
+use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::trace::Tree;
-use super::verdict::{Judge, Judgement, ServiceNow};
+use super::verdict::{Judge, Judgement};
 use crate::model::{ClusterState, ServiceId, Time};
 use crate::window::Window;
 
@@ -150,7 +151,7 @@ impl Analyser {
             let tree = Tree::build(window.rows(&trace.spans));
             let entry = tree.root.map(|root| self.tally.entry_of(&tree.nodes[root].span));
             let bound = entry.as_ref().and_then(|entry| self.latency_bound_ns(entry));
-            if let Some(absorbed) = self.tally.absorb(&tree, bound) {
+            if let Some(absorbed) = self.tally.absorb(&tree, bound, self.baseline.operations()) {
                 self.exemplars.add(now, trace.id, &tree, &absorbed);
             }
         }
@@ -238,7 +239,7 @@ impl Analyser {
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
             let judge = Judge { answers, baseline: &self.baseline, now: services };
             let Some(judgement) = judge.judge(&entry.entry) else { continue };
-            if judgement.verdict == Verdict::Saturated {
+            if judgement.at_limit {
                 saturated.insert(judgement.service.clone(), judgement.undisturbed_share);
             }
             findings.bottlenecks.push(self.bottleneck(&entry, judgement));
@@ -266,6 +267,8 @@ impl Analyser {
             operation: judgement.operation.to_string(),
             pod: judgement.pod.map(|p| p.to_string()),
             peer: judgement.peer.map(|p| p.to_string()),
+            caller: judgement.caller.map(|c| c.to_string()),
+            version: judgement.version.map(|v| v.to_string()),
             verdict: judgement.verdict,
             score: judgement.score,
             blame_ms: judgement.blame_ns as f64 / 1e6,

@@ -56,6 +56,8 @@ pub struct PodAnswer {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgeAnswer {
+    /// Of the caller; empty where a partial trace does not tell.
+    pub operation: Arc<str>,
     pub callee: Arc<str>,
     pub answered: bool,
     pub sums: EdgeSums,
@@ -138,9 +140,10 @@ impl Answers {
 
     fn read_edges(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("edges")?.iter().map(Rows::of) {
-            let (caller, callee, answered) = (rows.text("caller"), rows.text("callee"), rows.flag("answered"));
-            let [calls, errors, caller_ns, callee_ns, gap_ns] =
-                ["calls", "errors", "caller_ns", "callee_ns", "gap_ns"].map(|c| rows.int(c));
+            let [caller, operation, callee] = ["caller", "operation", "callee"].map(|c| rows.text(c));
+            let answered = rows.flag("answered");
+            let [calls, errors, caller_ns, callee_ns, gap_ns, expected_milli] =
+                ["calls", "errors", "caller_ns", "callee_ns", "gap_ns", "expected_milli"].map(|c| rows.int(c));
             for i in 0..rows.len() {
                 let sums = EdgeSums {
                     calls: calls.value(i),
@@ -148,8 +151,10 @@ impl Answers {
                     caller_ns: caller_ns.value(i),
                     callee_ns: callee_ns.value(i),
                     gap_ns: gap_ns.value(i),
+                    expected_milli: expected_milli.value(i),
                 };
-                let row = EdgeAnswer { callee: callee.value(i).into(), answered: answered.value(i), sums };
+                let (operation, callee) = (operation.value(i).into(), callee.value(i).into());
+                let row = EdgeAnswer { operation, callee, answered: answered.value(i), sums };
                 self.edges.entry(caller.value(i).into()).or_default().push(row);
             }
         }
@@ -194,28 +199,7 @@ impl<'a> Rows<'a> {
     }
 
     fn health(&self) -> impl Fn(usize) -> HealthSums + use<> {
-        let [requests, errors, refused, gave_up, hold_ns, own_ns, wait_ns, sojourn_ns, adjusted_milli] = [
-            "requests",
-            "errors",
-            "refused",
-            "gave_up",
-            "hold_ns",
-            "own_ns",
-            "wait_ns",
-            "sojourn_ns",
-            "adjusted_milli",
-        ]
-        .map(|c| self.int(c));
-        move |i| HealthSums {
-            requests: requests.value(i),
-            errors: errors.value(i),
-            refused: refused.value(i),
-            gave_up: gave_up.value(i),
-            hold_ns: hold_ns.value(i),
-            own_ns: own_ns.value(i),
-            wait_ns: wait_ns.value(i),
-            sojourn_ns: sojourn_ns.value(i),
-            adjusted_milli: adjusted_milli.value(i),
-        }
+        let columns: Vec<Int64Array> = HealthSums::FIELDS.iter().map(|field| self.int(field)).collect();
+        move |i| HealthSums::of(columns.iter().map(|column| column.value(i)))
     }
 }

@@ -9,7 +9,7 @@ use arrow::array::{Float64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::histogram::quantile_ns;
-use super::rollup::{EdgeSums, EntrySums, HealthSums, Merge, PathKind, Rows};
+use super::rollup::{EntrySums, HealthSums, Merge, Operations, PathKind, Rows};
 use crate::model::Time;
 
 type Text = Arc<str>;
@@ -87,7 +87,7 @@ pub struct Baseline {
     /// the rows of one second come in two portions.
     pods: BTreeMap<(Text, Text), i64>,
     versions: BTreeMap<(Text, Text), HealthSums>,
-    edges: BTreeMap<(Text, Text), EdgeSums>,
+    operations: Operations,
     /// Rows not yet learnt, with the time they were seen.
     waiting: VecDeque<(Time, Rows)>,
     /// When an entry operation last missed, or a service was last crossed by one that did.
@@ -141,9 +141,7 @@ impl Baseline {
             }
             self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
         }
-        for (key, sums) in rows.edges.iter().filter(|(key, _)| !tainted.contains(&key.caller)) {
-            self.edges.entry((key.caller.clone(), key.callee.clone())).or_default().merge(sums);
-        }
+        self.operations.learn(rows, |service| tainted.contains(service));
         let newest = rows.health.keys().map(|key| key.second).max().unwrap_or(i64::MIN);
         self.pods.retain(|_, second| *second >= newest.saturating_sub(POD_REMEMBERED_S));
         self.fade();
@@ -170,7 +168,6 @@ impl Baseline {
             service.pod_seconds /= 2;
         }
         self.versions.values_mut().filter(|v| v.requests > HALVE_AT_REQUESTS).for_each(HealthSums::halve);
-        self.edges.values_mut().filter(|e| e.calls > HALVE_AT_REQUESTS).for_each(EdgeSums::halve);
     }
 
     /// None until enough healthy requests were seen.
@@ -184,8 +181,9 @@ impl Baseline {
         known.is_some_and(|sums| sums.requests >= ENOUGH_REQUESTS)
     }
 
-    pub fn edge(&self, caller: &str, callee: &str) -> Option<EdgeSums> {
-        self.edges.get(&(caller.into(), callee.into())).copied().filter(|e| e.calls >= ENOUGH_REQUESTS)
+    /// What requests of each operation do in healthy time.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// A latency bound for an entry operation that has none: see [`DERIVED_FACTOR`].

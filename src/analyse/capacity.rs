@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::verdict::ServiceNow;
+use super::service_now::ServiceNow;
 use crate::model::{Time, Workload};
 
 type Text = Arc<str>;

@@ -66,6 +66,12 @@ pub struct Bottleneck {
     pub pod: Option<String>,
     /// Set when the blame lies with a callee that sends no spans (database, queue, third party).
     pub peer: Option<String>,
+    /// Set when a caller asks more for each request than it used to.
+    #[serde(default)]
+    pub caller: Option<String>,
+    /// Set when it is a new version that is slow, or that asks more.
+    #[serde(default)]
+    pub version: Option<String>,
     pub verdict: Verdict,
     /// Share of the blame of the traces that missed, 0 to 1.
     pub score: f64,

@@ -1,5 +1,6 @@
 //! From spans to the bottleneck: critical paths become rollups, SQL merges them, a judgement names the service.
 
+mod amplification;
 mod analyser;
 mod answers;
 mod arrivals;
@@ -12,6 +13,7 @@ mod gaps;
 pub mod histogram;
 mod objective;
 pub mod rollup;
+mod service_now;
 mod sql;
 pub mod trace;
 mod verdict;

@@ -6,28 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::answers::{Answers, BlameAnswer, PodAnswer};
-use super::arrivals::Arrivals;
+use super::amplification::{Amplification, amplification};
+use super::answers::{Answers, BlameAnswer};
 use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::{Evidence, Verdict};
-use super::rollup::{HealthSums, Merge};
+use super::service_now::{GROWN, ServiceNow};
 
 type Text = Arc<str>;
 
-/// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
-/// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
-const MORE_LOAD: f64 = 1.25;
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
 /// above, the queue is the service's own; below, it is a victim of what it calls.
 const OWN_SHARE: f64 = 0.75;
-/// Time a request spends in a place has grown: well clear of noise, small against what misses an objective.
-const GROWN: f64 = 1.5;
-/// One pod is far from its siblings.
-const FAR: f64 = 3.0;
 /// A slow callee's callee's callee … is followed this far; graphs of services are seldom deeper.
 const DEPTH_MAX: usize = 8;
-/// Requests of a pod below which its mean says nothing.
-const POD_REQUESTS: i64 = 5;
 
 /// The service blamed, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,43 +27,41 @@ pub struct Judgement {
     pub operation: Text,
     pub pod: Option<Text>,
     pub peer: Option<Text>,
+    /// Who asks more than it used to.
+    pub caller: Option<Text>,
+    /// The new version that is slow, or that asks more.
+    pub version: Option<Text>,
     pub verdict: Verdict,
     pub score: f64,
     pub blame_ns: i64,
     pub evidence: Vec<Evidence>,
+    /// Its pods do all they can: what they serve now is what they can serve.
+    pub at_limit: bool,
     /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
     pub undisturbed_share: f64,
 }
 
-/// What is known of a service now: sums over the fast window and the pods that served.
-#[derive(Clone, Debug, Default)]
-pub struct ServiceNow<'a> {
-    pub sums: HealthSums,
-    pub pods: &'a [PodAnswer],
-    pub arrivals: Arrivals,
+/// Blame at one service by kind.
+struct Blame {
+    own: i64,
+    peer: i64,
+    /// Waiting to be taken, in vain or not, and being turned away: no room.
+    no_room: i64,
+    error: i64,
 }
 
-impl ServiceNow<'_> {
-    fn per_request(&self, nanos: i64) -> f64 {
-        nanos as f64 / 1e9 / self.sums.requests.max(1) as f64
-    }
-
-    pub fn hold_s(&self) -> f64 {
-        self.per_request(self.sums.hold_ns)
-    }
-
-    pub fn own_s(&self) -> f64 {
-        self.per_request(self.sums.own_ns)
-    }
-
-    /// Waiting for each request that was taken or given up.
-    pub fn wait_s(&self) -> f64 {
-        self.sums.wait_ns as f64 / 1e9 / (self.sums.requests + self.sums.gave_up).max(1) as f64
-    }
-
-    /// Requests in service at once, a pod (Little's law on throughput and hold).
-    pub fn concurrency_per_pod(&self) -> f64 {
-        self.arrivals.throughput_per_s * self.hold_s() / self.pods.len().max(1) as f64
+impl Blame {
+    fn at(service: &Text, rows: &[&BlameAnswer]) -> Blame {
+        let of = |kinds: &[&str]| -> i64 {
+            let here = rows.iter().filter(|b| b.service == *service && kinds.contains(&&*b.kind));
+            here.map(|b| b.blame_ns).sum()
+        };
+        Blame {
+            own: of(&["own"]),
+            peer: of(&["peer"]),
+            no_room: of(&["queue", "refused", "gave_up"]),
+            error: of(&["error"]),
+        }
     }
 }
 
@@ -103,123 +92,176 @@ impl Judge<'_> {
     }
 
     fn judge_service(&self, service: &Text, rows: &[&BlameAnswer], depth: usize) -> Judgement {
-        let blame = |kind: &str| -> i64 {
-            rows.iter().filter(|b| b.service == *service && &*b.kind == kind).map(|b| b.blame_ns).sum()
-        };
-        let (own, queue, peer) = (blame("own"), blame("queue"), blame("peer"));
-        let (refused, error) = (blame("refused"), blame("error"));
+        let blame = Blame::at(service, rows);
         let unknown = Judgement { service: service.clone(), verdict: Verdict::Unknown, ..Judgement::default() };
         let Some(now) = self.now.get(service) else { return unknown };
         let baseline = self.baseline.service(service);
-        let mut judgement = Judgement { evidence: evidence(now, baseline), ..unknown };
-        judgement.undisturbed_share = 1.0;
-        if let Some(pod) = bad_pod(now, baseline) {
-            judgement.verdict = Verdict::BadInstance;
-            judgement.pod = Some(pod);
-            return judgement;
+        let mut judgement = Judgement { evidence: now.evidence(baseline), undisturbed_share: 1.0, ..unknown };
+        if let Some(pod) = now.far_pod(baseline) {
+            // The first pod of a new version is no bad pod among its siblings: the next one will be the same.
+            let is_new = |version: &Text| baseline.is_some() && !self.baseline.knows_version(service, version);
+            if is_new(&pod.version) && now.pods.iter().any(|p| !is_new(&p.version)) {
+                return Judgement { verdict: Verdict::Regression, version: Some(pod.version.clone()), ..judgement };
+            }
+            return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.pod.clone()), ..judgement };
         }
-        if error > own + queue + peer + refused {
-            judgement.verdict = Verdict::Failing;
-            return judgement;
+        if blame.error > blame.own + blame.no_room + blame.peer {
+            return failing(judgement, service, rows);
         }
-        if peer > own + queue + refused {
+        if blame.peer > blame.own + blame.no_room {
             return self.slow_peer(judgement, service, rows);
         }
         let Some(baseline) = baseline else {
-            judgement.verdict = verdict_within_the_window(now, queue + refused >= own + peer);
+            judgement.verdict = verdict_within_the_window(now, blame.no_room >= blame.own + blame.peer);
+            judgement.at_limit = judgement.verdict == Verdict::Saturated;
             return judgement;
         };
-        let pods = now.pods.len().max(1) as f64;
-        let arrivals_per_pod = now.arrivals.per_s / pods;
-        // For each pod, or in all: after a scale-out a pod may get no more than it used to and still be behind.
-        let more_load =
-            arrivals_per_pod > MORE_LOAD * baseline.rate_per_pod() || now.arrivals.per_s > MORE_LOAD * baseline.rate();
-        if queue + refused >= own {
-            // What its workers would be busy with, were its callees as fast as ever.
-            let undisturbed_s = now.own_s() + baseline.callees_s();
+        if blame.no_room >= blame.own {
+            // What its workers would be busy with, were its callees as fast as ever and called as often.
+            let undisturbed_s = now.own_s() + now.healthy_callees_s();
             let seen = now.concurrency_per_pod();
-            let own_share = if seen > 0.0 { arrivals_per_pod * undisturbed_s / seen } else { 0.0 };
+            let own_share = now.arrivals.per_s / now.pod_count() * undisturbed_s / seen.max(f64::MIN_POSITIVE);
             judgement.evidence.push(Evidence {
                 measure: "own_share_of_concurrency".into(),
                 now: own_share,
                 baseline: None,
             });
             judgement.undisturbed_share = (undisturbed_s / now.hold_s().max(1e-9)).clamp(0.0, 1.0);
-            if own_share < OWN_SHARE {
-                return self.follow_callee(judgement, service, rows, depth);
+            if own_share < OWN_SHARE
+                && let Some(followed) = self.follow_callee(&judgement, service, rows, depth)
+            {
+                return followed;
             }
         }
-        judgement.verdict = if more_load && most_pods_suffer(now, baseline) {
-            Verdict::Saturated
-        } else if self.new_version_is_slow(service, now, baseline) {
-            Verdict::Regression
-        } else {
-            Verdict::Unknown
-        };
-        judgement
+        self.own_fault(judgement, service, now, baseline)
     }
 
-    /// A caller's span that nobody answers has the most blame.
-    fn slow_peer(&self, judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
-        let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "peer");
+    /// The time is the service's own: too much is asked of it, or it became slow.
+    fn own_fault(
+        &self,
+        mut judgement: Judgement,
+        service: &Text,
+        now: &ServiceNow<'_>,
+        baseline: ServiceBaseline,
+    ) -> Judgement {
+        let suffers = now.most_pods_suffer(baseline);
+        let new_version = now.slow_new_version(service, self.baseline, baseline);
+        let amplified = amplification(self.answers, service);
+        let factor = amplified.as_ref().map_or(1.0, |a| a.factor);
+        if let Some(amplified) = amplified {
+            // Evidence even where the load alone would be too much.
+            judgement = self.amplified(judgement, &amplified);
+            if !now.has_more_load(baseline, factor) {
+                return Judgement { verdict: Verdict::Amplification, at_limit: suffers, ..judgement };
+            }
+        }
+        // Pods that serve beside it as fast as ever show that it is not the load.
+        let beside = new_version.as_ref().is_some_and(|new| new.beside);
+        if now.has_more_load(baseline, 1.0) && suffers && !beside {
+            return Judgement { verdict: Verdict::Saturated, at_limit: true, ..judgement };
+        }
+        match new_version {
+            Some(new) => Judgement { verdict: Verdict::Regression, version: Some(new.version), ..judgement },
+            None => judgement,
+        }
+    }
+
+    /// Names the caller, and its version if that is new.
+    fn amplified(&self, judgement: Judgement, amplified: &Amplification) -> Judgement {
+        let Amplification { caller, by_caller, .. } = amplified;
+        // Of the caller's operation, for each healthy call: the requests behind it are the same.
+        let evidence =
+            Evidence { measure: "calls_for_each_expected".into(), now: by_caller.factor(), baseline: Some(1.0) };
+        let pods = self.now.get(caller).map_or(&[][..], |now| now.pods);
+        let known = self.baseline.service(caller).is_some();
+        let new = pods.iter().find(|p| known && !self.baseline.knows_version(caller, &p.version));
         Judgement {
-            verdict: Verdict::SlowDependency,
-            peer: worst.map(|b| b.peer.clone()),
-            operation: worst.map(|b| b.operation.clone()).unwrap_or_default(),
+            caller: Some(caller.clone()),
+            version: new.map(|pod| pod.version.clone()),
+            evidence: judgement.evidence.into_iter().chain([evidence]).collect(),
             ..judgement
         }
     }
 
-    /// Its workers are held by what it calls: the callee whose calls grew most is the place to look.
-    fn follow_callee(&self, victim: Judgement, service: &Text, rows: &[&BlameAnswer], depth: usize) -> Judgement {
-        let grown = |callee: &Text, now_ns: i64, calls: i64| {
-            let now = now_ns as f64 / calls.max(1) as f64;
-            let healthy = self.baseline.edge(service, callee).map(|e| e.caller_ns as f64 / e.calls.max(1) as f64);
-            (now - healthy.unwrap_or(now), now / healthy.unwrap_or(now).max(1.0))
+    /// A caller's span that nobody answers has the most blame: the callee is slow, or it is asked too often.
+    fn slow_peer(&self, judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
+        let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "peer");
+        let judgement = Judgement {
+            verdict: Verdict::SlowDependency,
+            peer: worst.map(|b| b.peer.clone()),
+            operation: worst.map(|b| b.operation.clone()).unwrap_or_default(),
+            ..judgement
         };
-        let edges = self.answers.edges.get(service).map_or(&[][..], Vec::as_slice);
-        let worst = edges
-            .iter()
-            .map(|edge| {
-                let (excess, factor) = grown(&edge.callee, edge.sums.caller_ns, edge.sums.calls);
-                (edge, excess * edge.sums.calls as f64, factor)
-            })
-            .filter(|(_, _, factor)| *factor > GROWN)
-            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.callee.cmp(&a.0.callee)));
-        match worst {
-            Some((edge, _, factor)) => {
-                let growth = Evidence { measure: "callee_time_factor".into(), now: factor, baseline: Some(1.0) };
-                if self.now.contains_key(&edge.callee) && depth < DEPTH_MAX {
-                    let mut judgement = self.judge_service(&edge.callee, rows, depth + 1);
-                    judgement.evidence.push(growth);
-                    return judgement;
-                }
-                let mut evidence = victim.evidence;
-                evidence.push(growth);
-                let peer = Some(edge.callee.clone());
-                Judgement { verdict: Verdict::SlowDependency, peer, evidence, ..victim }
-            }
-            None => victim,
+        match &judgement.peer {
+            Some(peer) => self.asked_too_often(judgement.clone(), service, peer),
+            None => judgement,
         }
     }
 
-    fn new_version_is_slow(&self, service: &Text, now: &ServiceNow<'_>, baseline: ServiceBaseline) -> bool {
-        let mut new = HealthSums::default();
-        let unknown = now.pods.iter().filter(|p| !self.baseline.knows_version(service, &p.version));
-        unknown.for_each(|p| new.merge(&p.sums));
-        let own_s = new.own_ns as f64 / 1e9 / new.requests.max(1) as f64;
-        new.requests >= POD_REQUESTS && own_s > GROWN * baseline.own_s()
+    /// A callee without spans whose calls grew in number more than in length is not slow.
+    fn asked_too_often(&self, judgement: Judgement, caller: &Text, peer: &Text) -> Judgement {
+        let Some(amplified) = amplification(self.answers, peer).filter(|a| a.caller == *caller) else {
+            return judgement;
+        };
+        let edges = self.answers.edges.get(caller).map_or(&[][..], Vec::as_slice);
+        let (mut now_ns, mut healthy_ns) = (0.0, 0.0);
+        for edge in edges.iter().filter(|e| e.callee == *peer) {
+            if let Some(call_ns) = self.baseline.operations().call_ns(caller, &edge.operation, peer) {
+                now_ns += edge.sums.caller_ns as f64;
+                healthy_ns += edge.sums.calls as f64 * call_ns;
+            }
+        }
+        if healthy_ns <= 0.0 || now_ns / healthy_ns > amplified.factor {
+            return judgement;
+        }
+        Judgement { verdict: Verdict::Amplification, ..self.amplified(judgement, &amplified) }
+    }
+
+    /// Its workers are held by what it calls: the callee whose calls grew most, in length or in number, is the place
+    /// to look. None when none of them grew.
+    fn follow_callee(
+        &self,
+        victim: &Judgement,
+        service: &Text,
+        rows: &[&BlameAnswer],
+        depth: usize,
+    ) -> Option<Judgement> {
+        // By callee: time of its calls now, and of the calls that healthy requests of the same operations make.
+        let mut times: BTreeMap<&Text, (f64, f64)> = BTreeMap::new();
+        for edge in self.answers.edges.get(service).into_iter().flatten() {
+            let call_ns = self.baseline.operations().call_ns(service, &edge.operation, &edge.callee);
+            let Some(call_ns) = call_ns else { continue };
+            let (now_ns, healthy_ns) = times.entry(&edge.callee).or_default();
+            *now_ns += edge.sums.caller_ns as f64;
+            *healthy_ns += edge.sums.expected_milli as f64 / 1e3 * call_ns;
+        }
+        let grown = times.into_iter().filter(|(_, (now_ns, healthy_ns))| *now_ns > GROWN * healthy_ns);
+        let excess = |(now_ns, healthy_ns): (f64, f64)| now_ns - healthy_ns;
+        let (callee, (now_ns, healthy_ns)) =
+            grown.max_by(|a, b| excess(a.1).total_cmp(&excess(b.1)).then(b.0.cmp(a.0)))?;
+        let growth =
+            Evidence { measure: "callee_time_factor".into(), now: now_ns / healthy_ns.max(1.0), baseline: Some(1.0) };
+        if self.now.contains_key(callee) && depth < DEPTH_MAX {
+            let mut judgement = self.judge_service(callee, rows, depth + 1);
+            judgement.evidence.push(growth);
+            return Some(judgement);
+        }
+        let victim = victim.clone();
+        let evidence = victim.evidence.into_iter().chain([growth]).collect();
+        let slow = Judgement { verdict: Verdict::SlowDependency, peer: Some(callee.clone()), evidence, ..victim };
+        Some(self.asked_too_often(slow, service, callee))
     }
 }
 
-/// Load is felt by all pods; what most of them do not feel is the matter of one.
-fn most_pods_suffer(now: &ServiceNow<'_>, baseline: ServiceBaseline) -> bool {
-    let healthy_s = baseline.hold_s() + baseline.wait_s();
-    let suffers = |p: &&PodAnswer| {
-        let taken_s = (p.sums.hold_ns + p.sums.wait_ns) as f64 / 1e9 / p.sums.requests.max(1) as f64;
-        p.sums.refused > 0 || taken_s > GROWN * healthy_s
-    };
-    2 * now.pods.iter().filter(suffers).count() > now.pods.len()
+/// Errors begin here, or at a callee of its that sends no spans.
+fn failing(judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
+    let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "error");
+    Judgement {
+        verdict: Verdict::Failing,
+        peer: worst.map(|b| b.peer.clone()).filter(|peer| !peer.is_empty()),
+        operation: worst.map(|b| b.operation.clone()).unwrap_or_default(),
+        ..judgement
+    }
 }
 
 /// Without a baseline (just after a start) only what the window itself shows counts: requests that wait longer
@@ -229,37 +271,4 @@ fn verdict_within_the_window(now: &ServiceNow<'_>, waiting_dominates: bool) -> V
     let turned_away = now.sums.refused + now.sums.gave_up;
     let queues = now.wait_s() > hold_s || turned_away > now.sums.requests;
     if waiting_dominates && queues && own_s > hold_s / 2.0 { Verdict::Saturated } else { Verdict::Unknown }
-}
-
-/// The one pod whose own work is far slower than its siblings', while these are as they always were. Own work: a
-/// pod that merely waits longer for a callee than its siblings do has met the callee's trouble, not its own.
-fn bad_pod(now: &ServiceNow<'_>, baseline: Option<ServiceBaseline>) -> Option<Text> {
-    let mean = |p: &PodAnswer| p.sums.own_ns as f64 / 1e9 / p.sums.requests.max(1) as f64;
-    let mut pods: Vec<&PodAnswer> = now.pods.iter().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
-    pods.sort_by(|a, b| mean(b).total_cmp(&mean(a)).then(a.pod.cmp(&b.pod)));
-    let (worst, siblings) = pods.split_first()?;
-    let middle = mean(siblings.get(siblings.len() / 2)?);
-    let healthy = baseline.map_or(middle, |b| b.own_s());
-    // Siblings that suffer too mean that the load, not the pod, is the matter.
-    (mean(worst) > FAR * middle && middle < GROWN * healthy).then(|| worst.pod.clone())
-}
-
-fn evidence(now: &ServiceNow<'_>, baseline: Option<ServiceBaseline>) -> Vec<Evidence> {
-    let fact =
-        |measure: &str, now: f64, healthy: Option<f64>| Evidence { measure: measure.into(), now, baseline: healthy };
-    let pods = now.pods.len().max(1) as f64;
-    let mut facts = vec![
-        fact("arrivals_per_pod_per_s", now.arrivals.per_s / pods, baseline.map(|b| b.rate_per_pod())),
-        fact("throughput_per_pod_per_s", now.arrivals.throughput_per_s / pods, baseline.map(|b| b.rate_per_pod())),
-        fact("waiting_ms", now.wait_s() * 1e3, baseline.map(|b| b.wait_s() * 1e3)),
-        fact("own_time_ms", now.own_s() * 1e3, baseline.map(|b| b.own_s() * 1e3)),
-        fact("callees_time_ms", (now.hold_s() - now.own_s()).max(0.0) * 1e3, baseline.map(|b| b.callees_s() * 1e3)),
-        fact("concurrency_per_pod", now.concurrency_per_pod(), baseline.map(|b| b.rate_per_pod() * b.hold_s())),
-    ];
-    let turned_away = now.sums.refused + now.sums.gave_up;
-    if turned_away > 0 {
-        let all = (now.sums.requests + turned_away) as f64;
-        facts.push(fact("refused_or_given_up_share", turned_away as f64 / all, Some(0.0)));
-    }
-    facts
 }

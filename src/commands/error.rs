@@ -29,6 +29,8 @@ pub enum Error {
     Labels { path: PathBuf, source: serde_json::Error },
     #[error("{} names no case; without cases there is no score", path.display())]
     NoCases { path: PathBuf },
+    #[error("--fit {system} leaves no cases to choose from, or none to score; the systems are {known}")]
+    NoSystem { system: String, known: String },
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]

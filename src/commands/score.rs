@@ -1,6 +1,6 @@
 //! `headroom score`: how well `diagnose` does on past incidents whose cause is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -19,6 +19,7 @@ use crate::model::ServiceId;
 #[command(after_help = "Examples:
   headroom score incidents/
   headroom score incidents/ --json | jq .ac1
+  headroom score incidents/ --fit shop      the other systems, as shop would have it
 
 incidents/labels.json names each case's files of spans and where the fault was:
   {\"shop-2026-11-02\": {
@@ -28,6 +29,9 @@ What stands before the first - of a case's name is its system.")]
 pub struct Args {
     /// Directory with labels.json and the files it names
     directory: String,
+    /// Choose the parameters on the cases of this system, and score the others with them
+    #[arg(long, value_name = "SYSTEM")]
+    fit: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -40,6 +44,20 @@ struct Label {
     normal: String,
     service: String,
     fault: String,
+}
+
+/// A case that was read.
+struct Case {
+    name: String,
+    system: String,
+    label: Label,
+    incident: Profile,
+}
+
+/// Cases, and the healthy time that the incidents of a system share, by its file.
+struct Cases {
+    cases: Vec<Case>,
+    baselines: BTreeMap<String, Profile>,
 }
 
 /// What diagnosis made of one case.
@@ -85,52 +103,82 @@ struct Group {
 const GROUPS: usize = 3;
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    let started = Stopwatch::start();
-    let results = results(Path::new(&args.directory))?;
-    let seconds_per_case = started.elapsed().as_secs_f64() / results.len() as f64;
+    let reading = Stopwatch::start();
+    let all = Cases::read(Path::new(&args.directory))?;
+    let reading_s = reading.elapsed().as_secs_f64() / all.cases.len() as f64;
+    let parameters = match &args.fit {
+        Some(system) => all.fit(system)?,
+        None => Parameters::default(),
+    };
+    // Nobody is examined on what was learnt from.
+    let is_scored = |case: &&Case| args.fit.as_ref() != Some(&case.system);
+    let diagnosing = Stopwatch::start();
+    let results: Vec<CaseResult> =
+        all.cases.iter().filter(is_scored).map(|case| all.diagnose(case, &parameters)).collect();
+    let seconds_per_case = reading_s + diagnosing.elapsed().as_secs_f64() / results.len() as f64;
     if args.json {
-        writeln!(out, "{}", document(&results, seconds_per_case))?;
+        let fitted = args.fit.map(|on| json!({"on": on, "parameters": parameters}));
+        writeln!(out, "{}", document(&results, seconds_per_case, fitted))?;
     } else {
         write_tables(out, &results, seconds_per_case)?;
     }
     Ok(Answer::Yes)
 }
 
-fn results(directory: &Path) -> Result<Vec<CaseResult>, Error> {
-    let path = directory.join("labels.json");
-    let text = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let labels: BTreeMap<String, Label> =
-        serde_json::from_slice(&text).map_err(|source| Error::Labels { path: path.clone(), source })?;
-    if labels.is_empty() {
-        return Err(Error::NoCases { path });
-    }
-    let read = |file: &str| -> Result<Profile, Error> {
-        let file = directory.join(file);
-        Ok(Traces::read(&[file.to_string_lossy()])?.profile(|_| true))
-    };
-    // A system's incidents share its healthy time.
-    let mut baselines: BTreeMap<String, Profile> = BTreeMap::new();
-    let mut results = Vec::new();
-    for (case, label) in labels {
-        if !baselines.contains_key(&label.normal) {
-            baselines.insert(label.normal.clone(), read(&label.normal)?);
+impl Cases {
+    fn read(directory: &Path) -> Result<Cases, Error> {
+        let path = directory.join("labels.json");
+        let text = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let labels: BTreeMap<String, Label> =
+            serde_json::from_slice(&text).map_err(|source| Error::Labels { path: path.clone(), source })?;
+        if labels.is_empty() {
+            return Err(Error::NoCases { path });
         }
-        let incident = read(&label.incident)?;
-        let diagnosis = localise(&baselines[&label.normal], &incident, &Parameters::default());
+        let read = |file: &str| -> Result<Profile, Error> {
+            let file = directory.join(file);
+            Ok(Traces::read(&[file.to_string_lossy()])?.profile(|_| true))
+        };
+        let mut all = Cases { cases: Vec::new(), baselines: BTreeMap::new() };
+        for (name, label) in labels {
+            if !all.baselines.contains_key(&label.normal) {
+                all.baselines.insert(label.normal.clone(), read(&label.normal)?);
+            }
+            let system = name.split('-').next().unwrap_or_default().to_owned();
+            all.cases.push(Case { name, system, incident: read(&label.incident)?, label });
+        }
+        Ok(all)
+    }
+
+    fn diagnose(&self, case: &Case, parameters: &Parameters) -> CaseResult {
+        let label = &case.label;
+        let diagnosis = localise(&self.baselines[&label.normal], &case.incident, parameters);
         let is_labelled = |service: &str| service == label.service || ServiceId::from(service).name() == label.service;
         let first = diagnosis.suspects.first();
-        results.push(CaseResult {
-            system: case.split('-').next().unwrap_or_default().to_owned(),
-            case,
+        CaseResult {
+            system: case.system.clone(),
+            case: case.name.clone(),
             rank: diagnosis.suspects.iter().find(|s| !s.peer && is_labelled(&s.service)).map(|s| s.rank),
             first: first.map_or_else(String::new, |s| s.service.clone()),
             score: first.map_or(0.0, |s| s.score),
             verdict: first.map_or(Verdict::Unknown, |s| s.verdict),
-            service: label.service,
-            fault: label.fault,
-        });
+            service: label.service.clone(),
+            fault: label.fault.clone(),
+        }
     }
-    Ok(results)
+
+    /// The parameters with the least Brier score on the cases of one system.
+    fn fit(&self, system: &str) -> Result<Parameters, Error> {
+        let chosen: Vec<&Case> = self.cases.iter().filter(|case| case.system == system).collect();
+        if chosen.is_empty() || chosen.len() == self.cases.len() {
+            let systems: BTreeSet<&str> = self.cases.iter().map(|case| case.system.as_str()).collect();
+            let known = systems.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::NoSystem { system: system.to_owned(), known });
+        }
+        Ok(Parameters::default().fit(|parameters| {
+            let results: Vec<CaseResult> = chosen.iter().map(|case| self.diagnose(case, parameters)).collect();
+            score_of(&results.iter().collect::<Vec<_>>()).brier
+        }))
+    }
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -177,7 +225,7 @@ fn overall(results: &[CaseResult]) -> (Score, f64) {
     (all, all.ac1 * (1.0 - all.ac1))
 }
 
-fn document(results: &[CaseResult], seconds_per_case: f64) -> Value {
+fn document(results: &[CaseResult], seconds_per_case: f64, fitted: Option<Value>) -> Value {
     let (all, brier_constant) = overall(results);
     json!({
         "cases": all.cases,
@@ -190,6 +238,7 @@ fn document(results: &[CaseResult], seconds_per_case: f64) -> Value {
         "by_system": by(results, |r| r.system.clone()),
         "calibration": calibration(results),
         "seconds_per_case": seconds_per_case,
+        "fitted": fitted,
         "results": results,
     })
 }

@@ -101,6 +101,8 @@ impl CustomType for BottleneckView {
             "operation" => b.operation.clone(),
             "pod" => known(b.pod.clone()),
             "peer" => known(b.peer.clone()),
+            "caller" => known(b.caller.clone()),
+            "version" => known(b.version.clone()),
             "verdict" => b.verdict.as_str(),
             "score" => b.score,
             "blame" => Lapse::from_ms(b.blame_ms),

@@ -161,11 +161,13 @@ fn bottleneck(f: &mut Formatter<'_>, b: &Bottleneck) -> fmt::Result {
     let part = |what: &str, name: &Option<String>| name.as_ref().map(|n| format!(" ({what} {n})")).unwrap_or_default();
     writeln!(
         f,
-        "  {} held them back with {} of the blame: {why}{}{}.",
+        "  {} held them back with {} of the blame: {why}{}{}{}{}.",
         b.service,
         percent(b.score),
         part("pod", &b.pod),
-        part("peer", &b.peer)
+        part("peer", &b.peer),
+        part("caller", &b.caller),
+        part("version", &b.version)
     )?;
     let needed =
         b.replicas_needed.map_or("how many the load needed was not known".into(), |n| format!("the load needed {n}"));

@@ -9,7 +9,7 @@ use super::random::{Key, lognormal};
 use super::scenario::{Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
-use super::spans::{OK, REFUSED, SpanRecord, Subject, TIMED_OUT};
+use super::spans::{FAILED, OK, REFUSED, SpanRecord, Subject};
 use super::workers::Offer;
 
 /// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.
@@ -59,8 +59,12 @@ pub(super) struct Frame {
     step: u16,
     /// Calls of the present step that are open.
     open: u16,
+    /// How often the present step's calls were made: a version may make them several times.
+    round: u32,
     /// Calls made or skipped so far.
     calls: u16,
+    /// It is going to fail once its first piece of work is done.
+    fails: bool,
     status: u16,
     started: i64,
     /// When the present step began.
@@ -135,7 +139,9 @@ impl Simulation {
             operation: operation as u16,
             step: 0,
             open: 0,
+            round: 0,
             calls: 0,
+            fails: false,
             status: OK,
             started: 0,
             since: 0,
@@ -184,6 +190,8 @@ impl Simulation {
         if now < pod.warm_from {
             factor *= self.scenario.pod_start.warm_up_factor;
         }
+        let failing = self.failing_shares[service][operation];
+        frame.fails = failing > 0.0 && frame.key.child(5).uniform() < failing;
         frame.started = now;
         frame.own_ns = lognormal(&mut frame.key.child(1).stream(), own.median_ns, own.sigma) * factor;
         self.advance(id);
@@ -215,19 +223,43 @@ impl Simulation {
                         return;
                     }
                     // None was drawn: go on.
-                    if let Some(frame) = self.frames.get_mut(id) {
-                        frame.step += 1;
-                    }
+                    self.next_round(id);
                 }
             }
         }
     }
 
-    /// Makes the calls of a step that chance wants; how many.
+    /// How many times as often the frame's version makes a call.
+    fn repeats(&self, frame: &Frame, call: u16) -> u32 {
+        let version = self.pods[frame.pod as usize].version;
+        let repeats = &self.workloads[usize::from(frame.service)].versions[version].repeats;
+        repeats.get(usize::from(frame.operation)).map_or(1, |calls| calls[usize::from(call)])
+    }
+
+    /// After the calls of a step: the same step again, for a version that calls several times, or the next.
+    fn next_round(&mut self, id: FrameId) {
+        let scenario = Arc::clone(&self.scenario);
+        let Some(frame) = self.frames.get(id) else { return };
+        let operation = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)];
+        let rounds = match operation.steps.get(usize::from(frame.step)) {
+            Some(Step::Calls(calls)) => calls.iter().map(|&call| self.repeats(frame, call)).max().unwrap_or(1),
+            _ => 1,
+        };
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        frame.round += 1;
+        if frame.round >= rounds {
+            (frame.round, frame.step) = (0, frame.step + 1);
+        }
+    }
+
+    /// Makes the calls of a step that this round has and chance wants; how many.
     fn make_calls(&mut self, id: FrameId, calls: &[u16]) -> u16 {
         let scenario = Arc::clone(&self.scenario);
         let mut made = 0;
         for &index in calls {
+            if self.frames.get(id).is_some_and(|frame| frame.round >= self.repeats(frame, index)) {
+                continue;
+            }
             let Some(frame) = self.frames.get_mut(id) else { break };
             let key = frame.key.child(FIRST_CALL + u64::from(frame.calls));
             frame.calls += 1;
@@ -266,7 +298,9 @@ impl Simulation {
             let pod = frame.pod as usize;
             self.record(pod, span);
         }
-        self.advance(id);
+        let Some(frame) = self.frames.get_mut(id).filter(|frame| frame.fails) else { return self.advance(id) };
+        frame.status = FAILED;
+        self.finish(id);
     }
 
     pub(super) fn shared_changed(&mut self, pod: usize, epoch: u32) {
@@ -356,11 +390,11 @@ impl Simulation {
         let Some(frame) = self.frames.get_mut(id) else { return };
         frame.open -= 1;
         if status != OK {
-            frame.status = if status == TIMED_OUT { TIMED_OUT } else { REFUSED };
+            frame.status = status;
         }
         match (frame.open, frame.status) {
             (0, OK) => {
-                frame.step += 1;
+                self.next_round(id);
                 self.advance(id);
             }
             // A failed call fails the request, once the calls beside it have ended.

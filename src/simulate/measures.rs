@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Entry, Scenario, seconds};
-use super::spans::{OK, REFUSED, TIMED_OUT};
+use super::spans::{FAILED, OK, REFUSED, TIMED_OUT};
 use crate::model::time::NANOS_PER_SECOND;
 
 /// The live view looks back this far: as long as a person remembers, and enough requests for a p99.
@@ -50,11 +50,19 @@ pub struct EntryMeasures {
     pub slow: u64,
     /// Answered 503 by a full queue somewhere.
     pub refused: u64,
+    /// Answered 500.
+    #[serde(default)]
+    pub failed: u64,
     /// The user, or a caller on the way, gave up.
     pub timed_out: u64,
     /// Not answered by now.
     pub unfinished: u64,
     pub violation_share: f64,
+    /// From the onset to the first second in which the objective is missed, by its own quantile or error bound; None
+    /// when it never is. It must be missed over the five seconds from it as well: one slow request among the fifty of
+    /// a second is chance.
+    #[serde(default)]
+    pub first_missed_s: Option<f64>,
     /// Of the requests that ended, timeouts included; None when there was none.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
@@ -96,12 +104,27 @@ struct Second {
     good: u64,
     slow: u64,
     refused: u64,
+    failed: u64,
     timed_out: u64,
 }
+
+/// Requests by the second in which it was settled whether they keep the objective: when they ended, or when they had
+/// taken longer than it allows.
+#[derive(Clone, Copy, Default)]
+struct Settled {
+    all: u64,
+    slow: u64,
+    /// Answered badly before the latency was over.
+    failed: u64,
+}
+
+/// An objective is missed when it is missed over so many seconds, see [`EntryMeasures::first_missed_s`].
+const MISSED_WINDOW_S: usize = 5;
 
 struct EntryLedger {
     objective_ns: i64,
     seconds: Vec<Second>,
+    settled: Vec<Settled>,
     /// Of requests of the window that ended, in microseconds.
     latencies_us: Vec<u32>,
     /// (ended, latency, violation) of the last seconds.
@@ -127,6 +150,7 @@ impl Ledger {
         let entry = |e: &Entry| EntryLedger {
             objective_ns: (e.objective.latency_ms * 1e6) as i64,
             seconds: Vec::new(),
+            settled: Vec::new(),
             latencies_us: Vec::new(),
             recent: VecDeque::new(),
         };
@@ -157,11 +181,13 @@ impl Ledger {
             OK if good => second.good += 1,
             OK => second.slow += 1,
             TIMED_OUT => second.timed_out += 1,
+            FAILED => second.failed += 1,
             _ => {
                 debug_assert_eq!(status, REFUSED);
                 second.refused += 1;
             }
         }
+        ledger.settle(arrived + latency.min(ledger.objective_ns), good, latency > ledger.objective_ns);
         let latency_us = u32::try_from(latency / 1000).unwrap_or(u32::MAX);
         if (self.onset..self.window_end).contains(&arrived) {
             ledger.latencies_us.push(latency_us);
@@ -261,6 +287,7 @@ impl EntryLedger {
         let sum = |field: fn(&Second) -> u64| slice(&self.seconds, window.clone()).iter().map(field).sum::<u64>();
         let (requests, good) = (sum(|s| s.arrived), sum(|s| s.good));
         let (slow, refused, timed_out) = (sum(|s| s.slow), sum(|s| s.refused), sum(|s| s.timed_out));
+        let failed = sum(|s| s.failed);
         let mut latencies = self.latencies_us.clone();
         EntryMeasures {
             service: scenario.services[entry.service].name.clone(),
@@ -269,12 +296,37 @@ impl EntryLedger {
             requests,
             slow,
             refused,
+            failed,
             timed_out,
-            unfinished: requests - good - slow - refused - timed_out,
+            unfinished: requests - good - slow - refused - failed - timed_out,
+            first_missed_s: self.first_missed_s(entry, window.start),
             violation_share: share(requests - good, requests),
             p50_ms: quantile_ms(&mut latencies, 0.5),
             p99_ms: quantile_ms(&mut latencies, 0.99),
         }
+    }
+}
+
+impl EntryLedger {
+    fn settle(&mut self, at: i64, good: bool, slow: bool) {
+        if self.settled.len() <= second_of(at) {
+            self.settled.resize(second_of(at) + 1, Settled::default());
+        }
+        let second = &mut self.settled[second_of(at)];
+        second.all += 1;
+        second.slow += u64::from(slow);
+        second.failed += u64::from(!good && !slow);
+    }
+
+    fn first_missed_s(&self, entry: &Entry, onset: usize) -> Option<f64> {
+        let missed = |seconds: &[Settled]| {
+            let sum = |field: fn(&Settled) -> u64| seconds.iter().map(field).sum::<u64>() as f64;
+            let all = sum(|s| s.all);
+            sum(|s| s.slow) > (1.0 - entry.objective.quantile) * all || sum(|s| s.failed) > entry.objective.errors * all
+        };
+        let from = |second: usize, count: usize| missed(&self.settled[second..self.settled.len().min(second + count)]);
+        let first = (onset..self.settled.len()).find(|&s| from(s, 1) && from(s, MISSED_WINDOW_S))?;
+        Some((first - onset) as f64)
     }
 }
 
@@ -307,6 +359,24 @@ mod tests {
     }
 
     #[test]
+    fn an_objective_is_missed_in_the_second_that_settles_it() {
+        let scenario = Scenario::by_name("exam-start").expect("shipped");
+        let mut ledger = Ledger::new(&scenario);
+        let onset = seconds(scenario.truth.onset_s);
+        let mut ask = |after_s: f64, latency_ms: f64| {
+            let at = onset + seconds(after_s);
+            ledger.arrived(0, at);
+            ledger.ended(0, at, at + (latency_ms * 1e6) as i64, OK);
+        };
+        (0..1_000).for_each(|n| ask(f64::from(n) / 50.0, 100.0));
+        ask(2.5, 9_000.0); // alone: one of 250 in five seconds
+        (0..10).for_each(|_| ask(6.9, 9_000.0)); // late for sure at 7.2 s, and answered at 15.9 s
+        let none = std::iter::empty();
+        let measures = ledger.measures(&scenario, onset + seconds(30.0), none);
+        assert_eq!(measures.entries.iter().map(|e| e.first_missed_s).collect::<Vec<_>>()[..2], [Some(7.0), None]);
+    }
+
+    #[test]
     fn everything_but_a_timely_answer_is_a_violation() {
         let scenario = Scenario::by_name("exam-start").expect("shipped");
         let mut ledger = Ledger::new(&scenario);
@@ -325,6 +395,7 @@ mod tests {
         let entry = &measures.entries[0];
         assert_eq!((entry.slow, entry.refused, entry.timed_out, entry.unfinished), (1, 1, 1, 1));
         assert_eq!(measures.pod_seconds, 10.0 + 5e-9);
+        assert_eq!(entry.first_missed_s, Some(0.0));
         // The window 0..5 s is bad, 5..10 s has nothing to complain of.
         assert_eq!(measures.recovered_s, Some(5.0));
     }

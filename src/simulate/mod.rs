@@ -41,6 +41,6 @@ mod workers;
 
 pub use measures::{EntryMeasures, Live, LiveEntry, LiveService, Measures};
 pub use references::{Policy, References, reference};
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{PodKind, Scenario, ScenarioError};
 pub use simulation::{Simulation, Usage};
 pub use telemetry::Delivery;

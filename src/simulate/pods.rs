@@ -76,10 +76,12 @@ impl Pod {
     }
 }
 
-/// A version of a service: its name and the factor on its own times.
+/// A version of a service: its name, the factor on its own times, and how many times as often it makes its calls.
 pub(super) struct Version {
     pub name: String,
     pub factor: f64,
+    /// By operation and call; empty where nothing is repeated.
+    pub repeats: Vec<Vec<u32>>,
 }
 
 /// A service's scalable object.
@@ -106,7 +108,7 @@ impl Workload {
             intervention: None,
             pods: Vec::new(),
             serving: Vec::new(),
-            versions: vec![Version { name: service.version.clone(), factor: 1.0 }],
+            versions: vec![Version { name: service.version.clone(), factor: 1.0, repeats: Vec::new() }],
             turn: 0,
         }
     }

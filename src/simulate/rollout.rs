@@ -183,7 +183,8 @@ impl Simulation {
             match *fault {
                 Fault::SlowPeer { from_ns, to_ns, .. }
                 | Fault::SlowOperation { from_ns, to_ns, .. }
-                | Fault::SlowPod { from_ns, to_ns, .. } => {
+                | Fault::SlowPod { from_ns, to_ns, .. }
+                | Fault::FailingOperation { from_ns, to_ns, .. } => {
                     self.schedule.push(from_ns, Event::Fault);
                     self.schedule.push(to_ns, Event::Fault);
                 }
@@ -198,6 +199,7 @@ impl Simulation {
         let active = |from_ns: i64, to_ns: i64| (from_ns..to_ns).contains(&self.now);
         self.peers.iter_mut().for_each(|peer| peer.factor = 1.0);
         self.operation_factors.iter_mut().flatten().for_each(|factor| *factor = 1.0);
+        self.failing_shares.iter_mut().flatten().for_each(|share| *share = 0.0);
         self.pods.iter_mut().for_each(|pod| pod.slowness = 1.0);
         for fault in &scenario.faults {
             match *fault {
@@ -206,6 +208,9 @@ impl Simulation {
                 }
                 Fault::SlowOperation { service, operation, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
                     self.operation_factors[service][operation] *= factor;
+                }
+                Fault::FailingOperation { service, operation, share, from_ns, to_ns } if active(from_ns, to_ns) => {
+                    self.failing_shares[service][operation] = share;
                 }
                 Fault::SlowPod { service, pod, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
                     // A pod that was replaced takes its noisy neighbour's effect with it.
@@ -220,9 +225,10 @@ impl Simulation {
 
     pub(super) fn release(&mut self, fault: usize) {
         let scenario = self.scenario.clone();
-        if let Fault::Release { service, version, factor, .. } = &scenario.faults[fault] {
+        if let Fault::Release { service, version, factor, repeats, .. } = &scenario.faults[fault] {
             let workload = &mut self.workloads[*service];
-            workload.versions.push(Version { name: version.clone(), factor: *factor });
+            let (name, repeats) = (version.clone(), repeats.clone());
+            workload.versions.push(Version { name, factor: *factor, repeats });
             workload.resource_version += 1;
             self.reconcile(*service);
         }

@@ -12,6 +12,7 @@ use super::scenario::{Operation, Scenario, Target};
 
 /// How a call or a request ended, as an HTTP status; [`TIMED_OUT`] is the caller's own word.
 pub(super) const OK: u16 = 200;
+pub(super) const FAILED: u16 = 500;
 pub(super) const REFUSED: u16 = 503;
 pub(super) const TIMED_OUT: u16 = 504;
 

@@ -66,7 +66,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 const ACTION_KEYS: [&str; 7] = ["t_s", "action", "service", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 15] = [
+const SUMMARY_KEYS: [&str; 16] = [
     "scenario",
     "seed",
     "targets",
@@ -82,6 +82,7 @@ const SUMMARY_KEYS: [&str; 15] = [
     "wrong_actions",
     "pod_seconds",
     "pod_seconds_onset",
+    "findings",
 ];
 
 #[test]

@@ -1,5 +1,5 @@
 -- Whose time the missed traces of the fast window spent, above what healthy traces of the same entry
--- operation spend there. Failures are charged where they start (kinds `error` and `refused`).
+-- operation spend there. Failures are charged where they start (kinds `error`, `refused` and `gave_up`).
 -- Columns: entry, service, operation, peer, kind, blame_ns, exclusive_ns, traces. Worst first within an entry.
 WITH missed AS (
     SELECT e.entry, SUM(e.missed) AS traces

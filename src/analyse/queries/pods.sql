@@ -9,7 +9,10 @@ SELECT h.service, h.pod, h.version,
        SUM(h.own_ns)            AS own_ns,
        SUM(h.wait_ns)           AS wait_ns,
        SUM(h.sojourn_ns)        AS sojourn_ns,
-       SUM(h.adjusted_milli)    AS adjusted_milli
+       SUM(h.adjusted_milli)    AS adjusted_milli,
+       SUM(h.compared_own_ns) AS compared_own_ns,
+       SUM(h.expected_own_ns) AS expected_own_ns,
+       SUM(h.expected_callees_ns) AS expected_callees_ns
 FROM service_health h, tick t
 WHERE h.second >= t.fast_from AND h.second < t.complete_to AND h.pod <> ''
 GROUP BY h.service, h.pod, h.version

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::groups::Groups;
+use super::operations::Operations;
 use super::rows::*;
 use super::symbols::{Symbol, Symbols};
 use crate::analyse::gaps::Taken;
@@ -27,12 +28,24 @@ pub struct Tally {
     callees: IndexMap<CallKind, Symbol, RandomState>,
     /// The service of each node of the trace at hand.
     services: Vec<Symbol>,
+    /// What healthy requests of an operation do, as far as this tick has asked; by service and operation.
+    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
     entries: Groups<EntryKey<Symbol>, EntrySums>,
     paths: Groups<PathKey<Symbol>, PathSums>,
     health: Groups<HealthKey<Symbol>, HealthSums>,
     durations: Groups<DurationKey<Symbol>, CountSums>,
     edges: Groups<EdgeKey<Symbol>, EdgeSums>,
+    operations: Groups<OperationKey<Symbol>, OperationSums>,
     taken: IndexMap<Symbol, Taken, RandomState>,
+}
+
+/// A healthy request of one operation.
+#[derive(Debug)]
+struct Expected {
+    own_ns: i64,
+    callees_ns: i64,
+    /// Callee, whether it answers with spans, and thousandths of a call.
+    calls: Vec<(Symbol, bool, i64)>,
 }
 
 /// What a trace was, for those who keep exemplars.
@@ -68,7 +81,10 @@ impl Tally {
             health: self.health.take(&self.symbols),
             durations: self.durations.take(&self.symbols),
             edges: self.edges.take(&self.symbols),
+            operations: self.operations.take(&self.symbols),
         };
+        // What is healthy may have been learnt anew by then.
+        self.expected.clear();
         if self.symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten; who answers whom is learnt again in a moment.
             self.symbols = Symbols::default();
@@ -80,21 +96,35 @@ impl Tally {
     /// Rows that were added to `_other`, since the start.
     pub fn folded(&self) -> u64 {
         let tables = [self.entries.folded(), self.paths.folded(), self.health.folded(), self.durations.folded()];
-        tables.iter().sum::<u64>() + self.edges.folded()
+        tables.iter().sum::<u64>() + self.edges.folded() + self.operations.folded()
     }
 
     /// Adds one trace. `objective_ns` is the latency its entry operation was promised, if any.
     /// A partial trace (no root) tells of the services in it, but belongs to no entry operation.
-    pub fn absorb(&mut self, tree: &Tree<'_>, objective_ns: Option<i64>) -> Option<Absorbed> {
+    /// `healthy` is what the trace's requests are set beside.
+    pub fn absorb(&mut self, tree: &Tree<'_>, objective_ns: Option<i64>, healthy: &Operations) -> Option<Absorbed> {
         self.services.clear();
         for node in &tree.nodes {
             let service = self.symbols.service(&node.span);
             self.services.push(service);
         }
+        let mut visited = vec![false; tree.nodes.len()];
+        for index in 0..tree.nodes.len() {
+            let visit = Visit::at(tree, index);
+            let node = &tree.nodes[index];
+            let is_orphan = node.parent.is_none() && node.span.parent_span_id.is_some();
+            if visit.is_some() || is_orphan {
+                let taken = Taken { requests: 1, without_parent: i64::from(is_orphan) };
+                self.taken.entry(self.services[index]).or_default().add(taken);
+            }
+            if let Some(visit) = visit {
+                visit.calls.iter().for_each(|&call| visited[call] = true);
+                self.absorb_visit(tree, &visit, healthy);
+            }
+        }
         for (index, node) in tree.nodes.iter().enumerate() {
-            self.absorb_visit(tree, index);
-            if node.span.kind.is_caller() {
-                self.absorb_call(tree, index);
+            if node.span.kind.is_caller() && !visited[index] {
+                self.absorb_call(tree, index, Symbol::EMPTY);
             }
         }
         let root = tree.root?;
@@ -120,7 +150,7 @@ impl Tally {
         let path = critical_path(tree, root);
         self.absorb_path(tree, root, &path, entry, missed);
         if failed {
-            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns));
+            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), healthy);
         }
         let entry = self.symbols.text(entry).clone();
         Some(Absorbed { entry, missed, slow, error: failed, duration_ns, path })
@@ -143,16 +173,25 @@ impl Tally {
         self.callees.get(&kind).copied()
     }
 
-    /// A request taken by a service: a span whose parent is elsewhere.
-    fn absorb_visit(&mut self, tree: &Tree<'_>, index: usize) {
-        let node = &tree.nodes[index];
-        let parent = node.parent.map(|p| &tree.nodes[p]);
-        if parent.is_some_and(|p| !is_call(&p.span, &node.span)) {
+    /// Asks what healthy requests of an operation do; once a tick for each.
+    fn expect(&mut self, service: Symbol, operation: Symbol, healthy: &Operations) {
+        if self.expected.contains_key(&(service, operation)) {
             return;
         }
-        let service = self.services[index];
-        let without_parent = i64::from(parent.is_none() && node.span.parent_span_id.is_some());
-        self.taken.entry(service).or_default().add(Taken { requests: 1, without_parent });
+        let known = healthy.get(self.symbols.text(service), self.symbols.text(operation));
+        let expected = known.map(|known| Expected {
+            own_ns: known.own_ns(),
+            callees_ns: known.callees_ns(),
+            calls: known.calls().map(|(callee, answered, milli)| (self.symbols.of(callee), answered, milli)).collect(),
+        });
+        self.expected.insert((service, operation), expected);
+    }
+
+    fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, healthy: &Operations) {
+        let node = &tree.nodes[visit.top];
+        let service = self.services[visit.top];
+        let operation = self.symbols.of(node.span.operation);
+        self.expect(service, operation, healthy);
         let hold_ns = node.duration_ns();
         let caller = node.parent.filter(|&p| tree.nodes[p].span.kind.is_caller());
         if let Some(caller) = caller {
@@ -161,11 +200,13 @@ impl Tally {
         let caller = caller.map(|c| &tree.nodes[c]);
         let wait_ns = caller.map_or(0, |c| (c.duration_ns() - hold_ns).max(0));
         let end = caller.map_or(node.end, |c| c.end);
-        let status = node.span.http_status();
-        let refused = is_refusal(status);
         let failed = has_failed(&node.span);
+        // A refusal that is passed on was not its own.
+        let passed_on = visit.calls.iter().any(|&call| has_failed(&tree.nodes[call].span));
+        let refused = is_refusal(node.span.http_status()) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
+        let known = self.expected.get(&(service, operation)).and_then(Option::as_ref).filter(|_| !refused);
         self.health.add(
             HealthKey {
                 second,
@@ -179,20 +220,39 @@ impl Tally {
                 refused: i64::from(refused),
                 gave_up: 0,
                 hold_ns: served * hold_ns,
-                own_ns: served * visit_own_ns(tree, index),
+                own_ns: served * visit.own_ns,
                 wait_ns: served * wait_ns,
                 sojourn_ns: served * (hold_ns + wait_ns),
                 adjusted_milli: milli(node.span.sampled_weight),
+                compared_own_ns: known.map_or(0, |_| visit.own_ns),
+                expected_own_ns: known.map_or(0, |known| known.own_ns),
+                expected_callees_ns: known.map_or(0, |known| known.callees_ns),
             },
         );
-        if !refused {
-            let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
-            self.durations.add(key, CountSums { requests: 1 });
+        if refused {
+            return;
         }
+        let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
+        self.durations.add(key, CountSums { requests: 1 });
+        self.operations.add(
+            OperationKey { second, service, operation },
+            OperationSums {
+                requests: 1,
+                errors: i64::from(failed),
+                own_ns: visit.own_ns,
+                callees_ns: (hold_ns - visit.own_ns).max(0),
+                wait_ns,
+            },
+        );
+        for &(callee, answered, expected_milli) in known.into_iter().flat_map(|known| &known.calls) {
+            let key = EdgeKey { second, caller: service, operation, callee, answered };
+            self.edges.add(key, EdgeSums { expected_milli, ..EdgeSums::default() });
+        }
+        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation));
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
-    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize) {
+    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, operation: Symbol) {
         let node = &tree.nodes[index];
         let answered = tree.callee(index);
         let (callee, callee_ns) = match answered {
@@ -210,13 +270,14 @@ impl Tally {
         let failed = has_failed(&node.span);
         let caller = self.services[index];
         self.edges.add(
-            EdgeKey { second: node.end.second(), caller, callee, answered: answered.is_some() },
+            EdgeKey { second: node.end.second(), caller, operation, callee, answered: answered.is_some() },
             EdgeSums {
                 calls: 1,
                 errors: i64::from(failed),
                 caller_ns,
                 callee_ns,
                 gap_ns: (caller_ns - callee_ns).max(0),
+                expected_milli: 0,
             },
         );
     }
@@ -264,7 +325,7 @@ impl Tally {
     }
 
     /// Charges a failed trace to the place where the failure starts.
-    fn absorb_failure(&mut self, tree: &Tree<'_>, root: usize, entry: Symbol, cost_ns: i64) {
+    fn absorb_failure(&mut self, tree: &Tree<'_>, root: usize, entry: Symbol, cost_ns: i64, healthy: &Operations) {
         let origin = failure_origin(tree, root);
         let span = &tree.nodes[origin].span;
         let own = self.services[origin];
@@ -276,11 +337,32 @@ impl Tally {
             _ => own,
         };
         let peer = if unanswered && service == own { self.peer_of(span) } else { Symbol::EMPTY };
-        let kind = if is_refusal(span.http_status()) { PathKind::Refused } else { PathKind::Error };
+        let kind = if is_refusal(span.http_status()) {
+            PathKind::Refused
+        } else if unanswered && self.waited_long(tree, origin, service, healthy) {
+            PathKind::GaveUp
+        } else {
+            PathKind::Error
+        };
         let operation = self.symbols.of(span.operation);
         let second = tree.nodes[root].end.second();
         let key = PathKey { second, entry, missed: true, operation, service, peer, kind };
         self.paths.add(key, PathSums { traces: 1, exclusive_ns: cost_ns });
+    }
+
+    /// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
+    /// healthy time does not tell, nobody is accused of failing.
+    fn waited_long(&self, tree: &Tree<'_>, call: usize, callee: Symbol, healthy: &Operations) -> bool {
+        let mut top = call;
+        while let Some(parent) =
+            tree.nodes[top].parent.filter(|&p| !is_call(&tree.nodes[p].span, &tree.nodes[top].span))
+        {
+            top = parent;
+        }
+        let waited_ns = tree.nodes[call].duration_ns();
+        let (service, callee) = (self.symbols.text(self.services[top]), self.symbols.text(callee));
+        let known = healthy.call_ns(service, tree.nodes[top].span.operation, callee);
+        known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
     }
 
     fn peer_of(&mut self, span: &SpanRow<'_>) -> Symbol {
@@ -298,18 +380,38 @@ const fn is_refusal(status: u16) -> bool {
     matches!(status, 503 | 429)
 }
 
-/// Own time of a visit: of the span and everything below it in the same service, calls left out.
-fn visit_own_ns(tree: &Tree<'_>, top: usize) -> i64 {
-    let mut own = 0;
-    let mut pending = vec![top];
-    while let Some(index) = pending.pop() {
-        let node = &tree.nodes[index];
-        if !node.span.kind.is_caller() {
-            own += tree.own_ns(index);
-            pending.extend(node.children.iter().copied().filter(|&c| !is_call(&node.span, &tree.nodes[c].span)));
-        }
+/// A request taken by a service: a span whose parent is elsewhere, and everything below it in the same service.
+struct Visit {
+    top: usize,
+    /// Of the spans, calls left out.
+    own_ns: i64,
+    calls: Vec<usize>,
+}
+
+impl Visit {
+    fn at(tree: &Tree<'_>, top: usize) -> Option<Visit> {
+        let node = &tree.nodes[top];
+        let is_taken = match node.parent {
+            Some(parent) => is_call(&tree.nodes[parent].span, &node.span),
+            // What hangs from a parent that is not there was taken only if it says so itself.
+            None => tree.root == Some(top) || node.span.kind.is_callee(),
+        };
+        is_taken.then(|| {
+            let mut visit = Visit { top, own_ns: 0, calls: Vec::new() };
+            let mut pending = vec![top];
+            while let Some(index) = pending.pop() {
+                let node = &tree.nodes[index];
+                if node.span.kind.is_caller() {
+                    visit.calls.push(index);
+                } else {
+                    visit.own_ns += tree.own_ns(index);
+                    let is_own = |&c: &usize| !is_call(&node.span, &tree.nodes[c].span);
+                    pending.extend(node.children.iter().copied().filter(is_own));
+                }
+            }
+            visit
+        })
     }
-    own
 }
 
 /// From the root down along children in error, to the deepest; of several, the one that ends last.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::rows::{DurationKey, EdgeKey, EntryKey, HealthKey, Merge, PathKey, Text};
+use super::rows::{DurationKey, EdgeKey, EntryKey, HealthKey, Merge, OperationKey, PathKey, Text};
 use super::symbols::{Symbol, Symbols};
 
 /// Groups of one table in one tick, far more than services, pods and operations of a large system make. Past it the
@@ -47,7 +47,8 @@ key!(EntryKey { entry }, { second, bucket });
 key!(PathKey { entry, service, operation, peer }, { second, missed, kind });
 key!(HealthKey { service, pod, version }, { second });
 key!(DurationKey { service }, { second, bucket });
-key!(EdgeKey { caller, callee }, { second, answered });
+key!(EdgeKey { caller, operation, callee }, { second, answered });
+key!(OperationKey { service, operation }, { second });
 
 #[derive(Debug)]
 pub(super) struct Groups<K, S> {

@@ -5,11 +5,13 @@
 
 mod absorb;
 mod groups;
+mod operations;
 mod rows;
 mod store;
 mod symbols;
 
 pub use absorb::{Absorbed, Tally};
+pub use operations::Operations;
 pub use rows::*;
 pub use store::Store;
 pub(super) use store::TABLES;

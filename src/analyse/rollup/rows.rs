@@ -22,6 +22,10 @@ macro_rules! sums {
         impl $name {
             pub const FIELDS: &[&str] = &[$(stringify!($field)),+];
             pub fn values(&self) -> Vec<i64> { vec![$(self.$field),+] }
+            /// From values in the order of the fields; what is missing is zero.
+            pub fn of(mut values: impl Iterator<Item = i64>) -> $name {
+                $name { $($field: values.next().unwrap_or_default()),+ }
+            }
             /// Half of everything: how old healthy time fades out of a baseline.
             pub fn halve(&mut self) { $(self.$field /= 2;)+ }
         }
@@ -78,6 +82,8 @@ pub enum PathKind {
     Error,
     /// As `Error`, where the service refused (503, 429): it had no room.
     Refused,
+    /// As `Error`, where a caller waited in vain, longer than the call takes in healthy time.
+    GaveUp,
 }
 
 impl PathKind {
@@ -86,6 +92,7 @@ impl PathKind {
             PathKind::Time(kind) => kind.as_str(),
             PathKind::Error => "error",
             PathKind::Refused => "refused",
+            PathKind::GaveUp => "gave_up",
         }
     }
 }
@@ -122,6 +129,31 @@ sums! {
         /// Hold and wait, of requests and calls given up.
         sojourn_ns,
         adjusted_milli,
+        /// Own time of the requests whose operation is known from healthy time …
+        compared_own_ns,
+        /// … and what healthy requests of the same operations take: of their own,
+        expected_own_ns,
+        /// and of what they call.
+        expected_callees_ns,
+    }
+}
+
+/// Requests of one operation served in one second, all pods together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationKey<T = Text> {
+    pub second: i64,
+    pub service: T,
+    pub operation: T,
+}
+
+sums! {
+    OperationSums {
+        requests,
+        errors,
+        own_ns,
+        /// From taken to answered, less the own time.
+        callees_ns,
+        wait_ns,
     }
 }
 
@@ -147,13 +179,23 @@ pub struct DurationKey<T = Text> {
 pub struct EdgeKey<T = Text> {
     pub second: i64,
     pub caller: T,
+    /// What the caller was asked for when it called; empty in a partial trace that does not tell.
+    pub operation: T,
     pub callee: T,
     /// The callee sends spans of its own.
     pub answered: bool,
 }
 
 sums! {
-    EdgeSums { calls, errors, caller_ns, callee_ns, gap_ns }
+    EdgeSums {
+        calls,
+        errors,
+        caller_ns,
+        callee_ns,
+        gap_ns,
+        /// Calls that as many healthy requests of the caller's operation make, in thousandths.
+        expected_milli,
+    }
 }
 
 sums! {
@@ -168,6 +210,7 @@ pub struct Rows {
     pub health: BTreeMap<HealthKey, HealthSums>,
     pub durations: BTreeMap<DurationKey, CountSums>,
     pub edges: BTreeMap<EdgeKey, EdgeSums>,
+    pub operations: BTreeMap<OperationKey, OperationSums>,
 }
 
 impl Rows {

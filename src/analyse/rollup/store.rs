@@ -31,7 +31,7 @@ fn text(name: &str) -> Field {
 }
 
 /// In the order of [`Store::batches`].
-pub static TABLES: LazyLock<[Table; 5]> = LazyLock::new(|| {
+pub static TABLES: LazyLock<[Table; 6]> = LazyLock::new(|| {
     let bucket = || Field::new("bucket", DataType::Int32, false);
     let flag = |name: &str| Field::new(name, DataType::Boolean, false);
     [
@@ -43,14 +43,19 @@ pub static TABLES: LazyLock<[Table; 5]> = LazyLock::new(|| {
         ),
         table("service_health", vec![text("service"), text("pod"), text("version")], HealthSums::FIELDS),
         table("service_durations", vec![text("service"), bucket()], CountSums::FIELDS),
-        table("service_edges", vec![text("caller"), text("callee"), flag("answered")], EdgeSums::FIELDS),
+        table(
+            "service_edges",
+            vec![text("caller"), text("operation"), text("callee"), flag("answered")],
+            EdgeSums::FIELDS,
+        ),
+        table("service_operations", vec![text("service"), text("operation")], OperationSums::FIELDS),
     ]
 });
 
 /// The rows of one tick, sealed.
 struct Sealed {
     newest_second: i64,
-    batches: [RecordBatch; 5],
+    batches: [RecordBatch; 6],
 }
 
 #[derive(Default)]
@@ -121,8 +126,15 @@ fn batch(table: usize, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(TABLES[table].schema.clone(), columns).expect("columns follow the schema")
 }
 
-fn batches(rows: &Rows) -> [RecordBatch; 5] {
-    [entries(&rows.entries), paths(&rows.paths), health(&rows.health), durations(&rows.durations), edges(&rows.edges)]
+fn batches(rows: &Rows) -> [RecordBatch; 6] {
+    [
+        entries(&rows.entries),
+        paths(&rows.paths),
+        health(&rows.health),
+        durations(&rows.durations),
+        edges(&rows.edges),
+        operations(&rows.operations),
+    ]
 }
 
 fn entries(rows: &BTreeMap<EntryKey, EntrySums>) -> RecordBatch {
@@ -164,10 +176,18 @@ fn durations(rows: &BTreeMap<DurationKey, CountSums>) -> RecordBatch {
 }
 
 fn edges(rows: &BTreeMap<EdgeKey, EdgeSums>) -> RecordBatch {
-    let mut keys = Columns::new(2);
-    rows.keys().for_each(|k| keys.push(k.second, [&*k.caller, &*k.callee]));
+    let mut keys = Columns::new(3);
+    rows.keys().for_each(|k| keys.push(k.second, [&*k.caller, &*k.operation, &*k.callee]));
     let (second, texts) = keys.finish();
     let answered: ArrayRef = Arc::new(BooleanArray::from_iter(rows.keys().map(|k| Some(k.answered))));
     let sums = sum_columns(EdgeSums::FIELDS.len(), rows.values().map(EdgeSums::values));
     batch(4, [second].into_iter().chain(texts).chain([answered]).chain(sums).collect())
+}
+
+fn operations(rows: &BTreeMap<OperationKey, OperationSums>) -> RecordBatch {
+    let mut keys = Columns::new(2);
+    rows.keys().for_each(|k| keys.push(k.second, [&*k.service, &*k.operation]));
+    let (second, texts) = keys.finish();
+    let sums = sum_columns(OperationSums::FIELDS.len(), rows.values().map(OperationSums::values));
+    batch(5, [second].into_iter().chain(texts).chain(sums).collect())
 }

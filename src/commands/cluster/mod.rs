@@ -35,6 +35,8 @@ pub struct Args {
     /// A shipped scenario's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = demo::SCENARIO)]
     scenario: String,
+    #[command(flatten)]
+    variant: demo::Variant,
     #[arg(long, default_value_t = demo::SEED)]
     seed: u64,
     /// Virtual seconds in a second
@@ -74,7 +76,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
-    let scenario = demo::scenario(&args.scenario)?;
+    let scenario = args.variant.of(demo::scenario(&args.scenario)?);
     let recording = demo::Recording::create(args.spans.as_deref(), None)?;
     let listen = |source| Error::Listen { what: "the embedded cluster", address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;

@@ -12,9 +12,10 @@ use crate::commands::Error;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::Mode;
-use crate::journal::Entry;
-use crate::model::Time;
+use crate::journal;
+use crate::model::{ServiceId, Time};
 use crate::receive::decode;
+use crate::simulate::scenario::Entry;
 use crate::simulate::{Scenario, Simulation};
 
 /// The engine turns once a second of event time, as `serve` does.
@@ -28,21 +29,16 @@ pub struct Moment<'a> {
     pub now: Time,
     pub engine: &'a Engine,
     pub simulation: &'a Simulation,
-    pub entries: &'a [Entry],
+    pub entries: &'a [journal::Entry],
 }
 
 /// What an operator of the scenario's system would configure: its objectives, and that headroom may act.
 pub fn settings(scenario: &Scenario) -> Settings {
-    let objectives = scenario.entries.iter().map(|entry| {
-        let service = &scenario.services[entry.service];
-        let operation = &entry.operation;
-        let id = crate::model::ServiceId::new("", &scenario.namespace, &service.name);
-        Objective {
-            entry: format!("{id} {operation}"),
-            latency_ns: (entry.objective.latency_ms * 1e6) as i64,
-            quantile: entry.objective.quantile,
-            errors: entry.objective.errors,
-        }
+    let objectives = scenario.entries.iter().map(|entry| Objective {
+        entry: entry_name(scenario, entry),
+        latency_ns: (entry.objective.latency_ms * 1e6) as i64,
+        quantile: entry.objective.quantile,
+        errors: entry.objective.errors,
     });
     Settings {
         mode: Mode::Enforce,
@@ -50,6 +46,12 @@ pub fn settings(scenario: &Scenario) -> Settings {
         assume_weight: ASSUME_WEIGHT,
         ..Settings::default()
     }
+}
+
+/// Service and operation, as findings name them.
+pub fn entry_name(scenario: &Scenario, entry: &Entry) -> String {
+    let id = ServiceId::new("", &scenario.namespace, &scenario.services[entry.service].name);
+    format!("{id} {}", entry.operation)
 }
 
 /// Runs the scenario to its horizon. `spans` sees every request before it is decoded, `watch` every second.

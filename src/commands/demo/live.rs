@@ -38,10 +38,10 @@ const END_MAX: Duration = Duration::from_secs(5);
 
 /// None when it was left early.
 pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summary>, Error> {
-    let references = {
+    let references = play.compares().then(|| {
         let (scenario, seed) = (play.scenario.clone(), play.seed);
         thread::spawn(move || References::run(&scenario, seed))
-    };
+    });
     let journal = Kept::create(play.journal.as_deref())?;
     let mut story = Story::new(&play.scenario);
     let start = || Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime);
@@ -69,8 +69,8 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
         return Ok(None);
     };
     story.close(play.json, out)?;
-    let references = references.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    Ok(Some(Summary::new(play, &story, &measures, &references)))
+    let references = references.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    Ok(Some(Summary::new(play, &story, &measures, references.as_ref())))
 }
 
 /// Tells what happens until the scenario has come to its end.
@@ -167,6 +167,7 @@ impl Cluster {
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command
             .args(["cluster", "--scenario", &play.scenario_argument])
+            .args(play.variant.options())
             .args(["--seed", &play.seed.to_string(), "--speed", &speed.to_string()])
             .args(["--otlp-grpc", &format!("http://{otlp}")])
             .stdin(Stdio::null())

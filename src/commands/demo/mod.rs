@@ -20,7 +20,7 @@ use super::serve::rules;
 use super::{Answer, Error};
 use crate::config;
 use crate::decide::RuleSource;
-use crate::simulate::{References, Scenario, ScenarioError};
+use crate::simulate::{PodKind, References, Scenario, ScenarioError};
 pub use recording::Recording;
 use story::Story;
 use summary::Summary;
@@ -42,19 +42,27 @@ const SPEED_MAX: f64 = 1000.0;
   headroom demo --scenario login-storm --speed 10
   headroom demo --scenario my-system.yaml --speed max --json
   headroom demo --speed max --spans s.jsonl      then: headroom replay s.jsonl
+  headroom demo --pods shared --load-factor 20 --sampling 0.01 --speed max
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
-front-door-shared, locked-database, bad-pod, calm; or a file of your own.
+front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
+retry-storm, failing, beyond-capacity, calm; or a file of your own.
 
 With --json: one line an action, {t_s, action, service, from, to, verdict, rule},
 where action is scale_out, scale_in or notify and t_s counts from the scenario's
 start; then one summary line. Its onset_s counts from the scenario's start too,
-first_correct_action_s and recovered_s from the onset (null: never). At --speed max
-the same scenario and seed give the same output to the byte.")]
+first_correct_action_s and recovered_s from the onset (null: never). findings has
+an element for each service and verdict that should be named: when, from the onset,
+users first missed an objective of a request that crosses the service (so the
+simulator; 5 s of it), when it was named, and how often something else was named
+before and after. At --speed max the same scenario and seed give the same output
+to the byte.")]
 pub struct Args {
     /// A shipped scenario's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = SCENARIO)]
     scenario: String,
+    #[command(flatten)]
+    variant: Variant,
     /// Every random draw follows from it
     #[arg(long, default_value_t = SEED)]
     seed: u64,
@@ -73,6 +81,88 @@ pub struct Args {
     /// Print JSON lines: actions, then the summary
     #[arg(long)]
     json: bool,
+}
+
+/// The same scenario on another system.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Variant {
+    /// Make all pods of one kind, at the utilisation they have
+    #[arg(long, value_enum)]
+    pods: Option<PodsArgument>,
+    /// So many times the traffic, on pods so many times the size
+    #[arg(long, value_name = "N", value_parser = Variant::factor)]
+    load_factor: Option<f64>,
+    /// Keep this share of the traces, whole (0.01: one in a hundred)
+    #[arg(long, value_name = "SHARE", value_parser = Variant::share)]
+    sampling: Option<f64>,
+    /// End at this second of the scenario, with nothing to compare
+    #[arg(long, value_name = "SECONDS", value_parser = Variant::seconds)]
+    until: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PodsArgument {
+    /// A thread pool with an accept queue
+    Workers,
+    /// Processor sharing, as asynchronous runtimes
+    Shared,
+}
+
+/// Beyond a hundred times the traffic a simulation takes hours.
+const LOAD_FACTOR_MAX: f64 = 100.0;
+
+impl Variant {
+    fn within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+        let wrong = || format!("write a number from {low} to {high}");
+        text.parse().ok().filter(|x: &f64| (low..=high).contains(x)).ok_or_else(wrong)
+    }
+
+    fn factor(text: &str) -> Result<f64, String> {
+        Variant::within(text, 1.0 / LOAD_FACTOR_MAX, LOAD_FACTOR_MAX)
+    }
+
+    fn share(text: &str) -> Result<f64, String> {
+        Variant::within(text, 1e-6, 1.0)
+    }
+
+    fn seconds(text: &str) -> Result<f64, String> {
+        Variant::within(text, 1.0, 86_400.0)
+    }
+
+    pub fn of(&self, mut scenario: Scenario) -> Scenario {
+        if let Some(pods) = self.pods {
+            scenario.set_pods(match pods {
+                PodsArgument::Workers => PodKind::Workers,
+                PodsArgument::Shared => PodKind::Shared,
+            });
+        }
+        if let Some(factor) = self.load_factor {
+            scenario.scale_load(factor);
+        }
+        if let Some(share) = self.sampling {
+            scenario.sample(share);
+        }
+        if let Some(until) = self.until {
+            scenario.horizon_s = scenario.horizon_s.min(until);
+        }
+        scenario
+    }
+
+    /// The options that make it, for another process.
+    pub fn options(&self) -> Vec<String> {
+        let pods = self.pods.map(|pods| match pods {
+            PodsArgument::Workers => "workers".to_owned(),
+            PodsArgument::Shared => "shared".to_owned(),
+        });
+        let number = |x: Option<f64>| x.map(|x| x.to_string());
+        let given = [
+            ("--pods", pods),
+            ("--load-factor", number(self.load_factor)),
+            ("--sampling", number(self.sampling)),
+            ("--until", number(self.until)),
+        ];
+        given.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten().collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,6 +188,7 @@ struct Play {
     scenario: Scenario,
     /// As it was given, for the cluster's process.
     scenario_argument: String,
+    variant: Variant,
     seed: u64,
     rules: Option<PathBuf>,
     spans: Option<PathBuf>,
@@ -108,8 +199,9 @@ struct Play {
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let journal = args.journal.or_else(|| args.spans.as_deref().map(beside));
     let play = Play {
-        scenario: scenario(&args.scenario)?,
+        scenario: args.variant.of(scenario(&args.scenario)?),
         scenario_argument: args.scenario,
+        variant: args.variant,
         seed: args.seed,
         rules: args.rules,
         spans: args.spans,
@@ -140,7 +232,7 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
     let mut journal = Recording::create(None, play.journal.as_deref())?;
     let mut story = Story::new(&play.scenario);
     thread::scope(|scope| {
-        let references = scope.spawn(|| References::run(&play.scenario, play.seed));
+        let references = play.compares().then(|| scope.spawn(|| References::run(&play.scenario, play.seed)));
         story.open(play, out)?;
         let simulation = course::run(
             &play.scenario,
@@ -158,12 +250,17 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
         story.close(play.json, out)?;
         spans.finish()?;
         journal.finish()?;
-        let references = references.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok(Summary::new(play, &story, &simulation.measures(), &references))
+        let references = references.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        Ok(Summary::new(play, &story, &simulation.measures(), references.as_ref()))
     })
 }
 
 impl Play {
+    /// A run that ends early says nothing of the whole, and nobody need wait for what it would be compared with.
+    fn compares(&self) -> bool {
+        self.variant.until.is_none()
+    }
+
     fn load_rules(&self) -> Result<Vec<RuleSource>, Error> {
         rules::load(&self.rules_config())
     }

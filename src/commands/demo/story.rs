@@ -12,7 +12,7 @@ use crate::commands::Error;
 use crate::decide::Wish;
 use crate::guard::{Change, Decision, Gate, Outcome};
 use crate::journal::{Entry, What};
-use crate::model::Time;
+use crate::model::{ServiceId, Time};
 use crate::simulate::Scenario;
 use crate::verify::Stage;
 
@@ -49,9 +49,29 @@ pub struct Story {
     expected: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
+    /// Each time that an entry operation began to be held back by a service, for a reason.
+    pub named: Vec<Named>,
     /// What was told to people, oldest first.
     pub told: Vec<Told>,
     progress_s: f64,
+}
+
+/// A bottleneck from when it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    pub t_s: f64,
+    /// The entry operation, by its service and name.
+    pub entry: String,
+    /// The service's name alone.
+    pub service: String,
+    pub verdict: Verdict,
+}
+
+impl Named {
+    /// Whether this is of the scenario's entry operation.
+    pub fn is_of(&self, scenario: &Scenario, entry: usize) -> bool {
+        self.entry == course::entry_name(scenario, &scenario.entries[entry])
+    }
 }
 
 /// One line for people.
@@ -189,6 +209,8 @@ impl Story {
         let known: Vec<_> = self.bottlenecks.iter().map(key).collect();
         for b in bottlenecks.iter().filter(|b| !known.contains(&key(b))) {
             self.say(t_s, Tone::Trouble, held_back(b));
+            let service = ServiceId::from(&*b.service).name().to_owned();
+            self.named.push(Named { t_s, entry: b.entry.clone(), service, verdict: b.verdict });
         }
         if bottlenecks.is_empty() && !known.is_empty() {
             self.say(t_s, Tone::Good, "every objective holds".into());
@@ -241,17 +263,14 @@ impl Story {
 /// What a bottleneck means, in a sentence.
 pub fn held_back(b: &Bottleneck) -> String {
     let mut text = format!("{} takes {:.0} ms and may take {:.0} ms", b.entry, b.p99_ms, b.objective_ms);
-    match (b.verdict, &b.peer, &b.pod) {
-        (Verdict::Unknown, ..) => text.push_str("; why is not known yet"),
-        (verdict, peer, pod) => {
-            text.push_str(&format!(": {} is {}", b.service, verdict.as_str().replace('_', " ")));
-            if let Some(peer) = peer {
-                text.push_str(&format!(" ({peer})"));
-            }
-            if let Some(pod) = pod {
-                text.push_str(&format!(" ({pod})"));
-            }
-        }
+    if b.verdict == Verdict::Unknown {
+        return text + "; why is not known yet";
+    }
+    text.push_str(&format!(": {} is {}", b.service, b.verdict.as_str().replace('_', " ")));
+    let by_caller = b.caller.as_ref().map(|caller| format!("by {caller}"));
+    let version = b.version.as_ref().map(|version| format!("version {version}"));
+    for more in [&b.peer, &b.pod, &by_caller, &version].into_iter().flatten() {
+        text.push_str(&format!(" ({more})"));
     }
     text
 }

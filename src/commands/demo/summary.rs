@@ -6,7 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Play;
-use super::story::Story;
+use super::story::{Named, Story};
+use crate::analyse::Verdict;
 use crate::simulate::{Measures, References};
 
 /// The last line of `demo --json`. Shares are 0 to 1, of the requests that arrive in the scenario's measured window
@@ -29,24 +30,44 @@ pub struct Summary {
     pub slo_violation_share: f64,
     /// Before the onset.
     pub slo_violation_share_before: f64,
-    pub slo_violation_share_without: f64,
+    /// Null, as all that compares, for a run that was ended before the scenario's end.
+    pub slo_violation_share_without: Option<f64>,
     /// As without, where there is nothing to order.
-    pub slo_violation_share_onset: f64,
+    pub slo_violation_share_onset: Option<f64>,
     /// Scalings of services that are no expected target.
     pub wrong_actions: usize,
     pub pod_seconds: f64,
-    pub pod_seconds_onset: f64,
+    pub pod_seconds_onset: Option<f64>,
+    pub findings: Vec<FindingSummary>,
     #[serde(skip)]
     recovered_without_s: Option<f64>,
     #[serde(skip)]
     recovered_onset_s: Option<f64>,
     #[serde(skip)]
-    pod_seconds_without: f64,
+    pod_seconds_without: Option<f64>,
+}
+
+/// One service and verdict that should be named, and how it went. Times are from the onset; null: never.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FindingSummary {
+    pub service: String,
+    pub verdict: String,
+    /// When users first missed an objective of an entry operation that crosses the service: the simulator's truth.
+    pub first_missed_s: Option<f64>,
+    /// When an entry operation that misses was first held back by this service, with this verdict.
+    pub first_correct_s: Option<f64>,
+    /// From the one to the other.
+    pub delay_s: Option<f64>,
+    /// How often another service or verdict began to be named for such an entry operation, `unknown` left out, until
+    /// then and from then on.
+    pub wrong_before: usize,
+    pub wrong_after: usize,
 }
 
 impl Summary {
-    pub fn new(play: &Play, story: &Story, measures: &Measures, references: &References) -> Summary {
-        let References { without, onset } = references;
+    pub fn new(play: &Play, story: &Story, measures: &Measures, references: Option<&References>) -> Summary {
+        let without = references.map(|r| &r.without);
+        let onset = references.map(|r| &r.onset);
         let onset_s = play.scenario.truth.onset_s;
         Summary {
             scenario: play.scenario.name.clone(),
@@ -59,16 +80,48 @@ impl Summary {
             requests: measures.requests,
             slo_violation_share: rounded(measures.slo_violation_share, 6),
             slo_violation_share_before: rounded(measures.slo_violation_share_before, 6),
-            slo_violation_share_without: rounded(without.slo_violation_share, 6),
-            slo_violation_share_onset: rounded(onset.slo_violation_share, 6),
+            slo_violation_share_without: without.map(|m| rounded(m.slo_violation_share, 6)),
+            slo_violation_share_onset: onset.map(|m| rounded(m.slo_violation_share, 6)),
             wrong_actions: story.wrong_actions(),
             pod_seconds: rounded(measures.pod_seconds, 3),
-            pod_seconds_onset: rounded(onset.pod_seconds, 3),
-            recovered_without_s: without.recovered_s,
-            recovered_onset_s: onset.recovered_s,
-            pod_seconds_without: without.pod_seconds,
+            pod_seconds_onset: onset.map(|m| rounded(m.pod_seconds, 3)),
+            findings: findings(play, story, measures),
+            recovered_without_s: without.and_then(|m| m.recovered_s),
+            recovered_onset_s: onset.and_then(|m| m.recovered_s),
+            pod_seconds_without: without.map(|m| m.pod_seconds),
         }
     }
+}
+
+fn findings(play: &Play, story: &Story, measures: &Measures) -> Vec<FindingSummary> {
+    let (scenario, truth) = (&play.scenario, &play.scenario.truth);
+    let expected = scenario.expected_findings();
+    let is_expected = |named: &Named| named.verdict.as_str() == truth.verdict && expected.contains(&named.service);
+    let finding = |&service: &usize| {
+        let name = &scenario.services[service].name;
+        let crossing: Vec<usize> = (0..scenario.entries.len()).filter(|&e| scenario.reaches(e, service)).collect();
+        let first_missed_s = crossing.iter().filter_map(|&e| measures.entries[e].first_missed_s).min_by(f64::total_cmp);
+        let named: Vec<&Named> = story
+            .named
+            .iter()
+            .filter(|named| crossing.iter().any(|&e| named.is_of(scenario, e)) && named.t_s >= truth.onset_s)
+            .collect();
+        let correct = named.iter().find(|named| named.service == *name && is_expected(named)).map(|named| named.t_s);
+        let until = correct.unwrap_or(f64::INFINITY);
+        let wrong = named.iter().filter(|named| named.verdict != Verdict::Unknown && !is_expected(named));
+        let (before, after): (Vec<&&Named>, Vec<&&Named>) = wrong.partition(|named| named.t_s < until);
+        let first_correct_s = correct.map(|t_s| rounded(t_s - truth.onset_s, 3));
+        FindingSummary {
+            service: name.clone(),
+            verdict: truth.verdict.clone(),
+            first_missed_s,
+            first_correct_s,
+            delay_s: first_correct_s.zip(first_missed_s).map(|(correct, missed)| rounded(correct - missed, 3)),
+            wrong_before: before.len(),
+            wrong_after: after.len(),
+        }
+    };
+    truth.at.iter().map(finding).collect()
 }
 
 /// Digits that no measurement has are left out.
@@ -80,7 +133,8 @@ fn rounded(value: f64, digits: i32) -> f64 {
 /// The same for people.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |share: f64| format!("{:.2} %", share * 100.0);
+        let dash = || "-".to_owned();
+        let percent = |share: Option<f64>| share.map_or_else(dash, |share| format!("{:.2} %", share * 100.0));
         let after = |recovered: Option<f64>| recovered.map_or("never".into(), |s| format!("{s:.0} s"));
         let list = |names: &[String]| if names.is_empty() { "nothing".into() } else { names.join(", ") };
         writeln!(
@@ -93,7 +147,8 @@ impl fmt::Display for Summary {
             |what: &str, cells: [String; 3]| writeln!(f, "{what:32}{:>10}{:>10}{:>14}", cells[0], cells[1], cells[2]);
         row(
             "requests that miss the objective",
-            [self.slo_violation_share, self.slo_violation_share_without, self.slo_violation_share_onset].map(percent),
+            [Some(self.slo_violation_share), self.slo_violation_share_without, self.slo_violation_share_onset]
+                .map(percent),
         )?;
         row(
             "objectives hold again after",
@@ -101,13 +156,23 @@ impl fmt::Display for Summary {
         )?;
         row(
             "pod-seconds",
-            [self.pod_seconds, self.pod_seconds_without, self.pod_seconds_onset].map(|s| format!("{s:.0}")),
+            [Some(self.pod_seconds), self.pod_seconds_without, self.pod_seconds_onset]
+                .map(|s| s.map_or_else(dash, |s| format!("{s:.0}"))),
         )?;
         write!(f, "scaled out: {} (right: {})", list(&self.targets), list(&self.expected_targets))?;
         if let Some(first) = self.first_correct_action_s {
             write!(f, ", first {first:.1} s after the onset")?;
         }
         writeln!(f, "; wrong actions: {}", self.wrong_actions)?;
+        for found in &self.findings {
+            write!(f, "{} is {}: ", found.service, found.verdict.replace('_', " "))?;
+            match (found.first_correct_s, found.delay_s) {
+                (Some(_), Some(delay)) => write!(f, "named {delay:.0} s after the first missed objective")?,
+                (Some(correct), None) => write!(f, "named {correct:.0} s after the onset")?,
+                (None, _) => write!(f, "never named")?,
+            }
+            writeln!(f, "; something else {} times before, {} after", found.wrong_before, found.wrong_after)?;
+        }
         write!(f, "* ordered at the very instant, knowing the peak: the limit of any reaction")
     }
 }

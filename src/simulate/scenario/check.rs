@@ -107,8 +107,13 @@ fn truth(p: &mut Problems, file: &file::File) -> Truth {
     p.within("truth.window_s", truth.window_s, 1.0, file.horizon_s - onset_s);
     let path = |i: usize| format!("truth.targets[{i}]");
     let targets = truth.targets.iter().enumerate();
+    let targets: Vec<usize> = targets.map(|(i, name)| p.index(&path(i), "service", &file.services, name)).collect();
+    let at = truth.at.iter().enumerate();
+    let at: Vec<usize> =
+        at.map(|(i, name)| p.index(&format!("truth.at[{i}]"), "service", &file.services, name)).collect();
     Truth {
-        targets: targets.map(|(i, name)| p.index(&path(i), "service", &file.services, name)).collect(),
+        at: if at.is_empty() { targets.clone() } else { at },
+        targets,
         verdict: truth.verdict.clone(),
         onset_s,
         window_s: truth.window_s,
@@ -309,7 +314,8 @@ fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault)
     let (from_ns, to_ns) = match fault {
         file::Fault::SlowPeer { from_s, to_s, .. }
         | file::Fault::SlowOperation { from_s, to_s, .. }
-        | file::Fault::SlowPod { from_s, to_s, .. } => {
+        | file::Fault::SlowPod { from_s, to_s, .. }
+        | file::Fault::FailingOperation { from_s, to_s, .. } => {
             p.within(&format!("{path}.to_s"), *to_s, *from_s, f64::MAX);
             (seconds(*from_s), seconds(*to_s))
         }
@@ -328,17 +334,39 @@ fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault)
             let service = p.index(&service_path, "service", &file.services, service);
             Fault::SlowPod { service, pod: *pod, factor: *factor, from_ns, to_ns }
         }
-        file::Fault::Release { service, version, factor, .. } => {
-            let service = p.index(&service_path, "service", &file.services, service);
-            Fault::Release { service, version: version.clone(), factor: *factor, at_ns: from_ns }
+        file::Fault::FailingOperation { service, operation, share, .. } => {
+            let (service, operation) = p.operation(&path, file, service, operation);
+            p.within(&format!("{path}.share"), *share, 0.0, 1.0);
+            Fault::FailingOperation { service, operation, share: *share, from_ns, to_ns }
+        }
+        file::Fault::Release { service: name, version, factor, calls, .. } => {
+            let service = p.index(&service_path, "service", &file.services, name);
+            let repeats = file.services.get(name).map_or_else(Vec::new, |s| repeats(p, &path, s, calls));
+            Fault::Release { service, version: version.clone(), factor: *factor, at_ns: from_ns, repeats }
         }
     };
-    let (Fault::SlowPeer { factor, .. }
+    if let Fault::SlowPeer { factor, .. }
     | Fault::SlowOperation { factor, .. }
     | Fault::SlowPod { factor, .. }
-    | Fault::Release { factor, .. }) = &checked;
-    p.within(&format!("{path}.factor"), *factor, 0.01, 1000.0);
+    | Fault::Release { factor, .. } = &checked
+    {
+        p.within(&format!("{path}.factor"), *factor, 0.01, 1000.0);
+    }
     checked
+}
+
+/// By operation and call of a service: how many times as often a version makes it.
+fn repeats(p: &mut Problems, path: &str, service: &file::Service, calls: &IndexMap<String, u32>) -> Vec<Vec<u32>> {
+    let callee = |call: &file::Call| call.service.clone().or(call.peer.clone()).unwrap_or_default();
+    for (name, times) in calls {
+        let path = format!("{path}.calls.{name}");
+        if !service.operations.values().flat_map(|o| &o.calls).any(|call| callee(call) == *name) {
+            p.add(&path, "the service calls nobody of this name");
+        }
+        p.within(&path, (*times).into(), 1.0, CALLS_MAX.into());
+    }
+    let times = |call: &file::Call| calls.get(&callee(call)).map_or(1, |times| (*times).clamp(1, CALLS_MAX));
+    service.operations.values().map(|o| o.calls.iter().map(times).collect()).collect()
 }
 
 fn nodes(p: &mut Problems, file: &file::File) -> Nodes {

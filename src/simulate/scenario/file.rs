@@ -48,6 +48,9 @@ pub(super) struct Truth {
     pub targets: Vec<String>,
     /// The verdict an analysis should reach, in the words of the findings (`saturated`, `slow_dependency`, …).
     pub verdict: String,
+    /// Services that this verdict should name; the targets when not given.
+    #[serde(default)]
+    pub at: Vec<String>,
     /// When the trouble begins.
     pub onset_s: f64,
     /// How long from the onset requests are counted.
@@ -305,8 +308,23 @@ pub(super) enum Fault {
     SlowOperation { service: String, operation: String, factor: f64, from_s: f64, to_s: f64 },
     /// Own time in one pod is multiplied: the service's `pod`-th, from 0, in order of creation.
     SlowPod { service: String, pod: u32, factor: f64, from_s: f64, to_s: f64 },
+    /// Requests of the operation are answered 500 after the first piece of its own work, before it calls anybody.
+    FailingOperation { service: String, operation: String, share: f64, from_s: f64, to_s: f64 },
     /// A rolling deploy of a version whose own times are multiplied (1: an ordinary deploy).
-    Release { service: String, version: String, factor: f64, at_s: f64 },
+    Release {
+        service: String,
+        version: String,
+        #[serde(default = "unchanged")]
+        factor: f64,
+        at_s: f64,
+        /// How many times as often the version calls whom it calls, by callee: a service or a peer.
+        #[serde(default)]
+        calls: IndexMap<String, u32>,
+    },
+}
+
+fn unchanged() -> f64 {
+    1.0
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,10 +1,75 @@
 //! What the traffic asks of each service, by arithmetic on the file alone: visits, held time, utilisation,
 //! and the replicas that a peak needs. Used by the `onset` reference and by the tests of the scenarios.
 
-use super::{Pods, Scenario, Step, Target};
+use super::{PodKind, Pods, Scenario, Step, Target};
 use crate::simulate::traffic;
 
 impl Scenario {
+    /// `factor` times the traffic on pods and peers `factor` times the size. Their numbers stay, so that one bad pod
+    /// is the same share of its service, and a maximum is as far away.
+    pub fn scale_load(&mut self, factor: f64) {
+        let times = |n: u32| ((f64::from(n) * factor).round() as u32).max(1);
+        self.entries.iter_mut().for_each(|entry| entry.rate *= factor);
+        self.peers.iter_mut().for_each(|peer| peer.connections = times(peer.connections));
+        for service in &mut self.services {
+            service.pods = match service.pods {
+                Pods::Workers { threads, queue } => Pods::Workers { threads: times(threads), queue: times(queue) },
+                Pods::Shared { cores, burst_cores, in_flight_max } => Pods::Shared {
+                    cores: cores * factor,
+                    burst_cores: burst_cores * factor,
+                    in_flight_max: times(in_flight_max),
+                },
+            };
+        }
+    }
+
+    /// The share of traces that are kept.
+    pub fn sample(&mut self, share: f64) {
+        self.telemetry.sampling = share;
+    }
+
+    /// The same system with all pods of one kind, each sized to the utilisation that the other kind had at the start,
+    /// and taking as many requests at once.
+    pub fn set_pods(&mut self, kind: PodKind) {
+        let rates: Vec<f64> = self.entries.iter().map(|e| traffic::rate(e, 0.0)).collect();
+        let (before, used) = (self.utilisation(0.0), self.demand(&rates));
+        let mut other = self.clone();
+        for service in &mut other.services {
+            // Of any size: only what is asked of them is read.
+            service.pods = match kind {
+                PodKind::Workers => Pods::Workers { threads: 1, queue: 1 },
+                PodKind::Shared => Pods::Shared { cores: 1.0, burst_cores: 1.0, in_flight_max: 1 },
+            };
+        }
+        let wanted = other.demand(&rates);
+        for (index, service) in self.services.iter_mut().enumerate() {
+            // A service that nobody calls at the start gets as many cores as it had threads.
+            let size = if used[index] > 0.0 {
+                wanted[index] / before[index] / f64::from(service.replicas.max(1))
+            } else {
+                capacity(service.pods)
+            };
+            service.pods = match (kind, service.pods) {
+                (PodKind::Shared, Pods::Workers { threads, queue }) => {
+                    Pods::Shared { cores: size, burst_cores: BURST * size, in_flight_max: threads + queue }
+                }
+                (PodKind::Workers, Pods::Shared { in_flight_max, .. }) => {
+                    let threads = (size.round() as u32).clamp(1, in_flight_max);
+                    Pods::Workers { threads, queue: in_flight_max - threads }
+                }
+                (_, same) => same,
+            };
+        }
+    }
+
+    /// Whether requests of an entry operation reach a service.
+    pub fn reaches(&self, entry: usize, service: usize) -> bool {
+        let mut demand = vec![0.0; self.services.len()];
+        let entry = &self.entries[entry];
+        self.add_demand(entry.service, entry.operation_index, 1.0, &mut demand);
+        demand[service] > 0.0
+    }
+
     /// Mean utilisation of every service with `replicas(service)` pods, at the rates of the instant `at_s`
     /// (noise left out): held threads for workers, CPU for shared pods.
     pub fn utilisation(&self, at_s: f64) -> Vec<f64> {
@@ -71,6 +136,9 @@ impl Scenario {
         call.probability * (callee + 2.0 * self.network_ns as f64)
     }
 }
+
+/// Cores of a shared pod used at once while its quota lasts, over the quota: as the shipped scenarios have it.
+const BURST: f64 = 2.0;
 
 /// Threads or cores of one pod.
 fn capacity(pods: Pods) -> f64 {

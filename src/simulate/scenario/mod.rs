@@ -11,7 +11,7 @@ use std::path::Path;
 pub use file::{Balance, Objective, Shape};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 13] = [
     ("exam-start", include_str!("../../../examples/scenarios/exam-start.yaml")),
     ("login-storm", include_str!("../../../examples/scenarios/login-storm.yaml")),
     ("login-storm-shared", include_str!("../../../examples/scenarios/login-storm-shared.yaml")),
@@ -19,6 +19,11 @@ const SHIPPED: [(&str, &str); 8] = [
     ("front-door-shared", include_str!("../../../examples/scenarios/front-door-shared.yaml")),
     ("locked-database", include_str!("../../../examples/scenarios/locked-database.yaml")),
     ("bad-pod", include_str!("../../../examples/scenarios/bad-pod.yaml")),
+    ("bad-release", include_str!("../../../examples/scenarios/bad-release.yaml")),
+    ("hidden-fan-out", include_str!("../../../examples/scenarios/hidden-fan-out.yaml")),
+    ("retry-storm", include_str!("../../../examples/scenarios/retry-storm.yaml")),
+    ("failing", include_str!("../../../examples/scenarios/failing.yaml")),
+    ("beyond-capacity", include_str!("../../../examples/scenarios/beyond-capacity.yaml")),
     ("calm", include_str!("../../../examples/scenarios/calm.yaml")),
 ];
 
@@ -62,6 +67,8 @@ pub struct Truth {
     /// Services to scale out, in this order.
     pub targets: Vec<usize>,
     pub verdict: String,
+    /// Services that this verdict names.
+    pub at: Vec<usize>,
     pub onset_s: f64,
     /// Requests that arrive within this time from the onset are counted.
     pub window_s: f64,
@@ -84,6 +91,13 @@ pub struct Service {
 pub enum Pods {
     Workers { threads: u32, queue: u32 },
     Shared { cores: f64, burst_cores: f64, in_flight_max: u32 },
+}
+
+/// The two kinds of [`Pods`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodKind {
+    Workers,
+    Shared,
 }
 
 #[derive(Clone, Debug)]
@@ -178,10 +192,41 @@ pub struct Entry {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fault {
-    SlowPeer { peer: usize, factor: f64, from_ns: i64, to_ns: i64 },
-    SlowOperation { service: usize, operation: usize, factor: f64, from_ns: i64, to_ns: i64 },
-    SlowPod { service: usize, pod: u32, factor: f64, from_ns: i64, to_ns: i64 },
-    Release { service: usize, version: String, factor: f64, at_ns: i64 },
+    SlowPeer {
+        peer: usize,
+        factor: f64,
+        from_ns: i64,
+        to_ns: i64,
+    },
+    SlowOperation {
+        service: usize,
+        operation: usize,
+        factor: f64,
+        from_ns: i64,
+        to_ns: i64,
+    },
+    SlowPod {
+        service: usize,
+        pod: u32,
+        factor: f64,
+        from_ns: i64,
+        to_ns: i64,
+    },
+    FailingOperation {
+        service: usize,
+        operation: usize,
+        share: f64,
+        from_ns: i64,
+        to_ns: i64,
+    },
+    /// `repeats`: by operation and call, how many times as often it is made.
+    Release {
+        service: usize,
+        version: String,
+        factor: f64,
+        at_ns: i64,
+        repeats: Vec<Vec<u32>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -253,6 +298,11 @@ impl Scenario {
     /// The index of a service; tests and commands use it, the simulation does not.
     pub fn service(&self, name: &str) -> Option<usize> {
         self.services.iter().position(|s| s.name == name)
+    }
+
+    /// Services that the truth's verdict names.
+    pub fn expected_findings(&self) -> Vec<String> {
+        self.truth.at.iter().map(|&s| self.services[s].name.clone()).collect()
     }
 
     /// The expected targets' names, in order.

@@ -1,0 +1,183 @@
+//! A service over the fast window, set beside healthy time: how its work, its load and its pods compare.
+
+use std::sync::Arc;
+
+use super::answers::PodAnswer;
+use super::arrivals::Arrivals;
+use super::baseline::{Baseline, ServiceBaseline};
+use super::findings::Evidence;
+use super::rollup::{HealthSums, Merge};
+
+type Text = Arc<str>;
+
+/// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
+/// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
+const MORE_LOAD: f64 = 1.25;
+/// Standard deviations of a count that more load must stand clear of: where one trace in a hundred is seen, a rate is
+/// known by some dozen requests.
+const LOAD_DEVIATIONS: f64 = 2.0;
+/// Time a request spends in a place has grown: well clear of noise, small against what misses an objective.
+pub(super) const GROWN: f64 = 1.5;
+/// One pod is far from its siblings.
+const FAR: f64 = 3.0;
+/// Requests of a pod below which its mean says nothing.
+const POD_REQUESTS: i64 = 5;
+
+/// Sums over the fast window and the pods that served.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceNow<'a> {
+    pub sums: HealthSums,
+    pub pods: &'a [PodAnswer],
+    pub arrivals: Arrivals,
+}
+
+impl HealthSums {
+    /// Own time over what healthy requests of the same operations take; None where healthy time knows none of them.
+    fn own_factor(&self) -> Option<f64> {
+        (self.expected_own_ns > 0).then(|| self.compared_own_ns as f64 / self.expected_own_ns as f64)
+    }
+}
+
+impl ServiceNow<'_> {
+    fn per_request(&self, nanos: i64) -> f64 {
+        nanos as f64 / 1e9 / self.sums.requests.max(1) as f64
+    }
+
+    pub fn hold_s(&self) -> f64 {
+        self.per_request(self.sums.hold_ns)
+    }
+
+    pub fn own_s(&self) -> f64 {
+        self.per_request(self.sums.own_ns)
+    }
+
+    /// What healthy callees would take of a request, of the mix that there is now.
+    pub fn healthy_callees_s(&self) -> f64 {
+        self.per_request(self.sums.expected_callees_ns)
+    }
+
+    /// Waiting for each request that was taken or given up.
+    pub fn wait_s(&self) -> f64 {
+        self.sums.wait_ns as f64 / 1e9 / (self.sums.requests + self.sums.gave_up).max(1) as f64
+    }
+
+    /// Requests in service at once, a pod (Little's law on throughput and hold).
+    pub fn concurrency_per_pod(&self) -> f64 {
+        self.arrivals.throughput_per_s * self.hold_s() / self.pod_count()
+    }
+
+    pub fn pod_count(&self) -> f64 {
+        self.pods.len().max(1) as f64
+    }
+
+    /// The load over that of healthy time, in requests or in the work they mean, whichever grew more; for each pod or
+    /// in all, because after a scale-out a pod may get no more than it used to and still be behind.
+    fn load_factor(&self, baseline: ServiceBaseline) -> f64 {
+        let over = |now: f64, healthy: f64| if healthy > 0.0 { now / healthy } else { 0.0 };
+        let in_all = over(self.arrivals.per_s, baseline.rate());
+        let per_pod = over(self.arrivals.per_s / self.pod_count(), baseline.rate_per_pod());
+        let work_s = self.per_request(self.sums.expected_own_ns) + self.healthy_callees_s();
+        let heavier = over(work_s, baseline.hold_s());
+        in_all.max(per_pod) * heavier.max(1.0)
+    }
+
+    /// Clearly more load than in healthy time, were it `amplification` times less than it is.
+    pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
+        let counted = (self.arrivals.per_s * self.arrivals.stretch_s).max(1.0);
+        let clear = 1.0 + LOAD_DEVIATIONS / counted.sqrt();
+        self.load_factor(baseline) / amplification > MORE_LOAD * clear
+    }
+
+    /// Load is felt by all pods; what most of them do not feel is the matter of one.
+    pub fn most_pods_suffer(&self, baseline: ServiceBaseline) -> bool {
+        let suffers = |pod: &&PodAnswer| {
+            let sums = &pod.sums;
+            let healthy_s = if sums.expected_own_ns > 0 {
+                (sums.expected_own_ns + sums.expected_callees_ns) as f64 / 1e9 / sums.requests.max(1) as f64
+            } else {
+                baseline.hold_s()
+            };
+            let taken_s = (sums.hold_ns + sums.wait_ns) as f64 / 1e9 / sums.requests.max(1) as f64;
+            sums.refused > 0 || taken_s > GROWN * (healthy_s + baseline.wait_s())
+        };
+        2 * self.pods.iter().filter(suffers).count() > self.pods.len()
+    }
+
+    /// The one pod whose own work is far slower than its siblings', while these are as they always were. Own work: a
+    /// pod that merely waits longer for a callee than its siblings do has met the callee's trouble, not its own.
+    pub fn far_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&PodAnswer> {
+        let mut pods: Vec<&PodAnswer> = self.pods.iter().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
+        // By the mean where healthy time is not known; then the mix of requests is assumed to be that of the siblings.
+        let compared = pods.iter().all(|p| p.sums.own_factor().is_some());
+        let slowness = |p: &PodAnswer| match p.sums.own_factor() {
+            Some(factor) if compared => factor,
+            _ => p.sums.own_ns as f64 / 1e9 / p.sums.requests.max(1) as f64,
+        };
+        pods.sort_by(|a, b| slowness(b).total_cmp(&slowness(a)).then(a.pod.cmp(&b.pod)));
+        let (worst, siblings) = pods.split_first()?;
+        let middle = slowness(siblings.get(siblings.len() / 2)?);
+        let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
+        // Siblings that suffer too mean that the load, not the pod, is the matter.
+        (slowness(worst) > FAR * middle && middle < GROWN * healthy).then_some(*worst)
+    }
+
+    /// A version that healthy time does not know and that is slow: its name, and whether it is far slower than the
+    /// known ones, which serve beside it as fast as ever.
+    pub fn slow_new_version(&self, service: &Text, all: &Baseline, baseline: ServiceBaseline) -> Option<NewVersion> {
+        let (mut new, mut old) = (HealthSums::default(), HealthSums::default());
+        let mut name = None;
+        for pod in self.pods {
+            if all.knows_version(service, &pod.version) {
+                old.merge(&pod.sums);
+            } else {
+                name = Some(pod.version.clone());
+                new.merge(&pod.sums);
+            }
+        }
+        let factor = |sums: &HealthSums| {
+            let mean_s = sums.own_ns as f64 / 1e9 / sums.requests.max(1) as f64;
+            sums.own_factor().unwrap_or(mean_s / baseline.own_s().max(1e-9))
+        };
+        let is_slow = new.requests >= POD_REQUESTS && factor(&new) > GROWN;
+        let beside = old.requests >= POD_REQUESTS && factor(&old) < GROWN && factor(&new) > FAR * factor(&old);
+        name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
+    }
+
+    /// What is measured here, beside healthy time.
+    pub fn evidence(&self, baseline: Option<ServiceBaseline>) -> Vec<Evidence> {
+        let fact = |measure: &str, now: f64, healthy: Option<f64>| Evidence {
+            measure: measure.into(),
+            now,
+            baseline: healthy,
+        };
+        let pods = self.pod_count();
+        let rate = baseline.map(|b| b.rate_per_pod());
+        let mut facts = vec![
+            fact("arrivals_per_pod_per_s", self.arrivals.per_s / pods, rate),
+            fact("throughput_per_pod_per_s", self.arrivals.throughput_per_s / pods, rate),
+            fact("waiting_ms", self.wait_s() * 1e3, baseline.map(|b| b.wait_s() * 1e3)),
+            fact("own_time_ms", self.own_s() * 1e3, baseline.map(|b| b.own_s() * 1e3)),
+            fact(
+                "callees_time_ms",
+                (self.hold_s() - self.own_s()).max(0.0) * 1e3,
+                baseline.map(|b| b.callees_s() * 1e3),
+            ),
+            fact("concurrency_per_pod", self.concurrency_per_pod(), baseline.map(|b| b.rate_per_pod() * b.hold_s())),
+        ];
+        // Beside the means above, which another mix of requests moves too.
+        facts.extend(self.sums.own_factor().map(|factor| fact("own_time_factor", factor, Some(1.0))));
+        let turned_away = self.sums.refused + self.sums.gave_up;
+        if turned_away > 0 {
+            let all = (self.sums.requests + turned_away) as f64;
+            facts.push(fact("refused_or_given_up_share", turned_away as f64 / all, Some(0.0)));
+        }
+        facts
+    }
+}
+
+/// See [`ServiceNow::slow_new_version`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewVersion {
+    pub version: Text,
+    pub beside: bool,
+}
