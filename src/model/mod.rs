@@ -1,14 +1,18 @@
 //! The words of the project, shared by every station: time, identities, the `spans` table, the state
 //! of a cluster. Nothing here knows of a station.
 
+mod builder;
 pub mod cluster;
 pub mod freshness;
 pub mod identity;
 pub mod spans;
+mod texts;
 pub mod time;
 
+pub use builder::{Source, SpanBuilder, SpanCells};
 pub use cluster::{ClusterState, InterventionRecord, Pod, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
-pub use spans::{Kind, SpanBatch, SpanBuilder, SpanRow, Status};
+pub use spans::{Kind, SpanBatch, SpanRow, Status};
+pub use texts::{Cell, Utf8};
 pub use time::Time;

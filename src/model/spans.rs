@@ -1,4 +1,4 @@
-//! The `spans` table: one Arrow schema, one builder, one checked view.
+//! The `spans` table: one Arrow schema and one checked view; `builder` fills it.
 //!
 //! Shapes and units are those of OTLP (opentelemetry-proto `trace/v1/trace.proto`): `start` is
 //! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 81 bytes a span:
@@ -8,16 +8,15 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, Float64Builder,
-    Int64Array, RecordBatch, StringArray, StringBuilder, TimestampNanosecondArray, UInt8Array, UInt16Array,
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray,
+    UInt8Array,
 };
 use arrow::datatypes::{
-    DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType, UInt8Type,
-    UInt16Type,
+    ArrowDictionaryKeyType, DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
+    TimestampNanosecondType, UInt8Type, UInt16Type,
 };
-use indexmap::IndexSet;
 
-use super::{ServiceId, SpanId, Time, TraceId};
+use super::{ServiceId, SpanBuilder, SpanId, Time, TraceId};
 
 /// Distinct values one dictionary column of one batch keeps; below the 65 536 that 16-bit keys could name.
 pub const DICTIONARY_VALUES_MAX: usize = 60_000;
@@ -159,127 +158,14 @@ pub fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-/// One text column being built: each distinct value stored once.
-#[derive(Default)]
-struct TextColumn {
-    values: IndexSet<Box<str>>,
-    keys: Vec<u16>,
-    /// The last value and its key: neighbours in a batch mostly repeat.
-    last: Option<u16>,
-    overflowed: u64,
+pub(super) fn dictionary<K: ArrowDictionaryKeyType>(keys: PrimitiveArray<K>, values: StringArray) -> ArrayRef {
+    dictionary_of(keys, Arc::new(values))
 }
 
-impl TextColumn {
-    fn append(&mut self, text: &str) {
-        if let Some(key) = self.last
-            && self.values.get_index(key as usize).is_some_and(|v| &**v == text)
-        {
-            self.keys.push(key);
-            return;
-        }
-        let index = match self.values.get_index_of(text) {
-            Some(index) => index,
-            None if self.values.len() < DICTIONARY_VALUES_MAX => self.values.insert_full(text.into()).0,
-            None => {
-                self.overflowed += 1;
-                self.values.insert_full(OTHER.into()).0
-            }
-        };
-        let key = index as u16; // at most DICTIONARY_VALUES_MAX, which is below u16::MAX
-        self.last = Some(key);
-        self.keys.push(key);
-    }
-
-    fn finish(self) -> ArrayRef {
-        let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
-        self.values.iter().for_each(|v| values.append_value(v));
-        dictionary(UInt16Array::from(self.keys), values.finish())
-    }
-}
-
-fn dictionary<K: arrow::datatypes::ArrowDictionaryKeyType>(
-    keys: arrow::array::PrimitiveArray<K>,
-    values: StringArray,
-) -> ArrayRef {
-    // Keys are indices this module handed out for exactly these values.
-    Arc::new(DictionaryArray::<K>::try_new(keys, Arc::new(values)).expect("keys index the values"))
-}
-
-/// Builds batches of the `spans` table row by row.
-#[derive(Default)]
-pub struct SpanBuilder {
-    trace_ids: Vec<u8>,
-    span_ids: Vec<u8>,
-    parents: Vec<Option<SpanId>>,
-    starts: Vec<i64>,
-    durations: Vec<i64>,
-    kinds: Vec<u8>,
-    statuses: Vec<u8>,
-    text: [TextColumn; TEXT_COLUMNS.len() + PROMOTED.len()],
-    weights: Float64Builder,
-}
-
-impl SpanBuilder {
-    pub fn new() -> SpanBuilder {
-        SpanBuilder::default()
-    }
-
-    pub fn len(&self) -> usize {
-        self.starts.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
-    }
-
-    /// Values that became [`OTHER`] because a dictionary was full.
-    pub fn overflowed(&self) -> u64 {
-        self.text.iter().map(|column| column.overflowed).sum()
-    }
-
-    pub fn append(&mut self, row: &SpanRow<'_>) {
-        self.trace_ids.extend_from_slice(&row.trace_id.0);
-        self.span_ids.extend_from_slice(&row.span_id.0);
-        self.parents.push(row.parent_span_id);
-        self.starts.push(row.start.0);
-        self.durations.push(row.duration_ns);
-        self.kinds.push(row.kind as u8);
-        self.statuses.push(row.status as u8);
-        let own =
-            [row.service, row.operation, row.namespace, row.pod, row.workload, row.version, row.cluster, row.peer];
-        for (column, text) in self.text.iter_mut().zip(own.into_iter().chain(row.promoted)) {
-            column.append(text);
-        }
-        self.weights.append_option(row.sampled_weight);
-    }
-
-    pub fn finish(mut self) -> SpanBatch {
-        let rows = self.len();
-        let ids = |width: i32, bytes: Vec<u8>| -> ArrayRef {
-            // `append` pushes exactly `width` bytes a row.
-            Arc::new(FixedSizeBinaryArray::try_new(width, bytes.into(), None).expect("fixed width ids"))
-        };
-        let mut parents = FixedSizeBinaryBuilder::with_capacity(rows, 8);
-        for parent in &self.parents {
-            match parent {
-                Some(id) => parents.append_value(id.0).expect("a span id is 8 bytes"),
-                None => parents.append_null(),
-            }
-        }
-        let mut columns = vec![
-            ids(16, self.trace_ids),
-            ids(8, self.span_ids),
-            Arc::new(parents.finish()) as ArrayRef,
-            Arc::new(TimestampNanosecondArray::from(self.starts).with_timezone("UTC")),
-            Arc::new(Int64Array::from(self.durations)),
-            dictionary(UInt8Array::from(self.kinds), StringArray::from_iter_values(Kind::NAMES)),
-            dictionary(UInt8Array::from(self.statuses), StringArray::from_iter_values(Status::NAMES)),
-        ];
-        columns.extend(self.text.into_iter().map(TextColumn::finish));
-        columns.push(Arc::new(self.weights.finish()));
-        let batch = RecordBatch::try_new(schema(), columns).expect("columns follow the schema");
-        SpanBatch { batch }
-    }
+/// The same over values that are shared.
+pub(super) fn dictionary_of<K: ArrowDictionaryKeyType>(keys: PrimitiveArray<K>, values: ArrayRef) -> ArrayRef {
+    // Keys are indices that were handed out for exactly these values.
+    Arc::new(DictionaryArray::<K>::try_new(keys, values).expect("keys index the values"))
 }
 
 /// A record batch that has been checked to be of the `spans` schema.
@@ -299,6 +185,11 @@ pub struct NotSpans {
 impl SpanBatch {
     pub fn empty() -> SpanBatch {
         SpanBuilder::new().finish()
+    }
+
+    /// Of columns that the builder made.
+    pub(super) fn of(batch: RecordBatch) -> SpanBatch {
+        SpanBatch { batch }
     }
 
     pub fn record_batch(&self) -> &RecordBatch {
@@ -388,12 +279,12 @@ pub struct Columns<'a> {
     trace_id: &'a FixedSizeBinaryArray,
     span_id: &'a FixedSizeBinaryArray,
     parent: &'a FixedSizeBinaryArray,
-    start: &'a arrow::array::PrimitiveArray<TimestampNanosecondType>,
-    duration: &'a arrow::array::PrimitiveArray<Int64Type>,
-    kind: &'a arrow::array::PrimitiveArray<UInt8Type>,
-    status: &'a arrow::array::PrimitiveArray<UInt8Type>,
-    text: [(&'a arrow::array::PrimitiveArray<UInt16Type>, &'a StringArray); TEXT_COLUMNS.len() + PROMOTED.len()],
-    weight: &'a arrow::array::PrimitiveArray<Float64Type>,
+    start: &'a PrimitiveArray<TimestampNanosecondType>,
+    duration: &'a PrimitiveArray<Int64Type>,
+    kind: &'a PrimitiveArray<UInt8Type>,
+    status: &'a PrimitiveArray<UInt8Type>,
+    text: [(&'a PrimitiveArray<UInt16Type>, &'a StringArray); TEXT_COLUMNS.len() + PROMOTED.len()],
+    weight: &'a PrimitiveArray<Float64Type>,
 }
 
 impl<'a> Columns<'a> {

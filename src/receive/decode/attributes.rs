@@ -7,105 +7,121 @@
 use std::fmt::Write;
 
 use crate::model::spans::PROMOTED;
+use crate::model::{Cell, Source, Utf8};
 
 /// What `service.name` is when a resource has none (OpenTelemetry, "Semantic attributes with dedicated
 /// environment variable").
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// An attribute's value; those that are lists, maps or bytes are `Absent`, for no column takes them.
+///
+/// Its discriminant is as wide as its content, so that moving one moves whole words: read back in other pieces than
+/// it was written, each costs a dozen cycles, ten times a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(u64)]
 pub enum Value<'a> {
     #[default]
     Absent,
-    Text(&'a str),
+    Text(Utf8<'a>),
     Int(i64),
     Double(f64),
     Bool(bool),
 }
 
 impl<'a> Value<'a> {
-    fn text(self) -> &'a str {
-        if let Value::Text(text) = self { text } else { "" }
+    fn text(self) -> Utf8<'a> {
+        if let Value::Text(text) = self { text } else { Utf8::EMPTY }
     }
 
-    fn write(self, out: &mut String) {
+    /// As a column's cell; `scratch` takes what is neither text nor a whole number.
+    fn cell<'s>(self, scratch: &'s mut String) -> Cell<'s>
+    where
+        'a: 's,
+    {
+        scratch.clear();
         // Writing to a String cannot fail.
         let _ = match self {
-            Value::Absent => Ok(()),
-            Value::Text(text) => out.write_str(text),
-            Value::Int(number) => write!(out, "{number}"),
+            Value::Absent => return Cell::Text(Utf8::EMPTY),
+            Value::Text(text) => return Cell::Text(text),
+            Value::Int(number) => return Cell::Number(number),
             // JavaScript knows one kind of number only: 200.0 is written 200.
-            Value::Double(number) => write!(out, "{number}"),
-            Value::Bool(truth) => write!(out, "{truth}"),
+            Value::Double(number) => write!(scratch, "{number}"),
+            Value::Bool(truth) => write!(scratch, "{truth}"),
         };
+        Cell::from(scratch.as_str())
     }
 }
 
-/// The first that is not empty.
-fn first<'a>(candidates: &[&'a str]) -> &'a str {
-    candidates.iter().copied().find(|text| !text.is_empty()).unwrap_or("")
+/// The first text that is not empty.
+#[inline]
+fn first<const N: usize>(candidates: [Value<'_>; N]) -> Utf8<'_> {
+    candidates.into_iter().map(Value::text).find(|text| !text.is_empty()).unwrap_or(Utf8::EMPTY)
 }
 
 /// Who sent the spans: the columns that are the same for all spans of a resource.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Resource<'a> {
-    service: &'a str,
-    service_namespace: &'a str,
-    k8s_namespace: &'a str,
-    pod: &'a str,
-    instance: &'a str,
-    host: &'a str,
+    service: Value<'a>,
+    service_namespace: Value<'a>,
+    k8s_namespace: Value<'a>,
+    pod: Value<'a>,
+    instance: Value<'a>,
+    host: Value<'a>,
     /// Deployment, rollout, stateful set, daemon set, in this order.
-    workloads: [&'a str; 4],
-    version: &'a str,
-    cluster: &'a str,
+    workloads: [Value<'a>; 4],
+    version: Value<'a>,
+    cluster: Value<'a>,
+}
+
+/// What attributes are read into.
+pub trait Slots<'a> {
+    /// Where the value of this key goes; None when nothing is made of it.
+    fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>>;
+
+    fn set(&mut self, key: Utf8<'_>, value: Value<'a>) {
+        if let Some(slot) = self.slot(key) {
+            *slot = value;
+        }
+    }
+}
+
+impl<'a> Slots<'a> for Resource<'a> {
+    fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>> {
+        Some(match key.as_bytes() {
+            b"service.name" => &mut self.service,
+            b"service.namespace" => &mut self.service_namespace,
+            b"service.version" => &mut self.version,
+            b"service.instance.id" => &mut self.instance,
+            b"host.name" => &mut self.host,
+            b"k8s.pod.name" => &mut self.pod,
+            b"k8s.namespace.name" => &mut self.k8s_namespace,
+            b"k8s.cluster.name" => &mut self.cluster,
+            // A Deployment's pods also carry their ReplicaSet's name, which changes with every release: not taken.
+            b"k8s.deployment.name" => &mut self.workloads[0],
+            b"k8s.rollout.name" => &mut self.workloads[1],
+            b"k8s.statefulset.name" => &mut self.workloads[2],
+            b"k8s.daemonset.name" => &mut self.workloads[3],
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> Resource<'a> {
-    pub fn set(&mut self, key: &str, value: Value<'a>) {
-        let slot = match key {
-            "service.name" => &mut self.service,
-            "service.namespace" => &mut self.service_namespace,
-            "service.version" => &mut self.version,
-            "service.instance.id" => &mut self.instance,
-            "host.name" => &mut self.host,
-            "k8s.pod.name" => &mut self.pod,
-            "k8s.namespace.name" => &mut self.k8s_namespace,
-            "k8s.cluster.name" => &mut self.cluster,
-            // A Deployment's pods also carry their ReplicaSet's name, which changes with every release: not taken.
-            "k8s.deployment.name" => &mut self.workloads[0],
-            "k8s.rollout.name" => &mut self.workloads[1],
-            "k8s.statefulset.name" => &mut self.workloads[2],
-            "k8s.daemonset.name" => &mut self.workloads[3],
-            _ => return,
-        };
-        *slot = value.text();
+    pub fn service(&self) -> Utf8<'a> {
+        first([self.service, Value::Text(UNKNOWN_SERVICE.into())])
     }
 
-    pub fn service(&self) -> &'a str {
-        first(&[self.service, UNKNOWN_SERVICE])
-    }
-
-    /// The namespace its owner gave the service, else the one of Kubernetes it runs in.
-    pub fn namespace(&self) -> &'a str {
-        first(&[self.service_namespace, self.k8s_namespace])
-    }
-
-    /// What tells one instance of the service from its siblings.
-    pub fn pod(&self) -> &'a str {
-        first(&[self.pod, self.instance, self.host])
-    }
-
-    pub fn workload(&self) -> &'a str {
-        first(&self.workloads)
-    }
-
-    pub fn version(&self) -> &'a str {
-        self.version
-    }
-
-    pub fn cluster(&self) -> &'a str {
-        self.cluster
+    pub fn source(&self) -> Source<'a> {
+        Source {
+            service: self.service(),
+            // The namespace its owner gave the service, else the one of Kubernetes it runs in.
+            namespace: first([self.service_namespace, self.k8s_namespace]),
+            // What tells one instance of the service from its siblings.
+            pod: first([self.pod, self.instance, self.host]),
+            workload: first(self.workloads),
+            version: self.version.text(),
+            cluster: self.cluster.text(),
+        }
     }
 }
 
@@ -118,100 +134,124 @@ pub struct Attributes<'a> {
     rpc_method: Value<'a>,
     rpc_status: Value<'a>,
     rpc_status_old: Value<'a>,
-    peer_service: &'a str,
-    peer_service_old: &'a str,
-    db_system: &'a str,
-    db_system_old: &'a str,
-    db_namespace: &'a str,
-    db_namespace_old: &'a str,
-    messaging_system: &'a str,
-    messaging_destination: &'a str,
-    messaging_destination_old: &'a str,
-    upstream_cluster: &'a str,
-    server_address: &'a str,
-    server_address_old: &'a str,
+    peer_service: Value<'a>,
+    peer_service_old: Value<'a>,
+    db_system: Value<'a>,
+    db_system_old: Value<'a>,
+    db_namespace: Value<'a>,
+    db_namespace_old: Value<'a>,
+    messaging_system: Value<'a>,
+    messaging_destination: Value<'a>,
+    messaging_destination_old: Value<'a>,
+    upstream_cluster: Value<'a>,
+    server_address: Value<'a>,
+    server_address_old: Value<'a>,
+}
+
+impl<'a> Slots<'a> for Attributes<'a> {
+    /// By the length first, since that alone tells most attributes to be none of these.
+    #[inline]
+    fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>> {
+        let key = key.as_bytes();
+        Some(match key.len() {
+            7 if key == b"db.name" => &mut self.db_namespace_old,
+            9 if key == b"db.system" => &mut self.db_system_old,
+            10 if key == b"http.route" => &mut self.http_route,
+            10 if key == b"rpc.method" => &mut self.rpc_method,
+            12 if key == b"peer.service" => &mut self.peer_service_old,
+            12 if key == b"db.namespace" => &mut self.db_namespace,
+            13 if key == b"net.peer.name" => &mut self.server_address_old,
+            14 if key == b"server.address" => &mut self.server_address,
+            14 if key == b"db.system.name" => &mut self.db_system,
+            16 if key == b"http.status_code" => &mut self.http_status_old,
+            16 if key == b"grpc.status_code" => &mut self.rpc_status_old,
+            16 if key == b"messaging.system" => &mut self.messaging_system,
+            16 if key == b"upstream_cluster" => &mut self.upstream_cluster,
+            17 if key == b"service.peer.name" => &mut self.peer_service,
+            20 if key == b"rpc.grpc.status_code" => &mut self.rpc_status_old,
+            21 if key == b"messaging.destination" => &mut self.messaging_destination_old,
+            21 if key == b"upstream_cluster.name" => &mut self.upstream_cluster,
+            24 if key == b"rpc.response.status_code" => &mut self.rpc_status,
+            25 if key == b"http.response.status_code" => &mut self.http_status,
+            26 if key == b"messaging.destination.name" => &mut self.messaging_destination,
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> Attributes<'a> {
-    pub fn set(&mut self, key: &str, value: Value<'a>) {
-        match key {
-            "http.route" => self.http_route = value,
-            "http.response.status_code" => self.http_status = value,
-            "http.status_code" => self.http_status_old = value,
-            "rpc.method" => self.rpc_method = value,
-            "rpc.response.status_code" => self.rpc_status = value,
-            "rpc.grpc.status_code" | "grpc.status_code" => self.rpc_status_old = value,
-            "service.peer.name" => self.peer_service = value.text(),
-            "peer.service" => self.peer_service_old = value.text(),
-            "db.system.name" => self.db_system = value.text(),
-            "db.system" => self.db_system_old = value.text(),
-            "db.namespace" => self.db_namespace = value.text(),
-            "db.name" => self.db_namespace_old = value.text(),
-            "messaging.system" => self.messaging_system = value.text(),
-            "messaging.destination.name" => self.messaging_destination = value.text(),
-            "messaging.destination" => self.messaging_destination_old = value.text(),
-            "upstream_cluster.name" | "upstream_cluster" => self.upstream_cluster = value.text(),
-            "server.address" => self.server_address = value.text(),
-            "net.peer.name" => self.server_address_old = value.text(),
-            _ => {}
-        }
-    }
-
-    /// Writes the promoted attribute at `index` of [`PROMOTED`].
-    pub fn write_promoted(&self, index: usize, out: &mut String) {
-        match PROMOTED[index] {
-            "http.route" => self.http_route.write(out),
-            "http.response.status_code" => {
-                let status = if self.http_status == Value::Absent { self.http_status_old } else { self.http_status };
-                if status == Value::Absent { out.push_str(self.refused_by_rpc()) } else { status.write(out) }
-            }
-            "rpc.method" => self.rpc_method.write(out),
-            _ => {}
-        }
+    /// The attributes of [`PROMOTED`], in its order.
+    pub fn promoted<'s>(&self, scratch: &'s mut [String; PROMOTED.len()]) -> [Cell<'s>; PROMOTED.len()]
+    where
+        'a: 's,
+    {
+        let [route, status, method] = scratch;
+        let http_status = if self.http_status == Value::Absent { self.http_status_old } else { self.http_status };
+        let http_status =
+            if http_status == Value::Absent { self.refused_by_rpc().into() } else { http_status.cell(status) };
+        [self.http_route.cell(route), http_status, self.rpc_method.cell(method)]
     }
 
     /// A gRPC server that refuses says so in its own status; where no HTTP status speaks for the span it is
     /// shown as the HTTP status that means the same, so that analysis and rules know one sign of refusal.
     fn refused_by_rpc(&self) -> &'static str {
         let status = if self.rpc_status == Value::Absent { self.rpc_status_old } else { self.rpc_status };
-        match status {
-            Value::Int(14) | Value::Text("UNAVAILABLE" | "14") => "503",
-            Value::Int(8) | Value::Text("RESOURCE_EXHAUSTED" | "8") => "429",
+        let number = match status {
+            Value::Int(number) => number,
+            Value::Text(text) => match text.as_bytes() {
+                b"UNAVAILABLE" | b"14" => 14,
+                b"RESOURCE_EXHAUSTED" | b"8" => 8,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        match number {
+            14 => "503",
+            8 => "429",
             _ => "",
         }
     }
 
-    /// Writes whom a caller's span says it calls. From the most to the least deliberate: a name someone chose
+    /// Whom a caller's span says it calls. From the most to the least deliberate: a name someone chose
     /// (`service.peer.name`, once `peer.service`); the database or queue, which outlives the hosts it runs on and
-    /// of which one host may hold several; the cluster an Envoy chose; the bare host.
-    pub fn write_peer(&self, out: &mut String) {
-        let named = first(&[self.peer_service, self.peer_service_old]);
+    /// of which one host may hold several; the cluster an Envoy chose; the bare host. `scratch` takes what is put
+    /// together.
+    pub fn peer<'s>(&self, scratch: &'s mut String) -> Utf8<'s>
+    where
+        'a: 's,
+    {
+        let named = first([self.peer_service, self.peer_service_old]);
         if !named.is_empty() {
-            return out.push_str(named);
+            return named;
         }
-        let database = first(&[self.db_system, self.db_system_old]);
+        let database = first([self.db_system, self.db_system_old]);
         if !database.is_empty() {
-            return write_pair(database, first(&[self.db_namespace, self.db_namespace_old]), out);
+            return pair(database, first([self.db_namespace, self.db_namespace_old]), scratch);
         }
-        if !self.messaging_system.is_empty() {
-            let destination = first(&[self.messaging_destination, self.messaging_destination_old]);
-            return write_pair(self.messaging_system, destination, out);
+        let queue = self.messaging_system.text();
+        if !queue.is_empty() {
+            let destination = first([self.messaging_destination, self.messaging_destination_old]);
+            return pair(queue, destination, scratch);
         }
-        if !self.upstream_cluster.is_empty() {
+        let cluster = self.upstream_cluster.text();
+        if !cluster.is_empty() {
             // Istio writes `outbound|9080||reviews.shop.svc.cluster.local`: the host is what names the callee.
-            return out.push_str(self.upstream_cluster.rsplit('|').next().unwrap_or(""));
+            return cluster.as_str().rsplit('|').next().unwrap_or("").into();
         }
-        out.push_str(first(&[self.server_address, self.server_address_old]));
+        first([self.server_address, self.server_address_old])
     }
 }
 
 /// `system:name`, such as `postgresql:orders`; the slash is taken by `namespace/service`.
-fn write_pair(system: &str, name: &str, out: &mut String) {
-    out.push_str(system);
-    if !name.is_empty() {
-        out.push(':');
-        out.push_str(name);
+fn pair<'s>(system: Utf8<'s>, name: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
+    if name.is_empty() {
+        return system;
     }
+    scratch.clear();
+    scratch.push_str(system.as_str());
+    scratch.push(':');
+    scratch.push_str(name.as_str());
+    scratch.as_str().into()
 }
 
 #[cfg(test)]
@@ -220,18 +260,21 @@ mod tests {
 
     fn peer(attributes: &[(&str, &'static str)]) -> String {
         let mut taken = Attributes::default();
-        attributes.iter().for_each(|(key, value)| taken.set(key, Value::Text(value)));
-        let mut out = String::new();
-        taken.write_peer(&mut out);
-        out
+        attributes.iter().for_each(|(key, value)| taken.set((*key).into(), Value::Text((*value).into())));
+        taken.peer(&mut String::new()).as_str().to_owned()
+    }
+
+    fn text(text: &'static str) -> Value<'static> {
+        Value::Text(text.into())
     }
 
     fn status(attributes: &[(&str, Value<'static>)]) -> String {
         let mut taken = Attributes::default();
-        attributes.iter().for_each(|(key, value)| taken.set(key, *value));
-        let mut out = String::new();
-        taken.write_promoted(1, &mut out);
-        out
+        attributes.iter().for_each(|(key, value)| taken.set((*key).into(), *value));
+        match taken.promoted(&mut Default::default())[1] {
+            Cell::Text(text) => text.as_str().to_owned(),
+            Cell::Number(number) => number.to_string(),
+        }
     }
 
     #[test]
@@ -257,14 +300,14 @@ mod tests {
     #[test]
     fn http_status_comes_from_either_name_and_either_type() {
         assert_eq!(status(&[("http.response.status_code", Value::Int(200))]), "200");
-        assert_eq!(status(&[("http.status_code", Value::Text("404"))]), "404");
+        assert_eq!(status(&[("http.status_code", text("404"))]), "404");
         assert_eq!(status(&[("http.status_code", Value::Double(502.0))]), "502");
     }
 
     #[test]
     fn a_grpc_refusal_shows_as_http_status_unless_there_is_one() {
         assert_eq!(status(&[("rpc.grpc.status_code", Value::Int(14))]), "503");
-        assert_eq!(status(&[("rpc.response.status_code", Value::Text("RESOURCE_EXHAUSTED"))]), "429");
+        assert_eq!(status(&[("rpc.response.status_code", text("RESOURCE_EXHAUSTED"))]), "429");
         assert_eq!(status(&[("rpc.grpc.status_code", Value::Int(5))]), "");
         assert_eq!(status(&[("rpc.grpc.status_code", Value::Int(14)), ("http.status_code", Value::Int(200))]), "200");
     }
@@ -272,13 +315,15 @@ mod tests {
     #[test]
     fn a_resource_falls_back_to_what_kubernetes_says() {
         let mut resource = Resource::default();
-        assert_eq!(resource.service(), UNKNOWN_SERVICE);
+        assert_eq!(resource.service(), UNKNOWN_SERVICE.into());
         for (key, value) in [("host.name", "h"), ("k8s.namespace.name", "shop"), ("k8s.statefulset.name", "db")] {
-            resource.set(key, Value::Text(value));
+            resource.set(key.into(), text(value));
         }
-        assert_eq!((resource.pod(), resource.namespace(), resource.workload()), ("h", "shop", "db"));
-        resource.set("k8s.pod.name", Value::Text("db-0"));
-        resource.set("service.namespace", Value::Text("store"));
-        assert_eq!((resource.pod(), resource.namespace()), ("db-0", "store"));
+        let source = resource.source();
+        assert_eq!([source.pod, source.namespace, source.workload], ["h", "shop", "db"].map(Utf8::from));
+        resource.set("k8s.pod.name".into(), text("db-0"));
+        resource.set("service.namespace".into(), text("store"));
+        let source = resource.source();
+        assert_eq!([source.pod, source.namespace], ["db-0", "store"].map(Utf8::from));
     }
 }

@@ -14,7 +14,7 @@ use proptest::option;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::attributes::{Attributes, Resource, Value};
+use super::attributes::{Attributes, Resource, Slots, Value};
 use super::rows::{Rows, Span};
 use super::{Decoded, Encoding, Options, decode};
 use crate::model::{Kind, SpanRow, Status, Time};
@@ -23,7 +23,7 @@ const OPTIONS: Options = Options { assume_weight: None, start_max: Some(Time(3_0
 
 fn value(key_value: &KeyValue) -> Value<'_> {
     match key_value.value.as_ref().and_then(|any| any.value.as_ref()) {
-        Some(Any::StringValue(text)) => Value::Text(text),
+        Some(Any::StringValue(text)) => Value::Text(text.as_str().into()),
         Some(Any::BoolValue(truth)) => Value::Bool(*truth),
         Some(Any::IntValue(number)) => Value::Int(*number),
         Some(Any::DoubleValue(number)) => Value::Double(*number),
@@ -36,27 +36,27 @@ fn reference(request: &ExportTraceServiceRequest) -> Decoded {
     for resource_spans in &request.resource_spans {
         let mut resource = Resource::default();
         for attribute in resource_spans.resource.iter().flat_map(|resource| &resource.attributes) {
-            resource.set(&attribute.key, value(attribute));
+            resource.set(attribute.key.as_str().into(), value(attribute));
         }
+        rows.enter(resource);
         for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
             let mut attributes = Attributes::default();
-            span.attributes.iter().for_each(|attribute| attributes.set(&attribute.key, value(attribute)));
+            span.attributes
+                .iter()
+                .for_each(|attribute| attributes.set(attribute.key.as_str().into(), value(attribute)));
             let status = span.status.as_ref().map_or(0, |status| status.code);
-            rows.push(
-                &resource,
-                &Span {
-                    trace_id: &span.trace_id,
-                    span_id: &span.span_id,
-                    parent_span_id: &span.parent_span_id,
-                    trace_state: &span.trace_state,
-                    name: &span.name,
-                    kind: Kind::from_otlp(span.kind.into()),
-                    status: Status::from_otlp(status.into()),
-                    start_time_unix_nano: span.start_time_unix_nano,
-                    end_time_unix_nano: span.end_time_unix_nano,
-                    attributes,
-                },
-            );
+            rows.push(&Span {
+                trace_id: &span.trace_id,
+                span_id: &span.span_id,
+                parent_span_id: &span.parent_span_id,
+                trace_state: span.trace_state.as_str().into(),
+                name: span.name.as_str().into(),
+                kind: Kind::from_otlp(span.kind.into()),
+                status: Status::from_otlp(status.into()),
+                start_time_unix_nano: span.start_time_unix_nano,
+                end_time_unix_nano: span.end_time_unix_nano,
+                attributes,
+            });
         }
     }
     rows.finish()

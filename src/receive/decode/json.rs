@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::attributes::{Attributes, Resource, Value};
+use super::attributes::{Attributes, Resource, Slots, Value};
 use super::rows::{Rows, Span};
 use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status};
@@ -27,29 +27,27 @@ pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError>
     for resource_spans in &request.resource_spans {
         let mut resource = Resource::default();
         for KeyValue { key, value } in &resource_spans.resource.attributes {
-            resource.set(&key.0, value.borrow());
+            resource.set((&*key.0).into(), value.borrow());
         }
+        rows.enter(resource);
         for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
             let ids = [&span.trace_id, &span.span_id, &span.parent_span_id].map(HexId::bytes);
             let mut attributes = Attributes::default();
             for KeyValue { key, value } in &span.attributes {
-                attributes.set(&key.0, value.borrow());
+                attributes.set((&*key.0).into(), value.borrow());
             }
-            rows.push(
-                &resource,
-                &Span {
-                    trace_id: ids[0],
-                    span_id: ids[1],
-                    parent_span_id: ids[2],
-                    trace_state: &span.trace_state.0,
-                    name: &span.name.0,
-                    kind: Kind::from_otlp(span.kind.0),
-                    status: Status::from_otlp(span.status.code.0),
-                    start_time_unix_nano: span.start_time_unix_nano.0,
-                    end_time_unix_nano: span.end_time_unix_nano.0,
-                    attributes,
-                },
-            );
+            rows.push(&Span {
+                trace_id: ids[0],
+                span_id: ids[1],
+                parent_span_id: ids[2],
+                trace_state: (&*span.trace_state.0).into(),
+                name: (&*span.name.0).into(),
+                kind: Kind::from_otlp(span.kind.0),
+                status: Status::from_otlp(span.status.code.0),
+                start_time_unix_nano: span.start_time_unix_nano.0,
+                end_time_unix_nano: span.end_time_unix_nano.0,
+                attributes,
+            });
         }
     }
     Ok(rows.finish())
@@ -292,7 +290,7 @@ impl AnyValue<'_> {
     fn borrow(&self) -> Value<'_> {
         match self {
             AnyValue::Absent => Value::Absent,
-            AnyValue::Text(text) => Value::Text(text),
+            AnyValue::Text(text) => Value::Text((&**text).into()),
             AnyValue::Int(number) => Value::Int(*number),
             AnyValue::Double(number) => Value::Double(*number),
             AnyValue::Bool(truth) => Value::Bool(*truth),

@@ -4,7 +4,7 @@ use super::attributes::{Attributes, Resource};
 use super::tracestate::adjusted_count;
 use super::{Decoded, Options, Reason, Rejected};
 use crate::model::spans::PROMOTED;
-use crate::model::{Kind, SpanBuilder, SpanId, SpanRow, Status, Time, TraceId};
+use crate::model::{Kind, SpanBuilder, SpanCells, SpanId, Status, Time, TraceId, Utf8};
 
 /// A span as its sender wrote it, borrowed from the request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,8 +12,8 @@ pub struct Span<'a> {
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
     pub parent_span_id: &'a [u8],
-    pub trace_state: &'a str,
-    pub name: &'a str,
+    pub trace_state: Utf8<'a>,
+    pub name: Utf8<'a>,
     pub kind: Kind,
     pub status: Status,
     pub start_time_unix_nano: u64,
@@ -22,41 +22,53 @@ pub struct Span<'a> {
 }
 
 /// The rows of one request.
-pub struct Rows<'o> {
-    options: &'o Options,
+pub struct Rows<'a> {
+    options: &'a Options,
     builder: SpanBuilder,
     rejected: Rejected,
+    resource: Resource<'a>,
+    /// Whether the builder knows the resource; it is told when a span of it is there.
+    entered: bool,
     /// Where texts that are put together are written; kept so that a span allocates nothing.
     peer: String,
     promoted: [String; PROMOTED.len()],
 }
 
-impl<'o> Rows<'o> {
-    pub fn new(options: &'o Options) -> Rows<'o> {
+impl<'a> Rows<'a> {
+    pub fn new(options: &'a Options) -> Rows<'a> {
         Rows {
             options,
             builder: SpanBuilder::new(),
             rejected: Rejected::default(),
+            resource: Resource::default(),
+            entered: false,
             peer: String::new(),
             promoted: Default::default(),
         }
     }
 
+    /// The spans from now on are of this resource.
+    pub fn enter(&mut self, resource: Resource<'a>) {
+        self.resource = resource;
+        self.entered = false;
+    }
+
     /// Appends the span, or counts why not.
-    pub fn push(&mut self, resource: &Resource<'_>, span: &Span<'_>) {
+    #[inline]
+    pub fn push(&mut self, span: &Span<'_>) {
         let checked = match Checked::new(span, self.options) {
             Ok(checked) => checked,
-            Err(reason) => return self.rejected.add(reason, resource.service(), span.name, span.trace_id),
+            Err(reason) => {
+                let (service, operation) = (self.resource.service().as_str(), span.name.as_str());
+                return self.rejected.add(reason, service, operation, span.trace_id);
+            }
         };
-        self.peer.clear();
-        if span.kind.is_caller() {
-            span.attributes.write_peer(&mut self.peer);
+        if !self.entered {
+            self.builder.source(&self.resource.source());
+            self.entered = true;
         }
-        for (index, text) in self.promoted.iter_mut().enumerate() {
-            text.clear();
-            span.attributes.write_promoted(index, text);
-        }
-        self.builder.append(&SpanRow {
+        let peer = if span.kind.is_caller() { span.attributes.peer(&mut self.peer) } else { Utf8::EMPTY };
+        self.builder.push(&SpanCells {
             trace_id: checked.trace_id,
             span_id: checked.span_id,
             parent_span_id: checked.parent_span_id,
@@ -64,16 +76,10 @@ impl<'o> Rows<'o> {
             duration_ns: checked.duration_ns,
             kind: span.kind,
             status: span.status,
-            service: resource.service(),
             operation: span.name,
-            namespace: resource.namespace(),
-            pod: resource.pod(),
-            workload: resource.workload(),
-            version: resource.version(),
-            cluster: resource.cluster(),
-            peer: &self.peer,
+            peer,
             sampled_weight: adjusted_count(span.trace_state).or(self.options.assume_weight),
-            promoted: std::array::from_fn(|index| self.promoted[index].as_str()),
+            promoted: span.attributes.promoted(&mut self.promoted),
         });
     }
 

@@ -4,16 +4,18 @@
 //! value is at least T, so it stands for 2^56 / (2^56 - T) spans.
 //! Source: OpenTelemetry specification, "TraceState: Probability Sampling".
 
+use crate::model::Utf8;
+
 /// Bits of the threshold and of the randomness it is compared with.
 const THRESHOLD_BITS: u32 = 56;
 const THRESHOLD_DIGITS: usize = 14;
 
 /// The adjusted count of a span with this `tracestate`; None when no valid threshold is in it.
-pub fn adjusted_count(tracestate: &str) -> Option<f64> {
+pub fn adjusted_count(tracestate: Utf8<'_>) -> Option<f64> {
     if tracestate.is_empty() {
         return None;
     }
-    let members = tracestate.split(',').map(str::trim);
+    let members = tracestate.as_str().split(',').map(str::trim);
     let opentelemetry = members.filter_map(|member| member.strip_prefix("ot=")).next()?;
     let threshold = opentelemetry.split(';').find_map(|field| field.strip_prefix("th:"))?;
     let all_hex = threshold.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -33,7 +35,8 @@ mod tests {
 
     #[test]
     fn thresholds_give_adjusted_counts() {
-        let check = |tracestate, expected| assert_eq!(adjusted_count(tracestate), expected, "{tracestate:?}");
+        let check =
+            |tracestate: &str, expected| assert_eq!(adjusted_count(tracestate.into()), expected, "{tracestate:?}");
         check("ot=th:0", Some(1.0)); // everything is kept
         check("ot=th:8", Some(2.0)); // one in two
         check("ot=th:c", Some(4.0));
@@ -46,7 +49,7 @@ mod tests {
     fn anything_else_is_unknown() {
         for tracestate in ["", "ot=", "ot=rv:1", "ot=th:", "ot=th:xyz", "ot=th:C", "ot=th:123456789abcdef", "not=th:8"]
         {
-            assert_eq!(adjusted_count(tracestate), None, "{tracestate:?}");
+            assert_eq!(adjusted_count(tracestate.into()), None, "{tracestate:?}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! groups only as unknown fields, and [`DEPTH_MAX`] messages inside one another.
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
-use std::str;
+use crate::model::Utf8;
 
 /// Messages inside one another before the input is refused; protobuf's own default limit, which prost keeps too.
 pub const DEPTH_MAX: u32 = 100;
@@ -28,71 +28,45 @@ pub enum WireError {
     TooDeep,
 }
 
-/// One field of a message, its payload still in the input.
-#[derive(Clone, Copy, Debug)]
-pub struct Field<'a> {
-    pub number: u32,
-    payload: Payload<'a>,
-}
+/// A field's number and wire type, as they stand before its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(u32);
 
-#[derive(Clone, Copy, Debug)]
-enum Payload<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'a [u8]),
-    GroupStart,
-    GroupEnd,
-    Fixed32(u32),
-}
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const BYTES: u32 = 2;
+const GROUP_START: u32 = 3;
+const GROUP_END: u32 = 4;
+const FIXED32: u32 = 5;
 
-impl Payload<'_> {
-    fn wire_type(&self) -> u8 {
-        match self {
-            Payload::Varint(_) => 0,
-            Payload::Fixed64(_) => 1,
-            Payload::Bytes(_) => 2,
-            Payload::GroupStart => 3,
-            Payload::GroupEnd => 4,
-            Payload::Fixed32(_) => 5,
-        }
+impl Key {
+    /// No field has it: numbers start at 1.
+    pub const END: Key = Key(0);
+
+    pub const fn varint(number: u32) -> Key {
+        Key(number << 3 | VARINT)
+    }
+
+    pub const fn fixed64(number: u32) -> Key {
+        Key(number << 3 | FIXED64)
+    }
+
+    /// Of bytes, text or a message.
+    pub const fn bytes(number: u32) -> Key {
+        Key(number << 3 | BYTES)
+    }
+
+    pub const fn number(self) -> u32 {
+        self.0 >> 3
+    }
+
+    const fn wire_type(self) -> u32 {
+        self.0 & 7
     }
 }
 
-impl<'a> Field<'a> {
-    #[cold]
-    fn mismatch(&self) -> WireError {
-        WireError::WireType { field: self.number, found: self.payload.wire_type() }
-    }
-
-    pub fn varint(&self) -> Result<u64, WireError> {
-        if let Payload::Varint(value) = self.payload { Ok(value) } else { Err(self.mismatch()) }
-    }
-
-    pub fn fixed64(&self) -> Result<u64, WireError> {
-        if let Payload::Fixed64(value) = self.payload { Ok(value) } else { Err(self.mismatch()) }
-    }
-
-    pub fn fixed32(&self) -> Result<u32, WireError> {
-        if let Payload::Fixed32(value) = self.payload { Ok(value) } else { Err(self.mismatch()) }
-    }
-
-    pub fn bytes(&self) -> Result<&'a [u8], WireError> {
-        if let Payload::Bytes(value) = self.payload { Ok(value) } else { Err(self.mismatch()) }
-    }
-
-    pub fn text(&self) -> Result<&'a str, WireError> {
-        str::from_utf8(self.bytes()?).map_err(|_| WireError::Utf8 { field: self.number })
-    }
-
-    /// The fields of a message inside this one, and the depth left for messages inside that.
-    pub fn message(&self, depth: u32) -> Result<(Reader<'a>, u32), WireError> {
-        let bytes = self.bytes()?;
-        let left = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-        Ok((Reader::new(bytes), left))
-    }
-}
-
-/// Reads the fields of one message in order.
+/// Reads one message: a key, then the content it announces, and so on. The common forms are inlined, whatever the
+/// compiler thinks of it: a call costs more than most of these reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -103,50 +77,43 @@ impl<'a> Reader<'a> {
         Reader { rest: message }
     }
 
-    /// The next field, or None at the end of the message.
-    #[inline]
-    pub fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let key = u32::try_from(self.varint()?).map_err(|_| WireError::Key)?;
-        let number = key >> 3;
-        if number == 0 {
-            return Err(WireError::Key);
-        }
-        let payload = match key & 7 {
-            0 => Payload::Varint(self.varint()?),
-            1 => Payload::Fixed64(u64::from_le_bytes(self.array()?)),
-            2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
-                Payload::Bytes(self.take(length)?)
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next field's key, or [`Key::END`] where the message ends.
+    #[inline(always)]
+    pub fn key(&mut self) -> Result<Key, WireError> {
+        match self.rest {
+            // Numbers up to 15 take one byte, and those are all that columns are made of.
+            [first @ 0x08..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(Key(u32::from(*first)))
             }
-            3 => Payload::GroupStart,
-            4 => Payload::GroupEnd,
-            5 => Payload::Fixed32(u32::from_le_bytes(self.array()?)),
-            _ => return Err(WireError::Key),
-        };
-        Ok(Some(Field { number, payload }))
-    }
-
-    /// Leaves out a field nobody knows; of a group, everything up to its end.
-    pub fn skip(&mut self, field: &Field<'a>, depth: u32) -> Result<(), WireError> {
-        let left = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-        match field.payload {
-            Payload::GroupEnd => Err(WireError::Group),
-            Payload::GroupStart => loop {
-                let inner = self.next()?.ok_or(WireError::Truncated)?;
-                if let Payload::GroupEnd = inner.payload {
-                    return if inner.number == field.number { Ok(()) } else { Err(WireError::Group) };
-                }
-                self.skip(&inner, left)?;
-            },
-            _ => Ok(()),
+            [] => Ok(Key::END),
+            _ => self.long_key(),
         }
     }
 
-    #[inline]
-    fn varint(&mut self) -> Result<u64, WireError> {
+    #[inline(never)]
+    fn long_key(&mut self) -> Result<Key, WireError> {
+        let key = Key(u32::try_from(self.varint()?).map_err(|_| WireError::Key)?);
+        if key.number() == 0 { Err(WireError::Key) } else { Ok(key) }
+    }
+
+    #[inline(always)]
+    pub fn varint(&mut self) -> Result<u64, WireError> {
+        match self.rest {
+            [byte @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0u64;
         for (index, &byte) in self.rest.iter().enumerate().take(10) {
             // The tenth byte holds the 64th bit alone.
@@ -162,23 +129,79 @@ impl<'a> Reader<'a> {
         Err(WireError::Truncated)
     }
 
-    #[inline]
-    fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
-        self.rest = rest;
-        Ok(taken)
+    #[inline(always)]
+    pub fn fixed64(&mut self) -> Result<u64, WireError> {
+        self.array().map(u64::from_le_bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
+
+    #[inline(always)]
+    pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// The text of the field with this key.
+    #[inline(always)]
+    pub fn text(&mut self, key: Key) -> Result<Utf8<'a>, WireError> {
+        Utf8::new(self.bytes()?).ok_or(WireError::Utf8 { field: key.number() })
+    }
+
+    /// A message inside this one, and the depth left for messages inside that.
+    #[inline(always)]
+    pub fn message(&mut self, depth: u32) -> Result<(Reader<'a>, u32), WireError> {
+        let bytes = self.bytes()?;
+        let left = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
+        Ok((Reader::new(bytes), left))
+    }
+
+    /// Each field in turn, by its key, until the message ends.
+    #[inline(always)]
+    pub fn each(
+        mut self,
+        mut read: impl FnMut(&mut Reader<'a>, Key) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        loop {
+            match self.key()? {
+                Key::END => return Ok(()),
+                key => read(&mut self, key)?,
+            }
+        }
+    }
+
+    /// Leaves out a field nobody knows; of a group, everything up to its end.
+    pub fn skip(&mut self, key: Key, depth: u32) -> Result<(), WireError> {
+        let left = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
+        match key.wire_type() {
+            VARINT => self.varint().map(drop),
+            FIXED64 => self.fixed64().map(drop),
+            BYTES => self.bytes().map(drop),
+            FIXED32 => self.array::<4>().map(drop),
+            GROUP_START => loop {
+                let inner = self.key()?;
+                if inner == Key::END {
+                    return Err(WireError::Truncated);
+                }
+                if inner.wire_type() == GROUP_END {
+                    return if inner.number() == key.number() { Ok(()) } else { Err(WireError::Group) };
+                }
+                self.skip(inner, left)?;
+            },
+            GROUP_END => Err(WireError::Group),
+            _ => Err(WireError::Key),
+        }
+    }
 }
 
 /// What a declared field of a message must look like on the wire.
-#[derive(Clone, Copy)]
 pub enum Shape {
     Varint,
     Fixed32,
@@ -188,36 +211,43 @@ pub enum Shape {
     Message(&'static Declaration),
 }
 
+impl Shape {
+    const fn wire_type(&self) -> u32 {
+        match self {
+            Shape::Varint => VARINT,
+            Shape::Fixed32 => FIXED32,
+            Shape::Fixed64 => FIXED64,
+            Shape::Bytes | Shape::Text | Shape::Message(_) => BYTES,
+        }
+    }
+}
+
 /// The fields of a message type, for the parts whose content is not kept but must still be valid.
 pub struct Declaration(pub &'static [(u32, Shape)]);
 
 impl Declaration {
     /// Checks a whole message.
-    pub fn check(&'static self, mut message: Reader<'_>, depth: u32) -> Result<(), WireError> {
-        while let Some(field) = message.next()? {
-            self.check_field(&field, &mut message, depth)?;
-        }
-        Ok(())
+    pub fn check(&'static self, message: Reader<'_>, depth: u32) -> Result<(), WireError> {
+        message.each(|message, key| self.check_field(key, message, depth))
     }
 
-    /// Checks one field that was just read from `message`.
-    pub fn check_field<'a>(
-        &'static self,
-        field: &Field<'a>,
-        message: &mut Reader<'a>,
-        depth: u32,
-    ) -> Result<(), WireError> {
-        let Some((_, shape)) = self.0.iter().find(|(number, _)| *number == field.number) else {
-            return message.skip(field, depth);
+    /// Checks the field of `message` whose key was just read.
+    pub fn check_field(&'static self, key: Key, message: &mut Reader<'_>, depth: u32) -> Result<(), WireError> {
+        let Some((_, shape)) = self.0.iter().find(|(number, _)| *number == key.number()) else {
+            return message.skip(key, depth);
         };
+        if shape.wire_type() != key.wire_type() {
+            // A wire type has three bits.
+            return Err(WireError::WireType { field: key.number(), found: key.wire_type() as u8 });
+        }
         match shape {
-            Shape::Varint => field.varint().map(drop),
-            Shape::Fixed32 => field.fixed32().map(drop),
-            Shape::Fixed64 => field.fixed64().map(drop),
-            Shape::Bytes => field.bytes().map(drop),
-            Shape::Text => field.text().map(drop),
+            Shape::Varint => message.varint().map(drop),
+            Shape::Fixed32 => message.array::<4>().map(drop),
+            Shape::Fixed64 => message.fixed64().map(drop),
+            Shape::Bytes => message.bytes().map(drop),
+            Shape::Text => message.text(key).map(drop),
             Shape::Message(declaration) => {
-                let (inner, left) = field.message(depth)?;
+                let (inner, left) = message.message(depth)?;
                 declaration.check(inner, left)
             }
         }
@@ -229,12 +259,11 @@ mod tests {
     use super::*;
 
     fn fields(bytes: &[u8]) -> Result<Vec<u32>, WireError> {
-        let mut reader = Reader::new(bytes);
         let mut numbers = Vec::new();
-        while let Some(field) = reader.next()? {
-            reader.skip(&field, DEPTH_MAX)?;
-            numbers.push(field.number);
-        }
+        Reader::new(bytes).each(|reader, key| {
+            numbers.push(key.number());
+            reader.skip(key, DEPTH_MAX)
+        })?;
         Ok(numbers)
     }
 
