@@ -111,3 +111,68 @@ fn the_lag_is_learnt_from_the_spans() {
     let lag = SECOND.0 - window.complete_to(SECOND).0;
     assert_eq!(lag, 500_000_000, "430 ms, rounded up to a cell");
 }
+
+/// One second of a stream: `traces` roots that end at `end` and are received 300 ms later or, replayed, at `received`.
+fn roots(second: i64, traces: u32, end: Time) -> SpanBatch {
+    let mut builder = SpanBuilder::new();
+    for n in 0..traces {
+        let mut id = [7; 16];
+        id[..8].copy_from_slice(&second.to_be_bytes());
+        id[8..12].copy_from_slice(&n.to_be_bytes());
+        let span = SpanRow { trace_id: TraceId(id), span_id: SpanId([1; 8]), service: "a", ..SpanRow::default() };
+        builder.append(&SpanRow { start: end, ..span });
+    }
+    builder.finish()
+}
+
+#[test]
+fn a_queue_sent_again_after_an_outage_does_not_blind_the_present() {
+    let mut window = Window::new(Config::default());
+    for second in 100..130 {
+        let end = Time::from_secs(second);
+        let received = end + Duration::from_millis(300);
+        window.ingest(received, roots(second, 300, end));
+        // From 110 s on, four times as much that is a minute old.
+        if second >= 110 {
+            window.ingest(received, roots(-second, 1_200, end - Duration::from_secs(60)));
+        }
+        let now = received + Duration::from_millis(200);
+        let closed = window.advance(now);
+        if second > 101 {
+            let present = closed.iter().filter(|trace| trace.id.0[0] == 0).count();
+            assert_eq!(present, 300, "at {second} s, complete to {}", window.complete_to(now));
+        }
+    }
+}
+
+#[test]
+fn the_past_is_refused_while_the_present_is_shed() {
+    let mut window = Window::new(Config { spans_per_second: Some(1_000), ..Config::default() });
+    let past = |second| roots(-second, 10, Time::from_secs(second - 60));
+    let present = |second, traces| roots(second, traces, Time::from_secs(second));
+    for second in 100..104 {
+        let now = Time::from_secs(second);
+        assert!(window.has_room(now, &past(second)), "nothing is shed at {second} s");
+        window.ingest(now, present(second, 100));
+    }
+    for tenth in 1_040..1_060 {
+        window.ingest(Time(tenth * 100_000_000), roots(tenth, 300, Time(tenth * 100_000_000)));
+    }
+    let now = Time::from_secs(106);
+    assert!(window.admitted_share() < 0.6, "{}", window.admitted_share());
+    assert!(!window.has_room(now, &past(106)));
+    assert!(window.has_room(now, &present(106, 10)), "what tells of the present is judged trace by trace");
+    let counters = window.counters();
+    assert_eq!(counters.admission.admitted + counters.admission.shed, counters.spans);
+}
+
+#[test]
+fn what_cannot_be_analysed_in_time_is_refused_until_it_is() {
+    let mut window = Window::new(Config { bytes_max: 1, ..Config::default() });
+    assert!(window.has_room(SECOND, &roots(1, 5, SECOND)), "an empty window takes a batch of any size");
+    window.ingest(SECOND, roots(1, 5, SECOND));
+    assert!(!window.has_room(SECOND, &roots(2, 5, SECOND)));
+    window.advance(Time::from_secs(4));
+    window.advance(Time::from_secs(4));
+    assert!(window.has_room(SECOND, &roots(2, 5, SECOND)));
+}

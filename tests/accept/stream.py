@@ -98,7 +98,7 @@ class Template:
 class Sender(threading.Thread):
     """Sends a template's requests on the clock until told to stop. Counts are of spans."""
 
-    def __init__(self, port, template, spans_per_second, milliseconds=20, queue_requests=8, path="/v1/traces"):
+    def __init__(self, port, template, spans_per_second, milliseconds=20, queue_requests=64, path="/v1/traces"):
         super().__init__(daemon=True)
         self.port, self.template, self.path = port, template, path
         self.spans_per_second, self.milliseconds, self.queue_requests = spans_per_second, milliseconds, queue_requests

@@ -112,7 +112,14 @@ impl Tally {
         self.visited.clear();
         self.visited.resize(tree.nodes.len(), false);
         for index in 0..tree.nodes.len() {
-            if let Some(visit) = Visit::at(tree, index) {
+            let visit = Visit::at(tree, index);
+            let node = &tree.nodes[index];
+            let is_orphan = node.parent.is_none() && node.span.parent_span_id.is_some();
+            if visit.is_some() || is_orphan {
+                let taken = Taken { requests: 1, without_parent: i64::from(is_orphan) };
+                self.taken.entry(self.services[index]).or_default().add(taken);
+            }
+            if let Some(visit) = visit {
                 visit.calls.iter().for_each(|&call| self.visited[call] = true);
                 self.absorb_visit(tree, &visit, healthy);
             }
@@ -179,8 +186,6 @@ impl Tally {
     fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, healthy: &Operations) {
         let node = &tree.nodes[visit.top];
         let service = self.services[visit.top];
-        let without_parent = i64::from(node.parent.is_none() && node.span.parent_span_id.is_some());
-        self.taken.entry(service).or_default().add(Taken { requests: 1, without_parent });
         let operation = self.symbols.of(node.span.operation);
         let hold_ns = node.duration_ns();
         let caller = node.parent.filter(|&p| tree.nodes[p].span.kind.is_caller());

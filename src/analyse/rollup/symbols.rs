@@ -33,12 +33,30 @@ pub(super) struct Symbols {
     services: IndexMap<ServiceParts, Symbol, RandomState>,
     /// Entry operations, of service and operation.
     entries: IndexMap<(Symbol, Symbol), Symbol, RandomState>,
+    /// Where a text, or a service, was found last, by the address of its text. Neighbouring rows share their dictionary's
+    /// texts: comparing with what is expected is cheaper than hashing. Only a guess, and always compared.
+    text_hints: Vec<u32>,
+    service_hints: Vec<u32>,
+}
+
+/// Hints kept of each kind: a few thousand texts, 32 KiB.
+const HINTS: usize = 1 << 13;
+
+/// A place among the hints.
+fn place(text: &str) -> usize {
+    // Fibonacci hashing (Knuth, TAOCP 6.4): the upper bits of a product are well mixed.
+    (text.as_ptr().addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (usize::BITS - HINTS.ilog2())
 }
 
 impl Default for Symbols {
     fn default() -> Symbols {
-        let mut symbols =
-            Symbols { texts: IndexSet::default(), services: IndexMap::default(), entries: IndexMap::default() };
+        let mut symbols = Symbols {
+            texts: IndexSet::default(),
+            services: IndexMap::default(),
+            entries: IndexMap::default(),
+            text_hints: vec![0; HINTS],
+            service_hints: vec![0; HINTS],
+        };
         // The two that have fixed numbers.
         symbols.texts.extend([Text::from(OTHER), Text::from("")]);
         symbols
@@ -75,11 +93,18 @@ impl Symbols {
         if text.is_empty() {
             return Symbol::EMPTY;
         }
-        match self.texts.get_index_of(text) {
-            Some(index) => Symbol(index as u32), // fewer than TEXTS_MAX
-            None if self.texts.len() >= TEXTS_MAX => Symbol::OTHER,
-            None => Symbol(self.texts.insert_full(text.into()).0 as u32),
+        let hint = place(text);
+        let expected = Symbol(self.text_hints[hint]);
+        if **self.text(expected) == *text {
+            return expected;
         }
+        let found = match self.texts.get_index_of(text) {
+            Some(index) => Symbol(index as u32), // fewer than TEXTS_MAX
+            None if self.texts.len() >= TEXTS_MAX => return Symbol::OTHER,
+            None => Symbol(self.texts.insert_full(text.into()).0 as u32),
+        };
+        self.text_hints[hint] = found.0;
+        found
     }
 
     pub fn text(&self, symbol: Symbol) -> &Text {
@@ -93,7 +118,14 @@ impl Symbols {
             return self.of(span.service);
         }
         let parts = Parts([span.cluster, span.namespace, span.service]);
-        if let Some(&known) = self.services.get(&parts) {
+        let hint = place(span.service);
+        if let Some((expected, &symbol)) = self.services.get_index(self.service_hints[hint] as usize)
+            && parts.equivalent(expected)
+        {
+            return symbol;
+        }
+        if let Some((index, _, &known)) = self.services.get_full(&parts) {
+            self.service_hints[hint] = index as u32; // fewer than TEXTS_MAX
             return known;
         }
         let symbol = self.of(ServiceId::new(span.cluster, span.namespace, span.service).as_str());

@@ -46,7 +46,7 @@ impl Segment {
 
 /// The segments below `top`, from its end back to its start.
 pub fn critical_path(tree: &Tree<'_>, top: usize) -> Vec<Segment> {
-    let mut segments = Vec::new();
+    let mut segments = Vec::with_capacity(tree.nodes.len());
     // An explicit stack: traces can be deeper than threads' stacks. A frame is a node, the window of it that
     // counts, and the children not yet looked at, latest end last.
     struct Frame {
@@ -59,7 +59,9 @@ pub fn critical_path(tree: &Tree<'_>, top: usize) -> Vec<Segment> {
     let frame = |node: usize, start: i64, end: i64| {
         // What a queue delivers later was not waited for.
         let waited_for = |&c: &usize| tree.nodes[c].span.kind != Kind::Consumer;
-        let mut children: Vec<usize> = tree.nodes[node].children.iter().copied().filter(waited_for).collect();
+        let all = &tree.nodes[node].children;
+        let mut children: Vec<usize> = Vec::with_capacity(all.len());
+        children.extend(all.iter().copied().filter(waited_for));
         // Latest end last; of two that end together the one that starts first: it explains more.
         children.sort_by_key(|&c| (tree.nodes[c].end.min(Time(end)), std::cmp::Reverse(tree.nodes[c].start), c));
         Frame { node, start, cursor: end, children, kind: kind_of(tree, node) }

@@ -6,9 +6,6 @@
 
 use std::cmp::Reverse;
 
-use foldhash::fast::RandomState;
-use indexmap::IndexMap;
-
 use crate::model::{SpanId, SpanRow, Time};
 
 /// A span in its place. Indices are into [`Tree::nodes`].
@@ -50,21 +47,29 @@ impl<'a> Tree<'a> {
         // A row is some 250 bytes: their places are sorted.
         let mut sorted: Vec<usize> = (0..spans.len()).collect();
         sorted.sort_unstable_by(|&a, &b| order(&spans[a]).cmp(&order(&spans[b])).then(a.cmp(&b)));
-        let mut index: IndexMap<SpanId, usize, RandomState> =
-            IndexMap::with_capacity_and_hasher(spans.len(), RandomState::default());
-        let mut nodes: Vec<Node<'a>> = Vec::with_capacity(spans.len());
-        let mut duplicates = 0;
-        for span in sorted.into_iter().map(|place| spans[place]) {
-            if index.contains_key(&span.span_id) {
-                duplicates += 1;
-                continue;
-            }
-            index.insert(span.span_id, nodes.len());
-            let (start, end) = (span.start, span.end());
-            nodes.push(Node { span, parent: None, children: Vec::new(), start, end, adjusted: false });
+        // Of spans with one id the first stays.
+        let mut by_id: Vec<(SpanId, usize)> =
+            sorted.iter().enumerate().map(|(at, &place)| (spans[place].span_id, at)).collect();
+        by_id.sort_unstable();
+        by_id.dedup_by_key(|(id, _)| *id);
+        let duplicates = spans.len() - by_id.len();
+        if duplicates > 0 {
+            let mut kept: Vec<usize> = by_id.iter().map(|&(_, at)| at).collect();
+            kept.sort_unstable();
+            sorted = kept.iter().map(|&at| sorted[at]).collect();
+            // Each kept one is where it was, less the dropped ones before it.
+            by_id.iter_mut().for_each(|(_, at)| *at = kept.partition_point(|kept| kept < at));
         }
+        let node = |place: usize| {
+            let span = spans[place];
+            Node { span, parent: None, children: Vec::new(), start: span.start, end: span.end(), adjusted: false }
+        };
+        let mut nodes: Vec<Node<'a>> = sorted.into_iter().map(node).collect();
         for (child, node) in nodes.iter_mut().enumerate() {
-            let parent = node.span.parent_span_id.and_then(|id| index.get(&id).copied());
+            let parent = node.span.parent_span_id.and_then(|id| {
+                let found = by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+                Some(by_id[found].1)
+            });
             node.parent = parent.filter(|&p| p != child);
         }
         break_cycles(&mut nodes);
