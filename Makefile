@@ -12,7 +12,11 @@ SEED ?= 1
 SPEED ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deploy accept-loop accept-localise
+# How long `make fuzz` runs, in all: make fuzz SECONDS=60
+SECONDS ?= 600
+FUZZ_TARGETS = protobuf json
+
+.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +41,7 @@ lint: ## formatting, and clippy with warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-bench: ## measure
+bench: ## what a span costs: decoding beside prost, window, critical path, ticks up to 10 M spans
 	$(CARGO) bench --locked
 
 deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules, the kustomize base
@@ -46,6 +50,13 @@ deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules,
 	$(CARGO) run --locked -- crd > deploy/helm/headroom/crds/serviceobjectives.yaml
 	deploy/render.sh
 
+# Needs a nightly compiler and cargo-fuzz. Without a sanitizer: the code is safe Rust, a finding is a panic.
+fuzz: ## feed the decoders what nobody would send (SECONDS)
+	@cd fuzz && for target in $(FUZZ_TARGETS); do \
+	  $(CARGO) +nightly fuzz run --sanitizer none --target-dir $(CARGO_TARGET_DIR)/fuzz $$target -- \
+	    -max_total_time=$$(($(SECONDS) / $(words $(FUZZ_TARGETS)))) -max_len=4096 || exit 1; \
+	done
+
 accept-loop: ## what the loop must show, a line a figure: scenarios, determinism, incidents, real sources, kills, bad input
 	$(CARGO) build --locked --release
 	python3 tests/accept/loop.py
@@ -53,3 +64,7 @@ accept-loop: ## what the loop must show, a line a figure: scenarios, determinism
 accept-localise: ## how well the faulty service is named: recorded incidents, healthy data, scenarios
 	$(CARGO) build --locked --release
 	python3 tests/accept/localise.py
+
+accept-speed: ## what a span costs beside prost and a peer, what a flood does, ten minutes of fuzzing
+	$(CARGO) build --locked --release --bin headroom --examples
+	python3 tests/accept/speed.py

@@ -1,93 +1,133 @@
 //! What one span costs to decode: OTLP bytes to Arrow, beside prost's structs alone (the budget is a ratio to them,
-//! for machines differ) and beside OTLP/JSON. Throughput is in spans.
+//! for machines differ) and beside OTLP/JSON and gzip. Throughput is in spans.
+//!
+//! The figures at the end are measured turn by turn, so that what disturbs the machine disturbs both; with `--figures`
+//! nothing else is done.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+#[path = "../examples/load/payload.rs"]
+#[allow(dead_code, reason = "what only a sender needs")]
+mod payload;
+mod per_span;
+
+use std::hint::black_box;
+use std::io::{Read, Write};
+
+use criterion::{Criterion, Throughput};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use headroom::receive::Encoding;
 use headroom::receive::decode::{Options, decode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
-/// A Collector's batch: pods of many services, each with a few spans of about ten attributes.
-const SERVICES: u64 = 60;
-const SPANS_A_SERVICE: u64 = 17;
-const OPERATIONS: u64 = 20;
+// Both sides of the comparison have the program's own.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn text(key: &str, value: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(Value::StringValue(value)) }), key_strindex: 0 }
+fn prost(body: &[u8]) {
+    black_box(ExportTraceServiceRequest::decode(body).expect("a good request"));
 }
 
-fn number(key: &str, value: i64) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(Value::IntValue(value)) }), key_strindex: 0 }
+fn arrow(encoding: Encoding, body: &[u8]) {
+    black_box(decode(encoding, body, &Options::default()).expect("a good request"));
 }
 
-fn span(service: u64, n: u64) -> Span {
-    let start = 1_767_225_600_000_000_000 + n * 1_000_000;
-    let operation = (service * 31 + n * 7) % OPERATIONS;
-    Span {
-        trace_id: [n + 1, service + 1].map(u64::to_be_bytes).concat(),
-        span_id: (service * 1_000 + n + 1).to_be_bytes().to_vec(),
-        parent_span_id: (n + 1).to_be_bytes().to_vec(),
-        name: format!("GET /service-{service}/operation-{operation}"),
-        kind: 2 + (n % 2) as i32,
-        start_time_unix_nano: start,
-        end_time_unix_nano: start + 5_000_000,
-        attributes: vec![
-            text("http.request.method", "GET".to_owned()),
-            text("http.route", format!("/service-{service}/operation-{operation}")),
-            number("http.response.status_code", 200),
-            text("url.scheme", "https".to_owned()),
-            text("url.path", format!("/service-{service}/operation-{operation}/{n}")),
-            text("server.address", format!("service-{service}.shop.svc.cluster.local")),
-            number("server.port", 8443),
-            text("network.protocol.version", "1.1".to_owned()),
-            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64)".to_owned()),
-            number("thread.id", n as i64),
-        ],
-        ..Span::default()
+fn gunzip_and_decode(body: &[u8]) {
+    let mut plain = Vec::new();
+    GzDecoder::new(body).read_to_end(&mut plain).expect("our own gzip");
+    arrow(Encoding::Protobuf, &plain);
+}
+
+/// A load in every form that is decoded.
+struct Load {
+    name: &'static str,
+    spans: usize,
+    protobuf: Vec<Vec<u8>>,
+    json: Vec<Vec<u8>>,
+    gzip: Vec<Vec<u8>>,
+}
+
+impl Load {
+    fn new(name: &'static str, requests: Vec<payload::Request>) -> Load {
+        let spans = requests.iter().map(|request| request.spans).sum();
+        let protobuf: Vec<Vec<u8>> = requests.into_iter().map(|request| request.bytes).collect();
+        let json = |body: &Vec<u8>| {
+            let request = ExportTraceServiceRequest::decode(body.as_slice()).expect("our own request");
+            serde_json::to_vec(&request).expect("structs become JSON")
+        };
+        let gzip = |body: &Vec<u8>| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory")
+        };
+        Load {
+            name,
+            spans,
+            json: protobuf.iter().map(json).collect(),
+            gzip: protobuf.iter().map(gzip).collect(),
+            protobuf,
+        }
+    }
+
+    fn all() -> [Load; 2] {
+        [Load::new("narrow", payload::narrow()), Load::new("wide", payload::wide())]
+    }
+
+    fn protobuf_to_structs(&self) {
+        self.protobuf.iter().for_each(|body| prost(body));
+    }
+
+    fn protobuf_to_arrow(&self) {
+        self.protobuf.iter().for_each(|body| arrow(Encoding::Protobuf, body));
+    }
+
+    fn json_to_arrow(&self) {
+        self.json.iter().for_each(|body| arrow(Encoding::Json, body));
+    }
+
+    fn gzip_to_arrow(&self) {
+        self.gzip.iter().for_each(|body| gunzip_and_decode(body));
     }
 }
 
-fn request() -> ExportTraceServiceRequest {
-    let resource_spans = |service| ResourceSpans {
-        resource: Some(Resource {
-            attributes: vec![
-                text("service.name", format!("service-{service}")),
-                text("service.namespace", "shop".to_owned()),
-                text("service.version", "1.4.2".to_owned()),
-                text("k8s.pod.name", format!("service-{service}-7f8d7d756d-k7b9j")),
-                text("k8s.deployment.name", format!("service-{service}")),
-            ],
-            ..Resource::default()
-        }),
-        scope_spans: vec![ScopeSpans {
-            spans: (0..SPANS_A_SERVICE).map(|n| span(service, n)).collect(),
-            ..ScopeSpans::default()
-        }],
-        schema_url: String::new(),
-    };
-    ExportTraceServiceRequest { resource_spans: (0..SERVICES).map(resource_spans).collect() }
-}
-
 fn benches(criterion: &mut Criterion) {
-    let request = request();
-    let (protobuf, json) = (request.encode_to_vec(), serde_json::to_vec(&request).expect("structs become JSON"));
-    let mut group = criterion.benchmark_group("decode");
-    group.throughput(Throughput::Elements(SERVICES * SPANS_A_SERVICE));
-    group.bench_function("protobuf to prost structs", |b| {
-        b.iter(|| ExportTraceServiceRequest::decode(protobuf.as_slice()).expect("a good request"));
-    });
-    group.bench_function("protobuf to Arrow", |b| {
-        b.iter(|| decode(Encoding::Protobuf, &protobuf, &Options::default()).expect("a good request"));
-    });
-    group.bench_function("JSON to Arrow", |b| {
-        b.iter(|| decode(Encoding::Json, &json, &Options::default()).expect("a good request"));
-    });
-    group.finish();
+    for load in Load::all() {
+        let mut group = criterion.benchmark_group(format!("decode {}", load.name));
+        group.throughput(Throughput::Elements(load.spans as u64));
+        group.bench_function("protobuf to prost structs", |b| b.iter(|| load.protobuf_to_structs()));
+        group.bench_function("protobuf to Arrow", |b| b.iter(|| load.protobuf_to_arrow()));
+        group.bench_function("JSON to Arrow", |b| b.iter(|| load.json_to_arrow()));
+        group.bench_function("gzip to Arrow", |b| b.iter(|| load.gzip_to_arrow()));
+        group.finish();
+    }
 }
 
-criterion_group!(decoding, benches);
-criterion_main!(decoding);
+fn figures() {
+    for load in Load::all() {
+        let [prost, arrow, json, gzip] = per_span::interleaved(
+            load.spans,
+            [
+                &mut || load.protobuf_to_structs(),
+                &mut || load.protobuf_to_arrow(),
+                &mut || load.json_to_arrow(),
+                &mut || load.gzip_to_arrow(),
+            ],
+        );
+        let name = load.name;
+        per_span::say(&format!("decode.{name}.prost"), prost);
+        per_span::say(&format!("decode.{name}.arrow"), arrow);
+        per_span::say(&format!("decode.{name}.json"), json);
+        per_span::say(&format!("decode.{name}.gzip"), gzip);
+        per_span::figure(&format!("decode.{name}.ratio"), arrow / prost, "of prost");
+    }
+}
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--figures") {
+        let mut criterion = Criterion::default().configure_from_args();
+        benches(&mut criterion);
+        criterion.final_summary();
+    }
+    figures();
+}

@@ -7,6 +7,11 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use headroom::commands::{Answer, Cli, Error};
 
+/// The system's allocator contends between the threads of the receivers and keeps memory it does not need.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The answer is no.
 const NO: u8 = 1;
 /// Usage or input error.

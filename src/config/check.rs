@@ -44,6 +44,7 @@ impl Checker<'_> {
         let default_objective = self.default_objective(section!(raw.default_objective));
         let config = Config {
             mode: self.mode(&raw.mode),
+            analysis: self.analysis(&raw.analysis),
             tick: self.duration("tick", &raw.tick, default.tick, "100ms", "1m"),
             objectives: self.objectives(raw.objectives.as_deref().unwrap_or_default(), &default_objective),
             default_objective,
@@ -61,6 +62,9 @@ impl Checker<'_> {
         };
         if config.mode == Mode::Enforce && raw.cluster.is_none() {
             self.problem("mode", "enforce needs a cluster to act on", "add a `cluster` section or set mode: observe");
+        }
+        if config.mode == Mode::Enforce && !config.analysis {
+            self.problem("analysis", "nothing is found without it, so nothing can be enforced", "set it to on");
         }
         if config.window.duration < config.tick * 10 {
             let tick = HumanDuration(config.tick);
@@ -80,6 +84,17 @@ impl Checker<'_> {
             Some(other) => {
                 self.problem("mode", format!("`{other}` is no mode"), "write observe or enforce");
                 Mode::Observe
+            }
+        }
+    }
+
+    fn analysis(&mut self, text: &Text) -> bool {
+        match text.as_deref() {
+            None | Some("on" | "true") => true,
+            Some("off" | "false") => false,
+            Some(other) => {
+                self.problem("analysis", format!("`{other}` is neither on nor off"), "write on or off");
+                true
             }
         }
     }

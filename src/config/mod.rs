@@ -32,6 +32,8 @@ use crate::{decide, guard};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Config {
     pub mode: Mode,
+    /// False: spans are received and kept for SQL, and nothing is found or done.
+    pub analysis: bool,
     #[serde(serialize_with = "serialize_duration")]
     pub tick: Duration,
     /// What holds for entry operations that no objective names.
@@ -57,6 +59,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             mode: Mode::Observe,
+            analysis: true,
             // A burst is noticed within a second, and a tick's SQL takes a few hundredths of one.
             tick: Duration::from_secs(1),
             default_objective: Bounds::default(),

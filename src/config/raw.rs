@@ -41,6 +41,8 @@ section!(
     Root {
         /// `observe` (say what would be done) or `enforce` (do it).
         mode: Option<String>,
+        /// `on`, or `off`: receive and keep spans only.
+        analysis: Option<String>,
         /// How often the engine looks at what it has: a duration.
         tick: Option<String>,
         /// What holds for entry operations that no objective names.

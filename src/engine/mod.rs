@@ -27,10 +27,12 @@ pub use event::{Effect, Event};
 const KEPT: usize = 1000;
 
 /// How each station is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     pub mode: Mode,
+    /// False: spans are kept, and nothing is found or done.
+    pub analysis: bool,
     pub window: window::Config,
     pub analyse: analyse::Config,
     pub decide: decide::Limits,
@@ -39,6 +41,21 @@ pub struct Settings {
     /// How many spans the receiver took one for that does not say so. The engine does not look at it: it is kept
     /// with the rest so that a replay decodes the same spans alike.
     pub assume_weight: Option<f64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            mode: Mode::default(),
+            analysis: true,
+            window: window::Config::default(),
+            analyse: analyse::Config::default(),
+            decide: decide::Limits::default(),
+            guard: guard::Config::default(),
+            verify: verify::Config::default(),
+            assume_weight: None,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +68,7 @@ pub enum Error {
 
 pub struct Engine {
     mode: Mode,
+    analysis: bool,
     window: Window,
     analyser: Analyser,
     rules: Rules,
@@ -81,6 +99,7 @@ impl Engine {
         let (rules, errors) = Rules::compile(sources, settings.decide);
         let mut engine = Engine {
             mode: settings.mode,
+            analysis: settings.analysis,
             window: Window::new(settings.window),
             analyser: Analyser::new(settings.analyse)?,
             rules,
@@ -124,7 +143,11 @@ impl Engine {
     /// Takes one batch of spans. The receiver has already rejected what is no span.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch) {
         self.record(received_at, What::Ingested { spans: batch.len() as u64 });
-        self.window.ingest(received_at, batch);
+        if self.analysis {
+            self.window.ingest(received_at, batch);
+        } else {
+            self.window.keep(received_at, batch);
+        }
     }
 
     pub fn observe(&mut self, at: Time, event: Event) {
@@ -168,6 +191,11 @@ impl Engine {
     /// One turn of the loop: analyse, decide, guard, verify.
     pub fn tick(&mut self, now: Time) -> Vec<Effect> {
         self.record(now, What::Ticked);
+        if !self.analysis {
+            self.window.forget(now);
+            self.findings = Findings { at: now, ..Findings::default() };
+            return self.take_records().into_iter().map(Effect::Record).collect();
+        }
         let mut permits = Vec::new();
         match self.analyser.tick(now, &mut self.window, &self.cluster) {
             Ok(findings) => self.findings = findings,

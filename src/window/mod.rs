@@ -131,6 +131,21 @@ impl Window {
         self.slices.evict(Time::MIN, self.config.bytes_max);
     }
 
+    /// Takes one batch without looking into it: it can be queried, and nothing is assembled of it.
+    pub fn keep(&mut self, received_at: Time, batch: SpanBatch) {
+        if batch.is_empty() {
+            return;
+        }
+        self.spans += batch.len() as u64;
+        self.last_received = Some(self.last_received.map_or(received_at, |last| last.max(received_at)));
+        self.slices.push(batch, received_at);
+    }
+
+    /// Forgets what is older than the window; all that [keeping](Window::keep) needs.
+    pub fn forget(&mut self, now: Time) {
+        self.slices.evict(now - self.config.duration, self.config.bytes_max);
+    }
+
     /// Forgets what is older than the window, and returns the traces that are complete at `now`, oldest first.
     pub fn advance(&mut self, now: Time) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);

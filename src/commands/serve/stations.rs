@@ -28,6 +28,7 @@ pub fn settings(config: &Config) -> engine::Settings {
     };
     engine::Settings {
         mode: config.mode,
+        analysis: config.analysis,
         window: window::Config {
             duration: config.window.duration,
             bytes_max: usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX),

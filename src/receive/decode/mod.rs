@@ -17,6 +17,8 @@ mod wire;
 
 #[cfg(test)]
 mod differential;
+#[cfg(any(test, fuzzing))]
+pub mod reference;
 
 pub use rejected::{Reason, Rejected};
 pub use wire::WireError;
