@@ -148,7 +148,7 @@ fn a_queue_sent_again_after_an_outage_does_not_blind_the_present() {
 #[test]
 fn the_past_is_refused_while_the_present_is_shed() {
     let mut window = Window::new(Config { spans_per_second: Some(1_000), ..Config::default() });
-    let past = |second| roots(-second, 10, Time::from_secs(second - 60));
+    let past = |second: i64| roots(-second, 10, Time::from_secs(second - 60));
     let present = |second, traces| roots(second, traces, Time::from_secs(second));
     for second in 100..104 {
         let now = Time::from_secs(second);
