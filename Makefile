@@ -12,7 +12,7 @@ SEED ?= 1
 SPEED ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench accept-loop accept-localise
+.PHONY: help demo test lint bench deploy accept-loop accept-localise
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 test: export HEADROOM_SKIPPED = $(CARGO_TARGET_DIR)/skipped-tests
 test: ## run every test; installs what they need
 	tests/real/setup.sh
+	tests/control-plane/build.sh
 	@mkdir -p $(CARGO_TARGET_DIR) && rm -f $(HEADROOM_SKIPPED)
 	@$(CARGO) test --locked; status=$$?; \
 	if [ -s $(HEADROOM_SKIPPED) ]; then \
@@ -38,6 +39,12 @@ lint: ## formatting, and clippy with warnings denied
 
 bench: ## measure
 	$(CARGO) bench --locked
+
+deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules, the kustomize base
+	tests/control-plane/build.sh
+	@mkdir -p deploy/helm/headroom/crds
+	$(CARGO) run --locked -- crd > deploy/helm/headroom/crds/serviceobjectives.yaml
+	deploy/render.sh
 
 accept-loop: ## what the loop must show, a line a figure: scenarios, determinism, incidents, real sources, kills, bad input
 	$(CARGO) build --locked --release

@@ -1,9 +1,10 @@
 //! The one seam for the outside world: what is running, and apply this permit.
 //!
-//! Implemented by [`embedded`], the simulated cluster over loopback; a Kubernetes implementation
-//! follows. It takes a [`Permit`](crate::guard::Permit), which only `guard` can make.
+//! Implemented by [`embedded`], the simulated cluster over loopback, and by [`kubernetes`], a Kubernetes API server. Both
+//! take a [`Permit`](crate::guard::Permit), which only `guard` can make.
 
 pub mod embedded;
+pub mod kubernetes;
 
 use std::future::Future;
 
@@ -20,6 +21,10 @@ pub enum ActError {
     NotFound { service: String },
     #[error("the permit for {service} is no longer valid; it is decided anew at the next tick")]
     Stale { service: String },
+    #[error("the cluster refuses to change {service}: {reason}; change the policy or the bounds of its opt-in")]
+    Refused { service: String, reason: String },
+    #[error("{leader} leads and {service} is its to change; this replica watches")]
+    NotLeader { service: String, leader: String },
     #[error("cannot reach the cluster: {cause}; it is tried again at the next tick")]
     Unreachable { cause: String },
 }

@@ -156,7 +156,7 @@ impl Analyser {
             }
         }
         self.gaps.push(now, self.tally.take_taken());
-        let rows = self.tally.take();
+        let rows = self.tally.take(self.baseline.operations());
         let exemplars_from = now - self.config.fast - self.config.fast;
         self.exemplars.seal(now, now - self.config.keep, exemplars_from);
         self.store.push(&rows);

@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
 use super::History;
-use crate::analyse::Findings;
+use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
 use crate::model::Time;
 use crate::verify::InterventionReport;
@@ -19,6 +19,8 @@ pub struct Snapshot {
     /// Who paused it and why; None while it acts.
     pub paused: Option<String>,
     pub findings: Findings,
+    /// Which pods each service's spans came from.
+    pub pods: PodsWithSpans,
     pub interventions: Vec<InterventionReport>,
     pub tables: Vec<Table>,
     pub history: History,

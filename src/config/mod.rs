@@ -197,6 +197,23 @@ pub struct Journal {
 pub enum Cluster {
     /// The simulator's cluster, over loopback.
     Embedded { url: String },
+    /// A Kubernetes API server, and what opts in there by a ServiceObjective.
+    Kubernetes(Kubernetes),
+}
+
+/// How Kubernetes is reached, and as whom.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Kubernetes {
+    /// Of a kubeconfig; None: the service account of the pod, else the kubeconfig's current context.
+    pub context: Option<String>,
+    /// Where the Lease lies; None: the namespace that the client is at home in.
+    pub namespace: Option<String>,
+    /// Name of the Lease; None: `headroom`.
+    pub lease: Option<String>,
+    /// Unique among replicas; None: the host's name, which in a pod is the pod's.
+    pub identity: Option<String>,
+    /// Where KEDA's external scaler is served; None: nowhere.
+    pub scaler: Option<SocketAddr>,
 }
 
 impl Config {

@@ -200,6 +200,22 @@ section!(
     /// Where workloads run.
     Cluster {
         embedded: Option<Embedded>,
+        kubernetes: Option<Kubernetes>,
+    }
+);
+
+section!(
+    /// A Kubernetes API server; `{}` where all is as usual.
+    Kubernetes {
+        /// Of a kubeconfig; without it the pod's service account, else the current context.
+        context: Option<String>,
+        /// Where the Lease lies.
+        namespace: Option<String>,
+        lease: Option<String>,
+        /// Unique among replicas; without it the host's name.
+        identity: Option<String>,
+        /// Address of KEDA's external scaler (gRPC).
+        scaler: Option<String>,
     }
 );
 
@@ -227,4 +243,5 @@ pub const ALL_KEYS: &[&[&str]] = &[
     Journal::KEYS,
     Cluster::KEYS,
     Embedded::KEYS,
+    Kubernetes::KEYS,
 ];

@@ -68,7 +68,7 @@ fn all_problems_are_told_at_once() {
         rules: {directory: no-such-directory}
         guard: {stabilization: 5m, actions_per_minute: many}
         journal: {size_max: 1GiB}
-        cluster: {kubernetes: {}}
+        cluster: {openstack: {}}
         "#;
     insta::assert_snapshot!(complaint(text));
 }

@@ -254,6 +254,11 @@ impl Engine {
         &self.findings
     }
 
+    /// The pods that each service's spans came from, within the window.
+    pub fn pods_with_spans(&self) -> &analyse::PodsWithSpans {
+        self.analyser.pods_with_spans()
+    }
+
     pub fn cluster(&self) -> &ClusterState {
         &self.cluster
     }

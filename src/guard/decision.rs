@@ -18,9 +18,12 @@ pub enum Gate {
     Stabilisation,
     Bounds,
     Budget,
+    /// The cluster's own policies, heard when a permitted change is first sent as a dry run.
+    Admission,
 }
 
 impl Gate {
+    /// Those that are met before a permit is made.
     pub const ALL: [Gate; 8] = [
         Gate::Pause,
         Gate::OptIn,
@@ -42,6 +45,7 @@ impl Gate {
             Gate::Stabilisation => "stabilisation",
             Gate::Bounds => "bounds",
             Gate::Budget => "budget",
+            Gate::Admission => "admission",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::review::{Context, Guard};
 use super::target::Target;
 use crate::analyse::ServiceFinding;
 use crate::decide::{Proposal, Wish};
-use crate::model::{Time, Workload};
+use crate::model::{Hold, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +61,10 @@ impl Guard {
         };
         let finding = context.findings.service(service.as_str());
         let lapse = lapse_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
+        held(workload, Gate::OptIn)?;
         let mut step = Step { from: workload.replicas, to, notes: Vec::new() };
         telemetry(&step, context, finding, &self.config)?;
+        held(workload, Gate::Breaker)?;
         self.breaker(proposal, context.now)?;
         cooldown(&step, target, lapse, context.now, &self.config)?;
         if !is_out {
@@ -72,6 +74,7 @@ impl Guard {
             return Ok(None);
         }
         self.budget(&mut step, target, context)?;
+        held(workload, Gate::Admission)?;
         Ok(Some(step))
     }
 
@@ -111,6 +114,22 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// What the cluster says against a change of this workload, at the gate that it belongs to.
+fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
+    let Some(hold) = &workload.held else { return Ok(()) };
+    let (gate, reason) = match hold {
+        // Who does not lead is as good as paused; there is a workload to say it of only from here on.
+        Hold::Leader { leader } => (Gate::Pause, format!("{leader} leads and acts; this replica watches")),
+        Hold::Owner { reason } => (Gate::OptIn, reason.clone()),
+        Hold::Reverted { manager, until } => (
+            Gate::Breaker,
+            format!("{manager} undid the last change of {} within a minute; closed again at {until}", workload.service),
+        ),
+        Hold::Admission { reason } => (Gate::Admission, reason.clone()),
+    };
+    if gate <= at { refuse(gate, reason) } else { Ok(()) }
 }
 
 /// Blind or stale means hold still; giving back needs good sight of the target too.

@@ -11,7 +11,7 @@ use super::said::Said;
 use super::target::{Before, Pending, Target};
 use crate::analyse::Findings;
 use crate::decide::{Proposal, Wish};
-use crate::model::{ClusterState, InterventionRecord, ServiceId, Time};
+use crate::model::{ClusterState, Hold, InterventionRecord, ServiceId, Time};
 
 /// The span of the rate of actions.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -119,12 +119,13 @@ impl Guard {
     }
 
     /// The permit that ends an intervention: its record goes, its replicas stay. None while that is not for
-    /// us to do: paused, observing, an answer awaited, or the record already gone.
+    /// us to do: paused, observing, another replica leads, an answer awaited, or the record already gone.
     pub fn close(&self, service: &ServiceId, intervention: &str, context: &Context<'_>) -> Option<Permit> {
         let workload = context.cluster.workload(service.as_str())?;
         let recorded = workload.intervention.as_ref().is_some_and(|record| record.id == intervention);
         let awaited = self.targets.get(service).is_some_and(|target| target.awaits(workload));
-        if !recorded || awaited || context.paused || context.mode == Mode::Observe {
+        let watches = matches!(workload.held, Some(Hold::Leader { .. } | Hold::Owner { .. }));
+        if !recorded || awaited || watches || context.paused || context.mode == Mode::Observe {
             return None;
         }
         Some(Permit {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::analyse::{Findings, ServiceFinding};
 use crate::decide::{Proposal, Wish};
-use crate::model::{ClusterState, InterventionRecord, Pod, Time, Workload};
+use crate::model::{ClusterState, Hold, InterventionRecord, Pod, Time, Workload};
 
 /// A guard, and the world it looks at, that tests bend to their case.
 pub(super) struct World {
@@ -27,6 +27,7 @@ pub(super) fn workload(service: &str, replicas: u32, min_replicas: u32, max_repl
         resource_version: 7,
         pods: (0..replicas).map(ready).collect(),
         intervention: None,
+        held: None,
     }
 }
 
@@ -155,6 +156,26 @@ fn pause_refuses_and_resuming_acts() {
 #[test]
 fn only_workloads_that_opted_in_are_touched() {
     assert_eq!(World::new().one(vec![scale_out("b", 9)]), "opt_in: no workload of b has opted in");
+}
+
+#[test]
+fn what_the_cluster_holds_against_a_change_is_said_at_its_gate() {
+    let refused = |hold: Hold| {
+        let mut world = World::new();
+        world.cluster.workloads[0].held = Some(hold);
+        world.one(vec![scale_out("a", 9)])
+    };
+    let reason = || "policy no-more-than-six".to_owned();
+    assert_eq!(
+        refused(Hold::Leader { leader: "headroom-1".into() }),
+        "pause: headroom-1 leads and acts; this replica watches"
+    );
+    assert_eq!(refused(Hold::Owner { reason: reason() }), "opt_in: policy no-more-than-six");
+    assert_eq!(refused(Hold::Admission { reason: reason() }), "admission: policy no-more-than-six");
+    assert_eq!(
+        refused(Hold::Reverted { manager: "argocd".into(), until: Time(0) }),
+        "breaker: argocd undid the last change of a within a minute; closed again at 1970-01-01T00:00:00.000Z"
+    );
 }
 
 #[test]

@@ -37,6 +37,24 @@ pub struct Workload {
     /// The obligation recorded on the object itself, so that a crash of headroom forgets nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervention: Option<InterventionRecord>,
+    /// Why it may not be changed now, although it opted in; None when it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
+}
+
+/// What speaks against changing a workload now. The texts hold nothing that changes from second to second, so that
+/// the same hold is said once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Hold {
+    /// Another replica of headroom acts; this one watches.
+    Leader { leader: String },
+    /// Its owner wants to be told what would be done, no more.
+    Owner { reason: String },
+    /// The cluster's admission refused the last change of it.
+    Admission { reason: String },
+    /// Another manager undid the last change of it; no more until then.
+    Reverted { manager: String, until: Time },
 }
 
 impl Workload {

@@ -10,7 +10,7 @@ mod texts;
 pub mod time;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
-pub use cluster::{ClusterState, InterventionRecord, Pod, Workload};
+pub use cluster::{ClusterState, Hold, InterventionRecord, Pod, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
 pub use spans::{Kind, SpanBatch, SpanRow, Status};

@@ -257,6 +257,7 @@ impl Simulation {
             resource_version: workload.resource_version,
             pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
             intervention: workload.intervention.clone(),
+            held: None,
         };
         let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
         workloads.sort_by(|a, b| a.service.cmp(&b.service));

@@ -34,6 +34,7 @@ impl World {
             resource_version: 1,
             pods: (0..4).map(ready).collect(),
             intervention: None,
+            held: None,
         };
         let service = ServiceFinding {
             service: "a".into(),

@@ -6,13 +6,14 @@
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
+//! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 //!
-//! [`process`] starts and stops the binary for the others.
+//! [`process`] starts and stops the binary for the others; [`skip`] is what a test does that lacks a program.
 
 mod architecture;
 mod arrivals;
@@ -20,9 +21,11 @@ mod bad_input;
 mod cli;
 mod demo;
 mod diagnose;
+mod kubernetes;
 mod process;
 mod real;
 mod receive;
 mod replay;
 mod rules;
 mod simulate;
+mod skip;

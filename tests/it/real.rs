@@ -15,8 +15,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use ensemble::{Ensemble, Route};
-use programs::{Programs, measured};
+use programs::Programs;
 use target::Target;
+
+use crate::skip::measured;
 
 /// Of one request: two of Envoy, two of each service that calls another, one of the last.
 const SPANS_A_TRACE: u64 = 7;

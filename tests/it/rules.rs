@@ -69,6 +69,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         resource_version: 1,
         pods: (0..3).map(pod).collect(),
         intervention: None,
+        held: None,
     };
     (findings, ClusterState { at: now, workloads: vec![workload] })
 }

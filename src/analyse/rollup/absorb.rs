@@ -28,24 +28,24 @@ pub struct Tally {
     callees: IndexMap<CallKind, Symbol, RandomState>,
     /// The service of each node of the trace at hand.
     services: Vec<Symbol>,
-    /// What healthy requests of an operation do, as far as this tick has asked; by service and operation.
-    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
+    /// Whether a node of the trace at hand is a call that a visit made.
+    visited: Vec<bool>,
     entries: Groups<EntryKey<Symbol>, EntrySums>,
     paths: Groups<PathKey<Symbol>, PathSums>,
     health: Groups<HealthKey<Symbol>, HealthSums>,
     durations: Groups<DurationKey<Symbol>, CountSums>,
     edges: Groups<EdgeKey<Symbol>, EdgeSums>,
     operations: Groups<OperationKey<Symbol>, OperationSums>,
+    /// What a healthy request of (service, operation) takes, once asked; forgotten when the rows are taken.
+    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
     taken: IndexMap<Symbol, Taken, RandomState>,
 }
 
-/// A healthy request of one operation.
-#[derive(Debug)]
+/// Own time of a healthy request of an operation, and its time in what it calls.
+#[derive(Clone, Copy, Debug)]
 struct Expected {
     own_ns: i64,
     callees_ns: i64,
-    /// Callee, whether it answers with spans, and thousandths of a call.
-    calls: Vec<(Symbol, bool, i64)>,
 }
 
 /// What a trace was, for those who keep exemplars.
@@ -73,9 +73,10 @@ impl Tally {
         self.taken.drain(..).map(|(service, taken)| (self.symbols.text(service).clone(), taken)).collect()
     }
 
-    /// The rows of all traces since the last call, in the order of their keys.
-    pub fn take(&mut self) -> Rows {
-        let rows = Rows {
+    /// The rows of all traces since the last call, in the order of their keys. `healthy` is what their requests are
+    /// set beside; it must be the one they were absorbed with.
+    pub fn take(&mut self, healthy: &Operations) -> Rows {
+        let mut rows = Rows {
             entries: self.entries.take(&self.symbols),
             paths: self.paths.take(&self.symbols),
             health: self.health.take(&self.symbols),
@@ -83,7 +84,7 @@ impl Tally {
             edges: self.edges.take(&self.symbols),
             operations: self.operations.take(&self.symbols),
         };
-        // What is healthy may have been learnt anew by then.
+        rows.expect_calls(healthy);
         self.expected.clear();
         if self.symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten; who answers whom is learnt again in a moment.
@@ -108,7 +109,8 @@ impl Tally {
             let service = self.symbols.service(&node.span);
             self.services.push(service);
         }
-        let mut visited = vec![false; tree.nodes.len()];
+        self.visited.clear();
+        self.visited.resize(tree.nodes.len(), false);
         for index in 0..tree.nodes.len() {
             let visit = Visit::at(tree, index);
             let node = &tree.nodes[index];
@@ -118,12 +120,12 @@ impl Tally {
                 self.taken.entry(self.services[index]).or_default().add(taken);
             }
             if let Some(visit) = visit {
-                visit.calls.iter().for_each(|&call| visited[call] = true);
+                visit.calls.iter().for_each(|&call| self.visited[call] = true);
                 self.absorb_visit(tree, &visit, healthy);
             }
         }
         for (index, node) in tree.nodes.iter().enumerate() {
-            if node.span.kind.is_caller() && !visited[index] {
+            if node.span.kind.is_caller() && !self.visited[index] {
                 self.absorb_call(tree, index, Symbol::EMPTY);
             }
         }
@@ -173,25 +175,18 @@ impl Tally {
         self.callees.get(&kind).copied()
     }
 
-    /// Asks what healthy requests of an operation do; once a tick for each.
-    fn expect(&mut self, service: Symbol, operation: Symbol, healthy: &Operations) {
-        if self.expected.contains_key(&(service, operation)) {
-            return;
-        }
-        let known = healthy.get(self.symbols.text(service), self.symbols.text(operation));
-        let expected = known.map(|known| Expected {
-            own_ns: known.own_ns(),
-            callees_ns: known.callees_ns(),
-            calls: known.calls().map(|(callee, answered, milli)| (self.symbols.of(callee), answered, milli)).collect(),
-        });
-        self.expected.insert((service, operation), expected);
+    fn expected(&mut self, service: Symbol, operation: Symbol, healthy: &Operations) -> Option<Expected> {
+        let symbols = &self.symbols;
+        *self.expected.entry((service, operation)).or_insert_with(|| {
+            let known = healthy.get(symbols.text(service), symbols.text(operation))?;
+            Some(Expected { own_ns: known.own_ns(), callees_ns: known.callees_ns() })
+        })
     }
 
     fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, healthy: &Operations) {
         let node = &tree.nodes[visit.top];
         let service = self.services[visit.top];
         let operation = self.symbols.of(node.span.operation);
-        self.expect(service, operation, healthy);
         let hold_ns = node.duration_ns();
         let caller = node.parent.filter(|&p| tree.nodes[p].span.kind.is_caller());
         if let Some(caller) = caller {
@@ -206,7 +201,7 @@ impl Tally {
         let refused = is_refusal(node.span.http_status()) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
-        let known = self.expected.get(&(service, operation)).and_then(Option::as_ref).filter(|_| !refused);
+        let expected = if refused { None } else { self.expected(service, operation, healthy) };
         self.health.add(
             HealthKey {
                 second,
@@ -224,29 +219,24 @@ impl Tally {
                 wait_ns: served * wait_ns,
                 sojourn_ns: served * (hold_ns + wait_ns),
                 adjusted_milli: milli(node.span.sampled_weight),
-                compared_own_ns: known.map_or(0, |_| visit.own_ns),
-                expected_own_ns: known.map_or(0, |known| known.own_ns),
-                expected_callees_ns: known.map_or(0, |known| known.callees_ns),
+                compared_own_ns: expected.map_or(0, |_| visit.own_ns),
+                expected_own_ns: expected.map_or(0, |expected| expected.own_ns),
+                expected_callees_ns: expected.map_or(0, |expected| expected.callees_ns),
             },
         );
-        if refused {
-            return;
-        }
-        let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
-        self.durations.add(key, CountSums { requests: 1 });
-        self.operations.add(
-            OperationKey { second, service, operation },
-            OperationSums {
-                requests: 1,
-                errors: i64::from(failed),
-                own_ns: visit.own_ns,
-                callees_ns: (hold_ns - visit.own_ns).max(0),
-                wait_ns,
-            },
-        );
-        for &(callee, answered, expected_milli) in known.into_iter().flat_map(|known| &known.calls) {
-            let key = EdgeKey { second, caller: service, operation, callee, answered };
-            self.edges.add(key, EdgeSums { expected_milli, ..EdgeSums::default() });
+        if !refused {
+            let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
+            self.durations.add(key, CountSums { requests: 1 });
+            self.operations.add(
+                OperationKey { second, service, operation },
+                OperationSums {
+                    requests: 1,
+                    errors: i64::from(failed),
+                    own_ns: visit.own_ns,
+                    callees_ns: (hold_ns - visit.own_ns).max(0),
+                    wait_ns,
+                },
+            );
         }
         visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation));
     }
@@ -353,15 +343,13 @@ impl Tally {
     /// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
     /// healthy time does not tell, nobody is accused of failing.
     fn waited_long(&self, tree: &Tree<'_>, call: usize, callee: Symbol, healthy: &Operations) -> bool {
+        let is_own = |&p: &usize, top: usize| !is_call(&tree.nodes[p].span, &tree.nodes[top].span);
         let mut top = call;
-        while let Some(parent) =
-            tree.nodes[top].parent.filter(|&p| !is_call(&tree.nodes[p].span, &tree.nodes[top].span))
-        {
+        while let Some(parent) = tree.nodes[top].parent.filter(|p| is_own(p, top)) {
             top = parent;
         }
-        let waited_ns = tree.nodes[call].duration_ns();
-        let (service, callee) = (self.symbols.text(self.services[top]), self.symbols.text(callee));
-        let known = healthy.call_ns(service, tree.nodes[top].span.operation, callee);
+        let (caller, waited_ns) = (self.symbols.text(self.services[top]), tree.nodes[call].duration_ns());
+        let known = healthy.call_ns(caller, tree.nodes[top].span.operation, self.symbols.text(callee));
         known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
     }
 

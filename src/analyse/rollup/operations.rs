@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rows::{EdgeSums, Merge, OperationSums, Rows};
+use super::rows::{EdgeKey, EdgeSums, Merge, OperationSums, Rows};
 
 type Text = Arc<str>;
 
@@ -87,10 +87,26 @@ impl Operations {
     }
 }
 
+impl Rows {
+    /// Writes beside the calls made those that as many healthy requests of the same operations would have made, so
+    /// that a call that stopped has a row too.
+    pub(super) fn expect_calls(&mut self, healthy: &Operations) {
+        for (key, sums) in &self.operations {
+            let Some(known) = healthy.get(&key.service, &key.operation) else { continue };
+            for (callee, answered, milli) in known.calls() {
+                let (caller, operation, callee) = (key.service.clone(), key.operation.clone(), callee.clone());
+                let edge = EdgeKey { second: key.second, caller, operation, callee, answered };
+                let expected_milli = sums.requests.saturating_mul(milli);
+                Rows::add(&mut self.edges, edge, EdgeSums { expected_milli, ..EdgeSums::default() });
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyse::rollup::{EdgeKey, OperationKey};
+    use crate::analyse::rollup::OperationKey;
 
     fn learnt(requests: i64) -> Operations {
         let mut rows = Rows::default();

@@ -144,6 +144,7 @@ impl Pods {
                 resource_version: 1,
                 pods,
                 intervention: None,
+                held: None,
             }
         };
         let alive = |workload: &Workload| workload.replicas > 0;

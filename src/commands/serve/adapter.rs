@@ -171,6 +171,7 @@ mod tests {
             resource_version: 1,
             pods: vec![],
             intervention: None,
+            held: None,
         };
         let mut state =
             ClusterState { at: Time(0), workloads: ["auth", "exam", "web"].map(workload).into_iter().collect() };

@@ -113,6 +113,7 @@ impl Core {
             mode: before.mode,
             paused: kept.paused.clone(),
             findings: self.engine.findings().clone(),
+            pods: self.engine.pods_with_spans().clone(),
             interventions: self.engine.interventions(),
             tables: (self.engine.tables().into_iter())
                 .map(|(name, schema, batches)| Table { name, schema, batches })

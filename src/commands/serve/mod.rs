@@ -4,6 +4,7 @@
 mod adapter;
 mod core;
 mod delay;
+mod kubernetes;
 mod log;
 mod memory;
 pub(super) mod rules;
@@ -49,6 +50,9 @@ pub struct Args {
     /// Write the addresses that are listened on as JSON, once they accept
     #[arg(long, value_name = "FILE")]
     ports_file: Option<PathBuf>,
+    /// Act on the Kubernetes of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 }
 
 /// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
@@ -65,10 +69,11 @@ const PERMITS_MAX: usize = 64;
 
 pub fn run(args: Args) -> Result<Answer, Error> {
     log::start(&args.log)?;
-    let config = match &args.config {
+    let mut config = match &args.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
+    kubernetes::complete(&mut config, args.context);
     let runtime = Builder::new_multi_thread().enable_all().thread_name("headroom").build().map_err(Error::Runtime)?;
     // Queries of people have one thread of their own: a careless one cannot take the receivers' or the engine's.
     let queries = Builder::new_multi_thread()
@@ -100,6 +105,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let rules = rules::load(&config.rules)?;
     let engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
     let journal = config.journal.as_ref().map(stations::journal).transpose()?;
+    let kubernetes = kubernetes::Reached::of(config).await?;
 
     let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
     let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
@@ -135,12 +141,17 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         })
         .map_err(Error::Runtime)?;
 
-    match stations::cluster(config)? {
-        Some(cluster) => {
-            let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
-            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_in.clone(), metrics.clone()));
+    let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
+    let (events_out, counted) = (events_in.clone(), metrics.clone());
+    match (stations::embedded(config)?, kubernetes) {
+        (Some(cluster), _) => {
+            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
         }
-        None => drop(permits),
+        (None, Some(kubernetes)) => {
+            let cluster = kubernetes.start(clock, snapshot.clone());
+            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
+        }
+        (None, None) => drop(permits),
     }
     if let Some(directory) = config.rules.directory.clone() {
         tokio::spawn(rules::watch(directory, rules, events_in.clone()));

@@ -64,7 +64,7 @@ pub fn receive(config: &Config) -> receive::Config {
         decompressed_bytes_max: bytes(decompressed_bytes_max),
         connections_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
-        assume_weight: config.cluster.as_ref().map(|config::Cluster::Embedded { .. }| 1.0),
+        assume_weight: embedded_url(config).map(|_| 1.0),
         ..receive::Config::default()
     }
 }
@@ -82,15 +82,21 @@ pub fn memory(config: &Config) -> Memory {
     Memory::new(limit, usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX))
 }
 
-/// None where no cluster is configured.
-pub fn cluster(config: &Config) -> Result<Option<Embedded>, Error> {
-    let url = config.cluster.as_ref().map(|config::Cluster::Embedded { url }| url);
-    Ok(url.map(|url| Embedded::new(url)).transpose()?)
+fn embedded_url(config: &Config) -> Option<&str> {
+    match &config.cluster {
+        Some(config::Cluster::Embedded { url }) => Some(url),
+        Some(config::Cluster::Kubernetes(_)) | None => None,
+    }
+}
+
+/// None where another cluster or none is configured.
+pub fn embedded(config: &Config) -> Result<Option<Embedded>, Error> {
+    Ok(embedded_url(config).map(Embedded::new).transpose()?)
 }
 
 /// The embedded cluster's own, so that both live in the same time; else the system's.
 pub async fn clock(config: &Config) -> Result<Clock, Error> {
-    let Some(embedded) = cluster(config)? else { return Ok(Clock::system()) };
+    let Some(embedded) = embedded(config)? else { return Ok(Clock::system()) };
     let reading = embedded.clock().await?;
     Ok(Clock::scaled(Time(reading.origin_wall_ns), Time(reading.origin_virtual_ns), reading.speed))
 }

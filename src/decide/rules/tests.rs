@@ -304,6 +304,7 @@ fn shipped_rules_say_what_they_should() {
         resource_version: 1,
         pods: Vec::new(),
         intervention: None,
+        held: None,
     };
     let workloads = ["idle", "busy", "unsaid", "thin", "missing"].map(workload).to_vec();
     let evaluated = rules.evaluate(&all, &ClusterState { at: all.at, workloads });

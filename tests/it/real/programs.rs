@@ -1,8 +1,9 @@
-//! Where the real programs are, as `tests/real/setup.sh` left word; and how a test that lacks them is skipped.
+//! Where the real programs are, as `tests/real/setup.sh` left word.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::skip::{cache, skip};
 
 /// What `setup.sh` says it can bring. All tests here need all of them.
 const PARTS: [&str; 3] = ["HEADROOM_OTELCOL", "HEADROOM_PYTHON", "HEADROOM_ENVOY"];
@@ -27,13 +28,7 @@ impl Programs {
             none if none.is_empty() => format!("not all programs are in {}: run tests/real/setup.sh", cache.display()),
             reason => reason,
         };
-        assert!(std::env::var_os("HEADROOM_NO_SKIP").is_none_or(|set| set != "1"), "{test} cannot run: {reason}");
-        say(&format!("SKIPPED {test}: {reason}"));
-        // `make test` prints this file last, where nobody overlooks it.
-        if let Some(path) = std::env::var_os("HEADROOM_SKIPPED") {
-            let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
-            writeln!(file, "{test}: {reason}").unwrap();
-        }
+        skip(test, &reason);
         None
     }
 }
@@ -41,20 +36,4 @@ impl Programs {
 /// The scripts that start the programs.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
-}
-
-/// The same default as the Makefile's and setup.sh's.
-fn cache() -> PathBuf {
-    let default = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/headroom");
-    std::env::var_os("HEADROOM_CACHE").map_or_else(default, PathBuf::from)
-}
-
-/// One measured value, where a person and a script find it.
-pub fn measured(name: &str, value: impl std::fmt::Display, unit: &str) {
-    say(&format!("MEASURE {name} {value} {unit}"));
-}
-
-/// Written past the test harness, which shows a passing test's output to nobody.
-fn say(line: &str) {
-    io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -1,0 +1,179 @@
+//! One permitted change, written: looked up, sent as a dry run so that every policy speaks, and only then done.
+
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::Status;
+use kube::{Api, Client, Error, ResourceExt};
+use serde_json::Value;
+
+use super::Now;
+use super::leadership::Leadership;
+use super::lever::{Lever, Means, value};
+use super::patch;
+use super::record::{self, MANAGER};
+use super::retry::retried;
+use crate::act::ActError;
+use crate::guard::{Change, Permit};
+
+/// Status writes of controllers move an object's version while its pods start; the change is then tried on the newer
+/// version, as long as what it was decided on still stands.
+const CONFLICTS_MAX: u32 = 3;
+
+pub struct Writer {
+    client: Client,
+}
+
+/// What stands before the write itself.
+#[derive(Clone, Copy)]
+pub struct Fence<'a> {
+    pub leadership: &'a Leadership,
+    pub now: &'a Now,
+}
+
+impl Fence<'_> {
+    async fn passed(self, service: &str) -> Result<(), ActError> {
+        match self.leadership.confirm((self.now)()).await {
+            Ok(()) => Ok(()),
+            Err(Ok(leader)) => Err(ActError::NotLeader { service: service.to_owned(), leader }),
+            Err(Err(error)) => Err(ActError::Unreachable { cause: root_cause(&error) }),
+        }
+    }
+}
+
+/// How one try ended.
+enum Tried {
+    Done,
+    /// Somebody wrote the object in between.
+    Moved,
+}
+
+impl Writer {
+    pub fn new(client: Client) -> Writer {
+        Writer { client }
+    }
+
+    /// Writes the change that a permit allows; who leads is asked right before the object is written.
+    ///
+    /// # Errors
+    /// `Conflict` where the object is no longer what was decided on, `Refused` with the words of the policy,
+    /// `Unreachable` where the server has not answered well within the budget of tries.
+    pub async fn write(&self, lever: &Lever, permit: &Permit, fence: Fence<'_>) -> Result<(), ActError> {
+        let service = permit.service().as_str();
+        let namespace = lever.object.namespace().unwrap_or_default();
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &namespace, &lever.resource);
+        let name = lever.object.name_any();
+        for attempt in 0..CONFLICTS_MAX {
+            let live = retried(|| api.get(&name)).await.map_err(|error| failed(service, error))?;
+            match standing(lever, &live, permit.change()) {
+                Standing::AsDecided => {}
+                // An earlier try of this very call went through although its answer was lost.
+                Standing::Done if attempt > 0 => return Ok(()),
+                Standing::Done | Standing::Moved => break,
+            }
+            match attempt_on(&api, lever, &live, permit.change(), service, fence).await? {
+                Tried::Done => return Ok(()),
+                Tried::Moved => {}
+            }
+        }
+        Err(ActError::Conflict { service: service.to_owned() })
+    }
+}
+
+/// What an object is, compared with what a change was decided on.
+enum Standing {
+    AsDecided,
+    Done,
+    Moved,
+}
+
+fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
+    let annotations = live.metadata.annotations.as_ref();
+    let recorded = record::intervention(annotations).map(|record| record.id);
+    match change {
+        Change::Scale { record, .. } if recorded.as_ref() == Some(&record.id) => Standing::Done,
+        Change::Scale { from, .. } => {
+            // Where a floor is raised for the first time, the replicas it was decided on are those of the workload.
+            let stands = (lever.means.is_floor() && lever.floor().is_none()) || value(lever.means, live) == Some(*from);
+            let same = stands
+                && value(lever.means, live) == lever.value()
+                && record::floor(annotations) == record::floor(lever.object.metadata.annotations.as_ref())
+                && recorded == lever.intervention().map(|record| record.id)
+                && live.uid() == lever.object.uid();
+            if same { Standing::AsDecided } else { Standing::Moved }
+        }
+        Change::Close { intervention, .. } if recorded.as_ref() == Some(intervention) => Standing::AsDecided,
+        Change::Close { .. } if recorded.is_none() => Standing::Done,
+        Change::Close { .. } => Standing::Moved,
+    }
+}
+
+async fn attempt_on(
+    api: &Api<DynamicObject>,
+    lever: &Lever,
+    live: &DynamicObject,
+    change: &Change,
+    service: &str,
+    fence: Fence<'_>,
+) -> Result<Tried, ActError> {
+    let name = live.name_any();
+    let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let dry = PatchParams { dry_run: true, ..written.clone() };
+    let operations = match change {
+        Change::Scale { to, record, .. } => patch::scale(lever.means, live, *to, record),
+        Change::Close { .. } => patch::close(live),
+    };
+    let operations = json_patch(operations)?;
+    let moved = |error: Error| if is_moved(&error) { Ok(Tried::Moved) } else { Err(failed(service, error)) };
+    if let Change::Scale { to, .. } = change {
+        if let Err(error) = retried(|| api.patch(&name, &dry, &operations)).await {
+            return moved(error);
+        }
+        if lever.means == Means::Replicas {
+            // A policy may match the subresource alone: both doors are asked, one is gone through.
+            let scale = json_patch(patch::scale_subresource(lever.value().unwrap_or(1), *to))?;
+            if let Err(error) = retried(|| api.patch_scale(&name, &dry, &scale)).await {
+                return moved(error);
+            }
+        }
+    }
+    fence.passed(service).await?;
+    match retried(|| api.patch(&name, &written, &operations)).await {
+        Ok(_) => Ok(Tried::Done),
+        Err(error) => moved(error),
+    }
+}
+
+fn json_patch(operations: Value) -> Result<Patch<()>, ActError> {
+    let unreadable = |error: serde_json::Error| ActError::Unreachable { cause: error.to_string() };
+    Ok(Patch::Json(serde_json::from_value(operations).map_err(unreadable)?))
+}
+
+/// Whether the object moved on: a conflict, or a `test` of the patch that failed, which the API server answers with
+/// 422 and the cause `UnexpectedServerResponse`.
+fn is_moved(error: &Error) -> bool {
+    let tested = |status: &Status| {
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 422 && causes.into_iter().any(|cause| cause.reason == "UnexpectedServerResponse")
+    };
+    matches!(error, Error::Api(status) if status.is_conflict() || tested(status))
+}
+
+fn failed(service: &str, error: Error) -> ActError {
+    let service = service.to_owned();
+    match error {
+        Error::Api(status) if status.code == 404 => ActError::NotFound { service },
+        Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 422) => {
+            ActError::Refused { service, reason: status.message }
+        }
+        Error::Api(status) => ActError::Unreachable { cause: status.to_string() },
+        error => ActError::Unreachable { cause: root_cause(&error) },
+    }
+}
+
+/// The innermost reason: the layers above say only that there was one.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

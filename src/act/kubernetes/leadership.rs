@@ -1,0 +1,132 @@
+//! Who acts: of several replicas the one that holds the Lease. A Lease does not fence, so its holder is looked up
+//! again before each write.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use kube_lease_manager::{LeaseManagerBuilder, LeaseParams};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::model::Time;
+
+/// A holder that died is followed within this and a second of drawing lots: well below the 15 s that a failover may
+/// take, well above a pause of the API server of a few seconds.
+const LEASE_SECONDS: u64 = 10;
+
+/// Renewed so long before it ends: a renewal may fail once or twice, and clocks may differ by this.
+const GRACE_SECONDS: u64 = 5;
+
+/// Before the Lease is tried again where it could not even be read.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Which Lease, and as whom.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub namespace: String,
+    pub lease: String,
+    /// Unique among replicas, and the same after a restart where that is possible: a pod's name.
+    pub identity: String,
+}
+
+pub struct Leadership {
+    standing: Standing,
+    leases: Api<Lease>,
+    leads: watch::Receiver<bool>,
+    holder: watch::Receiver<Option<String>>,
+    /// Ended with it.
+    _tasks: JoinSet<()>,
+}
+
+impl Leadership {
+    /// Stands for election until it is dropped.
+    pub fn stand(client: Client, standing: Standing) -> Leadership {
+        let leases = Api::<Lease>::namespaced(client.clone(), &standing.namespace);
+        let (leads_in, leads) = watch::channel(false);
+        let (holder_in, holder) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(elect(client, standing.clone(), leads_in));
+        tasks.spawn(follow(leases.clone(), standing.lease.clone(), holder_in));
+        Leadership { standing, leases, leads, holder, _tasks: tasks }
+    }
+
+    /// Who leads, where it is not this replica, as far as was last heard.
+    pub fn other(&self) -> Option<String> {
+        let holder = self.holder.borrow().clone();
+        match holder {
+            Some(holder) if holder == self.standing.identity && *self.leads.borrow() => None,
+            Some(holder) if holder != self.standing.identity => Some(holder),
+            _ => Some("nobody yet".into()),
+        }
+    }
+
+    /// Whether this replica leads, as it changes.
+    pub fn watched(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
+    }
+
+    /// Asks the server who holds the Lease now.
+    ///
+    /// # Errors
+    /// The holder, where it is not this replica or its time has run out.
+    pub async fn confirm(&self, now: Time) -> Result<(), Result<String, kube::Error>> {
+        let lease = self.leases.get(&self.standing.lease).await.map_err(Err)?;
+        let spec = lease.spec.unwrap_or_default();
+        let holder = spec.holder_identity.unwrap_or_default();
+        let until = spec.renew_time.map(|renewed| {
+            let renewed = Time(i64::try_from(renewed.0.as_nanosecond()).unwrap_or(i64::MAX));
+            renewed + Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0))
+        });
+        if holder == self.standing.identity && until.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        Err(Ok(if holder.is_empty() || holder == self.standing.identity { "nobody".into() } else { holder }))
+    }
+}
+
+/// Takes the Lease when it is free and renews it while it is held.
+async fn elect(client: Client, standing: Standing, leads: watch::Sender<bool>) {
+    loop {
+        let parameters = LeaseParams::new(standing.identity.clone(), LEASE_SECONDS, GRACE_SECONDS);
+        let manager = LeaseManagerBuilder::new(client.clone(), standing.lease.clone())
+            .with_namespace(standing.namespace.clone())
+            .with_parameters(parameters)
+            .build()
+            .await;
+        match manager {
+            Ok(manager) => {
+                let (mut changes, task) = manager.watch().await;
+                while changes.changed().await.is_ok() {
+                    let now = *changes.borrow_and_update();
+                    info!(
+                        lease = standing.lease,
+                        identity = standing.identity,
+                        "{}",
+                        if now { "leads" } else { "follows" }
+                    );
+                    leads.send_replace(now);
+                }
+                leads.send_replace(false);
+                task.abort();
+            }
+            Err(error) => warn!(lease = standing.lease, "cannot stand for election: {error}"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Keeps the name of the holder.
+async fn follow(leases: Api<Lease>, name: String, holder: watch::Sender<Option<String>>) {
+    let seen = watcher(leases, watcher::Config::default().fields(&format!("metadata.name={name}")));
+    let mut seen = std::pin::pin!(seen.default_backoff().touched_objects());
+    while let Some(lease) = seen.next().await {
+        // What breaks is taken up again by the watcher, and every write asks for itself.
+        if let Ok(lease) = lease {
+            holder.send_replace(lease.spec.and_then(|spec| spec.holder_identity));
+        }
+    }
+}

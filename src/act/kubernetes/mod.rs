@@ -1,0 +1,214 @@
+//! Kubernetes as a [`Cluster`]: watches what is opted in, moves the lever that fights nobody, records each change on
+//! the object it changes.
+//!
+//! - [`objective`]: the custom resource that opts a workload in
+//! - [`watches`] and [`survey`]: what runs, and which service it serves ([`mapping`])
+//! - [`lever`], [`patch`] and [`change`]: what is moved, as one JSON Patch, after a dry run
+//! - [`leadership`]: of several replicas one acts
+//! - [`reverts`]: who undid a change
+//! - [`scaler`]: what KEDA asks
+//! - [`events`] and [`status`]: what the workload's people see
+
+pub mod change;
+pub mod connect;
+pub mod events;
+pub mod leadership;
+pub mod lever;
+pub mod mapping;
+pub mod objective;
+pub mod patch;
+pub mod record;
+pub mod retry;
+pub mod reverts;
+pub mod scaler;
+pub mod status;
+pub mod survey;
+pub mod watches;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::watch;
+
+use super::{ActError, Cluster};
+use crate::guard::{self, Permit};
+use crate::model::{ClusterState, Hold, ServiceId, Time};
+use change::{Fence, Writer};
+use events::{Events, Reason};
+use leadership::{Leadership, Standing};
+use lever::Lever;
+use reverts::Reverts;
+use scaler::Answers;
+use status::Sight;
+use survey::{Found, Key, Objects, Surveyed};
+use watches::{Kind, Watches};
+
+pub use connect::connect;
+
+/// Reads the clock: the shell's, so that the cluster and the engine live in the same time.
+pub type Now = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// How often it is looked at start whether all watches have seen everything.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// A policy that refused is asked again after this; a person may have changed it.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
+
+pub struct Kubernetes {
+    watches: Watches,
+    leadership: Leadership,
+    sight: watch::Receiver<Arc<Sight>>,
+    now: Now,
+    writer: Writer,
+    events: Events,
+    reverts: Reverts,
+    /// What policies refused, and until when that holds.
+    refusals: BTreeMap<ServiceId, (String, Time)>,
+    /// Of the last survey.
+    found: BTreeMap<ServiceId, (Key, Found)>,
+    statuses: watch::Sender<Arc<Vec<Surveyed>>>,
+    answers: watch::Sender<Arc<Answers>>,
+}
+
+impl Kubernetes {
+    /// Starts its watches and stands for election.
+    pub fn start(client: Client, standing: Standing, sight: watch::Receiver<Arc<Sight>>, now: Now) -> Kubernetes {
+        let (statuses, surveyed) = watch::channel(Arc::new(Vec::new()));
+        let leadership = Leadership::stand(client.clone(), standing.clone());
+        tokio::spawn(status::write(client.clone(), surveyed, sight.clone(), leadership.watched(), now.clone()));
+        Kubernetes {
+            watches: Watches::start(client.clone()),
+            leadership,
+            sight,
+            now,
+            writer: Writer::new(client.clone()),
+            events: Events::start(client, standing.identity),
+            reverts: Reverts::default(),
+            refusals: BTreeMap::new(),
+            found: BTreeMap::new(),
+            statuses,
+            answers: watch::Sender::default(),
+        }
+    }
+
+    /// What KEDA is answered, for [`scaler::serve`].
+    pub fn answers(&self) -> watch::Receiver<Arc<Answers>> {
+        self.answers.subscribe()
+    }
+
+    fn objects(&self) -> Objects {
+        let mut objects = Objects {
+            objectives: self.watches.objectives.state(),
+            pods: self.watches.pods.state(),
+            ..Objects::default()
+        };
+        if let Kind::Watched { resource, objects: hpas } = self.watches.hpas() {
+            objects.autoscalers.add_hpas(&resource, hpas.state());
+        }
+        if let Kind::Watched { resource, objects: scaled } = self.watches.scaled_objects() {
+            objects.autoscalers.add_scaled_objects(&resource, scaled.state());
+        }
+        for objective in &objects.objectives {
+            let key = survey::key(objective);
+            if let Kind::Watched { resource, objects: targets } = self.watches.target(&objective.spec.target) {
+                let of = ObjectRef::new_with(&objective.spec.target.name, resource.clone()).within(&key.0);
+                if let Some(object) = targets.get(&of) {
+                    objects.targets.insert(key, (resource, object));
+                }
+            }
+        }
+        objects
+    }
+
+    /// What speaks against a change of it beyond what its owner says.
+    fn hold(&mut self, key: &Key, found: &Found, now: Time) -> Option<Hold> {
+        let (reverted, breaker) = self.reverts.look(key, &found.lever, now);
+        let follows = self.leadership.other().map(|leader| Hold::Leader { leader });
+        if let (Some(reverted), None) = (reverted, &follows) {
+            let sentence = format!(
+                "{} set {} back from {} to {} within a minute of {}; headroom leaves it alone for ten minutes. Let it \
+                 ignore this field, or use the external scaler, which leaves no drift",
+                reverted.manager,
+                found.lever.name(),
+                reverted.to,
+                reverted.value,
+                reverted.intervention
+            );
+            let kind = &found.resource.kind;
+            self.events.say(&found.object, kind, now, Reason::Reverted, &reverted.intervention, &sentence);
+        }
+        let service = &found.workload.service;
+        let refused = self.refusals.get(service).map(|(reason, _)| Hold::Admission { reason: reason.clone() });
+        follows.or(breaker).or(refused)
+    }
+}
+
+impl Cluster for Kubernetes {
+    async fn state(&mut self) -> Result<ClusterState, ActError> {
+        while !self.watches.settle() {
+            tokio::time::sleep(SETTLE).await;
+        }
+        let now = (self.now)();
+        self.refusals.retain(|_, (_, until)| now < *until);
+        let sight = self.sight.borrow().clone();
+        let mut surveyed = survey::survey(&self.objects(), &sight.seen);
+        let mut found = BTreeMap::new();
+        let mut workloads = Vec::new();
+        for one in &mut surveyed {
+            let Ok(of) = &mut one.found else { continue };
+            let key = survey::key(&one.objective);
+            of.workload.held = self.hold(&key, of, now).or_else(|| of.workload.held.take());
+            workloads.push(of.workload.clone());
+            found.insert(of.workload.service.clone(), (key, of.clone()));
+        }
+        workloads.sort_by(|a, b| a.service.cmp(&b.service));
+        self.found = found;
+        self.answers.send_replace(Arc::new(scaler::answers(&surveyed, &sight)));
+        self.statuses.send_replace(Arc::new(surveyed));
+        Ok(ClusterState { at: now, workloads })
+    }
+
+    async fn apply(&mut self, permit: &Permit) -> Result<(), ActError> {
+        let service = permit.service();
+        let not_found = || ActError::NotFound { service: service.to_string() };
+        let (key, found) = self.found.get(service).ok_or_else(not_found)?;
+        let (key, lever, now) = (key.clone(), found.lever.clone(), (self.now)());
+        let fence = Fence { leadership: &self.leadership, now: &self.now };
+        let done = self.writer.write(&lever, permit, fence).await;
+        let kind = &found.resource.kind;
+        match (&done, permit.change()) {
+            (Ok(()), guard::Change::Scale { from, to, record, .. }) => {
+                let sentence = format!(
+                    "{service}: from {from} to {to} replicas by {}, because {}; `headroom explain {}` tells more",
+                    said(&lever),
+                    record.reason,
+                    permit.decision()
+                );
+                self.events.say(&found.object, kind, now, Reason::Scaled, permit.decision(), &sentence);
+                self.reverts.changed(&key, lever.means, record);
+            }
+            (Err(ActError::Refused { reason, .. }), guard::Change::Scale { from, to, .. }) => {
+                let sentence = format!(
+                    "{service} stays at {from} replicas: {to} were wanted by {}, and the cluster refuses: {reason}",
+                    permit.decision()
+                );
+                self.events.say(&found.object, kind, now, Reason::Refused, permit.decision(), &sentence);
+                self.refusals.insert(service.clone(), (reason.clone(), now + REFUSAL_HOLDS));
+            }
+            _ => {}
+        }
+        done
+    }
+}
+
+fn said(lever: &Lever) -> String {
+    use lever::Means::{ExternalScaler, HpaMinimum, KedaMinimum, Replicas};
+    match lever.means {
+        ExternalScaler => format!("the external scaler of {}", lever.name()),
+        KedaMinimum | HpaMinimum => format!("the minimum of {}", lever.name()),
+        Replicas => format!("the replicas of {}", lever.name()),
+    }
+}

@@ -1,0 +1,193 @@
+//! What is watched, and kept up to date in memory: the objectives, the pods, the autoscalers, and every kind of
+//! workload that is opted in. A watch that breaks or expires (410) is taken up again with a growing, jittered pause.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::reflector::{Lookup, Store, store::Writer};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt, discovery};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::objective::{ServiceObjective, Target};
+
+/// How often a kind that the server does not know is asked for again: its definition may be installed later.
+const ABSENT_AGAIN: Duration = Duration::from_secs(15);
+
+/// What the server said of a kind.
+#[derive(Clone)]
+pub enum Kind {
+    /// Not asked yet, or it did not answer.
+    Unknown,
+    /// It knows no such kind.
+    Absent,
+    Watched {
+        resource: ApiResource,
+        objects: Store<DynamicObject>,
+    },
+}
+
+impl Kind {
+    /// Whether what is known of it is all that there is.
+    fn is_settled(&self) -> bool {
+        match self {
+            Kind::Unknown => false,
+            Kind::Absent => true,
+            Kind::Watched { objects, .. } => is_filled(objects),
+        }
+    }
+}
+
+/// The watches; they end when this is dropped.
+pub struct Watches {
+    client: Client,
+    pub objectives: Store<ServiceObjective>,
+    pub pods: Store<Pod>,
+    hpas: watch::Receiver<Kind>,
+    scaled_objects: watch::Receiver<Kind>,
+    /// By API version and kind.
+    targets: BTreeMap<(String, String), watch::Receiver<Kind>>,
+    tasks: JoinSet<()>,
+}
+
+impl Watches {
+    pub fn start(client: Client) -> Watches {
+        let mut tasks = JoinSet::new();
+        let objectives = follow(Api::<ServiceObjective>::all(client.clone()), (), "objectives", |_| (), &mut tasks);
+        let pods = follow(Api::<Pod>::all(client.clone()), (), "pods", strip_pod, &mut tasks);
+        let hpas = kind(&client, "autoscaling/v2", "HorizontalPodAutoscaler", &mut tasks);
+        let scaled_objects = kind(&client, "keda.sh/v1alpha1", "ScaledObject", &mut tasks);
+        Watches { client, objectives, pods, hpas, scaled_objects, targets: BTreeMap::new(), tasks }
+    }
+
+    /// Watches the kinds of what is opted in. True once everything there is to see has been seen.
+    pub fn settle(&mut self) -> bool {
+        if !is_filled(&self.objectives) {
+            return false;
+        }
+        for objective in self.objectives.state() {
+            let Target { api_version, kind: name, .. } = &objective.spec.target;
+            let key = (api_version.clone(), name.clone());
+            if !self.targets.contains_key(&key) {
+                self.targets.insert(key, kind(&self.client, api_version, name, &mut self.tasks));
+            }
+        }
+        is_filled(&self.pods)
+            && self.hpas().is_settled()
+            && self.scaled_objects().is_settled()
+            && self.targets.values().all(|kind| kind.borrow().is_settled())
+    }
+
+    pub fn hpas(&self) -> Kind {
+        self.hpas.borrow().clone()
+    }
+
+    pub fn scaled_objects(&self) -> Kind {
+        self.scaled_objects.borrow().clone()
+    }
+
+    pub fn target(&self, target: &Target) -> Kind {
+        let key = (target.api_version.clone(), target.kind.clone());
+        self.targets.get(&key).map_or(Kind::Unknown, |kind| kind.borrow().clone())
+    }
+}
+
+fn is_filled<K>(store: &Store<K>) -> bool
+where
+    K: Lookup + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+}
+
+/// Looks a kind up until the server knows it, then watches it.
+fn kind(client: &Client, api_version: &str, name: &str, tasks: &mut JoinSet<()>) -> watch::Receiver<Kind> {
+    let (found, kind) = watch::channel(Kind::Unknown);
+    let (client, name) = (client.clone(), name.to_owned());
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let of = GroupVersionKind::gvk(group, version, &name);
+    tasks.spawn(async move {
+        let mut watches = JoinSet::new();
+        let mut pause = watcher::DefaultBackoff::default();
+        let resource = loop {
+            let again = match discovery::pinned_kind(&client, &of).await {
+                Ok((resource, _)) => break resource,
+                Err(kube::Error::Discovery(_)) => ABSENT_AGAIN,
+                Err(kube::Error::Api(status)) if status.code == 404 => ABSENT_AGAIN,
+                Err(error) => {
+                    warn!(kind = name, "cannot ask the API server for a kind: {error}");
+                    pause.next().unwrap_or(ABSENT_AGAIN)
+                }
+            };
+            if again == ABSENT_AGAIN {
+                found.send_replace(Kind::Absent);
+            }
+            tokio::time::sleep(again).await;
+        };
+        let api = Api::<DynamicObject>::all_with(client, &resource);
+        let objects = follow(api, resource.clone(), "objects of a kind", strip, &mut watches);
+        info!(kind = name, "watching");
+        found.send_replace(Kind::Watched { resource, objects });
+        watches.join_all().await;
+    });
+    kind
+}
+
+fn follow<K>(
+    api: Api<K>,
+    of: <K as Resource>::DynamicType,
+    what: &'static str,
+    strip: fn(&mut K),
+    tasks: &mut JoinSet<()>,
+) -> Store<K>
+where
+    K: Resource + Lookup<DynamicType = <K as Resource>::DynamicType>,
+    K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    <K as Resource>::DynamicType: Eq + Hash + Clone + Send + Sync,
+{
+    let writer = Writer::new(of);
+    let store = writer.as_reader();
+    let events = watcher(api, watcher::Config::default()).default_backoff().modify(strip).reflect(writer);
+    tasks.spawn(async move {
+        let mut events = std::pin::pin!(events);
+        let mut broken = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(_) if std::mem::replace(&mut broken, false) => info!(what, "watching again"),
+                Ok(_) => {}
+                Err(error) if !std::mem::replace(&mut broken, true) => warn!(what, "a watch broke: {error}"),
+                Err(_) => {}
+            }
+        }
+    });
+    store
+}
+
+/// Keeps of an object what is looked at, so that memory follows the number of objects and not their templates.
+fn strip(object: &mut DynamicObject) {
+    if let Some(spec) = object.data.get_mut("spec").and_then(|spec| spec.as_object_mut()) {
+        spec.retain(|key, _| key != "template" && key != "volumeClaimTemplates");
+    }
+    if let Some(object) = object.data.as_object_mut() {
+        object.retain(|key, _| key == "spec");
+    }
+}
+
+fn strip_pod(pod: &mut Pod) {
+    pod.metadata.managed_fields = None;
+    pod.annotations_mut().clear();
+    pod.spec = None;
+    if let Some(status) = &mut pod.status {
+        let conditions = status.conditions.take();
+        let phase = status.phase.take();
+        *status = k8s_openapi::api::core::v1::PodStatus { conditions, phase, ..Default::default() };
+    }
+}

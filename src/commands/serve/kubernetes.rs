@@ -1,0 +1,129 @@
+//! Kubernetes as the cluster of `serve`: found at start, told at each tick what the engine saw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::act::kubernetes::leadership::Standing;
+use crate::act::kubernetes::mapping::Seen;
+use crate::act::kubernetes::status::Sight;
+use crate::act::kubernetes::{Kubernetes, connect, scaler};
+use crate::api::Snapshot;
+use crate::clock::Clock;
+use crate::commands::Error;
+use crate::config::{self, Config, Mode};
+use crate::guard::{Decision, Outcome};
+use crate::journal::What;
+use crate::model::ServiceId;
+
+/// What Kubernetes sets in every container.
+const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
+
+/// Names the cluster where the configuration does not: by `--context`, or by the pod it runs in.
+pub fn complete(config: &mut Config, context: Option<String>) {
+    match (&mut config.cluster, context) {
+        (Some(config::Cluster::Kubernetes(kubernetes)), Some(context)) => kubernetes.context = Some(context),
+        (cluster, Some(context)) => {
+            let context = Some(context);
+            *cluster = Some(config::Cluster::Kubernetes(config::Kubernetes { context, ..Default::default() }));
+        }
+        (cluster @ None, None) if std::env::var_os(IN_CLUSTER).is_some() => {
+            *cluster = Some(config::Cluster::Kubernetes(config::Kubernetes::default()));
+        }
+        (_, None) => {}
+    }
+}
+
+/// A client that was made, not yet used.
+pub struct Reached {
+    client: Client,
+    standing: Standing,
+    scaler: Option<TcpListener>,
+}
+
+impl Reached {
+    /// None where another cluster or none is configured.
+    pub async fn of(config: &Config) -> Result<Option<Reached>, Error> {
+        let Some(config::Cluster::Kubernetes(kubernetes)) = &config.cluster else { return Ok(None) };
+        let client = connect(kubernetes.context.as_deref()).await?;
+        let standing = Standing {
+            namespace: kubernetes.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
+            lease: kubernetes.lease.clone().unwrap_or_else(|| "headroom".into()),
+            identity: kubernetes.identity.clone().unwrap_or_else(host),
+        };
+        let scaler = match kubernetes.scaler {
+            None => None,
+            Some(address) => {
+                let listen = |source| Error::Listen { what: "the external scaler", address, source };
+                let listener = TcpListener::bind(address).await.map_err(listen)?;
+                info!(scaler = %listener.local_addr().map_err(listen)?, "the external scaler listens");
+                Some(listener)
+            }
+        };
+        Ok(Some(Reached { client, standing, scaler }))
+    }
+
+    /// Starts it, and KEDA's external scaler where one is configured.
+    pub fn start(self, clock: Clock, snapshots: watch::Receiver<Arc<Snapshot>>) -> Kubernetes {
+        let (sight, seen) = watch::channel(Arc::new(Sight::default()));
+        tokio::spawn(tell(snapshots, sight));
+        let kubernetes = Kubernetes::start(self.client, self.standing, seen, Arc::new(move || clock.now()));
+        if let Some(listener) = self.scaler {
+            let answers = kubernetes.answers();
+            tokio::spawn(async move {
+                if let Err(error) = scaler::serve(listener, answers).await {
+                    error!("the external scaler ended: {error}");
+                }
+            });
+        }
+        kubernetes
+    }
+}
+
+/// The host's name: in a pod that of the pod, which a restart of its container keeps.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "headroom".into(),
+        name => name.to_ascii_lowercase(),
+    }
+}
+
+/// After each tick, what the cluster's side of the house needs of it.
+async fn tell(mut snapshots: watch::Receiver<Arc<Snapshot>>, sight: watch::Sender<Arc<Sight>>) {
+    while snapshots.changed().await.is_ok() {
+        let snapshot = snapshots.borrow_and_update().clone();
+        let services = snapshot.findings.services.iter().map(|finding| &finding.service);
+        sight.send_replace(Arc::new(Sight {
+            seen: Seen::new(services, &snapshot.pods),
+            findings: snapshot.findings.clone(),
+            decisions: decisions(&snapshot),
+            enforces: snapshot.mode == Mode::Enforce && snapshot.paused.is_none(),
+        }));
+    }
+}
+
+/// The last decision about each service.
+fn decisions(snapshot: &Snapshot) -> BTreeMap<ServiceId, String> {
+    let mut last = BTreeMap::new();
+    for entry in snapshot.history.iter().rev() {
+        if let What::Decided { decision } = &entry.what {
+            last.entry(decision.proposal.wish.service().clone()).or_insert_with(|| told(decision));
+        }
+    }
+    last
+}
+
+fn told(decision: &Decision) -> String {
+    let id = &decision.id;
+    match &decision.outcome {
+        Outcome::Permitted { from, to } => format!("{id}: {from} to {to}"),
+        Outcome::Observed { from, to } => format!("{id}: would go from {from} to {to}"),
+        Outcome::Notified => format!("{id}: notified"),
+        Outcome::Refused { gate, .. } => format!("{id}: refused by {}", gate.as_str()),
+    }
+}

@@ -1,0 +1,7 @@
+//! On a real Kubernetes control plane: etcd, API server, controller manager, scheduler, and kwok as the kubelet.
+//!
+//! `tests/control-plane/build.sh` builds the programs; its README says what is there.
+
+mod control_plane;
+mod faults;
+mod harness;

@@ -1,0 +1,186 @@
+//! A proxy in front of the API server that answers in its place what an API server in trouble answers.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use http::request::Parts;
+use http::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+
+use headroom::clock::Clock;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// This status with the API's own error object; 429 and 503 with `Retry-After: 1`.
+    Status(u16),
+    /// A watch is told that what it asks for is too old, in the stream as an API server says it: `ERROR`, code 410.
+    Expired,
+    /// The answer comes this much later.
+    Late(Duration),
+    /// The API server does it, and the answer is lost.
+    Lost,
+}
+
+struct Rule {
+    fault: Fault,
+    left: usize,
+    matches: Box<dyn Fn(&Parts) -> bool + Send>,
+}
+
+/// Plain HTTP on loopback; passes on the caller's token, and has no rights of its own.
+pub struct Proxy {
+    /// `http://127.0.0.1:PORT`
+    pub server: String,
+    shared: Arc<Shared>,
+    /// Ends the proxy when it drops.
+    _runtime: tokio::runtime::Runtime,
+}
+
+struct Shared {
+    upstream: String,
+    tls: TlsConnector,
+    rules: Mutex<Vec<Rule>>,
+    /// Changes when all open answers are to end.
+    cut: watch::Sender<()>,
+}
+
+impl Proxy {
+    /// In front of `server` (`https://127.0.0.1:PORT`), whose certificate `authority` signed.
+    pub fn start(server: &str, authority: &Path) -> Proxy {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let shared = Arc::new(Shared {
+            upstream: server.strip_prefix("https://").unwrap().to_owned(),
+            tls: TlsConnector::from(Arc::new(config)),
+            rules: Mutex::default(),
+            cut: watch::Sender::new(()),
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        runtime.spawn(async { axum::serve(listener, router).await });
+        Proxy { server, shared, _runtime: runtime }
+    }
+
+    /// The next `times` requests for which `matches` holds meet `fault`.
+    pub fn inject(&self, fault: Fault, times: usize, matches: impl Fn(&Parts) -> bool + Send + 'static) {
+        self.shared.rules.lock().unwrap().push(Rule { fault, left: times, matches: Box::new(matches) });
+    }
+
+    /// How many of the injected faults nobody has met yet.
+    pub fn left(&self) -> usize {
+        self.shared.rules.lock().unwrap().iter().map(|rule| rule.left).sum()
+    }
+
+    pub fn clear(&self) {
+        self.shared.rules.lock().unwrap().clear();
+    }
+
+    /// Ends every open answer, so every watch.
+    pub fn cut(&self) {
+        self.shared.cut.send_replace(());
+    }
+}
+
+/// For [`Proxy::inject`]: whatever changes something.
+pub fn writes(request: &Parts) -> bool {
+    !request.method.is_safe()
+}
+
+/// For [`Proxy::inject`]: a watch that begins.
+pub fn watches(request: &Parts) -> bool {
+    request.uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let fault = shared.next_fault(&parts);
+    let request = Request::from_parts(parts, body);
+    match fault {
+        Some(Fault::Status(code)) => refusal(StatusCode::from_u16(code).unwrap()),
+        Some(Fault::Expired) => {
+            let event = json!({ "type": "ERROR", "object": status_object(StatusCode::GONE) });
+            ([(header::CONTENT_TYPE, "application/json")], format!("{event}\n")).into_response()
+        }
+        Some(Fault::Late(by)) => {
+            Clock::system().sleep(by).await;
+            shared.forward(request).await
+        }
+        Some(Fault::Lost) => {
+            shared.forward(request).await;
+            refusal(StatusCode::GATEWAY_TIMEOUT)
+        }
+        None => shared.forward(request).await,
+    }
+}
+
+impl Shared {
+    fn next_fault(&self, request: &Parts) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap();
+        let rule = rules.iter_mut().find(|rule| rule.left > 0 && (rule.matches)(request))?;
+        rule.left -= 1;
+        Some(rule.fault)
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Response {
+        match self.exchange(request).await {
+            Ok(response) => response,
+            Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+        }
+    }
+
+    /// On a connection of its own, which is slower than a pool and has no state to be wrong.
+    async fn exchange(&self, mut request: Request<Body>) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = TcpStream::connect(&self.upstream).await?;
+        let stream = self.tls.connect(ServerName::try_from("localhost")?, stream).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        request.headers_mut().insert(header::HOST, self.upstream.parse()?);
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let mut cut = self.cut.subscribe();
+        let until = Box::pin(async move { cut.changed().await });
+        Ok(Response::from_parts(parts, Body::from_stream(Body::new(body).into_data_stream().take_until(until))))
+    }
+}
+
+fn refusal(status: StatusCode) -> Response {
+    let mut response = (status, axum::Json(status_object(status))).into_response();
+    if matches!(status.as_u16(), 429 | 503) {
+        response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+/// `meta/v1` Status, as in the API reference.
+fn status_object(status: StatusCode) -> serde_json::Value {
+    let reason = match status.as_u16() {
+        409 => "Conflict",
+        410 => "Expired",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "",
+    };
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": status.as_u16(), "reason": reason, "message": format!("injected: {status}"),
+    })
+}
