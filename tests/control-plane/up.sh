@@ -29,6 +29,10 @@ cores_of_a_node=16
 say() { echo "control-plane: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
+# Another in the same DIR comes after this one's end.
+exec 8>lock
+flock 8
+
 "$here/build.sh"
 cache=${HEADROOM_CACHE:-$HOME/.cache/headroom}/control-plane
 [[ -s $cache/env ]] || fail "$(cat "$cache/skipped")"
@@ -56,7 +60,7 @@ trap 'exit 0' TERM INT HUP
 
 start() { # PROGRAM ARGS
     local program=$1
-    "bin/$@" >"$program.log" 2>&1 </dev/null &
+    "bin/$@" >"$program.log" 2>&1 </dev/null 8>&- &
     running[$program]=$!
     echo $! >"$program.pid"
 }
@@ -164,7 +168,7 @@ say "ready in $SECONDS s"
 # --- until the end -----------------------------------------------------------------------------
 
 # What ends first ends all: standard input, or a program.
-cat <&0 >/dev/null &
+cat <&0 >/dev/null 8>&- &
 running[stdin]=$!
 wait -n || true
 for name in "${!running[@]}"; do

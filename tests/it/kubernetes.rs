@@ -3,5 +3,6 @@
 //! `tests/control-plane/build.sh` builds the programs; its README says what is there.
 
 mod control_plane;
+mod deploy;
 mod faults;
 mod harness;

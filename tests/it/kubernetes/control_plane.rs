@@ -68,9 +68,9 @@ impl ControlPlane {
         text[start..].split('"').next().unwrap().to_owned()
     }
 
-    /// The authority that signed the API server's certificate, PEM.
-    pub fn authority(&self) -> PathBuf {
-        self.directory.join("ca.crt")
+    /// What `up.sh` put there: certificates, logs, process ids.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Writes a kubeconfig for a service account that exists, with a token for an hour, through `server` (that of
@@ -79,14 +79,10 @@ impl ControlPlane {
         let token = self.kubectl(&["create", "token", account, "--namespace", namespace, "--duration", "1h"]);
         let path =
             self.directory.join(format!("{namespace}-{account}-{}.kubeconfig", server.rsplit(':').next().unwrap()));
-        let authority = match server.starts_with("https:") {
-            true => format!(", certificate-authority: '{}'", self.authority().display()),
-            false => String::new(),
-        };
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              contexts: [{{ name: test, context: {{ cluster: test, user: test, namespace: {namespace} }} }}]\n\
-             clusters: [{{ name: test, cluster: {{ server: '{server}'{authority} }} }}]\n\
+             clusters: [{{ name: test, cluster: {{ server: '{server}', certificate-authority: ca.crt }} }}]\n\
              users: [{{ name: test, user: {{ token: {} }} }}]\n",
             token.trim()
         );

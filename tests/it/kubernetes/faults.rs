@@ -1,6 +1,6 @@
 //! A proxy in front of the API server that answers in its place what an API server in trouble answers.
 
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,18 +8,22 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use futures::StreamExt;
 use http::request::Parts;
 use http::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use headroom::clock::Clock;
+
+use super::control_plane::ControlPlane;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +44,9 @@ struct Rule {
     matches: Box<dyn Fn(&Parts) -> bool + Send>,
 }
 
-/// Plain HTTP on loopback; passes on the caller's token, and has no rights of its own.
+/// Has the API server's certificate, passes on the caller's token, and has no rights of its own.
 pub struct Proxy {
-    /// `http://127.0.0.1:PORT`
+    /// `https://127.0.0.1:PORT`
     pub server: String,
     shared: Arc<Shared>,
     /// Ends the proxy when it drops.
@@ -58,25 +62,32 @@ struct Shared {
 }
 
 impl Proxy {
-    /// In front of `server` (`https://127.0.0.1:PORT`), whose certificate `authority` signed.
-    pub fn start(server: &str, authority: &Path) -> Proxy {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
+    /// In front of a cluster's API server. [`ControlPlane::kubeconfig_of`] makes its clients.
+    pub fn start(cluster: &ControlPlane) -> Proxy {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(cluster.file("ca.crt")).unwrap()).unwrap();
+        let client =
+            rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let client = client.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let certificate = CertificateDer::from_pem_file(cluster.file("apiserver.crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(cluster.file("apiserver.key")).unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let server = server.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+
         let shared = Arc::new(Shared {
-            upstream: server.strip_prefix("https://").unwrap().to_owned(),
-            tls: TlsConnector::from(Arc::new(config)),
+            upstream: cluster.server().strip_prefix("https://").unwrap().to_owned(),
+            tls: TlsConnector::from(Arc::new(client)),
             rules: Mutex::default(),
             cut: watch::Sender::new(()),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
+        let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(server)) };
         let router = Router::new().fallback(answer).with_state(shared.clone());
         runtime.spawn(async { axum::serve(listener, router).await });
-        Proxy { server, shared, _runtime: runtime }
+        Proxy { server: format!("https://{address}"), shared, _runtime: runtime }
     }
 
     /// The next `times` requests for which `matches` holds meet `fault`.
@@ -96,6 +107,29 @@ impl Proxy {
     /// Ends every open answer, so every watch.
     pub fn cut(&self) {
         self.shared.cut.send_replace(());
+    }
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, from) = Listener::accept(&mut self.tcp).await;
+            if let Ok(stream) = self.tls.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
     }
 }
 
@@ -123,10 +157,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             Clock::system().sleep(by).await;
             shared.forward(request).await
         }
-        Some(Fault::Lost) => {
-            shared.forward(request).await;
-            refusal(StatusCode::GATEWAY_TIMEOUT)
-        }
+        Some(Fault::Lost) => match shared.forward(request).await {
+            done if done.status().is_success() => refusal(StatusCode::GATEWAY_TIMEOUT),
+            refused => refused,
+        },
         None => shared.forward(request).await,
     }
 }
