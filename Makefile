@@ -12,7 +12,7 @@ SEED ?= 1
 SPEED ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deploy accept-loop accept-localise
+.PHONY: help demo test lint bench deploy accept-loop accept-localise accept-kubernetes
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,3 +53,8 @@ accept-loop: ## what the loop must show, a line a figure: scenarios, determinism
 accept-localise: ## how well the faulty service is named: recorded incidents, healthy data, scenarios
 	$(CARGO) build --locked --release
 	python3 tests/accept/localise.py
+
+accept-kubernetes: ## the loop on a real control plane: levers, policies, failover, deployment, many workloads
+	tests/control-plane/build.sh
+	$(CARGO) build --locked --release
+	python3 tests/accept/kubernetes.py

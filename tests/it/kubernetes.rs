@@ -2,6 +2,8 @@
 //!
 //! `tests/control-plane/build.sh` builds the programs; its README says what is there.
 
+mod closed_loop;
 mod control_plane;
 mod faults;
 mod harness;
+mod traffic;
