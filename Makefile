@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS = protobuf json
 
-.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed
+.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,3 +68,8 @@ accept-localise: ## how well the faulty service is named: recorded incidents, he
 accept-speed: ## what a span costs beside prost and a peer, what a flood does, ten minutes of fuzzing
 	$(CARGO) build --locked --release --bin headroom --examples
 	python3 tests/accept/speed.py
+
+accept-kubernetes: ## the loop on a real control plane: levers, policies, failover, deployment, many workloads
+	tests/control-plane/build.sh
+	$(CARGO) build --locked --release
+	python3 tests/accept/kubernetes.py

@@ -1,5 +1,7 @@
 //! Raw text to checked values. Goes through the whole file and collects every problem on the way.
 
+mod cluster;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -11,8 +13,8 @@ use super::problem::{Problem, did_you_mean};
 use super::raw::{self, Section};
 use super::units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 use super::{
-    Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Mode, Objective, Pattern, Receive, Rules, Selector,
-    Service, Tls, Token, Window,
+    Api, Bounds, Config, Journal, Limits, Mode, Objective, Pattern, Receive, Rules, Selector, Service, Tls, Token,
+    Window,
 };
 use crate::{decide, guard, journal};
 
@@ -343,66 +345,6 @@ impl Checker<'_> {
             }
             _ => Some(Journal { path, bytes_max }),
         }
-    }
-
-    fn cluster(&mut self, raw: &raw::Cluster) -> Option<Cluster> {
-        self.keys("cluster", raw);
-        let remedy = "add kubernetes: {} or embedded: {url: \"http://127.0.0.1:PORT\"}, or leave the section out";
-        let embedded = match (&raw.embedded, &raw.kubernetes) {
-            (Some(embedded), None) => embedded,
-            (None, Some(kubernetes)) => return Some(self.kubernetes(kubernetes)),
-            (Some(embedded), Some(kubernetes)) => {
-                self.problem("cluster", "names two kinds of cluster", "keep one of them");
-                self.kubernetes(kubernetes);
-                embedded
-            }
-            (None, None) => {
-                self.problem("cluster", "names no kind of cluster", remedy);
-                return None;
-            }
-        };
-        self.keys("cluster.embedded", embedded);
-        match embedded.url.as_deref().map(|url| (url, url.parse::<http::Uri>())) {
-            Some((url, Ok(uri))) if uri.scheme_str() == Some("http") && uri.authority().is_some() => {
-                Some(Cluster::Embedded { url: url.trim_end_matches('/').to_owned() })
-            }
-            Some((url, _)) => {
-                self.problem("cluster.embedded.url", format!("`{url}` is no http address"), "write http://HOST:PORT");
-                None
-            }
-            None => {
-                self.problem("cluster.embedded.url", "is missing", "write http://HOST:PORT");
-                None
-            }
-        }
-    }
-}
-
-impl Checker<'_> {
-    fn kubernetes(&mut self, raw: &raw::Kubernetes) -> Cluster {
-        self.keys("cluster.kubernetes", raw);
-        let raw::Kubernetes { context, namespace, lease, identity, scaler, .. } = raw;
-        // Names of objects, and what may be a label's value (RFC 1123).
-        for (key, name) in [("namespace", namespace), ("lease", lease), ("identity", identity)] {
-            let named = |name: &str| {
-                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-                !name.is_empty() && name.len() <= 253 && name.chars().all(plain)
-            };
-            if let Some(name) = name.as_deref().filter(|name| !named(name)) {
-                let cause = format!("`{name}` is no name in Kubernetes");
-                self.problem(&format!("cluster.kubernetes.{key}"), cause, "write lowercase letters, digits, - and .");
-            }
-        }
-        // The port that its documentation and manifests use.
-        let default = (std::net::Ipv4Addr::UNSPECIFIED, 8081).into();
-        let address = scaler.is_some().then(|| self.address("cluster.kubernetes.scaler", scaler, default));
-        Cluster::Kubernetes(Kubernetes {
-            context: context.clone(),
-            namespace: namespace.clone(),
-            lease: lease.clone(),
-            identity: identity.clone(),
-            scaler: address,
-        })
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! `tests/control-plane/build.sh` builds the programs; its README says what is there.
 
+mod closed_loop;
 mod control_plane;
 mod deploy;
 mod faults;
 mod harness;
+mod traffic;

@@ -35,8 +35,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until it says that it is ready.
     pub fn start(directory: &Path, args: &[&str]) -> Daemon {
-        let mut child =
-            headroom(directory).arg("serve").args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Daemon::start_with(directory, args, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_with(directory: &Path, args: &[&str], environment: &[(&str, &str)]) -> Daemon {
+        let mut command = headroom(directory);
+        command.arg("serve").args(args).envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut daemon =
             Daemon { child, log, api: String::new(), http: String::new(), grpc: String::new(), seen: vec![] };
@@ -75,6 +81,12 @@ impl Daemon {
         let rest = self.log.by_ref().lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap_or_default());
         self.seen.extend(rest);
         (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.seen))
+    }
+
+    /// Sends SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends SIGTERM.

@@ -147,13 +147,12 @@ fn json_patch(operations: Value) -> Result<Patch<()>, ActError> {
     Ok(Patch::Json(serde_json::from_value(operations).map_err(unreadable)?))
 }
 
-/// Whether the object moved on: a conflict, or a `test` of the patch that failed, which the API server answers with
-/// 422 and the cause `UnexpectedServerResponse`.
+/// What the API server answers (422, Invalid) when a `test` of the patch fails; a policy says more than this.
+const TEST_FAILED: &str = "the server rejected our request due to an error in our request";
+
+/// Whether the object moved on: a conflict, or a `test` of the patch that failed.
 fn is_moved(error: &Error) -> bool {
-    let tested = |status: &Status| {
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        status.code == 422 && causes.into_iter().any(|cause| cause.reason == "UnexpectedServerResponse")
-    };
+    let tested = |status: &Status| status.code == 422 && status.message == TEST_FAILED;
     matches!(error, Error::Api(status) if status.is_conflict() || tested(status))
 }
 
@@ -176,4 +175,21 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_failed_is_a_conflict_and_a_policy_a_refusal() {
+        let answer = |code, message: &str| Error::Api(Status::failure(message, "Invalid").with_code(code).boxed());
+        assert!(is_moved(&answer(422, TEST_FAILED)) && is_moved(&answer(409, "the object has been modified")));
+        let denied = "deployments.apps \"auth\" is forbidden: ValidatingAdmissionPolicy 'four' denied request";
+        assert!(!is_moved(&answer(422, denied)));
+        let refused = ActError::Refused { service: "auth".into(), reason: denied.into() };
+        assert_eq!(failed("auth", answer(422, denied)), refused);
+        assert!(matches!(failed("auth", answer(503, "busy")), ActError::Unreachable { .. }));
+        assert_eq!(failed("auth", answer(404, "")), ActError::NotFound { service: "auth".into() });
+    }
 }

@@ -38,10 +38,10 @@ pub struct ServiceObjectiveSpec {
     pub service: Option<String>,
     /// Replicas that headroom never goes below.
     #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(range(min = 1, max = 100_000), extend("format" = "int32"))]
     pub min_replicas: u32,
     /// Replicas that headroom never goes above, nor above what the workload's autoscaler allows.
-    #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(range(min = 1, max = 100_000), extend("format" = "int32"))]
     pub max_replicas: u32,
     /// `Observe` says what would be done. `Enforce` does it, where the configuration enforces too.
     #[serde(default)]

@@ -205,3 +205,151 @@ fn selector(object: &DynamicObject) -> Option<Selector> {
     let empty = selector.match_labels.is_none() && selector.match_expressions.is_none();
     if empty { None } else { selector.try_into().ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::act::kubernetes::record;
+
+    fn object<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
+        Arc::new(serde_json::from_value(value).unwrap())
+    }
+
+    fn resource(kind: &str) -> ApiResource {
+        ApiResource {
+            group: "apps".into(),
+            version: "v1".into(),
+            api_version: "apps/v1".into(),
+            kind: kind.into(),
+            plural: format!("{}s", kind.to_lowercase()),
+        }
+    }
+
+    /// `auth` with two replicas, of which one is ready, one comes and a third is going.
+    fn shop(mode: &str) -> Objects {
+        let objective = json!({
+            "apiVersion": "headroom.dev/v1alpha1", "kind": "ServiceObjective",
+            "metadata": {"name": "auth", "namespace": "shop"},
+            "spec": {"target": {"name": "auth"}, "service": "auth", "minReplicas": 2, "maxReplicas": 12, "mode": mode},
+        });
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "auth", "namespace": "shop", "resourceVersion": "41"},
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "auth"}}},
+        });
+        let pod = |name: &str, app: &str, ready: &str, going: Option<&str>| {
+            object(json!({
+                "metadata": {
+                    "name": name, "namespace": "shop", "labels": {"app": app},
+                    "creationTimestamp": "1970-01-01T00:00:10Z", "deletionTimestamp": going,
+                },
+                "status": {
+                    "phase": "Running",
+                    "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "1970-01-01T00:00:12Z"}],
+                },
+            }))
+        };
+        Objects {
+            objectives: vec![object(objective)],
+            pods: vec![
+                pod("auth-1", "auth", "True", None),
+                pod("auth-2", "auth", "False", None),
+                pod("auth-3", "auth", "True", Some("1970-01-01T00:00:20Z")),
+                pod("web-1", "web", "True", None),
+            ],
+            autoscalers: Autoscalers::default(),
+            targets: [(("shop".into(), "auth".into()), (resource("Deployment"), object(deployment)))].into(),
+        }
+    }
+
+    fn autoscaler(spec: Value, annotations: Value) -> Arc<DynamicObject> {
+        object(json!({
+            "metadata": {"name": "auth", "namespace": "shop", "resourceVersion": "52", "annotations": annotations},
+            "spec": spec,
+        }))
+    }
+
+    fn only(objects: &Objects) -> Found {
+        let mut all = survey(objects, &Seen::default());
+        assert_eq!(all.len(), 1);
+        all.remove(0).found.unwrap()
+    }
+
+    #[test]
+    fn a_workload_is_what_its_objective_says_with_the_pods_that_are_there_to_stay() {
+        let found = only(&shop("Enforce"));
+        let second = Time::from_secs;
+        let workload = Workload {
+            service: "auth".into(),
+            replicas: 2,
+            min_replicas: 2,
+            max_replicas: 12,
+            resource_version: 41,
+            pods: vec![
+                model::Pod { name: "auth-1".into(), created_at: second(10), ready_at: Some(second(12)) },
+                model::Pod { name: "auth-2".into(), created_at: second(10), ready_at: None },
+            ],
+            intervention: None,
+            held: None,
+        };
+        assert_eq!((found.workload, found.lever.means), (workload, Means::Replicas));
+    }
+
+    #[test]
+    fn observing_is_a_hold() {
+        let reason = "its ServiceObjective auth is in mode Observe".into();
+        assert_eq!(only(&shop("Observe")).workload.held, Some(Hold::Owner { reason }));
+    }
+
+    #[test]
+    fn under_an_autoscaler_nothing_is_given_back_but_a_floor_of_our_own() {
+        let target = json!({"kind": "Deployment", "name": "auth"});
+        let mut objects = shop("Enforce");
+        let spec = json!({"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 8});
+        objects.autoscalers.add_hpas(&resource("HorizontalPodAutoscaler"), vec![autoscaler(spec, json!({}))]);
+        let found = only(&objects);
+        let bounds = |of: &Workload| (of.replicas, of.min_replicas, of.max_replicas, of.resource_version);
+        assert_eq!((found.lever.means, bounds(&found.workload)), (Means::HpaMinimum, (2, 2, 8, 52)));
+
+        let mut objects = shop("Enforce");
+        let spec = json!({"scaleTargetRef": target, "minReplicas": 6, "maxReplicas": 8});
+        let floor = json!({record::FLOOR: r#"{"before":1,"wanted":6}"#});
+        objects.autoscalers.add_hpas(&resource("HorizontalPodAutoscaler"), vec![autoscaler(spec, floor)]);
+        assert_eq!(bounds(&only(&objects).workload), (6, 1, 8, 52));
+    }
+
+    #[test]
+    fn a_scaled_object_goes_before_an_autoscaler_and_a_paused_one_is_left_alone() {
+        let trigger =
+            json!({"type": "external-push", "metadata": {"scalerAddress": "x:8081", "headroomObjective": "auth"}});
+        let scaled = |triggers: Value, annotations: Value| {
+            let mut objects = shop("Enforce");
+            let spec = json!({"scaleTargetRef": {"name": "auth"}, "triggers": triggers, "maxReplicaCount": 5});
+            objects.autoscalers.add_scaled_objects(&resource("ScaledObject"), vec![autoscaler(spec, annotations)]);
+            only(&objects)
+        };
+        assert_eq!(scaled(json!([trigger]), json!({})).lever.means, Means::ExternalScaler);
+        let minimum = scaled(json!([{"type": "cpu"}]), json!({}));
+        assert_eq!((minimum.lever.means, minimum.workload.max_replicas), (Means::KedaMinimum, 5));
+        let paused = scaled(json!([]), json!({"autoscaling.keda.sh/paused": "true"}));
+        let reason = "ScaledObject shop/auth is paused by its owner".into();
+        assert_eq!(paused.workload.held, Some(Hold::Owner { reason }));
+    }
+
+    #[test]
+    fn what_is_not_there_or_claimed_twice_is_said() {
+        let mut objects = shop("Enforce");
+        let mut other = ServiceObjective::clone(&objects.objectives[0]);
+        other.metadata.name = Some("other".into());
+        let target = objects.targets[&("shop".into(), "auth".into())].clone();
+        objects.targets.insert(("shop".into(), "other".into()), target);
+        objects.objectives.push(Arc::new(other));
+        let said = |all: Vec<Surveyed>| all.into_iter().filter_map(|one| one.found.err()).collect::<Vec<_>>();
+        let twice = Missing::Service("another ServiceObjective has Deployment shop/auth already".into());
+        assert_eq!(said(survey(&objects, &Seen::default())), [twice]);
+        objects.targets.clear();
+        assert_eq!(said(survey(&objects, &Seen::default()))[0], Missing::Target("Deployment shop/auth".into()));
+    }
+}
