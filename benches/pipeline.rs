@@ -92,7 +92,7 @@ fn assemble_and_walk(batches: &[SpanBatch]) {
     // Long enough after the last span that every trace is closed.
     let traces = window.advance(Time(START.0 + 60_000_000_000));
     for trace in &traces {
-        let tree = Tree::build(trace.spans.iter().filter_map(|&at| window.row(at)));
+        let tree = Tree::build(window.rows(&trace.spans));
         if let Some(root) = tree.root {
             black_box(critical_path(&tree, root));
         }

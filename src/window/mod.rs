@@ -98,7 +98,8 @@ impl Window {
         !full && !old
     }
 
-    /// Takes one batch, or the part of it that is [admitted](Config::spans_per_second). Rows that repeat a span already held are dropped and counted.
+    /// Takes one batch, or the part of it that is [admitted](Config::spans_per_second). Rows that repeat a span already
+    /// held are dropped and counted.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch) {
         if batch.is_empty() {
             return;
@@ -138,7 +139,8 @@ impl Window {
         }
         self.spans += batch.len() as u64;
         self.last_received = Some(self.last_received.map_or(received_at, |last| last.max(received_at)));
-        self.slices.push(batch, received_at);
+        self.slices.push(batch, received_at, 0);
+        self.slices.evict(Time::MIN, self.config.bytes_max);
     }
 
     /// Forgets what is older than the window; all that [keeping](Window::keep) needs.
