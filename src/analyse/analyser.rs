@@ -16,9 +16,9 @@ use super::exemplars::Exemplars;
 use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use super::gaps::Gaps;
 use super::histogram::quantile_ns;
-use super::objective::{Objective, exceeds};
+use super::objective::{LIKELY, Objective, SURELY, exceeds};
 use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
-use super::service_now::ServiceNow;
+use super::service_now::{ServiceNow, cold_pods};
 use super::sql::{self, Sql};
 use super::trace::Tree;
 use super::verdict::{Judge, Judgement};
@@ -39,7 +39,8 @@ pub struct Config {
     pub default_objective: Option<Objective>,
     /// Judgements are made over this much complete event time: short, because a burst is over in minutes.
     pub fast: Duration,
-    /// Requests of an entry operation in the fast window below which nothing is said of it.
+    /// Requests of an entry operation in the fast window below which nothing is said of it. Whether few show anything
+    /// is left to the test of significance; below this one slow trace would be much of what there is.
     pub requests_min: i64,
     /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors.
     pub target_utilisation: f64,
@@ -57,7 +58,7 @@ impl Default for Config {
             objectives: Vec::new(),
             default_objective: None,
             fast: Duration::from_secs(3),
-            requests_min: 20,
+            requests_min: 5,
             target_utilisation: 0.8,
             keep: Duration::from_secs(120),
             blind_after: Duration::from_secs(15),
@@ -73,6 +74,8 @@ const SLOW_EXTRA: Duration = Duration::from_secs(5);
 const AHEAD: Duration = Duration::from_secs(1);
 /// Without a baseline (just after a start) a scale-out at most doubles.
 const BLIND_STEP_FACTOR: u32 = 2;
+/// Requests in the fast window below which a service counts as thin: they say little of what many would need.
+const THIN_REQUESTS: i64 = 20;
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 
@@ -122,8 +125,8 @@ impl Analyser {
         let answers = Answers::ask(&self.sql)?;
         self.pods = pods_with_spans(&answers);
         findings.entries = answers.entries.iter().map(|e| self.entry_finding(e)).collect();
-        let now_by_service = self.services_now(&answers, complete_to);
-        self.judge(&mut findings, &answers, &now_by_service, cluster, now);
+        let now_by_service = self.services_now(&answers, complete_to, cluster);
+        self.judge(&mut findings, &answers, &now_by_service, now);
         self.say_services(&mut findings, &answers, &now_by_service, cluster, now);
         self.complete_bottlenecks(&mut findings, cluster);
         Ok(findings)
@@ -191,12 +194,6 @@ impl Analyser {
 
     fn entry_finding(&self, answer: &EntryAnswer) -> EntryFinding {
         let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
-        let enough = answer.requests >= self.config.requests_min;
-        let missed = enough
-            && objective.is_some_and(|o| {
-                exceeds(answer.slow, answer.requests, 1.0 - o.quantile)
-                    || exceeds(answer.errors, answer.requests, o.errors)
-            });
         EntryFinding {
             entry: answer.entry.to_string(),
             requests: answer.requests as u64,
@@ -206,19 +203,36 @@ impl Analyser {
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
             missed_share: answer.missed as f64 / answer.requests.max(1) as f64,
             error_share: answer.errors as f64 / answer.requests.max(1) as f64,
-            missed,
+            missed: self.misses(answer, SURELY),
         }
     }
 
-    fn services_now<'a>(&self, answers: &'a Answers, complete_to: Time) -> BTreeMap<Text, ServiceNow<'a>> {
+    /// Whether an entry operation misses its objective, at a chance to be mistaken.
+    fn misses(&self, answer: &EntryAnswer, chance: f64) -> bool {
+        let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
+        let missed = |o: &Objective| {
+            exceeds(answer.slow, answer.requests, 1.0 - o.quantile, chance)
+                || exceeds(answer.errors, answer.requests, o.errors, chance)
+        };
+        answer.requests >= self.config.requests_min && objective.is_some_and(missed)
+    }
+
+    fn services_now<'a>(
+        &self,
+        answers: &'a Answers,
+        complete_to: Time,
+        cluster: &ClusterState,
+    ) -> BTreeMap<Text, ServiceNow<'a>> {
         let until = complete_to.second();
-        let fast_from = (complete_to - self.config.fast).second();
+        let from = complete_to - self.config.fast;
+        let fast_from = from.second();
         let now = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
             let mut sums = HealthSums::default();
             seconds.iter().filter(|s| s.second >= fast_from).for_each(|s| sums.merge(&s.sums));
             let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
+            let cold_pods = cold_pods(cluster.workload(service), from);
             let arrivals = Arrivals::estimate(seconds, until).weighted(sums.weight());
-            (service.clone(), ServiceNow { sums, pods, arrivals })
+            (service.clone(), ServiceNow { sums, pods, cold_pods, arrivals })
         };
         answers.services.iter().map(now).collect()
     }
@@ -229,25 +243,35 @@ impl Analyser {
         findings: &mut Findings,
         answers: &Answers,
         services: &BTreeMap<Text, ServiceNow<'_>>,
-        cluster: &ClusterState,
         now: Time,
     ) {
-        let missed: Vec<EntryFinding> = findings.entries.iter().filter(|e| e.missed).cloned().collect();
+        let likely: Vec<bool> = answers.entries.iter().map(|answer| self.misses(answer, LIKELY)).collect();
         let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
-        for entry in missed {
+        let mut bottlenecks = Vec::new();
+        for (entry, likely) in findings.entries.iter_mut().zip(likely) {
+            if !(entry.missed || likely) {
+                continue;
+            }
+            let judge = Judge { answers, baseline: &self.baseline, now: services };
+            let judgement = judge.judge(&entry.entry);
+            // What is only likely counts when all requests of a service bear it out, not just those that missed.
+            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out);
+            if !entry.missed {
+                continue;
+            }
             let crossed = self.crossed(answers, &entry.entry);
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
-            let judge = Judge { answers, baseline: &self.baseline, now: services };
-            let Some(judgement) = judge.judge(&entry.entry) else { continue };
+            let Some(judgement) = judgement else { continue };
             if judgement.at_limit {
                 saturated.insert(judgement.service.clone(), judgement.undisturbed_share);
             }
-            findings.bottlenecks.push(self.bottleneck(&entry, judgement));
+            bottlenecks.push(self.bottleneck(entry, judgement));
         }
+        findings.bottlenecks = bottlenecks;
         for (service, undisturbed_share) in saturated {
             if let Some(now_there) = services.get(&service) {
-                let sample = Sample { undisturbed_share, complete_to: findings.complete_to, fast: self.config.fast };
-                self.capacities.learn(&service, now_there, cluster.workload(&service), sample);
+                let sample = Sample { undisturbed_share, fast: self.config.fast };
+                self.capacities.learn(&service, now_there, sample);
             }
         }
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
@@ -323,7 +347,7 @@ impl Analyser {
                     ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
                     replicas_needed: if known { needed } else { needed.map(blind_step) },
                     objective_missed: crossed.contains(service),
-                    thin: there.sums.requests < self.config.requests_min,
+                    thin: there.sums.requests < THIN_REQUESTS,
                 }
             })
             .collect();

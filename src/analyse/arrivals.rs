@@ -27,6 +27,8 @@ const TREND_FACTOR_MAX: f64 = 2.0;
 pub struct Arrivals {
     /// Requests served a second (ended, not refused).
     pub throughput_per_s: f64,
+    /// With those refused and given up: what was counted, and nothing estimated.
+    pub counted_per_s: f64,
     /// Requests that arrived a second, for the start times described.
     pub per_s: f64,
     /// Growth of that rate, per second of time; zero unless it clearly grows.
@@ -107,6 +109,7 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     let served: f64 = rows.iter().map(|r| r.sums.requests as f64).sum();
     Arrivals {
         throughput_per_s: served / seconds,
+        counted_per_s: (total + refused) / seconds,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         trend_per_s2: 0.0,
         stretch_s: seconds,

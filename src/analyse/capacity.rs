@@ -5,14 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service_now::ServiceNow;
-use crate::model::{Time, Workload};
 
 type Text = Arc<str>;
 
 /// Weight of a new sample: a few ticks of saturation average out Poisson noise, and a changed mix is followed.
 const WEIGHT: f64 = 0.3;
-/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is not its capacity.
-const WARM_UP: Duration = Duration::from_secs(10);
 
 /// What pods of a service can do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +25,6 @@ struct Capacity {
 pub struct Sample {
     /// Share of the hold that slow callees did not inflate.
     pub undisturbed_share: f64,
-    pub complete_to: Time,
     pub fast: Duration,
 }
 
@@ -39,14 +35,9 @@ pub struct Capacities {
 
 impl Capacities {
     /// Learns from a service that is saturated now: its warm pods are at their limit.
-    pub fn learn(&mut self, service: &Text, now: &ServiceNow<'_>, workload: Option<&Workload>, sample: Sample) {
-        let warm_since = sample.complete_to - sample.fast - WARM_UP;
-        let warm = |pod: &str| {
-            let known = workload.and_then(|w| w.pods.iter().find(|p| p.name == pod));
-            known.is_none_or(|p| p.ready_at.is_some_and(|ready| ready <= warm_since))
-        };
+    pub fn learn(&mut self, service: &Text, now: &ServiceNow<'_>, sample: Sample) {
         let (mut pods, mut requests) = (0, 0);
-        for pod in now.pods.iter().filter(|p| warm(&p.pod)) {
+        for pod in now.warm_pods() {
             pods += 1;
             requests += pod.sums.requests;
         }

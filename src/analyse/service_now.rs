@@ -1,12 +1,16 @@
 //! A service over the fast window, set beside healthy time: how its work, its load and its pods compare.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answers::PodAnswer;
 use super::arrivals::Arrivals;
 use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::Evidence;
+use super::objective::{SURELY, exceeds};
 use super::rollup::{HealthSums, Merge};
+use crate::model::{Time, Workload};
 
 type Text = Arc<str>;
 
@@ -22,12 +26,24 @@ pub(super) const GROWN: f64 = 1.5;
 const FAR: f64 = 3.0;
 /// Requests of a pod below which its mean says nothing.
 const POD_REQUESTS: i64 = 5;
+/// A share of errors that objectives commonly allow, and that a service may have without being the matter.
+const ERRORS: f64 = 0.01;
+/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is neither its capacity nor a fault.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Those of a service's pods that were not yet warm at `from`. A pod that the cluster does not tell of counts as warm.
+pub fn cold_pods(workload: Option<&Workload>, from: Time) -> BTreeSet<Text> {
+    let is_cold = |ready_at: Option<Time>| ready_at.is_none_or(|ready| ready + WARM_UP > from);
+    let pods = workload.into_iter().flat_map(|w| &w.pods);
+    pods.filter(|pod| is_cold(pod.ready_at)).map(|pod| pod.name.as_str().into()).collect()
+}
 
 /// Sums over the fast window and the pods that served.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceNow<'a> {
     pub sums: HealthSums,
     pub pods: &'a [PodAnswer],
+    pub cold_pods: BTreeSet<Text>,
     pub arrivals: Arrivals,
 }
 
@@ -71,11 +87,12 @@ impl ServiceNow<'_> {
     }
 
     /// The load over that of healthy time, in requests or in the work they mean, whichever grew more; for each pod or
-    /// in all, because after a scale-out a pod may get no more than it used to and still be behind.
+    /// in all, because after a scale-out a pod may get no more than it used to and still be behind. What was counted,
+    /// without the estimate from growing waiting: that grows as well when the same load is served more slowly.
     fn load_factor(&self, baseline: ServiceBaseline) -> f64 {
         let over = |now: f64, healthy: f64| if healthy > 0.0 { now / healthy } else { 0.0 };
-        let in_all = over(self.arrivals.per_s, baseline.rate());
-        let per_pod = over(self.arrivals.per_s / self.pod_count(), baseline.rate_per_pod());
+        let in_all = over(self.arrivals.counted_per_s, baseline.rate());
+        let per_pod = over(self.arrivals.counted_per_s / self.pod_count(), baseline.rate_per_pod());
         let work_s = self.per_request(self.sums.expected_own_ns) + self.healthy_callees_s();
         let heavier = over(work_s, baseline.hold_s());
         in_all.max(per_pod) * heavier.max(1.0)
@@ -83,9 +100,13 @@ impl ServiceNow<'_> {
 
     /// Clearly more load than in healthy time, were it `amplification` times less than it is.
     pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
-        let counted = (self.arrivals.per_s * self.arrivals.stretch_s).max(1.0);
+        let counted = (self.arrivals.counted_per_s * self.arrivals.stretch_s).max(1.0);
         let clear = 1.0 + LOAD_DEVIATIONS / counted.sqrt();
         self.load_factor(baseline) / amplification > MORE_LOAD * clear
+    }
+
+    pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
+        self.pods.iter().filter(|pod| !self.cold_pods.contains(&pod.pod))
     }
 
     /// Load is felt by all pods; what most of them do not feel is the matter of one.
@@ -103,10 +124,16 @@ impl ServiceNow<'_> {
         2 * self.pods.iter().filter(suffers).count() > self.pods.len()
     }
 
+    /// Errors among all its requests, whoever asked, beyond what chance and healthy time explain.
+    pub fn fails_clearly(&self, baseline: Option<ServiceBaseline>) -> bool {
+        let healthy = baseline.map_or(0.0, |b| b.sums.errors as f64 / b.sums.requests.max(1) as f64);
+        exceeds(self.sums.errors, self.sums.requests, healthy.max(ERRORS), SURELY)
+    }
+
     /// The one pod whose own work is far slower than its siblings', while these are as they always were. Own work: a
     /// pod that merely waits longer for a callee than its siblings do has met the callee's trouble, not its own.
     pub fn far_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&PodAnswer> {
-        let mut pods: Vec<&PodAnswer> = self.pods.iter().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
+        let mut pods: Vec<&PodAnswer> = self.warm_pods().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
         // By the mean where healthy time is not known; then the mix of requests is assumed to be that of the siblings.
         let compared = pods.iter().all(|p| p.sums.own_factor().is_some());
         let slowness = |p: &PodAnswer| match p.sums.own_factor() {
@@ -125,12 +152,13 @@ impl ServiceNow<'_> {
     /// known ones, which serve beside it as fast as ever.
     pub fn slow_new_version(&self, service: &Text, all: &Baseline, baseline: ServiceBaseline) -> Option<NewVersion> {
         let (mut new, mut old) = (HealthSums::default(), HealthSums::default());
-        let mut name = None;
+        let (mut name, mut is_warm) = (None, false);
         for pod in self.pods {
             if all.knows_version(service, &pod.version) {
                 old.merge(&pod.sums);
             } else {
                 name = Some(pod.version.clone());
+                is_warm |= !self.cold_pods.contains(&pod.pod);
                 new.merge(&pod.sums);
             }
         }
@@ -138,7 +166,8 @@ impl ServiceNow<'_> {
             let mean_s = sums.own_ns as f64 / 1e9 / sums.requests.max(1) as f64;
             sums.own_factor().unwrap_or(mean_s / baseline.own_s().max(1e-9))
         };
-        let is_slow = new.requests >= POD_REQUESTS && factor(&new) > GROWN;
+        // Being cold explains that a pod is slow, and not that it is far slower.
+        let is_slow = new.requests >= POD_REQUESTS && factor(&new) > if is_warm { GROWN } else { FAR };
         let beside = old.requests >= POD_REQUESTS && factor(&old) < GROWN && factor(&new) > FAR * factor(&old);
         name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
     }

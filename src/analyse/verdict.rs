@@ -12,6 +12,9 @@ use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::{Evidence, Verdict};
 use super::service_now::{GROWN, ServiceNow};
 
+#[cfg(test)]
+mod tests;
+
 type Text = Arc<str>;
 
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
@@ -35,6 +38,8 @@ pub struct Judgement {
     pub score: f64,
     pub blame_ns: i64,
     pub evidence: Vec<Evidence>,
+    /// It rests on all requests of the service, not only on those of traces that missed their objective.
+    pub borne_out: bool,
     /// Its pods do all they can: what they serve now is what they can serve.
     pub at_limit: bool,
     /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
@@ -84,6 +89,10 @@ impl Judge<'_> {
         let own_blame: i64 = rows.iter().filter(|b| b.service == judgement.service).map(|b| b.blame_ns).sum();
         judgement.blame_ns = if judgement.service == *service { blame_ns } else { blame_ns + own_blame };
         judgement.score = judgement.blame_ns as f64 / total.max(1) as f64;
+        judgement.borne_out |= matches!(
+            judgement.verdict,
+            Verdict::Saturated | Verdict::BadInstance | Verdict::Regression | Verdict::Amplification
+        );
         if judgement.operation.is_empty() {
             let of_service = rows.iter().filter(|b| b.service == judgement.service);
             judgement.operation = of_service.map(|b| b.operation.clone()).find(|o| !o.is_empty()).unwrap_or_default();
@@ -106,7 +115,7 @@ impl Judge<'_> {
             return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.pod.clone()), ..judgement };
         }
         if blame.error > blame.own + blame.no_room + blame.peer {
-            return failing(judgement, service, rows);
+            return failing(judgement, service, rows, now.fails_clearly(baseline));
         }
         if blame.peer > blame.own + blame.no_room {
             return self.slow_peer(judgement, service, rows);
@@ -254,10 +263,11 @@ impl Judge<'_> {
 }
 
 /// Errors begin here, or at a callee of its that sends no spans.
-fn failing(judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
+fn failing(judgement: Judgement, service: &Text, rows: &[&BlameAnswer], borne_out: bool) -> Judgement {
     let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "error");
     Judgement {
         verdict: Verdict::Failing,
+        borne_out,
         peer: worst.map(|b| b.peer.clone()).filter(|peer| !peer.is_empty()),
         operation: worst.map(|b| b.operation.clone()).unwrap_or_default(),
         ..judgement

@@ -173,6 +173,36 @@ fn a_bad_pod_is_no_reason_to_scale_out() {
     assert_eq!(summary["wrong_actions"], 0);
 }
 
+/// What was to be named in a shipped scenario, soon after users felt it.
+#[track_caller]
+fn named(scenario: &str, args: &[&str]) {
+    let until = [&["--until", "76"], args].concat();
+    let (actions, summary) = parsed(&printed(tempfile::tempdir().unwrap().path(), scenario, &until));
+    let findings = summary["findings"].as_array().unwrap();
+    assert!(!findings.is_empty());
+    for finding in findings {
+        assert!(finding["first_missed_s"].is_number(), "{finding}");
+        assert!(finding["delay_s"].as_f64().is_some_and(|s| s <= 5.0), "{finding}");
+    }
+    assert_eq!(summary["wrong_actions"], 0, "{actions:?}");
+    // What it would be compared with was not played.
+    assert!(summary["slo_violation_share_without"].is_null() && summary["pod_seconds_onset"].is_null());
+}
+
+#[test]
+fn a_caller_that_asks_six_times_is_named() {
+    let text = include_str!("../../examples/scenarios/hidden-fan-out.yaml");
+    named(text, &[]);
+    let (actions, _) = parsed(&printed(tempfile::tempdir().unwrap().path(), text, &["--until", "76"]));
+    assert!(actions.iter().all(|action| action["service"] == "content-api"), "{actions:?}");
+}
+
+#[test]
+fn one_trace_in_a_hundred_and_shared_pods_are_enough() {
+    let text = include_str!("../../examples/scenarios/locked-database.yaml");
+    named(text, &["--pods", "shared", "--load-factor", "16", "--sampling", "0.01"]);
+}
+
 #[test]
 fn what_cannot_be_played_is_said_in_one_line() {
     let directory = tempfile::tempdir().unwrap();

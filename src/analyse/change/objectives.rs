@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::profile::{Entry, Profile};
-use crate::analyse::objective::exceeds;
+use crate::analyse::objective::{SURELY, exceeds};
 
 /// The quantile that objectives are derived for, as is usual.
 const QUANTILE: f64 = 0.99;
@@ -52,7 +52,7 @@ pub fn missed(incident: &Profile, objectives: &BTreeMap<String, EntryObjective>)
         let Some(objective) = objectives.get(&entry_name) else { continue };
         let all = entry.durations.count();
         let bad = (entry.durations.above(objective.latency_ns) + entry.failed).min(all);
-        if exceeds(bad as i64, all as i64, objective.allowed) {
+        if exceeds(bad as i64, all as i64, objective.allowed, SURELY) {
             missed.push(MissedObjective {
                 entry: entry_name,
                 objective_ms: objective.latency_ns / 1e6,

@@ -1,0 +1,222 @@
+//! One system, told in a sentence each: what happens at its back end, and what is said of it.
+
+use super::*;
+use crate::analyse::answers::{EdgeAnswer, PodAnswer};
+use crate::analyse::arrivals::Arrivals;
+use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, Merge, OperationKey, OperationSums, Rows};
+use crate::model::Time;
+
+const ENTRY: &str = "front GET /";
+/// Over which `now` is told.
+const SECONDS: f64 = 3.0;
+/// `back` takes as much of its own in healthy time, and waits as long for its database.
+const OWN_MS: f64 = 10.0;
+const DB_MS: f64 = 5.0;
+
+/// `front` asks `back` once a request, `back` its database once; `back` has two pods.
+#[derive(Clone, Copy)]
+struct World {
+    requests_per_s: f64,
+    calls_for_each: f64,
+    /// Own time and version of the two pods of `back`.
+    own_ms: [f64; 2],
+    versions: [&'static str; 2],
+    waiting_ms: f64,
+    db_ms: f64,
+    db_calls: f64,
+    /// The kind of blame, at `back`.
+    blame: &'static str,
+}
+
+const HEALTHY: World = World {
+    requests_per_s: 100.0,
+    calls_for_each: 1.0,
+    own_ms: [OWN_MS; 2],
+    versions: ["1"; 2],
+    waiting_ms: 0.5,
+    db_ms: DB_MS,
+    db_calls: 1.0,
+    blame: "own",
+};
+
+fn ns(ms: f64) -> i64 {
+    (ms * 1e6) as i64
+}
+
+impl World {
+    fn pods(&self, seconds: f64) -> Vec<PodAnswer> {
+        let calls = self.requests_per_s * self.calls_for_each * seconds / 2.0;
+        let pod = |index: usize| {
+            let hold_ms = self.own_ms[index] + self.db_ms * self.db_calls;
+            let sums = HealthSums {
+                requests: calls as i64,
+                hold_ns: ns(hold_ms * calls),
+                own_ns: ns(self.own_ms[index] * calls),
+                wait_ns: ns(self.waiting_ms * calls),
+                compared_own_ns: ns(self.own_ms[index] * calls),
+                expected_own_ns: ns(OWN_MS * calls),
+                expected_callees_ns: ns(DB_MS * calls),
+                ..HealthSums::default()
+            };
+            PodAnswer { pod: format!("back-{index}").into(), version: self.versions[index].into(), sums }
+        };
+        vec![pod(0), pod(1)]
+    }
+
+    fn edges(&self, seconds: f64) -> [(&'static str, &'static str, EdgeSums); 2] {
+        let edge = |made: f64, expected: f64, ms: f64| EdgeSums {
+            calls: made as i64,
+            caller_ns: ns(made * ms),
+            expected_milli: (expected * 1e3) as i64,
+            ..EdgeSums::default()
+        };
+        let requests = self.requests_per_s * seconds;
+        let calls = requests * self.calls_for_each;
+        let back_ms = self.own_ms[0] + self.db_ms * self.db_calls + self.waiting_ms;
+        [
+            ("front", "back", edge(calls, requests, back_ms)),
+            ("back", "db", edge(calls * self.db_calls, calls, self.db_ms)),
+        ]
+    }
+
+    fn rows(&self, second: i64) -> Rows {
+        let mut rows = Rows::default();
+        for pod in self.pods(1.0) {
+            let (service, operation): (Text, Text) = ("back".into(), "op".into());
+            let key = HealthKey { second, service: service.clone(), pod: pod.pod, version: pod.version };
+            Rows::add(&mut rows.health, key, pod.sums);
+            let HealthSums { requests, own_ns, hold_ns, .. } = pod.sums;
+            let sums = OperationSums { requests, own_ns, callees_ns: hold_ns - own_ns, ..OperationSums::default() };
+            Rows::add(&mut rows.operations, OperationKey { second, service, operation }, sums);
+        }
+        let requests = self.requests_per_s as i64;
+        let (service, operation): (Text, Text) = ("front".into(), "op".into());
+        let key = HealthKey { second, service: service.clone(), pod: "front-0".into(), version: "1".into() };
+        Rows::add(&mut rows.health, key, HealthSums { requests, ..HealthSums::default() });
+        let sums = OperationSums { requests, ..OperationSums::default() };
+        Rows::add(&mut rows.operations, OperationKey { second, service, operation }, sums);
+        for (caller, callee, sums) in self.edges(1.0) {
+            let (caller, operation, callee) = (caller.into(), "op".into(), callee.into());
+            Rows::add(&mut rows.edges, EdgeKey { second, caller, operation, callee, answered: true }, sums);
+        }
+        rows
+    }
+
+    /// What is said after a minute of healthy time.
+    fn judged(&self) -> Judgement {
+        let mut baseline = Baseline::default();
+        for second in 0..60 {
+            baseline.offer(Time::from_secs(second), HEALTHY.rows(second));
+            baseline.advance(Time::from_secs(second));
+        }
+        self.judged_against(&baseline)
+    }
+
+    fn judged_against(&self, baseline: &Baseline) -> Judgement {
+        let mut answers = Answers::default();
+        for (caller, callee, sums) in self.edges(SECONDS) {
+            let edge = EdgeAnswer { operation: "op".into(), callee: callee.into(), answered: true, sums };
+            answers.edges.entry(caller.into()).or_default().push(edge);
+        }
+        answers.blame = vec![BlameAnswer {
+            entry: ENTRY.into(),
+            service: "back".into(),
+            operation: "op".into(),
+            peer: if self.blame == "peer" { "db".into() } else { "".into() },
+            kind: self.blame.into(),
+            blame_ns: 1,
+        }];
+        let pods = self.pods(SECONDS);
+        let mut sums = HealthSums::default();
+        pods.iter().for_each(|pod| sums.merge(&pod.sums));
+        let rate = self.requests_per_s * self.calls_for_each;
+        let arrivals = Arrivals {
+            throughput_per_s: rate,
+            counted_per_s: rate,
+            per_s: rate,
+            stretch_s: SECONDS,
+            ..Arrivals::default()
+        };
+        let now =
+            BTreeMap::from([("back".into(), ServiceNow { sums, pods: &pods, arrivals, ..ServiceNow::default() })]);
+        Judge { answers: &answers, baseline, now: &now }.judge(ENTRY).expect("there is blame")
+    }
+}
+
+#[track_caller]
+fn check(world: World, verdict: Verdict) -> Judgement {
+    let judgement = world.judged();
+    assert_eq!((&*judgement.service, judgement.verdict), ("back", verdict), "{judgement:?}");
+    judgement
+}
+
+#[test]
+fn more_load_that_waits_is_saturation() {
+    let burst = World { requests_per_s: 250.0, waiting_ms: 80.0, blame: "queue", ..HEALTHY };
+    assert!(check(burst, Verdict::Saturated).at_limit);
+    // Runtimes that queue inside their server span.
+    check(World { requests_per_s: 250.0, own_ms: [90.0; 2], ..HEALTHY }, Verdict::Saturated);
+}
+
+#[test]
+fn the_same_load_served_more_slowly_is_not() {
+    check(World { own_ms: [40.0; 2], ..HEALTHY }, Verdict::Unknown);
+    check(World { own_ms: [40.0; 2], waiting_ms: 80.0, blame: "queue", ..HEALTHY }, Verdict::Unknown);
+}
+
+#[test]
+fn a_new_version_that_is_slow_at_the_old_load_is_a_regression() {
+    let rolled_out = check(World { own_ms: [30.0; 2], versions: ["2"; 2], ..HEALTHY }, Verdict::Regression);
+    assert_eq!(rolled_out.version.as_deref(), Some("2"));
+    // Its first pod is the only slow one: no bad pod among siblings.
+    let first = check(World { own_ms: [10.0, 50.0], versions: ["1", "2"], ..HEALTHY }, Verdict::Regression);
+    assert_eq!(first.pod, None);
+    // A new version as fast as the old one is none, whatever holds requests back.
+    check(World { versions: ["2"; 2], ..HEALTHY }, Verdict::Unknown);
+}
+
+#[test]
+fn one_pod_far_from_its_siblings_is_a_bad_instance() {
+    let bad = check(World { own_ms: [10.0, 50.0], ..HEALTHY }, Verdict::BadInstance);
+    assert_eq!(bad.pod.as_deref(), Some("back-1"));
+}
+
+#[test]
+fn more_calls_for_the_same_requests_are_amplification() {
+    let fan_out = World { calls_for_each: 6.0, waiting_ms: 80.0, blame: "queue", ..HEALTHY };
+    let judgement = check(fan_out, Verdict::Amplification);
+    assert_eq!(judgement.caller.as_deref(), Some("front"));
+    assert!(judgement.at_limit);
+    // It has room for them, and takes its time six times.
+    assert!(!check(World { waiting_ms: 0.5, blame: "own", ..fan_out }, Verdict::Amplification).at_limit);
+    // Where the requests themselves are too many, a few retries do not change what helps.
+    let both = World { requests_per_s: 400.0, calls_for_each: 1.6, ..fan_out };
+    assert_eq!(check(both, Verdict::Saturated).caller.as_deref(), Some("front"));
+}
+
+#[test]
+fn a_callee_without_spans_is_slow_or_asked_too_often() {
+    let slow = check(World { db_ms: 60.0, blame: "peer", ..HEALTHY }, Verdict::SlowDependency);
+    assert_eq!(slow.peer.as_deref(), Some("db"));
+    let often = check(World { db_calls: 10.0, blame: "peer", ..HEALTHY }, Verdict::Amplification);
+    assert_eq!((often.peer.as_deref(), often.caller.as_deref()), (Some("db"), Some("back")));
+}
+
+#[test]
+fn a_queue_in_front_of_workers_that_a_slow_callee_holds_is_the_callees_fault() {
+    let held = World { db_ms: 80.0, waiting_ms: 300.0, blame: "queue", ..HEALTHY };
+    assert_eq!(check(held, Verdict::SlowDependency).peer.as_deref(), Some("db"));
+}
+
+#[test]
+fn errors_that_begin_here_are_failing() {
+    check(World { blame: "error", own_ms: [5.0; 2], ..HEALTHY }, Verdict::Failing);
+}
+
+#[test]
+fn without_healthy_time_only_what_the_window_shows_is_said() {
+    let waiting = World { requests_per_s: 250.0, waiting_ms: 80.0, blame: "queue", ..HEALTHY };
+    assert_eq!(waiting.judged_against(&Baseline::default()).verdict, Verdict::Saturated);
+    let held = World { db_ms: 80.0, ..waiting };
+    assert_eq!(held.judged_against(&Baseline::default()).verdict, Verdict::Unknown);
+}

@@ -1,0 +1,70 @@
+//! What a file comes to mean: steps, load, rates.
+
+use super::*;
+
+/// A graph of one service, with an operation and traffic as given.
+fn scenario(operation: &str, traffic: &str) -> Result<Scenario, super::super::ScenarioError> {
+    let text = format!(
+        "description: one service
+horizon_s: 100
+truth: {{ verdict: healthy, onset_s: 10, window_s: 60 }}
+services:
+  a:
+    pods: {{ workers: {{ threads: 1, queue: 1 }} }}
+    replicas: 1
+    max_replicas: 1
+    operations:
+      GET /a: {operation}
+peers:
+  db: {{ latency_ms: 2, sigma: 0, connections: 1 }}
+entries:
+  - {{ service: a, operation: GET /a, objective: {{ latency_ms: 10 }}, traffic: {traffic} }}
+"
+    );
+    Scenario::from_yaml("one", &text)
+}
+
+fn steps(operation: &str) -> Vec<Step> {
+    let call = "{ peer: db, span: q";
+    let operation = operation.replace("{q", call);
+    scenario(&operation, "{ rate: 1 }").expect("valid").services[0].operations[0].steps.clone()
+}
+
+#[test]
+fn own_time_goes_before_between_and_after_the_calls() {
+    assert_eq!(steps("{ own_ms: 1 }"), [Step::Work(1.0)]);
+    let split = "split: { before: 1, between: 2, after: 1 }";
+    assert_eq!(
+        steps(&format!("{{ own_ms: 1, {split}, internal: render, calls: [{{q, count: 3 }}] }}")),
+        [
+            Step::Work(0.25),
+            Step::Calls(vec![0]),
+            Step::Work(0.25),
+            Step::Calls(vec![0]),
+            Step::Work(0.25),
+            Step::Calls(vec![0]),
+            Step::Internal(0.25),
+        ]
+    );
+    assert_eq!(
+        steps(&format!("{{ own_ms: 1, {split}, parallel: true, calls: [{{q }}, {{q, count: 2 }}] }}")),
+        [Step::Work(0.75), Step::Calls(vec![0, 1, 1]), Step::Work(0.25),]
+    );
+}
+
+/// 8 ms of own time and 2 ms in the database (the network takes nothing) at 50/s are half a thread.
+#[test]
+fn load_is_rate_times_held_time() {
+    let operation = "{ own_ms: 8, sigma: 0, calls: [{ peer: db, span: q }] }";
+    let mut scenario = scenario(operation, "{ rate: 50 }").expect("valid");
+    scenario.network_ns = 0;
+    assert!((scenario.utilisation(0.0)[0] - 0.5).abs() < 1e-9);
+}
+
+#[test]
+fn csv_replaces_the_rate() {
+    let csv = |rows: &str| scenario("{ own_ms: 1 }", &format!("{{ rate: 1, shapes: [{{ csv: \"{rows}\" }}] }}"));
+    assert_eq!(csv("0,60\\n10,600\\n").expect("valid").entries[0].table, [(0.0, 1.0), (10.0, 10.0)]);
+    let error = csv("0,60\\n0,70\\nx\\n").expect_err("not rising, no number").to_string();
+    assert!(error.contains("shapes[0]: line 2 is not") && error.contains("line 3"), "{error}");
+}
