@@ -153,6 +153,9 @@ fn what_an_api_server_in_trouble_answers_is_answered_once_each() {
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "configmap/note");
+    // The first line is of the list before it; with the second the watch is open.
+    cluster.kubectl(&["label", "configmap", "note", "--namespace", "harness-faults", "seen=yes"]);
+    assert_eq!(lines.next().unwrap().unwrap(), "configmap/note");
     proxy.cut();
     assert!(lines.next().is_none());
     watch.wait().unwrap();
