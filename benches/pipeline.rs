@@ -111,8 +111,12 @@ impl Filled {
         let settings = Settings { window: roomy(), ..Settings::default() };
         let engine = Engine::new(START, settings, &decide::shipped()).expect("the shipped queries and rules");
         let mut filled = Filled { engine, stream: Stream::new(payload::wide()), now: START };
-        (0..FILLING_S).for_each(|_| _ = filled.second(spans / FILLING_S));
-        (0..TICKS_BEFORE).for_each(|_| _ = filled.second(SPANS_PER_SECOND));
+        for _ in 0..FILLING_S {
+            filled.second(spans / FILLING_S);
+        }
+        for _ in 0..TICKS_BEFORE {
+            filled.second(SPANS_PER_SECOND);
+        }
         filled
     }
 
