@@ -150,14 +150,17 @@ fn what_an_api_server_in_trouble_answers_is_answered_once_each() {
     // A watch lasts until it is cut.
     let mut watch = cluster.command("kubectl");
     watch.arg("--kubeconfig").arg(&kubeconfig).args(["get", "configmap", "note", "--watch", "--output", "name"]);
+    watch.args(["--request-timeout", "60s"]);
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "configmap/note");
     // The first line is of the list before it; with the second the watch is open.
     cluster.kubectl(&["label", "configmap", "note", "--namespace", "harness-faults", "seen=yes"]);
     assert_eq!(lines.next().unwrap().unwrap(), "configmap/note");
+    let cut = Stopwatch::start();
     proxy.cut();
     assert!(lines.next().is_none());
+    assert!(cut.elapsed() < Duration::from_secs(30), "it ended by its own timeout");
     watch.wait().unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Writes the seeds: a few small requests that have everything the decoders look at, for the fuzzer to start from.
 //!
-//!     cargo run --bin seeds -- corpus
+//!     cargo run --example seeds -- corpus
 
 use std::path::{Path, PathBuf};
 
