@@ -153,7 +153,7 @@ const TEST_FAILED: &str = "the server rejected our request due to an error in ou
 /// Whether the object moved on: a conflict, or a `test` of the patch that failed.
 fn is_moved(error: &Error) -> bool {
     let tested = |status: &Status| status.code == 422 && status.message == TEST_FAILED;
-    matches!(error, Error::Api(status) if status.is_conflict() || tested(status))
+    matches!(error, Error::Api(status) if status.code == 409 || tested(status))
 }
 
 fn failed(service: &str, error: Error) -> ActError {
