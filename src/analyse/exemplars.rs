@@ -66,10 +66,13 @@ const MISSED_KEPT: usize = 8;
 /// A trace that missed its objective: slowest first, then by id.
 type Missed = (Reverse<i64>, TraceId);
 
+/// The slowest missed traces of each entry operation.
+type MissedByEntry = BTreeMap<Arc<str>, Vec<Missed>>;
+
 #[derive(Default)]
 pub struct Exemplars {
-    /// The slowest missed traces of each entry operation, a tick an element; the last is the one at hand.
-    missed: VecDeque<(Time, BTreeMap<Arc<str>, Vec<Missed>>)>,
+    /// A tick an element; the last is the one at hand.
+    missed: VecDeque<(Time, MissedByEntry)>,
     /// A batch of each table a tick, with the tick's time and the segments in it.
     batches: VecDeque<(Time, RecordBatch, RecordBatch)>,
     segments: usize,

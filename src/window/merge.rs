@@ -107,7 +107,7 @@ mod tests {
         SpanRow {
             trace_id: TraceId([n; 16]),
             span_id: SpanId([n; 8]),
-            parent_span_id: (n % 3 > 0).then_some(SpanId([n / 3; 8])),
+            parent_span_id: (!n.is_multiple_of(3)).then_some(SpanId([n / 3; 8])),
             start: Time(i64::from(n)),
             duration_ns: i64::from(n) * 7,
             kind: Kind::from_otlp(i64::from(n % 6)),
@@ -117,7 +117,7 @@ mod tests {
             pod: text(2),
             peer: text(3),
             promoted: [text(4), text(5), ""],
-            sampled_weight: (n % 2 > 0).then_some(f64::from(n)),
+            sampled_weight: (!n.is_multiple_of(2)).then_some(f64::from(n)),
             ..SpanRow::default()
         }
     }

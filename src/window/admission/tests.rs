@@ -117,7 +117,7 @@ proptest! {
             // Each trace has a part in each service, up to 1.5 s apart; of every other one the loud part comes first.
             let parts = |first: bool| {
                 let at = |n: usize| 20 + n as i64 % 20 + if first { 0 } else { spread[n] };
-                let service = |n: usize| if (n % 2 == 0) == first { "quiet" } else { "loud" };
+                let service = |n: usize| if n.is_multiple_of(2) == first { "quiet" } else { "loud" };
                 let now = (0..spread.len()).filter(|&n| at(n) == tenth);
                 batch(now.map(|n| (n as u64, service(n), None)).collect::<Vec<_>>())
             };
