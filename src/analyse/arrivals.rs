@@ -27,7 +27,8 @@ const TREND_FACTOR_MAX: f64 = 2.0;
 pub struct Arrivals {
     /// Requests served a second (ended, not refused).
     pub throughput_per_s: f64,
-    /// With those refused and given up: what was counted, and nothing estimated.
+    /// With those refused: what was counted, and nothing estimated. Calls that were given up are left out, because a
+    /// service mostly works on and serves them as well, and each would count twice.
     pub counted_per_s: f64,
     /// Requests that arrived a second, for the start times described.
     pub per_s: f64,
@@ -109,7 +110,7 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     let served: f64 = rows.iter().map(|r| r.sums.requests as f64).sum();
     Arrivals {
         throughput_per_s: served / seconds,
-        counted_per_s: (total + refused) / seconds,
+        counted_per_s: (served + refused) / seconds,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         trend_per_s2: 0.0,
         stretch_s: seconds,
