@@ -16,9 +16,10 @@ use super::exemplars::Exemplars;
 use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use super::gaps::Gaps;
 use super::histogram::quantile_ns;
-use super::objective::{LIKELY, Objective, SURELY, exceeds};
+use super::objective::{LEANING, LIKELY, Objective, SURELY, exceeds};
+use super::roll_call::RollCall;
 use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
-use super::service_now::{ServiceNow, cold_pods};
+use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::trace::Tree;
 use super::verdict::{Judge, Judgement};
@@ -67,8 +68,11 @@ impl Default for Config {
     }
 }
 
-/// Seconds before the fast window that a trend needs.
-const SLOW_EXTRA: Duration = Duration::from_secs(5);
+/// Seconds before the fast window that a trend needs, and a judgement on few requests.
+const LONG_EXTRA: Duration = Duration::from_secs(5);
+/// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
+/// no more than one request.
+const FEW_REQUESTS: u64 = 100;
 /// How far beyond now a growing load is carried on: a tick, and what the change takes to be written. Not the time a
 /// pod takes to start: a trend carried that far overshoots where the load levels off.
 const AHEAD: Duration = Duration::from_secs(1);
@@ -78,6 +82,28 @@ const BLIND_STEP_FACTOR: u32 = 2;
 const THIN_REQUESTS: i64 = 20;
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
+
+/// Complete event time that is judged as one.
+#[derive(Clone, Copy)]
+struct Stretch {
+    from: Time,
+    to: Time,
+}
+
+impl Stretch {
+    fn seconds(self) -> f64 {
+        self.to.seconds_since(self.from)
+    }
+}
+
+/// What the queries say of a stretch.
+struct View<'a> {
+    stretch: Stretch,
+    answers: &'a Answers,
+    services: &'a BTreeMap<Text, ServiceNow<'a>>,
+    /// The chance to be mistaken in a missed objective, above which there is no need to look further.
+    chance: f64,
+}
 
 pub struct Analyser {
     config: Config,
@@ -121,13 +147,22 @@ impl Analyser {
         if findings.blind {
             return Ok(findings);
         }
-        self.fill_tables(complete_to);
-        let answers = Answers::ask(&self.sql)?;
+        let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
+        let long = Stretch { from: fast.from - LONG_EXTRA, to: complete_to };
+        self.fill_tables(long);
+        let answers = self.ask(fast)?;
+        let services = self.services_now(&answers, fast, cluster);
         self.pods = pods_with_spans(&answers);
-        findings.entries = answers.entries.iter().map(|e| self.entry_finding(e)).collect();
-        let now_by_service = self.services_now(&answers, complete_to, cluster);
-        self.judge(&mut findings, &answers, &now_by_service, now);
-        self.say_services(&mut findings, &answers, &now_by_service, cluster, now);
+        findings.entries = answers.entries.iter().map(|e| self.entry_finding(e, fast)).collect();
+        let view = View { stretch: fast, answers: &answers, services: &services, chance: LIKELY };
+        self.judge(&mut findings, &view, now, |_, _| true);
+        if findings.entries.iter().any(|entry| is_open(&findings.bottlenecks, entry)) {
+            let answers = self.ask(long)?;
+            let services = self.services_now(&answers, long, cluster);
+            let view = View { stretch: long, answers: &answers, services: &services, chance: LEANING };
+            self.judge(&mut findings, &view, now, is_open);
+        }
+        self.say_services(&mut findings, &answers, &services, cluster, now);
         self.complete_bottlenecks(&mut findings, cluster);
         Ok(findings)
     }
@@ -182,22 +217,25 @@ impl Analyser {
         bound
     }
 
-    fn fill_tables(&self, complete_to: Time) {
-        let fast_from = complete_to - self.config.fast;
-        let slow_from = fast_from - SLOW_EXTRA;
+    fn fill_tables(&self, long: Stretch) {
         for (index, table) in TABLES.iter().enumerate() {
-            self.sql.set(table.name, self.store.batches(index, slow_from.second()));
+            self.sql.set(table.name, self.store.batches(index, long.from.second()));
         }
         self.sql.set("baseline_paths", vec![self.baseline.paths_table()]);
-        self.sql.set("tick", vec![tick_row(slow_from, fast_from, complete_to)]);
     }
 
-    fn entry_finding(&self, answer: &EntryAnswer) -> EntryFinding {
+    fn ask(&self, stretch: Stretch) -> Result<Answers, sql::Error> {
+        let slow_from = stretch.to - self.config.fast - LONG_EXTRA;
+        self.sql.set("tick", vec![tick_row(slow_from, stretch.from, stretch.to)]);
+        Answers::ask(&self.sql)
+    }
+
+    fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch) -> EntryFinding {
         let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
         EntryFinding {
             entry: answer.entry.to_string(),
             requests: answer.requests as u64,
-            requests_per_s: answer.requests as f64 / self.config.fast.as_secs_f64(),
+            requests_per_s: answer.requests as f64 / stretch.seconds(),
             p50_ms: answer.quantile_ms(0.5),
             p99_ms: answer.quantile_ms(0.99),
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
@@ -220,57 +258,66 @@ impl Analyser {
     fn services_now<'a>(
         &self,
         answers: &'a Answers,
-        complete_to: Time,
+        stretch: Stretch,
         cluster: &ClusterState,
     ) -> BTreeMap<Text, ServiceNow<'a>> {
-        let until = complete_to.second();
-        let from = complete_to - self.config.fast;
-        let fast_from = from.second();
+        let from = stretch.from.second();
         let now = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
             let mut sums = HealthSums::default();
-            seconds.iter().filter(|s| s.second >= fast_from).for_each(|s| sums.merge(&s.sums));
+            seconds.iter().filter(|s| s.second >= from).for_each(|s| sums.merge(&s.sums));
             let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
-            let cold_pods = cold_pods(cluster.workload(service), from);
-            let arrivals = Arrivals::estimate(seconds, until).weighted(sums.weight());
-            (service.clone(), ServiceNow { sums, pods, cold_pods, arrivals })
+            let workload = cluster.workload(service);
+            let counted = (stretch.from, stretch.seconds() / sums.weight());
+            let roll = RollCall::take(service, workload, pods, counted, &self.baseline);
+            let arrivals = Arrivals::estimate(seconds, stretch.to.second()).weighted(sums.weight());
+            (service.clone(), ServiceNow { sums, pods, roll, arrivals })
         };
         answers.services.iter().map(now).collect()
     }
 
-    /// Names the bottleneck of each entry operation that misses, and learns capacity from those that saturate.
+    /// Names the bottleneck of each entry operation that misses, and learns capacity from those that saturate. Only
+    /// those that are `open`: what a shorter view has settled stays.
     fn judge(
         &mut self,
         findings: &mut Findings,
-        answers: &Answers,
-        services: &BTreeMap<Text, ServiceNow<'_>>,
+        view: &View<'_>,
         now: Time,
+        open: fn(&[Bottleneck], &EntryFinding) -> bool,
     ) {
-        let likely: Vec<bool> = answers.entries.iter().map(|answer| self.misses(answer, LIKELY)).collect();
         let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
-        let mut bottlenecks = Vec::new();
-        for (entry, likely) in findings.entries.iter_mut().zip(likely) {
-            if !(entry.missed || likely) {
+        for answer in &view.answers.entries {
+            let known = &findings.bottlenecks;
+            let slot = findings.entries.iter_mut().find(|e| *e.entry == *answer.entry && open(known, e));
+            let Some(slot) = slot else { continue };
+            let mut entry = self.entry_finding(answer, view.stretch);
+            if !entry.missed && !self.misses(answer, view.chance) {
                 continue;
             }
-            let judge = Judge { answers, baseline: &self.baseline, now: services };
+            let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services };
             let judgement = judge.judge(&entry.entry);
-            // What is only likely counts when all requests of a service bear it out, not just those that missed.
-            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out);
+            // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
+            // request makes its pod look slow by itself.
+            let is_one_pod = |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed < 2;
+            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_pod(j));
             if !entry.missed {
                 continue;
             }
-            let crossed = self.crossed(answers, &entry.entry);
+            let crossed = self.crossed(view.answers, &entry.entry);
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
+            *slot = entry.clone();
             let Some(judgement) = judgement else { continue };
+            if judgement.verdict == Verdict::Unknown && findings.bottlenecks.iter().any(|b| b.entry == entry.entry) {
+                continue;
+            }
             if judgement.at_limit {
                 saturated.insert(judgement.service.clone(), judgement.undisturbed_share);
             }
-            bottlenecks.push(self.bottleneck(entry, judgement));
+            findings.bottlenecks.retain(|known| known.entry != entry.entry);
+            findings.bottlenecks.push(self.bottleneck(&entry, judgement));
         }
-        findings.bottlenecks = bottlenecks;
         for (service, undisturbed_share) in saturated {
-            if let Some(now_there) = services.get(&service) {
-                let sample = Sample { undisturbed_share, fast: self.config.fast };
+            if let Some(now_there) = view.services.get(&service) {
+                let sample = Sample { undisturbed_share, seconds: view.stretch.seconds() };
                 self.capacities.learn(&service, now_there, sample);
             }
         }
@@ -364,6 +411,15 @@ impl Analyser {
                 bottleneck.verdict = Verdict::Exhausted;
             }
         }
+    }
+}
+
+/// Some requests of the last seconds missed the objective, too few to tell; or it is told that they miss, and not why.
+fn is_open(bottlenecks: &[Bottleneck], entry: &EntryFinding) -> bool {
+    if entry.missed {
+        bottlenecks.iter().any(|b| b.entry == entry.entry && b.verdict == Verdict::Unknown)
+    } else {
+        entry.missed_share > 0.0 && entry.requests < FEW_REQUESTS
     }
 }
 

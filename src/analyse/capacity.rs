@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::service_now::ServiceNow;
 
@@ -25,7 +24,8 @@ struct Capacity {
 pub struct Sample {
     /// Share of the hold that slow callees did not inflate.
     pub undisturbed_share: f64,
-    pub fast: Duration,
+    /// Over so many seconds.
+    pub seconds: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl Capacities {
         if pods == 0 || requests == 0 || sample.undisturbed_share <= 0.0 {
             return;
         }
-        let rate = requests as f64 * now.sums.weight() / sample.fast.as_secs_f64() / f64::from(pods);
+        let rate = requests as f64 * now.sums.weight() / sample.seconds / f64::from(pods);
         let found = Capacity {
             per_pod_per_s: rate / sample.undisturbed_share,
             service_s: now.hold_s() * sample.undisturbed_share,

@@ -12,6 +12,7 @@ pub mod findings;
 mod gaps;
 pub mod histogram;
 mod objective;
+mod roll_call;
 pub mod rollup;
 mod service_now;
 mod sql;
