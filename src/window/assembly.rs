@@ -5,14 +5,14 @@
 //! so that a late or repeated span is counted as such and opens no second trace.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::{Config, RowRef};
-use crate::model::{SpanId, Time, TraceId};
+use super::Config;
+use crate::model::{Span, SpanId, Symbols, Time, TraceId};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
@@ -38,21 +38,12 @@ pub struct AssemblyCounters {
 pub struct AssembledTrace {
     pub id: TraceId,
     /// In order of arrival; the critical path does not depend on it.
-    pub spans: Vec<RowRef>,
+    pub spans: Vec<Span>,
     pub has_root: bool,
 }
 
-/// What assembly looks at of a span.
-#[derive(Clone, Copy)]
-pub(super) struct Arrived {
-    pub trace: TraceId,
-    pub span: SpanId,
-    pub is_root: bool,
-    pub end: Time,
-}
-
 struct OpenTrace {
-    spans: Vec<(RowRef, SpanId)>,
+    spans: Vec<Span>,
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
     newest_end: Time,
@@ -75,20 +66,27 @@ pub(super) struct Assembly {
     queue: BinaryHeap<Reverse<(Time, TraceId)>>,
     closed: IndexSet<TraceId, RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
+    /// Spans of open traces.
+    spans: usize,
+    /// Ids of the trace that is closed, to find those that repeat.
+    ids: Vec<SpanId>,
     counters: AssemblyCounters,
 }
 
+/// Room for the spans of a new trace: most have about ten.
+const SPANS_FIRST: usize = 8;
+
 impl Assembly {
-    /// Whether the span became part of an open trace.
-    pub fn add(&mut self, config: &Config, span: &Arrived, at: RowRef) -> bool {
-        let trace = match self.open.entry(span.trace) {
+    /// Adds a span that ended at `end`, by the receiver's clock.
+    pub fn add(&mut self, config: &Config, id: TraceId, span: Span, end: Time) {
+        let trace = match self.open.entry(id) {
             indexmap::map::Entry::Occupied(open) => open.into_mut(),
-            indexmap::map::Entry::Vacant(_) if self.closed.contains(&span.trace) => {
+            indexmap::map::Entry::Vacant(_) if self.closed.contains(&id) => {
                 self.counters.late_spans += 1;
-                return false;
+                return;
             }
             indexmap::map::Entry::Vacant(new) => new.insert(OpenTrace {
-                spans: Vec::with_capacity(4),
+                spans: Vec::with_capacity(SPANS_FIRST),
                 root_end: None,
                 newest_end: Time::MIN,
                 queued: Time(i64::MAX),
@@ -96,19 +94,19 @@ impl Assembly {
         };
         if trace.spans.len() >= config.trace_spans_max {
             self.counters.surplus_spans += 1;
-            return false;
+            return;
         }
-        trace.spans.push((at, span.span));
-        trace.newest_end = trace.newest_end.max(span.end);
-        if span.is_root {
-            trace.root_end = Some(trace.root_end.map_or(span.end, |known| known.max(span.end)));
+        trace.spans.push(span);
+        self.spans += 1;
+        trace.newest_end = trace.newest_end.max(end);
+        if span.parent.is_none() {
+            trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
         let due = trace.due(config);
         if due < trace.queued {
             trace.queued = due;
-            self.queue.push(Reverse((due, span.trace)));
+            self.queue.push(Reverse((due, id)));
         }
-        true
     }
 
     /// Closes every trace that is due at `complete_to`, in order of (due, id).
@@ -137,6 +135,7 @@ impl Assembly {
             if self.closed.insert(id) {
                 self.closed_by_time.push_back((due, id));
             }
+            self.spans -= trace.spans.len();
             traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: self.once(trace.spans) });
         }
         self.forget(complete_to - CLOSED_MEMORY);
@@ -144,14 +143,17 @@ impl Assembly {
     }
 
     /// Each span of a trace once, the first that came; in order of arrival.
-    fn once(&mut self, mut spans: Vec<(RowRef, SpanId)>) -> Vec<RowRef> {
-        spans.sort_unstable_by_key(|&(at, id)| (id, at));
-        let before = spans.len();
-        spans.dedup_by_key(|&mut (_, id)| id);
-        self.counters.duplicate_spans += (before - spans.len()) as u64;
-        let mut rows: Vec<RowRef> = spans.into_iter().map(|(at, _)| at).collect();
-        rows.sort_unstable();
-        rows
+    fn once(&mut self, mut spans: Vec<Span>) -> Vec<Span> {
+        self.ids.clear();
+        self.ids.extend(spans.iter().map(|span| span.id));
+        self.ids.sort_unstable();
+        if self.ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            let before = spans.len();
+            let mut seen = HashSet::with_capacity(before);
+            spans.retain(|span| seen.insert(span.id));
+            self.counters.duplicate_spans += (before - spans.len()) as u64;
+        }
+        spans
     }
 
     fn forget(&mut self, before: Time) {
@@ -165,6 +167,16 @@ impl Assembly {
 
     pub fn is_open(&self, id: &TraceId) -> bool {
         self.open.contains_key(id)
+    }
+
+    /// Bytes of the spans of open traces.
+    pub fn bytes(&self) -> usize {
+        self.spans * size_of::<Span>()
+    }
+
+    /// Writes the spans of open traces in the symbols of another table.
+    pub fn translate(&mut self, from: &Symbols, to: &mut Symbols) {
+        self.open.values_mut().flat_map(|trace| &mut trace.spans).for_each(|span| *span = span.translated(from, to));
     }
 
     pub fn open(&self) -> usize {

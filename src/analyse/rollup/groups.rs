@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::rows::{DurationKey, EdgeKey, EntryKey, HealthKey, Merge, OperationKey, PathKey, Text};
-use super::symbols::{Symbol, Symbols};
+use crate::model::{Symbol, Symbols};
 
 /// Groups of one table in one tick, far more than services, pods and operations of a large system make. Past it the
 /// texts of a new group become `_other`: names that hold identifiers must not cost more than spans do.
@@ -16,6 +16,9 @@ const GROUPS_MAX: usize = 50_000;
 /// A key of symbols, that can be written out.
 pub(super) trait Key: Copy + Eq + Hash {
     type Written: Ord;
+    /// Sorts as what is written, by numbers.
+    type Ranked: Ord;
+    fn ranked(self, symbols: &Symbols) -> Self::Ranked;
     fn written(self, symbols: &Symbols) -> Self::Written;
     /// The key of the group `_other`.
     fn folded(self) -> Self;
@@ -31,6 +34,11 @@ macro_rules! key {
 
         impl Key for $name<Symbol> {
             type Written = $name<Text>;
+            type Ranked = $name<u32>;
+
+            fn ranked(self, symbols: &Symbols) -> $name<u32> {
+                self.with(|symbol| symbols.rank(symbol))
+            }
 
             fn written(self, symbols: &Symbols) -> $name<Text> {
                 self.with(|symbol| symbols.text(symbol).clone())
@@ -77,8 +85,10 @@ impl<K: Key, S: Merge + Copy> Groups<K, S> {
         self.groups.entry(key).and_modify(|known| known.merge(&sums)).or_insert(sums);
     }
 
-    /// The rows in the order of their texts; nothing is left here.
+    /// The rows in the order of their texts; nothing is left here. The symbols are to be sorted.
     pub fn take(&mut self, symbols: &Symbols) -> BTreeMap<K::Written, S> {
+        // A tree is built of rows in order without comparing many texts.
+        self.groups.sort_by_cached_key(|key, _| key.ranked(symbols));
         self.groups.drain(..).map(|(key, sums)| (key.written(symbols), sums)).collect()
     }
 
@@ -102,6 +112,7 @@ mod tests {
         }
         groups.add(DurationKey { second: 7, service: symbols.of("s0"), bucket: 3 }, one);
         assert_eq!(groups.folded(), 10);
+        symbols.sort();
         let rows = groups.take(&symbols);
         let requests = |service: &str| rows[&DurationKey { second: 7, service: service.into(), bucket: 3 }].requests;
         assert_eq!((requests("_other"), requests("s0"), requests("s1")), (10, 2, 1));
