@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
@@ -78,6 +78,9 @@ const AHEAD: Duration = Duration::from_secs(1);
 const BLIND_STEP_FACTOR: u32 = 2;
 /// Requests in the fast window below which a service counts as thin: they say little of what many would need.
 const THIN_REQUESTS: i64 = 20;
+/// How often traces are taken in: a portion keeps its tables in the processor's cache, and a request that waits for one
+/// to be taken in waits for a twentieth of a second's traces.
+const PORTION: Duration = Duration::from_millis(50);
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 
@@ -94,7 +97,8 @@ pub struct Analyser {
     pods: PodsWithSpans,
     /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
     tree: Tree<Span>,
-    bounds: IndexMap<Symbol, Option<i64>, RandomState>,
+    absorbed_at: Time,
+    bounds: HashMap<Symbol, Option<i64>, RandomState>,
 }
 
 impl Analyser {
@@ -113,7 +117,8 @@ impl Analyser {
             gaps: Gaps::default(),
             pods: PodsWithSpans::new(),
             tree: Tree::default(),
-            bounds: IndexMap::default(),
+            absorbed_at: Time::MIN,
+            bounds: HashMap::default(),
         })
     }
 
@@ -121,7 +126,7 @@ impl Analyser {
     pub fn tick(&mut self, now: Time, window: &mut Window, cluster: &ClusterState) -> Result<Findings, sql::Error> {
         let complete_to = window.complete_to(now).floor_second();
         window.forget(now);
-        self.absorb(now, window);
+        self.absorb_closed(now, window);
         self.seal(now, window);
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
@@ -158,11 +163,19 @@ impl Analyser {
         &self.pods
     }
 
-    /// Takes in the traces that are complete at `now`. Called as spans come, so that a tick is left with few.
+    /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is
+    /// left with few.
     pub fn absorb(&mut self, now: Time, window: &mut Window) {
+        if now >= self.absorbed_at + PORTION {
+            self.absorb_closed(now, window);
+        }
+    }
+
+    fn absorb_closed(&mut self, now: Time, window: &mut Window) {
+        self.absorbed_at = now;
         let closed = window.close(now);
         let symbols = window.symbols();
-        for trace in closed {
+        for trace in &closed {
             self.tree.rebuild(&trace.spans);
             let entry = self.tree.root.map(|root| {
                 let span = &self.tree.nodes[root].span;
@@ -174,6 +187,7 @@ impl Analyser {
                 self.exemplars.add(trace.id, tree, &absorbed, symbols);
             }
         }
+        window.reuse(closed);
     }
 
     /// Makes rows of what was absorbed since the last tick.

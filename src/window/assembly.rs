@@ -5,11 +5,12 @@
 //! so that a late or repeated span is counted as such and opens no second trace.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use indexmap::{IndexMap, IndexSet};
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
 use super::Config;
 use crate::model::{Span, SpanId, Symbols, Time, TraceId};
@@ -60,33 +61,36 @@ impl OpenTrace {
 
 #[derive(Default)]
 pub(super) struct Assembly {
-    open: IndexMap<TraceId, OpenTrace, RandomState>,
+    open: HashMap<TraceId, OpenTrace, RandomState>,
     /// Open traces by the event time at which they may be closed. A trace is due later with every span that comes
     /// before its root, so an entry is a lower bound: it is put back when its turn comes too early.
     queue: BinaryHeap<Reverse<(Time, TraceId)>>,
-    closed: IndexSet<TraceId, RandomState>,
+    closed: HashSet<TraceId, RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
     /// Spans of open traces.
     spans: usize,
     /// Ids of the trace that is closed, to find those that repeat.
     ids: Vec<SpanId>,
+    /// Memory of traces that are gone, for new ones.
+    spare: Vec<Vec<Span>>,
     counters: AssemblyCounters,
 }
 
-/// Room for the spans of a new trace: most have about ten.
-const SPANS_FIRST: usize = 8;
+/// Memory kept for new traces: of as many as close at once, and of none that was large.
+const SPARE_MAX: usize = 1_000;
+const SPARE_SPANS_MAX: usize = 64;
 
 impl Assembly {
     /// Adds a span that ended at `end`, by the receiver's clock.
     pub fn add(&mut self, config: &Config, id: TraceId, span: Span, end: Time) {
         let trace = match self.open.entry(id) {
-            indexmap::map::Entry::Occupied(open) => open.into_mut(),
-            indexmap::map::Entry::Vacant(_) if self.closed.contains(&id) => {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(_) if self.closed.contains(&id) => {
                 self.counters.late_spans += 1;
                 return;
             }
-            indexmap::map::Entry::Vacant(new) => new.insert(OpenTrace {
-                spans: Vec::with_capacity(SPANS_FIRST),
+            Entry::Vacant(new) => new.insert(OpenTrace {
+                spans: self.spare.pop().unwrap_or_default(),
                 root_end: None,
                 newest_end: Time::MIN,
                 queued: Time(i64::MAX),
@@ -128,7 +132,7 @@ impl Assembly {
                 self.queue.push(Reverse((due, id)));
                 continue;
             }
-            let Some(trace) = self.open.swap_remove(&id) else { continue };
+            let Some(trace) = self.open.remove(&id) else { continue };
             self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
             self.counters.partial += u64::from(trace.root_end.is_none());
@@ -149,7 +153,7 @@ impl Assembly {
         self.ids.sort_unstable();
         if self.ids.windows(2).any(|pair| pair[0] == pair[1]) {
             let before = spans.len();
-            let mut seen = HashSet::with_capacity(before);
+            let mut seen: HashSet<SpanId, RandomState> = HashSet::default();
             spans.retain(|span| seen.insert(span.id));
             self.counters.duplicate_spans += (before - spans.len()) as u64;
         }
@@ -161,7 +165,7 @@ impl Assembly {
             && (closed_at < before || self.closed.len() > CLOSED_MAX)
         {
             self.closed_by_time.pop_front();
-            self.closed.swap_remove(&id);
+            self.closed.remove(&id);
         }
     }
 
@@ -176,7 +180,19 @@ impl Assembly {
 
     /// Writes the spans of open traces in the symbols of another table.
     pub fn translate(&mut self, from: &Symbols, to: &mut Symbols) {
-        self.open.values_mut().flat_map(|trace| &mut trace.spans).for_each(|span| *span = span.translated(from, to));
+        // Symbols are numbered as they come: in the same order on every run.
+        let mut open: Vec<_> = self.open.iter_mut().collect();
+        open.sort_unstable_by_key(|(id, _)| **id);
+        let spans = open.into_iter().flat_map(|(_, trace)| &mut trace.spans);
+        spans.for_each(|span| *span = span.translated(from, to));
+    }
+
+    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
+        let fit = traces.into_iter().map(|trace| trace.spans).filter(|spans| spans.capacity() <= SPARE_SPANS_MAX);
+        for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {
+            spans.clear();
+            self.spare.push(spans);
+        }
     }
 
     pub fn open(&self) -> usize {

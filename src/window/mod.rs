@@ -150,6 +150,11 @@ impl Window {
         self.assembly.close(&self.config, complete_to)
     }
 
+    /// Takes back traces that are no longer needed, for their memory.
+    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
+        self.assembly.reuse(traces);
+    }
+
     /// The texts of the spans in traces.
     pub fn symbols(&mut self) -> &mut Symbols {
         &mut self.symbols

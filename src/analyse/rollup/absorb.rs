@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use hashbrown::HashMap;
 
 use super::groups::Groups;
 use super::operations::Operations;
@@ -23,11 +23,13 @@ const CALL_KINDS_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
-    callees: IndexMap<CallKind, Symbol, RandomState>,
+    callees: HashMap<CallKind, Symbol, RandomState>,
     /// Whether a node of the trace at hand is a call that a visit made.
     visited: Vec<bool>,
     /// The visit at hand; kept for its memory.
     visit: Visit,
+    /// Time on the critical path of each node of the trace at hand.
+    spent: Vec<Option<(SegmentKind, i64)>>,
     entries: Groups<EntryKey<Symbol>, EntrySums>,
     paths: Groups<PathKey<Symbol>, PathSums>,
     health: Groups<HealthKey<Symbol>, HealthSums>,
@@ -35,8 +37,8 @@ pub struct Tally {
     edges: Groups<EdgeKey<Symbol>, EdgeSums>,
     operations: Groups<OperationKey<Symbol>, OperationSums>,
     /// What a healthy request of (service, operation) takes, once asked; forgotten when the rows are taken.
-    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
-    taken: IndexMap<Symbol, Taken, RandomState>,
+    expected: HashMap<(Symbol, Symbol), Option<Expected>, RandomState>,
+    taken: HashMap<Symbol, Taken, RandomState>,
 }
 
 /// Own time of a healthy request of an operation, and its time in what it calls.
@@ -61,7 +63,7 @@ pub struct Absorbed {
 impl Tally {
     /// Requests that each service took since the last call, and how many came without their parent.
     pub fn take_taken(&mut self, symbols: &Symbols) -> BTreeMap<Text, Taken> {
-        self.taken.drain(..).map(|(service, taken)| (symbols.text(service).clone(), taken)).collect()
+        self.taken.drain().map(|(service, taken)| (symbols.text(service).clone(), taken)).collect()
     }
 
     /// The rows of all traces since the last call, in the order of their keys. `healthy` is what their requests are
@@ -274,14 +276,22 @@ impl Tally {
 
     fn absorb_path(&mut self, tree: &Tree<Span>, root: usize, path: &[Segment], entry: Symbol, missed: bool) {
         let second = tree.nodes[root].end.second();
+        // A node's time lies in pieces between its children's.
+        let mut spent = std::mem::take(&mut self.spent);
+        spent.clear();
+        spent.resize(tree.nodes.len(), None);
         for segment in path {
-            let span = &tree.nodes[segment.node].span;
+            spent[segment.node].get_or_insert((segment.kind, 0)).1 += segment.nanos();
+        }
+        for (node, spent) in spent.iter().enumerate() {
+            let Some((kind, exclusive_ns)) = *spent else { continue };
+            let span = &tree.nodes[node].span;
             let none = Symbol::EMPTY;
-            let (service, operation, peer, kind) = match segment.kind {
+            let (service, operation, peer, kind) = match kind {
                 SegmentKind::Own => (span.service, span.operation, none, SegmentKind::Own),
                 SegmentKind::Queue => {
                     // Where there is no callee after all, it is the span's own.
-                    let callee = tree.callee(segment.node);
+                    let callee = tree.callee(node);
                     let of = callee.map_or(span, |callee| &tree.nodes[callee].span);
                     let kind = callee.map_or(SegmentKind::Own, |_| SegmentKind::Queue);
                     (of.service, of.operation, none, kind)
@@ -292,8 +302,9 @@ impl Tally {
                 },
             };
             let key = PathKey { second, entry, missed, service, operation, peer, kind: PathKind::Time(kind) };
-            self.paths.add(key, PathSums { traces: 1, exclusive_ns: segment.nanos() });
+            self.paths.add(key, PathSums { traces: 1, exclusive_ns });
         }
+        self.spent = spent;
     }
 
     /// Charges a failed trace to the place where the failure starts.
