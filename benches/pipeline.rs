@@ -90,9 +90,10 @@ fn append(batches: &[SpanBatch]) -> Window {
 fn assemble_and_walk(batches: &[SpanBatch]) {
     let mut window = append(batches);
     // Long enough after the last span that every trace is closed.
-    let traces = window.advance(Time(START.0 + 60_000_000_000));
+    let traces = window.close(Time(START.0 + 60_000_000_000));
+    let mut tree = Tree::default();
     for trace in &traces {
-        let tree = Tree::build(window.rows(&trace.spans));
+        tree.rebuild(&trace.spans);
         if let Some(root) = tree.root {
             black_box(critical_path(&tree, root));
         }

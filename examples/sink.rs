@@ -43,6 +43,7 @@ struct Args {
 /// Those of headroom's receiver.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const FRAME_BYTES_MAX: u32 = 1 << 17;
 
 /// A Collector's largest batches.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -85,7 +86,8 @@ async fn main() -> std::io::Result<()> {
         builder
             .http2()
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX);
         tokio::spawn(async move {
             // A sender that goes away is no news.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;

@@ -17,6 +17,11 @@ use headroom::engine::{Engine, Settings};
 use headroom::model::{Kind, SpanBatch, SpanBuilder, SpanId, SpanRow, Status, Time, TraceId};
 use headroom::window;
 
+// The program's own.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SPANS_A_TRACE: u64 = 10;
 const OPERATIONS: u64 = 20;
 const PODS: u64 = 5;

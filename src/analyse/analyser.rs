@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
@@ -23,7 +25,7 @@ use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::trace::Tree;
 use super::verdict::{Judge, Judgement};
-use crate::model::{ClusterState, ServiceId, Time};
+use crate::model::{ClusterState, ServiceId, Span, Symbol, Symbols, Time};
 use crate::window::Window;
 
 type Text = Arc<str>;
@@ -80,6 +82,9 @@ const AHEAD: Duration = Duration::from_secs(1);
 const BLIND_STEP_FACTOR: u32 = 2;
 /// Requests in the fast window below which a service counts as thin: they say little of what many would need.
 const THIN_REQUESTS: i64 = 20;
+/// How often traces are taken in: a portion keeps its tables in the processor's cache, and a request that waits for one
+/// to be taken in waits for a twentieth of a second's traces.
+const PORTION: Duration = Duration::from_millis(50);
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 
@@ -116,6 +121,10 @@ pub struct Analyser {
     exemplars: Exemplars,
     gaps: Gaps,
     pods: PodsWithSpans,
+    /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
+    tree: Tree<Span>,
+    absorbed_at: Time,
+    bounds: HashMap<Symbol, Option<i64>, RandomState>,
 }
 
 impl Analyser {
@@ -133,13 +142,18 @@ impl Analyser {
             exemplars: Exemplars::default(),
             gaps: Gaps::default(),
             pods: PodsWithSpans::new(),
+            tree: Tree::default(),
+            absorbed_at: Time::MIN,
+            bounds: HashMap::default(),
         })
     }
 
-    /// Takes in the traces that closed since the last tick, and says what holds requests back now.
+    /// Says what holds requests back now, of all traces that are complete.
     pub fn tick(&mut self, now: Time, window: &mut Window, cluster: &ClusterState) -> Result<Findings, sql::Error> {
         let complete_to = window.complete_to(now).floor_second();
-        self.absorb(now, window);
+        window.forget(now);
+        self.absorb_closed(now, window);
+        self.seal(now, window);
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
         let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
@@ -184,26 +198,63 @@ impl Analyser {
         &self.pods
     }
 
-    fn absorb(&mut self, now: Time, window: &mut Window) {
-        for trace in window.advance(now) {
-            let tree = Tree::build(window.rows(&trace.spans));
-            let entry = tree.root.map(|root| self.tally.entry_of(&tree.nodes[root].span));
-            let bound = entry.as_ref().and_then(|entry| self.latency_bound_ns(entry));
-            if let Some(absorbed) = self.tally.absorb(&tree, bound, self.baseline.operations()) {
-                self.exemplars.add(now, trace.id, &tree, &absorbed);
+    /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is
+    /// left with few.
+    pub fn absorb(&mut self, now: Time, window: &mut Window) {
+        if now >= self.absorbed_at + PORTION {
+            self.absorb_closed(now, window);
+        }
+    }
+
+    fn absorb_closed(&mut self, now: Time, window: &mut Window) {
+        self.absorbed_at = now;
+        let closed = window.close(now);
+        let symbols = window.symbols();
+        for trace in &closed {
+            self.tree.rebuild(&trace.spans);
+            let entry = self.tree.root.map(|root| {
+                let span = &self.tree.nodes[root].span;
+                symbols.entry(span.service, span.operation)
+            });
+            let entry = entry.map(|entry| (entry, self.latency_bound_ns(entry, symbols)));
+            let (tree, healthy) = (&self.tree, self.baseline.operations());
+            if let Some(absorbed) = self.tally.absorb(tree, entry, healthy, symbols) {
+                self.exemplars.add(trace.id, tree, &absorbed, symbols);
             }
         }
-        self.gaps.push(now, self.tally.take_taken());
-        let rows = self.tally.take(self.baseline.operations());
+        window.reuse(closed);
+    }
+
+    /// Makes rows of what was absorbed since the last tick.
+    fn seal(&mut self, now: Time, window: &mut Window) {
+        let symbols = window.symbols();
+        self.gaps.push(now, self.tally.take_taken(symbols));
+        let rows = self.tally.take(self.baseline.operations(), symbols);
         let exemplars_from = now - self.config.fast - self.config.fast;
-        self.exemplars.seal(now, now - self.config.keep, exemplars_from);
+        self.exemplars.seal(now, now - self.config.keep, exemplars_from, symbols);
         self.store.push(&rows);
         self.baseline.offer(now, rows);
+        self.bounds.clear();
+        if symbols.is_crowded() {
+            // Texts of pods and versions that are gone are forgotten.
+            self.tally.forget_symbols();
+            window.renew_symbols();
+        }
+    }
+
+    /// The latency an entry operation was promised, looked up once a tick.
+    fn latency_bound_ns(&mut self, entry: Symbol, symbols: &Symbols) -> Option<i64> {
+        if let Some(&known) = self.bounds.get(&entry) {
+            return known;
+        }
+        let bound = self.find_bound_ns(symbols.text(entry));
+        self.bounds.insert(entry, bound);
+        bound
     }
 
     /// The latency an entry operation was promised. Its objective is looked up once, and derived anew until there
     /// is one.
-    fn latency_bound_ns(&mut self, entry: &Text) -> Option<i64> {
+    fn find_bound_ns(&mut self, entry: &Text) -> Option<i64> {
         if let Some(Some(known)) = self.objectives.get(entry) {
             return Some(known.latency_ns);
         }

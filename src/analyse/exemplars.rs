@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::rollup::Absorbed;
 use super::trace::{SegmentKind, Tree};
-use crate::model::{Time, TraceId};
+use crate::model::{Span, Symbol, Symbols, Time, TraceId};
 
 /// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
 const SEGMENTS_MAX: usize = 200_000;
@@ -71,8 +71,10 @@ type MissedByEntry = BTreeMap<Arc<str>, Vec<Missed>>;
 
 #[derive(Default)]
 pub struct Exemplars {
-    /// A tick an element; the last is the one at hand.
+    /// A tick an element.
     missed: VecDeque<(Time, MissedByEntry)>,
+    /// Of the tick at hand, by entry operation.
+    missed_now: BTreeMap<Symbol, Vec<Missed>>,
     /// A batch of each table a tick, with the tick's time and the segments in it.
     batches: VecDeque<(Time, RecordBatch, RecordBatch)>,
     segments: usize,
@@ -83,26 +85,22 @@ pub struct Exemplars {
 }
 
 impl Exemplars {
-    pub fn add(&mut self, at: Time, id: TraceId, tree: &Tree<'_>, absorbed: &Absorbed) {
+    pub fn add(&mut self, id: TraceId, tree: &Tree<Span>, absorbed: &Absorbed, symbols: &Symbols) {
         let Some(root) = tree.root else { return };
         if absorbed.missed {
-            self.add_missed(at, (Reverse(absorbed.duration_ns), id), &absorbed.entry);
+            self.add_missed((Reverse(absorbed.duration_ns), id), absorbed.entry);
         }
         let room = if absorbed.missed { SEGMENTS_TICK_MAX } else { SEGMENTS_KEPT_TICK_MAX };
         if self.taken >= room {
             return;
         }
         self.taken += absorbed.path.len();
-        self.traces.push(id, tree, root, absorbed);
-        self.paths.push(id, tree, absorbed);
+        self.traces.push(id, tree, root, absorbed, symbols);
+        self.paths.push(id, tree, absorbed, symbols);
     }
 
-    fn add_missed(&mut self, at: Time, one: Missed, entry: &Arc<str>) {
-        if self.missed.back().is_none_or(|(of, _)| *of != at) {
-            self.missed.push_back((at, BTreeMap::new()));
-        }
-        let Some((_, by_entry)) = self.missed.back_mut() else { return };
-        let slowest = by_entry.entry(entry.clone()).or_default();
+    fn add_missed(&mut self, one: Missed, entry: Symbol) {
+        let slowest = self.missed_now.entry(entry).or_default();
         if slowest.len() < MISSED_KEPT || slowest.last().is_some_and(|last| one < *last) {
             slowest.insert(slowest.partition_point(|known| *known < one), one);
             slowest.truncate(MISSED_KEPT);
@@ -110,10 +108,15 @@ impl Exemplars {
     }
 
     /// Seals what came since the last tick and forgets what is too old or too much.
-    pub fn seal(&mut self, now: Time, keep_from: Time, exemplars_from: Time) {
+    pub fn seal(&mut self, now: Time, keep_from: Time, exemplars_from: Time, symbols: &Symbols) {
         let (traces, paths) = (self.traces.finish(), self.paths.finish());
         self.segments += paths.num_rows();
         self.taken = 0;
+        if !self.missed_now.is_empty() {
+            let missed = std::mem::take(&mut self.missed_now).into_iter();
+            self.missed
+                .push_back((now, missed.map(|(entry, slowest)| (symbols.text(entry).clone(), slowest)).collect()));
+        }
         if traces.num_rows() > 0 {
             self.batches.push_back((now, traces, paths));
         }
@@ -128,7 +131,7 @@ impl Exemplars {
         }
     }
 
-    /// Trace ids of an entry operation's missed requests, slowest first.
+    /// Trace ids of an entry operation's missed requests up to the last seal, slowest first.
     pub fn slowest(&self, entry: &str, count: usize) -> Vec<TraceId> {
         let mut found: Vec<Missed> =
             self.missed.iter().filter_map(|(_, by_entry)| by_entry.get(entry)).flatten().copied().collect();
@@ -175,11 +178,11 @@ impl Default for TraceRows {
 }
 
 impl TraceRows {
-    fn push(&mut self, id: TraceId, tree: &Tree<'_>, root: usize, absorbed: &Absorbed) {
+    fn push(&mut self, id: TraceId, tree: &Tree<Span>, root: usize, absorbed: &Absorbed, symbols: &Symbols) {
         self.ids.append_value(id.0).expect("16 bytes");
         self.starts.append_value(tree.nodes[root].start.0);
         self.durations.append_value(absorbed.duration_ns);
-        self.entries.append_value(&absorbed.entry);
+        self.entries.append_value(symbols.text(absorbed.entry));
         self.spans.append_value(tree.nodes.len() as i64);
         let flags = [absorbed.slow, absorbed.error, absorbed.missed];
         self.flags.iter_mut().zip(flags).for_each(|(column, flag)| column.append_value(flag));
@@ -229,19 +232,19 @@ impl Default for PathRows {
 }
 
 impl PathRows {
-    fn push(&mut self, id: TraceId, tree: &Tree<'_>, absorbed: &Absorbed) {
+    fn push(&mut self, id: TraceId, tree: &Tree<Span>, absorbed: &Absorbed, symbols: &Symbols) {
         for segment in &absorbed.path {
             let span = &tree.nodes[segment.node].span;
             let nanos = segment.nanos();
             let queue = if segment.kind == SegmentKind::Queue { nanos } else { 0 };
             self.traces.append_value(id.0).expect("16 bytes");
-            self.spans.append_value(span.span_id.0).expect("8 bytes");
+            self.spans.append_value(span.id.0).expect("8 bytes");
             self.starts.append_value(segment.from.0);
-            let values = [span.service, span.operation, segment.kind.as_str()];
+            let values = [symbols.text(span.service_name), symbols.text(span.operation), segment.kind.as_str()];
             self.texts.iter_mut().zip(values).for_each(|(column, text)| column.append_value(text));
             self.exclusive.append_value(nanos - queue);
             self.queue.append_value(queue);
-            self.entries.append_value(&absorbed.entry);
+            self.entries.append_value(symbols.text(absorbed.entry));
             self.durations.append_value(absorbed.duration_ns);
             self.missed.append_value(absorbed.missed);
         }

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::Error;
 use crate::analyse::change::{Moment, Profile};
 use crate::analyse::trace::Tree;
-use crate::model::{SpanBatch, TraceId};
+use crate::model::{SpanBatch, SpanRow, TraceId};
 use crate::receive::decode::{Options, Rejected};
 use crate::receive::files::{self, Damage};
 
@@ -82,7 +82,7 @@ impl Traces {
         moments
     }
 
-    fn trees(&self, choose: impl Fn(usize) -> bool, mut each: impl FnMut(usize, &Tree<'_>)) {
+    fn trees(&self, choose: impl Fn(usize) -> bool, mut each: impl FnMut(usize, &Tree<SpanRow<'_>>)) {
         let columns: Vec<_> = self.batches.iter().map(SpanBatch::columns).collect();
         for (index, rows) in self.rows.values().enumerate().filter(|(index, _)| choose(*index)) {
             each(index, &Tree::build(rows.iter().map(|&(batch, row)| columns[batch].row(row))));

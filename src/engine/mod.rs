@@ -145,6 +145,7 @@ impl Engine {
         self.record(received_at, What::Ingested { spans: batch.len() as u64 });
         if self.analysis {
             self.window.ingest(received_at, batch);
+            self.analyser.absorb(received_at, &mut self.window);
         } else {
             self.window.keep(received_at, batch);
         }

@@ -74,6 +74,27 @@ impl SpanBuilder {
         SpanBuilder::default()
     }
 
+    /// With room for so many rows.
+    pub fn with_capacity(rows: usize) -> SpanBuilder {
+        SpanBuilder {
+            trace_ids: Vec::with_capacity(rows),
+            span_ids: Vec::with_capacity(rows),
+            parents: Vec::with_capacity(rows),
+            has_parent: Vec::with_capacity(rows),
+            starts: Vec::with_capacity(rows),
+            durations: Vec::with_capacity(rows),
+            kinds: Vec::with_capacity(rows),
+            statuses: Vec::with_capacity(rows),
+            sources: std::array::from_fn(|_| TextColumn::with_capacity(rows)),
+            source: [0; SOURCE_COLUMNS],
+            operations: TextColumn::with_capacity(rows),
+            peers: TextColumn::with_capacity(rows),
+            promoted: std::array::from_fn(|_| TextColumn::with_capacity(rows)),
+            weights: Vec::with_capacity(rows),
+            has_weight: Vec::with_capacity(rows),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.starts.len()
     }

@@ -1,21 +1,39 @@
 //! Identities of the OpenTelemetry world: traces, spans and services.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// 16 bytes; all zeros is invalid and refused at the receiver (OTLP).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TraceId(pub [u8; 16]);
 
 /// 8 bytes; all zeros is invalid and refused at the receiver (OTLP).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpanId(pub [u8; 8]);
 
 macro_rules! hex_identity {
-    ($name:ident) => {
+    ($name:ident, $number:ident) => {
+        // Hashed and ordered as one number, in the order of the bytes: every span is looked up by its ids.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                $number::from_be_bytes(self.0).hash(state);
+            }
+        }
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                $number::from_be_bytes(self.0).cmp(&$number::from_be_bytes(other.0))
+            }
+        }
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&hex::encode(self.0))
@@ -41,8 +59,8 @@ macro_rules! hex_identity {
         }
     };
 }
-hex_identity!(TraceId);
-hex_identity!(SpanId);
+hex_identity!(TraceId, u128);
+hex_identity!(SpanId, u64);
 
 /// A service is identified by cluster, namespace and name. Written `name`, `namespace/name` or
 /// `cluster/namespace/name`, leaving out what is not known; that text is what SQL, rules and people see.

@@ -5,7 +5,9 @@ mod builder;
 pub mod cluster;
 pub mod freshness;
 pub mod identity;
+mod span;
 pub mod spans;
+mod symbols;
 mod texts;
 pub mod time;
 
@@ -13,6 +15,8 @@ pub use builder::{Source, SpanBuilder, SpanCells};
 pub use cluster::{ClusterState, Hold, InterventionRecord, Pod, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
+pub use span::Span;
 pub use spans::{Kind, SpanBatch, SpanRow, Status};
+pub use symbols::{Symbol, Symbols};
 pub use texts::{Cell, Utf8};
 pub use time::Time;

@@ -123,12 +123,32 @@ impl SpanRow<'_> {
 
     /// `http.response.status_code` as a number; 0 when absent.
     pub fn http_status(&self) -> u16 {
-        self.promoted[1].parse().unwrap_or(0)
+        status_number(self.promoted[1])
     }
+}
+
+/// An HTTP status as it is written; 0 for what is none.
+pub(super) fn status_number(text: &str) -> u16 {
+    text.parse().unwrap_or(0)
 }
 
 /// Dictionary columns in schema order, after `status`.
 const TEXT_COLUMNS: [&str; 8] = ["service", "operation", "namespace", "pod", "workload", "version", "cluster", "peer"];
+
+/// Places of text columns, promoted attributes included.
+pub(super) mod text {
+    pub const SERVICE: usize = 0;
+    pub const OPERATION: usize = 1;
+    pub const NAMESPACE: usize = 2;
+    pub const POD: usize = 3;
+    pub const WORKLOAD: usize = 4;
+    pub const VERSION: usize = 5;
+    pub const CLUSTER: usize = 6;
+    pub const PEER: usize = 7;
+    pub const HTTP_ROUTE: usize = 8;
+    pub const HTTP_STATUS: usize = 9;
+    pub const RPC_METHOD: usize = 10;
+}
 
 fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))
@@ -298,13 +318,40 @@ impl<'a> Columns<'a> {
         Self::span_id_of(self.span_id, row)
     }
 
-    /// Whether the span names no parent.
-    pub fn is_root(&self, row: usize) -> bool {
-        self.parent.is_null(row)
+    /// None of a root.
+    pub fn parent(&self, row: usize) -> Option<SpanId> {
+        self.parent.is_valid(row).then(|| Self::span_id_of(self.parent, row))
+    }
+
+    pub fn start(&self, row: usize) -> Time {
+        Time(self.start.value(row))
+    }
+
+    pub fn duration_ns(&self, row: usize) -> i64 {
+        self.duration.value(row)
     }
 
     pub fn end(&self, row: usize) -> Time {
         Time(self.start.value(row).saturating_add(self.duration.value(row)))
+    }
+
+    pub fn kind(&self, row: usize) -> Kind {
+        Kind::from_otlp(i64::from(self.kind.value(row)))
+    }
+
+    pub fn status(&self, row: usize) -> Status {
+        Status::from_otlp(i64::from(self.status.value(row)))
+    }
+
+    /// How many spans this one stands for.
+    pub fn weight(&self, row: usize) -> Option<f64> {
+        self.weight.is_valid(row).then(|| self.weight.value(row))
+    }
+
+    /// Keys and values of the text column at this [place](text).
+    pub(super) fn texts(&self, place: usize) -> (&'a [u16], &'a StringArray) {
+        let (keys, values) = self.text[place];
+        (keys.values(), values)
     }
 
     fn span_id_of(array: &FixedSizeBinaryArray, row: usize) -> SpanId {
@@ -320,22 +367,22 @@ impl<'a> Columns<'a> {
         };
         SpanRow {
             trace_id: self.trace_id(row),
-            span_id: Self::span_id_of(self.span_id, row),
-            parent_span_id: self.parent.is_valid(row).then(|| Self::span_id_of(self.parent, row)),
-            start: Time(self.start.value(row)),
-            duration_ns: self.duration.value(row),
-            kind: Kind::from_otlp(i64::from(self.kind.value(row))),
-            status: Status::from_otlp(i64::from(self.status.value(row))),
-            service: text(0),
-            operation: text(1),
-            namespace: text(2),
-            pod: text(3),
-            workload: text(4),
-            version: text(5),
-            cluster: text(6),
-            peer: text(7),
-            promoted: [text(8), text(9), text(10)],
-            sampled_weight: self.weight.is_valid(row).then(|| self.weight.value(row)),
+            span_id: self.span_id(row),
+            parent_span_id: self.parent(row),
+            start: self.start(row),
+            duration_ns: self.duration_ns(row),
+            kind: self.kind(row),
+            status: self.status(row),
+            service: text(text::SERVICE),
+            operation: text(text::OPERATION),
+            namespace: text(text::NAMESPACE),
+            pod: text(text::POD),
+            workload: text(text::WORKLOAD),
+            version: text(text::VERSION),
+            cluster: text(text::CLUSTER),
+            peer: text(text::PEER),
+            promoted: [text::HTTP_ROUTE, text::HTTP_STATUS, text::RPC_METHOD].map(text),
+            sampled_weight: self.weight(row),
         }
     }
 }

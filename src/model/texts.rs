@@ -85,6 +85,10 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
+    pub fn with_capacity(rows: usize) -> TextColumn {
+        TextColumn { keys: Vec::with_capacity(rows), ..TextColumn::default() }
+    }
+
     #[inline]
     pub fn append(&mut self, cell: Cell<'_>) {
         let key = match cell {

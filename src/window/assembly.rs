@@ -9,10 +9,11 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use indexmap::{IndexMap, IndexSet};
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
-use super::{Config, RowRef};
-use crate::model::{SpanId, Time, TraceId};
+use super::Config;
+use crate::model::{Span, SpanId, Symbols, Time, TraceId};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
@@ -38,21 +39,12 @@ pub struct AssemblyCounters {
 pub struct AssembledTrace {
     pub id: TraceId,
     /// In order of arrival; the critical path does not depend on it.
-    pub spans: Vec<RowRef>,
+    pub spans: Vec<Span>,
     pub has_root: bool,
 }
 
-/// What assembly looks at of a span.
-#[derive(Clone, Copy)]
-pub(super) struct Arrived {
-    pub trace: TraceId,
-    pub span: SpanId,
-    pub is_root: bool,
-    pub end: Time,
-}
-
 struct OpenTrace {
-    spans: Vec<(RowRef, SpanId)>,
+    spans: Vec<Span>,
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
     newest_end: Time,
@@ -69,26 +61,36 @@ impl OpenTrace {
 
 #[derive(Default)]
 pub(super) struct Assembly {
-    open: IndexMap<TraceId, OpenTrace, RandomState>,
+    open: HashMap<TraceId, OpenTrace, RandomState>,
     /// Open traces by the event time at which they may be closed. A trace is due later with every span that comes
     /// before its root, so an entry is a lower bound: it is put back when its turn comes too early.
     queue: BinaryHeap<Reverse<(Time, TraceId)>>,
-    closed: IndexSet<TraceId, RandomState>,
+    closed: HashSet<TraceId, RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
+    /// Spans of open traces.
+    spans: usize,
+    /// Ids of the trace that is closed, to find those that repeat.
+    ids: Vec<SpanId>,
+    /// Memory of traces that are gone, for new ones.
+    spare: Vec<Vec<Span>>,
     counters: AssemblyCounters,
 }
 
+/// Memory kept for new traces: of as many as close at once, and of none that was large.
+const SPARE_MAX: usize = 1_000;
+const SPARE_SPANS_MAX: usize = 64;
+
 impl Assembly {
-    /// Whether the span became part of an open trace.
-    pub fn add(&mut self, config: &Config, span: &Arrived, at: RowRef) -> bool {
-        let trace = match self.open.entry(span.trace) {
-            indexmap::map::Entry::Occupied(open) => open.into_mut(),
-            indexmap::map::Entry::Vacant(_) if self.closed.contains(&span.trace) => {
+    /// Adds a span that ended at `end`, by the receiver's clock.
+    pub fn add(&mut self, config: &Config, id: TraceId, span: Span, end: Time) {
+        let trace = match self.open.entry(id) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(_) if self.closed.contains(&id) => {
                 self.counters.late_spans += 1;
-                return false;
+                return;
             }
-            indexmap::map::Entry::Vacant(new) => new.insert(OpenTrace {
-                spans: Vec::with_capacity(4),
+            Entry::Vacant(new) => new.insert(OpenTrace {
+                spans: self.spare.pop().unwrap_or_default(),
                 root_end: None,
                 newest_end: Time::MIN,
                 queued: Time(i64::MAX),
@@ -96,19 +98,19 @@ impl Assembly {
         };
         if trace.spans.len() >= config.trace_spans_max {
             self.counters.surplus_spans += 1;
-            return false;
+            return;
         }
-        trace.spans.push((at, span.span));
-        trace.newest_end = trace.newest_end.max(span.end);
-        if span.is_root {
-            trace.root_end = Some(trace.root_end.map_or(span.end, |known| known.max(span.end)));
+        trace.spans.push(span);
+        self.spans += 1;
+        trace.newest_end = trace.newest_end.max(end);
+        if span.parent.is_none() {
+            trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
         let due = trace.due(config);
         if due < trace.queued {
             trace.queued = due;
-            self.queue.push(Reverse((due, span.trace)));
+            self.queue.push(Reverse((due, id)));
         }
-        true
     }
 
     /// Closes every trace that is due at `complete_to`, in order of (due, id).
@@ -130,13 +132,14 @@ impl Assembly {
                 self.queue.push(Reverse((due, id)));
                 continue;
             }
-            let Some(trace) = self.open.swap_remove(&id) else { continue };
+            let Some(trace) = self.open.remove(&id) else { continue };
             self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
             self.counters.partial += u64::from(trace.root_end.is_none());
             if self.closed.insert(id) {
                 self.closed_by_time.push_back((due, id));
             }
+            self.spans -= trace.spans.len();
             traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: self.once(trace.spans) });
         }
         self.forget(complete_to - CLOSED_MEMORY);
@@ -144,14 +147,17 @@ impl Assembly {
     }
 
     /// Each span of a trace once, the first that came; in order of arrival.
-    fn once(&mut self, mut spans: Vec<(RowRef, SpanId)>) -> Vec<RowRef> {
-        spans.sort_unstable_by_key(|&(at, id)| (id, at));
-        let before = spans.len();
-        spans.dedup_by_key(|&mut (_, id)| id);
-        self.counters.duplicate_spans += (before - spans.len()) as u64;
-        let mut rows: Vec<RowRef> = spans.into_iter().map(|(at, _)| at).collect();
-        rows.sort_unstable();
-        rows
+    fn once(&mut self, mut spans: Vec<Span>) -> Vec<Span> {
+        self.ids.clear();
+        self.ids.extend(spans.iter().map(|span| span.id));
+        self.ids.sort_unstable();
+        if self.ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            let before = spans.len();
+            let mut seen: HashSet<SpanId, RandomState> = HashSet::default();
+            spans.retain(|span| seen.insert(span.id));
+            self.counters.duplicate_spans += (before - spans.len()) as u64;
+        }
+        spans
     }
 
     fn forget(&mut self, before: Time) {
@@ -159,12 +165,34 @@ impl Assembly {
             && (closed_at < before || self.closed.len() > CLOSED_MAX)
         {
             self.closed_by_time.pop_front();
-            self.closed.swap_remove(&id);
+            self.closed.remove(&id);
         }
     }
 
     pub fn is_open(&self, id: &TraceId) -> bool {
         self.open.contains_key(id)
+    }
+
+    /// Bytes of the spans of open traces.
+    pub fn bytes(&self) -> usize {
+        self.spans * size_of::<Span>()
+    }
+
+    /// Writes the spans of open traces in the symbols of another table.
+    pub fn translate(&mut self, from: &Symbols, to: &mut Symbols) {
+        // Symbols are numbered as they come: in the same order on every run.
+        let mut open: Vec<_> = self.open.iter_mut().collect();
+        open.sort_unstable_by_key(|(id, _)| **id);
+        let spans = open.into_iter().flat_map(|(_, trace)| &mut trace.spans);
+        spans.for_each(|span| *span = span.translated(from, to));
+    }
+
+    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
+        let fit = traces.into_iter().map(|trace| trace.spans).filter(|spans| spans.capacity() <= SPARE_SPANS_MAX);
+        for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {
+            spans.clear();
+            self.spare.push(spans);
+        }
     }
 
     pub fn open(&self) -> usize {

@@ -2,7 +2,7 @@
 //! and the instant up to which telemetry is complete.
 //!
 //! Event time only. `now` and `received_at` come in as parameters; nothing here reads a clock.
-//! A span arrives once, as a row of a slice; everything else refers to it by [`RowRef`].
+//! A span arrives once and goes two ways: as a row into the table, which is for people, and as a [`Span`] into its trace.
 
 mod admission;
 mod assembly;
@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{SpanBatch, SpanRow, Time, is_fresh};
+use crate::model::{SpanBatch, Symbols, Time, is_fresh};
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
-use assembly::{Arrived, Assembly};
+use assembly::Assembly;
 pub use assembly::{AssembledTrace, AssemblyCounters};
 use lag::ArrivalLag;
-pub use slices::RowRef;
 use slices::Slices;
 
 /// Bounds of the window.
@@ -30,7 +29,7 @@ use slices::Slices;
 pub struct Config {
     /// Spans older than this are forgotten. Long enough to see a burst and the healthy time before it.
     pub duration: Duration,
-    /// Arrow bytes of all slices together; the oldest that are analysed go first.
+    /// Arrow bytes of all slices, and what open traces take: the oldest slices go first.
     pub bytes_max: usize,
     /// Spans a second that are taken in; of more, whole traces are shed. None takes what comes.
     pub spans_per_second: Option<u64>,
@@ -63,7 +62,7 @@ pub struct Counters {
     pub admission: AdmissionCounters,
     pub assembly: AssemblyCounters,
     pub slices_evicted: u64,
-    /// Spans in them: analysed and counted, no longer in the table.
+    /// Spans in them: counted, in a trace or analysed, no longer in the table.
     pub spans_evicted: u64,
 }
 
@@ -72,6 +71,7 @@ pub struct Window {
     slices: Slices,
     admission: Admission,
     assembly: Assembly,
+    symbols: Symbols,
     lag: ArrivalLag,
     spans: u64,
     last_received: Option<Time>,
@@ -83,6 +83,7 @@ impl Window {
             slices: Slices::default(),
             admission: Admission::default(),
             assembly: Assembly::default(),
+            symbols: Symbols::default(),
             lag: ArrivalLag::default(),
             spans: 0,
             last_received: None,
@@ -90,10 +91,10 @@ impl Window {
         }
     }
 
-    /// Whether a batch can be taken now. It cannot when the bytes allowed are full of what is not analysed yet, and when
-    /// it tells of the past while of the present more comes than can be taken: its sender keeps it.
+    /// Whether a batch can be taken now. It cannot when open traces alone fill the bytes allowed, and when it tells of
+    /// the past while of the present more comes than can be taken: its sender keeps it.
     pub fn has_room(&self, received_at: Time, batch: &SpanBatch) -> bool {
-        let full = self.slices.bytes() > self.config.bytes_max;
+        let full = self.assembly.bytes() > self.config.bytes_max;
         let old = self.admission.is_shedding() && !is_fresh(received_at, batch);
         !full && !old
     }
@@ -111,25 +112,20 @@ impl Window {
         if batch.is_empty() {
             return;
         }
-        let first = self.slices.next_row();
-        let columns = batch.columns();
         let mut newest = Time::MIN;
-        let mut open = 0;
-        for row in 0..batch.len() {
+        for (trace, span) in batch.spans(&mut self.symbols) {
             // A source ahead of its receiver is clamped: the future must not open the present's traces early.
-            let end = columns.end(row).min(received_at);
+            let end = span.end().min(received_at);
             newest = newest.max(end);
             self.lag.record(received_at, end);
-            let span = Arrived {
-                trace: columns.trace_id(row),
-                span: columns.span_id(row),
-                is_root: columns.is_root(row),
-                end,
-            };
-            open += usize::from(self.assembly.add(&self.config, &span, RowRef(first + row as u64)));
+            self.assembly.add(&self.config, trace, span, end);
         }
-        self.slices.push(batch, newest, open);
-        self.slices.evict(Time::MIN, self.config.bytes_max);
+        self.slices.push(batch, newest);
+        self.evict(Time::MIN);
+    }
+
+    fn evict(&mut self, older_than: Time) {
+        self.slices.evict(older_than, self.config.bytes_max.saturating_sub(self.assembly.bytes()));
     }
 
     /// Takes one batch without looking into it: it can be queried, and nothing is assembled of it.
@@ -139,32 +135,42 @@ impl Window {
         }
         self.spans += batch.len() as u64;
         self.last_received = Some(self.last_received.map_or(received_at, |last| last.max(received_at)));
-        self.slices.push(batch, received_at, 0);
-        self.slices.evict(Time::MIN, self.config.bytes_max);
+        self.slices.push(batch, received_at);
+        self.evict(Time::MIN);
     }
 
-    /// Forgets what is older than the window; all that [keeping](Window::keep) needs.
+    /// Forgets what is older than the window.
     pub fn forget(&mut self, now: Time) {
-        self.slices.evict(now - self.config.duration, self.config.bytes_max);
+        self.evict(now - self.config.duration);
     }
 
-    /// Forgets what is older than the window, and returns the traces that are complete at `now`, oldest first.
-    pub fn advance(&mut self, now: Time) -> Vec<AssembledTrace> {
+    /// The traces that are complete at `now` and were not before, oldest first.
+    pub fn close(&mut self, now: Time) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);
-        // Before closing: what closes now is still to be read.
-        self.slices.evict(now - self.config.duration, self.config.bytes_max);
-        let closed = self.assembly.close(&self.config, complete_to);
-        for trace in &closed {
-            self.slices.settle(trace.spans.iter().copied());
-        }
-        closed
+        self.assembly.close(&self.config, complete_to)
     }
 
-    /// Arrow bytes that the slices may have from now on. Only slices that are analysed go for it, so that what is
-    /// found and decided does not depend on it.
+    /// Takes back traces that are no longer needed, for their memory.
+    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
+        self.assembly.reuse(traces);
+    }
+
+    /// The texts of the spans in traces.
+    pub fn symbols(&mut self) -> &mut Symbols {
+        &mut self.symbols
+    }
+
+    /// Forgets the texts that no open trace has. Symbols that were handed out before stand for nothing then.
+    pub fn renew_symbols(&mut self) {
+        let mut fresh = Symbols::default();
+        self.assembly.translate(&self.symbols, &mut fresh);
+        self.symbols = fresh;
+    }
+
+    /// Bytes that the window may have from now on. Slices go for it, which nothing that is found or decided depends on.
     pub fn set_bytes_max(&mut self, bytes_max: usize) {
         self.config.bytes_max = bytes_max;
-        self.slices.evict(Time::MIN, bytes_max);
+        self.evict(Time::MIN);
     }
 
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
@@ -175,11 +181,6 @@ impl Window {
     /// When a span was last received; None before the first.
     pub fn last_received(&self) -> Option<Time> {
         self.last_received
-    }
-
-    /// The spans these references stand for; those whose slice has been evicted are left out.
-    pub fn rows<'a>(&'a self, rows: &'a [RowRef]) -> impl Iterator<Item = SpanRow<'a>> {
-        self.slices.rows(rows)
     }
 
     /// The share of the spans received lately that was taken in, 0 to 1.
@@ -210,6 +211,7 @@ impl Window {
         self.assembly.open()
     }
 
+    /// Arrow bytes of the table.
     pub fn bytes(&self) -> usize {
         self.slices.bytes()
     }

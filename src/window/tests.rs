@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Kind, SpanBuilder, SpanId, TraceId};
+use crate::model::{Kind, SpanBuilder, SpanId, SpanRow, TraceId};
 
 fn batch(spans: &[(u8, u8, u8, i64, i64)]) -> SpanBatch {
     let mut builder = SpanBuilder::new();
@@ -26,8 +26,8 @@ fn a_trace_closes_when_telemetry_is_complete_to_its_roots_end() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
-    assert_eq!(window.advance(Time::from_secs(2)), [], "2 s less the default lag of 2.5 s is before the end");
-    let closed = window.advance(Time::from_secs(3));
+    assert_eq!(window.close(Time::from_secs(2)), [], "2 s less the default lag of 2.5 s is before the end");
+    let closed = window.close(Time::from_secs(3));
     assert_eq!(closed.len(), 1);
     assert!(closed[0].has_root);
     assert_eq!(closed[0].spans.len(), 2);
@@ -37,9 +37,9 @@ fn a_trace_closes_when_telemetry_is_complete_to_its_roots_end() {
 fn late_and_repeated_spans_are_counted_and_open_nothing() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100), (1, 1, 0, 90, 100)]));
-    assert_eq!(window.advance(Time::from_secs(3)).len(), 1);
+    assert_eq!(window.close(Time::from_secs(3)).len(), 1);
     window.ingest(Time::from_secs(3), batch(&[(1, 2, 1, 100, 50)]));
-    assert_eq!(window.advance(Time::from_secs(30)), []);
+    assert_eq!(window.close(Time::from_secs(30)), []);
     let counters = window.counters().assembly;
     assert_eq!((counters.duplicate_spans, counters.late_spans, counters.closed), (1, 1, 1));
 }
@@ -48,56 +48,67 @@ fn late_and_repeated_spans_are_counted_and_open_nothing() {
 fn a_trace_without_a_root_closes_as_partial_once_idle() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
-    assert_eq!(window.advance(Time::from_secs(9)), []);
-    let closed = window.advance(Time::from_secs(13));
+    assert_eq!(window.close(Time::from_secs(9)), []);
+    let closed = window.close(Time::from_secs(13));
     assert!(!closed[0].has_root);
     assert_eq!(window.counters().assembly.partial, 1);
 }
 
+/// Traces of the rows of the table, in order.
+fn held(window: &Window) -> Vec<u8> {
+    window.batches().flat_map(SpanBatch::iter).map(|span| span.trace_id.0[0]).collect()
+}
+
 #[test]
-fn old_slices_go_first_and_stale_references_find_nothing() {
+fn old_slices_go_and_their_traces_stay() {
     let mut window = Window::new(Config { duration: Duration::from_secs(10), ..Config::default() });
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
     window.ingest(Time::from_secs(9), batch(&[(2, 1, 0, 8000, 100)]));
-    let found = |window: &Window, at| window.rows(&[RowRef(at)]).map(|span| span.trace_id.0[0]).collect::<Vec<_>>();
-    assert_eq!(found(&window, 0), [1]);
-    window.advance(Time::from_secs(12));
-    assert_eq!(found(&window, 0), [0_u8; 0]);
-    assert_eq!(found(&window, 1), [2]);
+    assert_eq!(held(&window), [1, 2]);
+    window.forget(Time::from_secs(12));
+    assert_eq!(held(&window), [2]);
+    assert_eq!(window.close(Time::from_secs(12)).len(), 2);
 }
 
 #[test]
-fn the_byte_bound_is_kept_by_what_is_analysed() {
+fn the_byte_bound_is_kept_by_the_oldest_slices() {
     let one = batch(&[(1, 1, 0, 90, 100)]).record_batch().get_array_memory_size();
     let mut window = Window::new(Config { bytes_max: 3 * one, ..Config::default() });
-    // One trace in the middle has no root yet.
     for n in 0..10 {
-        window.ingest(SECOND, batch(&[(n, 1, u8::from(n == 4) * 9, 90, 100)]));
+        window.ingest(SECOND, batch(&[(n, 1, 0, 90, 100)]));
     }
-    assert_eq!(window.held(), 10, "nothing is analysed yet");
-    assert_eq!(window.advance(Time::from_secs(3)).len(), 9);
-    window.advance(Time::from_secs(3));
     assert!(window.bytes() <= 3 * one);
-    assert_eq!((window.counters().slices_evicted, window.counters().spans_evicted), (7, 7));
-    let held: Vec<u8> = window.rows(&Vec::from_iter((0..10).map(RowRef))).map(|span| span.trace_id.0[0]).collect();
-    assert_eq!(held, [4, 8, 9], "the oldest that no open trace needs are gone");
+    assert!(held(&window).len() < 3, "open traces take their part");
+    assert_eq!(held(&window).last(), Some(&9));
+    let counters = window.counters();
+    assert_eq!(counters.spans_evicted as usize, 10 - window.held());
+    assert_eq!(window.close(Time::from_secs(4)).len(), 10, "what is analysed does not depend on the table");
 }
 
 #[test]
-fn references_find_their_spans_after_slices_were_merged() {
+fn slices_are_merged_and_their_rows_keep_their_order() {
     let mut window = Window::new(Config::default());
-    let row = |n: u64| (1 + (n % 200) as u8, 1 + (n % 7) as u8, 1 + (n % 5) as u8, n as i64, 5);
     // Past the number of batches that are merged, and a rest that is not.
     const BATCHES: u64 = 1100;
+    let trace = |n: u64| 1 + (n % 200) as u8;
     for n in 0..BATCHES {
-        window.ingest(Time::from_secs(2), batch(&[row(2 * n), row(2 * n + 1)]));
+        window.ingest(Time::from_secs(2), batch(&[(trace(2 * n), 1, 2, 0, 5), (trace(2 * n + 1), 3, 2, 0, 5)]));
     }
     assert!(window.batches().count() < 100);
-    let rows: Vec<RowRef> = (0..2 * BATCHES).rev().map(RowRef).collect();
-    let found: Vec<_> = window.rows(&rows).map(|span| (span.trace_id.0[0], span.start.0 / 1_000_000)).collect();
-    let expected: Vec<_> = (0..2 * BATCHES).rev().map(|n| (row(n).0, n as i64)).collect();
-    assert_eq!(found, expected);
+    assert_eq!(held(&window), (0..2 * BATCHES).map(trace).collect::<Vec<_>>());
     assert_eq!(window.held(), 2 * BATCHES as usize);
+}
+
+#[test]
+fn renewed_symbols_stand_for_the_same_texts() {
+    let mut window = Window::new(Config::default());
+    window.symbols().of("of a pod that is gone");
+    window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
+    window.renew_symbols();
+    let closed = window.close(Time::from_secs(4));
+    let span = closed[0].spans[0];
+    let texts = [span.service, span.operation, span.pod].map(|text| window.symbols().text(text).to_string());
+    assert_eq!(texts, ["a", "op", ""]);
 }
 
 #[test]
@@ -137,7 +148,7 @@ fn a_queue_sent_again_after_an_outage_does_not_blind_the_present() {
             window.ingest(received, roots(-second, 1_200, end - Duration::from_secs(60)));
         }
         let now = received + Duration::from_millis(200);
-        let closed = window.advance(now);
+        let closed = window.close(now);
         if second > 101 {
             let present = closed.iter().filter(|trace| trace.id.0[0] == 0).count();
             assert_eq!(present, 300, "at {second} s, complete to {}", window.complete_to(now));
@@ -172,7 +183,6 @@ fn what_cannot_be_analysed_in_time_is_refused_until_it_is() {
     assert!(window.has_room(SECOND, &roots(1, 5, SECOND)), "an empty window takes a batch of any size");
     window.ingest(SECOND, roots(1, 5, SECOND));
     assert!(!window.has_room(SECOND, &roots(2, 5, SECOND)));
-    window.advance(Time::from_secs(4));
-    window.advance(Time::from_secs(4));
+    window.close(Time::from_secs(4));
     assert!(window.has_room(SECOND, &roots(2, 5, SECOND)));
 }

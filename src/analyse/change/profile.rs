@@ -155,7 +155,7 @@ impl Profile {
     }
 
     /// Adds one trace, complete or not.
-    pub fn absorb(&mut self, tree: &Tree<'_>) {
+    pub fn absorb(&mut self, tree: &Tree<SpanRow<'_>>) {
         self.traces += u64::from(!tree.nodes.is_empty());
         for index in 0..tree.nodes.len() {
             self.absorb_span(tree, index);
@@ -216,7 +216,7 @@ impl Profile {
         self.orphans.count() as f64 / self.with_parent.max(1) as f64
     }
 
-    fn absorb_span(&mut self, tree: &Tree<'_>, index: usize) {
+    fn absorb_span(&mut self, tree: &Tree<SpanRow<'_>>, index: usize) {
         let node = &tree.nodes[index];
         let span = &node.span;
         let duration_ns = node.duration_ns();
@@ -231,8 +231,8 @@ impl Profile {
                 entry.failed += u64::from(failed(span));
             }
         }
-        let begins_error = failed(span) && !node.children.iter().any(|&c| failed(&tree.nodes[c].span));
-        if span.kind == Kind::Client && node.children.is_empty() {
+        let begins_error = failed(span) && !tree.children(index).iter().any(|&c| failed(&tree.nodes[c].span));
+        if span.kind == Kind::Client && node.is_leaf() {
             let peer = self.name(span.peer);
             let calls = self.peers.entry(PeerKey { caller: service, operation, peer, caller_pod: pod }).or_default();
             calls.durations.add(duration_ns);
@@ -244,7 +244,7 @@ impl Profile {
         counts.spans += 1;
         counts.errors += u64::from(begins_error);
         let elsewhere: Vec<usize> =
-            node.children.iter().copied().filter(|&c| runs_elsewhere(span, &tree.nodes[c].span)).collect();
+            tree.children(index).iter().copied().filter(|&c| runs_elsewhere(span, &tree.nodes[c].span)).collect();
         if span.kind == Kind::Client && !elsewhere.is_empty() {
             let peer = self.name(span.peer);
             self.answered.insert((service.clone(), operation.clone(), peer));
@@ -267,14 +267,14 @@ impl Profile {
         self.absorb_children(tree, index, (service, operation));
     }
 
-    fn absorb_children(&mut self, tree: &Tree<'_>, index: usize, parent: (Text, Text)) {
+    fn absorb_children(&mut self, tree: &Tree<SpanRow<'_>>, index: usize, parent: (Text, Text)) {
         let mut children: BTreeMap<Child, u64> = BTreeMap::new();
-        for &child in &tree.nodes[index].children {
+        for &child in tree.children(index) {
             let span = &tree.nodes[child].span;
             let operation = self.name(span.operation);
             let mut answered = false;
             if span.kind.is_caller() {
-                for &answer in &tree.nodes[child].children {
+                for &answer in tree.children(child) {
                     let answer = &tree.nodes[answer].span;
                     if other_service(span, answer) {
                         answered = true;
@@ -303,7 +303,7 @@ impl Profile {
     }
 
     /// A request taken by a service: a span whose parent is elsewhere.
-    fn absorb_visit(&mut self, tree: &Tree<'_>, index: usize) {
+    fn absorb_visit(&mut self, tree: &Tree<SpanRow<'_>>, index: usize) {
         let node = &tree.nodes[index];
         let parent = node.parent.map(|p| &tree.nodes[p]);
         if parent.is_some_and(|p| !is_call(&p.span, &node.span)) {

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
+use hashbrown::HashMap;
 
 use super::groups::Groups;
 use super::operations::Operations;
 use super::rows::*;
-use super::symbols::{Symbol, Symbols};
 use crate::analyse::gaps::Taken;
 use crate::analyse::histogram::bucket_of;
 use crate::analyse::trace::{Segment, SegmentKind, Tree, critical_path, is_call};
-use crate::model::{SpanRow, Status};
+use crate::model::{Span, Status, Symbol, Symbols};
 
 /// Caller, operation, and the peer it names.
 type CallKind = (Symbol, Symbol, Symbol);
@@ -23,13 +22,14 @@ const CALL_KINDS_MAX: usize = 100_000;
 /// Traces being added up, until their rows are taken.
 #[derive(Debug, Default)]
 pub struct Tally {
-    symbols: Symbols,
     /// Who answers a kind of call: learnt from calls that were answered, used for those that never were.
-    callees: IndexMap<CallKind, Symbol, RandomState>,
-    /// The service of each node of the trace at hand.
-    services: Vec<Symbol>,
+    callees: HashMap<CallKind, Symbol, RandomState>,
     /// Whether a node of the trace at hand is a call that a visit made.
     visited: Vec<bool>,
+    /// The visit at hand; kept for its memory.
+    visit: Visit,
+    /// Time on the critical path of each node of the trace at hand.
+    spent: Vec<Option<(SegmentKind, i64)>>,
     entries: Groups<EntryKey<Symbol>, EntrySums>,
     paths: Groups<PathKey<Symbol>, PathSums>,
     health: Groups<HealthKey<Symbol>, HealthSums>,
@@ -37,8 +37,8 @@ pub struct Tally {
     edges: Groups<EdgeKey<Symbol>, EdgeSums>,
     operations: Groups<OperationKey<Symbol>, OperationSums>,
     /// What a healthy request of (service, operation) takes, once asked; forgotten when the rows are taken.
-    expected: IndexMap<(Symbol, Symbol), Option<Expected>, RandomState>,
-    taken: IndexMap<Symbol, Taken, RandomState>,
+    expected: HashMap<(Symbol, Symbol), Option<Expected>, RandomState>,
+    taken: HashMap<Symbol, Taken, RandomState>,
 }
 
 /// Own time of a healthy request of an operation, and its time in what it calls.
@@ -51,7 +51,7 @@ struct Expected {
 /// What a trace was, for those who keep exemplars.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Absorbed {
-    pub entry: Text,
+    pub entry: Symbol,
     pub missed: bool,
     pub slow: bool,
     pub error: bool,
@@ -61,37 +61,32 @@ pub struct Absorbed {
 }
 
 impl Tally {
-    /// Service and operation of the root, as objectives and people name it.
-    pub fn entry_of(&mut self, root: &SpanRow<'_>) -> Text {
-        let entry = self.symbols.entry(root);
-        self.symbols.text(entry).clone()
-    }
-
-    /// Requests that each service took since the last call, and how many came without their parent. To be called before
-    /// the rows are taken.
-    pub fn take_taken(&mut self) -> BTreeMap<Text, Taken> {
-        self.taken.drain(..).map(|(service, taken)| (self.symbols.text(service).clone(), taken)).collect()
+    /// Requests that each service took since the last call, and how many came without their parent.
+    pub fn take_taken(&mut self, symbols: &Symbols) -> BTreeMap<Text, Taken> {
+        self.taken.drain().map(|(service, taken)| (symbols.text(service).clone(), taken)).collect()
     }
 
     /// The rows of all traces since the last call, in the order of their keys. `healthy` is what their requests are
     /// set beside; it must be the one they were absorbed with.
-    pub fn take(&mut self, healthy: &Operations) -> Rows {
+    pub fn take(&mut self, healthy: &Operations, symbols: &mut Symbols) -> Rows {
+        symbols.sort();
         let mut rows = Rows {
-            entries: self.entries.take(&self.symbols),
-            paths: self.paths.take(&self.symbols),
-            health: self.health.take(&self.symbols),
-            durations: self.durations.take(&self.symbols),
-            edges: self.edges.take(&self.symbols),
-            operations: self.operations.take(&self.symbols),
+            entries: self.entries.take(symbols),
+            paths: self.paths.take(symbols),
+            health: self.health.take(symbols),
+            durations: self.durations.take(symbols),
+            edges: self.edges.take(symbols),
+            operations: self.operations.take(symbols),
         };
         rows.expect_calls(healthy);
         self.expected.clear();
-        if self.symbols.is_crowded() {
-            // Texts of pods and versions that are gone are forgotten; who answers whom is learnt again in a moment.
-            self.symbols = Symbols::default();
-            self.callees.clear();
-        }
         rows
+    }
+
+    /// Forgets all symbols, when they are renewed after the rows were taken: who answers whom is learnt again in a
+    /// moment.
+    pub fn forget_symbols(&mut self) {
+        self.callees.clear();
     }
 
     /// Rows that were added to `_other`, since the start.
@@ -100,28 +95,32 @@ impl Tally {
         tables.iter().sum::<u64>() + self.edges.folded() + self.operations.folded()
     }
 
-    /// Adds one trace. `objective_ns` is the latency its entry operation was promised, if any.
+    /// Adds one trace. `entry` is the entry operation of its root, and the latency this was promised, if any.
     /// A partial trace (no root) tells of the services in it, but belongs to no entry operation.
     /// `healthy` is what the trace's requests are set beside.
-    pub fn absorb(&mut self, tree: &Tree<'_>, objective_ns: Option<i64>, healthy: &Operations) -> Option<Absorbed> {
-        self.services.clear();
-        for node in &tree.nodes {
-            let service = self.symbols.service(&node.span);
-            self.services.push(service);
-        }
+    pub fn absorb(
+        &mut self,
+        tree: &Tree<Span>,
+        entry: Option<(Symbol, Option<i64>)>,
+        healthy: &Operations,
+        symbols: &Symbols,
+    ) -> Option<Absorbed> {
         self.visited.clear();
         self.visited.resize(tree.nodes.len(), false);
         for index in 0..tree.nodes.len() {
-            let visit = Visit::at(tree, index);
             let node = &tree.nodes[index];
-            let is_orphan = node.parent.is_none() && node.span.parent_span_id.is_some();
-            if visit.is_some() || is_orphan {
+            let is_taken = is_taken(tree, index);
+            let is_orphan = node.parent.is_none() && node.span.parent.is_some();
+            if is_taken || is_orphan {
                 let taken = Taken { requests: 1, without_parent: i64::from(is_orphan) };
-                self.taken.entry(self.services[index]).or_default().add(taken);
+                self.taken.entry(node.span.service).or_default().add(taken);
             }
-            if let Some(visit) = visit {
+            if is_taken {
+                let mut visit = std::mem::take(&mut self.visit);
+                visit.walk(tree, index);
                 visit.calls.iter().for_each(|&call| self.visited[call] = true);
-                self.absorb_visit(tree, &visit, healthy);
+                self.absorb_visit(tree, &visit, healthy, symbols);
+                self.visit = visit;
             }
         }
         for (index, node) in tree.nodes.iter().enumerate() {
@@ -129,9 +128,8 @@ impl Tally {
                 self.absorb_call(tree, index, Symbol::EMPTY);
             }
         }
-        let root = tree.root?;
+        let (root, (entry, objective_ns)) = tree.root.zip(entry)?;
         let node = &tree.nodes[root];
-        let entry = self.symbols.entry(&node.span);
         let duration_ns = node.span.duration_ns;
         let failed = has_failed(&node.span);
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
@@ -145,70 +143,57 @@ impl Tally {
                 errors: i64::from(failed),
                 missed: i64::from(missed),
                 duration_ns,
-                adjusted_milli: milli(node.span.sampled_weight),
-                unweighted: i64::from(node.span.sampled_weight.is_none()),
+                adjusted_milli: milli(node.span.weight),
+                unweighted: i64::from(node.span.weight.is_none()),
             },
         );
         let path = critical_path(tree, root);
         self.absorb_path(tree, root, &path, entry, missed);
         if failed {
-            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), healthy);
+            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), healthy, symbols);
         }
-        let entry = self.symbols.text(entry).clone();
         Some(Absorbed { entry, missed, slow, error: failed, duration_ns, path })
     }
 
-    fn call_kind(&mut self, tree: &Tree<'_>, caller: usize) -> CallKind {
-        let span = &tree.nodes[caller].span;
-        (self.services[caller], self.symbols.of(span.operation), self.symbols.of(span.peer))
-    }
-
-    fn learn_callee(&mut self, tree: &Tree<'_>, caller: usize, service: Symbol) {
-        let kind = self.call_kind(tree, caller);
-        if self.callees.len() < CALL_KINDS_MAX || self.callees.contains_key(&kind) {
+    fn learn_callee(&mut self, caller: &Span, service: Symbol) {
+        let kind = call_kind(caller);
+        if let Some(known) = self.callees.get_mut(&kind) {
+            *known = service;
+        } else if self.callees.len() < CALL_KINDS_MAX {
             self.callees.insert(kind, service);
         }
     }
 
-    fn resolve_callee(&mut self, tree: &Tree<'_>, caller: usize) -> Option<Symbol> {
-        let kind = self.call_kind(tree, caller);
-        self.callees.get(&kind).copied()
+    fn resolve_callee(&self, caller: &Span) -> Option<Symbol> {
+        self.callees.get(&call_kind(caller)).copied()
     }
 
-    fn expected(&mut self, service: Symbol, operation: Symbol, healthy: &Operations) -> Option<Expected> {
-        let symbols = &self.symbols;
-        *self.expected.entry((service, operation)).or_insert_with(|| {
-            let known = healthy.get(symbols.text(service), symbols.text(operation))?;
+    fn expected(&mut self, span: &Span, healthy: &Operations, symbols: &Symbols) -> Option<Expected> {
+        *self.expected.entry((span.service, span.operation)).or_insert_with(|| {
+            let known = healthy.get(symbols.text(span.service), symbols.text(span.operation))?;
             Some(Expected { own_ns: known.own_ns(), callees_ns: known.callees_ns() })
         })
     }
 
-    fn absorb_visit(&mut self, tree: &Tree<'_>, visit: &Visit, healthy: &Operations) {
+    fn absorb_visit(&mut self, tree: &Tree<Span>, visit: &Visit, healthy: &Operations, symbols: &Symbols) {
         let node = &tree.nodes[visit.top];
-        let service = self.services[visit.top];
-        let operation = self.symbols.of(node.span.operation);
+        let Span { service, operation, pod, version, weight, .. } = node.span;
         let hold_ns = node.duration_ns();
-        let caller = node.parent.filter(|&p| tree.nodes[p].span.kind.is_caller());
+        let caller = node.parent.map(|p| &tree.nodes[p]).filter(|p| p.span.kind.is_caller());
         if let Some(caller) = caller {
-            self.learn_callee(tree, caller, service);
+            self.learn_callee(&caller.span, service);
         }
-        let caller = caller.map(|c| &tree.nodes[c]);
         let wait_ns = caller.map_or(0, |c| (c.duration_ns() - hold_ns).max(0));
         let end = caller.map_or(node.end, |c| c.end);
         let failed = has_failed(&node.span);
         // A refusal that is passed on was not its own.
         let passed_on = visit.calls.iter().any(|&call| has_failed(&tree.nodes[call].span));
-        let refused = is_refusal(node.span.http_status()) && !passed_on;
+        let refused = is_refusal(node.span.http_status) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
-        let expected = if refused { None } else { self.expected(service, operation, healthy) };
+        let expected = if refused { None } else { self.expected(&node.span, healthy, symbols) };
         self.health.add(
-            HealthKey {
-                second,
-                service,
-                pod: self.symbols.of(node.span.pod),
-                version: self.symbols.of(node.span.version),
-            },
+            HealthKey { second, service, pod, version },
             HealthSums {
                 requests: served,
                 errors: i64::from(failed),
@@ -218,7 +203,7 @@ impl Tally {
                 own_ns: served * visit.own_ns,
                 wait_ns: served * wait_ns,
                 sojourn_ns: served * (hold_ns + wait_ns),
-                adjusted_milli: milli(node.span.sampled_weight),
+                adjusted_milli: milli(weight),
                 compared_own_ns: expected.map_or(0, |_| visit.own_ns),
                 expected_own_ns: expected.map_or(0, |expected| expected.own_ns),
                 expected_callees_ns: expected.map_or(0, |expected| expected.callees_ns),
@@ -242,23 +227,23 @@ impl Tally {
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
-    fn absorb_call(&mut self, tree: &Tree<'_>, index: usize, operation: Symbol) {
+    fn absorb_call(&mut self, tree: &Tree<Span>, index: usize, operation: Symbol) {
         let node = &tree.nodes[index];
         let answered = tree.callee(index);
         let (callee, callee_ns) = match answered {
-            Some(callee) => (self.services[callee], tree.nodes[callee].duration_ns()),
-            None if !node.children.is_empty() => return,
-            None => match self.resolve_callee(tree, index) {
+            Some(callee) => (tree.nodes[callee].span.service, tree.nodes[callee].duration_ns()),
+            None if !node.is_leaf() => return,
+            None => match self.resolve_callee(&node.span) {
                 Some(service) => {
                     self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
                     (service, 0)
                 }
-                None => (self.peer_of(&node.span), 0),
+                None => (peer_of(&node.span), 0),
             },
         };
         let caller_ns = node.duration_ns();
         let failed = has_failed(&node.span);
-        let caller = self.services[index];
+        let caller = node.span.service;
         self.edges.add(
             EdgeKey { second: node.end.second(), caller, operation, callee, answered: answered.is_some() },
             EdgeSums {
@@ -273,8 +258,8 @@ impl Tally {
     }
 
     /// A call whose callee has always answered, and did not this time.
-    fn absorb_given_up(&mut self, second: i64, service: Symbol, waited_ns: i64, span: &SpanRow<'_>) {
-        let refused = is_refusal(span.http_status());
+    fn absorb_given_up(&mut self, second: i64, service: Symbol, waited_ns: i64, span: &Span) {
+        let refused = is_refusal(span.http_status);
         self.health.add(
             HealthKey { second, service, pod: Symbol::EMPTY, version: Symbol::EMPTY },
             HealthSums {
@@ -283,84 +268,105 @@ impl Tally {
                 gave_up: i64::from(!refused),
                 wait_ns: if refused { 0 } else { waited_ns },
                 sojourn_ns: if refused { 0 } else { waited_ns },
-                adjusted_milli: milli(span.sampled_weight),
+                adjusted_milli: milli(span.weight),
                 ..HealthSums::default()
             },
         );
     }
 
-    fn absorb_path(&mut self, tree: &Tree<'_>, root: usize, path: &[Segment], entry: Symbol, missed: bool) {
+    fn absorb_path(&mut self, tree: &Tree<Span>, root: usize, path: &[Segment], entry: Symbol, missed: bool) {
         let second = tree.nodes[root].end.second();
+        // A node's time lies in pieces between its children's.
+        let mut spent = std::mem::take(&mut self.spent);
+        spent.clear();
+        spent.resize(tree.nodes.len(), None);
         for segment in path {
-            let span = &tree.nodes[segment.node].span;
-            let own = self.services[segment.node];
+            spent[segment.node].get_or_insert((segment.kind, 0)).1 += segment.nanos();
+        }
+        for (node, spent) in spent.iter().enumerate() {
+            let Some((kind, exclusive_ns)) = *spent else { continue };
+            let span = &tree.nodes[node].span;
             let none = Symbol::EMPTY;
-            let (service, operation, peer, kind) = match segment.kind {
-                SegmentKind::Own => (own, self.symbols.of(span.operation), none, SegmentKind::Own),
-                SegmentKind::Queue => match tree.callee(segment.node) {
-                    Some(callee) => {
-                        let operation = self.symbols.of(tree.nodes[callee].span.operation);
-                        (self.services[callee], operation, none, SegmentKind::Queue)
-                    }
-                    None => (own, self.symbols.of(span.operation), none, SegmentKind::Own),
-                },
-                SegmentKind::Peer => match self.resolve_callee(tree, segment.node) {
+            let (service, operation, peer, kind) = match kind {
+                SegmentKind::Own => (span.service, span.operation, none, SegmentKind::Own),
+                SegmentKind::Queue => {
+                    // Where there is no callee after all, it is the span's own.
+                    let callee = tree.callee(node);
+                    let of = callee.map_or(span, |callee| &tree.nodes[callee].span);
+                    let kind = callee.map_or(SegmentKind::Own, |_| SegmentKind::Queue);
+                    (of.service, of.operation, none, kind)
+                }
+                SegmentKind::Peer => match self.resolve_callee(span) {
                     Some(service) => (service, none, none, SegmentKind::Queue),
-                    None => (own, self.symbols.of(span.operation), self.peer_of(span), SegmentKind::Peer),
+                    None => (span.service, span.operation, peer_of(span), SegmentKind::Peer),
                 },
             };
             let key = PathKey { second, entry, missed, service, operation, peer, kind: PathKind::Time(kind) };
-            self.paths.add(key, PathSums { traces: 1, exclusive_ns: segment.nanos() });
+            self.paths.add(key, PathSums { traces: 1, exclusive_ns });
         }
+        self.spent = spent;
     }
 
     /// Charges a failed trace to the place where the failure starts.
-    fn absorb_failure(&mut self, tree: &Tree<'_>, root: usize, entry: Symbol, cost_ns: i64, healthy: &Operations) {
+    fn absorb_failure(
+        &mut self,
+        tree: &Tree<Span>,
+        root: usize,
+        entry: Symbol,
+        cost_ns: i64,
+        healthy: &Operations,
+        symbols: &Symbols,
+    ) {
         let origin = failure_origin(tree, root);
         let span = &tree.nodes[origin].span;
-        let own = self.services[origin];
+        let own = span.service;
         // A caller whose callee shows no error gave up on it, or was cut off from it.
         let unanswered = span.kind.is_caller();
         let service = match tree.callee(origin) {
-            Some(callee) if unanswered => self.services[callee],
-            _ if unanswered => self.resolve_callee(tree, origin).unwrap_or(own),
+            Some(callee) if unanswered => tree.nodes[callee].span.service,
+            _ if unanswered => self.resolve_callee(span).unwrap_or(own),
             _ => own,
         };
-        let peer = if unanswered && service == own { self.peer_of(span) } else { Symbol::EMPTY };
-        let kind = if is_refusal(span.http_status()) {
+        let peer = if unanswered && service == own { peer_of(span) } else { Symbol::EMPTY };
+        let kind = if is_refusal(span.http_status) {
             PathKind::Refused
-        } else if unanswered && self.waited_long(tree, origin, service, healthy) {
+        } else if unanswered && waited_long(tree, origin, service, healthy, symbols) {
             PathKind::GaveUp
         } else {
             PathKind::Error
         };
-        let operation = self.symbols.of(span.operation);
+        let operation = span.operation;
         let second = tree.nodes[root].end.second();
         let key = PathKey { second, entry, missed: true, operation, service, peer, kind };
         self.paths.add(key, PathSums { traces: 1, exclusive_ns: cost_ns });
     }
+}
 
-    /// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
-    /// healthy time does not tell, nobody is accused of failing.
-    fn waited_long(&self, tree: &Tree<'_>, call: usize, callee: Symbol, healthy: &Operations) -> bool {
-        let is_own = |&p: &usize, top: usize| !is_call(&tree.nodes[p].span, &tree.nodes[top].span);
-        let mut top = call;
-        while let Some(parent) = tree.nodes[top].parent.filter(|p| is_own(p, top)) {
-            top = parent;
-        }
-        let (caller, waited_ns) = (self.symbols.text(self.services[top]), tree.nodes[call].duration_ns());
-        let known = healthy.call_ns(caller, tree.nodes[top].span.operation, self.symbols.text(callee));
-        known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
-    }
+fn call_kind(caller: &Span) -> CallKind {
+    (caller.service, caller.operation, caller.peer)
+}
 
-    fn peer_of(&mut self, span: &SpanRow<'_>) -> Symbol {
-        self.symbols.of(if span.peer.is_empty() { span.operation } else { span.peer })
+fn peer_of(span: &Span) -> Symbol {
+    if span.peer.is_empty() { span.operation } else { span.peer }
+}
+
+/// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
+/// healthy time does not tell, nobody is accused of failing.
+fn waited_long(tree: &Tree<Span>, call: usize, callee: Symbol, healthy: &Operations, symbols: &Symbols) -> bool {
+    let is_own = |&p: &usize, top: usize| !is_call(&tree.nodes[p].span, &tree.nodes[top].span);
+    let mut top = call;
+    while let Some(parent) = tree.nodes[top].parent.filter(|p| is_own(p, top)) {
+        top = parent;
     }
+    let (caller, waited_ns) = (&tree.nodes[top].span, tree.nodes[call].duration_ns());
+    let [service, operation, callee] = [caller.service, caller.operation, callee].map(|text| symbols.text(text));
+    let known = healthy.call_ns(service, operation, callee);
+    known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
 }
 
 /// In error by its own word, or by HTTP's.
-fn has_failed(span: &SpanRow<'_>) -> bool {
-    span.status == Status::Error || span.http_status() >= 500
+fn has_failed(span: &Span) -> bool {
+    span.status == Status::Error || span.http_status >= 500
 }
 
 /// HTTP 503 and 429 (RFC 9110, RFC 6585): turned away for lack of room.
@@ -368,46 +374,54 @@ const fn is_refusal(status: u16) -> bool {
     matches!(status, 503 | 429)
 }
 
-/// A request taken by a service: a span whose parent is elsewhere, and everything below it in the same service.
+/// Whether a service took a request here: a span whose parent is elsewhere.
+fn is_taken(tree: &Tree<Span>, index: usize) -> bool {
+    let node = &tree.nodes[index];
+    match node.parent {
+        Some(parent) => is_call(&tree.nodes[parent].span, &node.span),
+        // What hangs from a parent that is not there was taken only if it says so itself.
+        None => tree.root == Some(index) || node.span.kind.is_callee(),
+    }
+}
+
+/// A request taken by a service: the span that took it, and everything below it in the same service.
+#[derive(Debug, Default)]
 struct Visit {
     top: usize,
     /// Of the spans, calls left out.
     own_ns: i64,
     calls: Vec<usize>,
+    pending: Vec<usize>,
 }
 
 impl Visit {
-    fn at(tree: &Tree<'_>, top: usize) -> Option<Visit> {
-        let node = &tree.nodes[top];
-        let is_taken = match node.parent {
-            Some(parent) => is_call(&tree.nodes[parent].span, &node.span),
-            // What hangs from a parent that is not there was taken only if it says so itself.
-            None => tree.root == Some(top) || node.span.kind.is_callee(),
-        };
-        is_taken.then(|| {
-            let mut visit = Visit { top, own_ns: 0, calls: Vec::new() };
-            let mut pending = vec![top];
-            while let Some(index) = pending.pop() {
-                let node = &tree.nodes[index];
-                if node.span.kind.is_caller() {
-                    visit.calls.push(index);
-                } else {
-                    visit.own_ns += tree.own_ns(index);
-                    let is_own = |&c: &usize| !is_call(&node.span, &tree.nodes[c].span);
-                    pending.extend(node.children.iter().copied().filter(is_own));
-                }
+    /// Becomes the visit at `top`.
+    fn walk(&mut self, tree: &Tree<Span>, top: usize) {
+        let Visit { calls, pending, .. } = self;
+        let mut own_ns = 0;
+        calls.clear();
+        pending.clear();
+        pending.push(top);
+        while let Some(index) = pending.pop() {
+            let span = &tree.nodes[index].span;
+            if span.kind.is_caller() {
+                calls.push(index);
+            } else {
+                own_ns += tree.own_ns(index);
+                let is_own = |&c: &usize| !is_call(span, &tree.nodes[c].span);
+                pending.extend(tree.children(index).iter().copied().filter(is_own));
             }
-            visit
-        })
+        }
+        (self.top, self.own_ns) = (top, own_ns);
     }
 }
 
 /// From the root down along children in error, to the deepest; of several, the one that ends last.
-fn failure_origin(tree: &Tree<'_>, root: usize) -> usize {
+fn failure_origin(tree: &Tree<Span>, root: usize) -> usize {
     let mut at = root;
     loop {
         let failed = |&&c: &&usize| has_failed(&tree.nodes[c].span);
-        match tree.nodes[at].children.iter().filter(failed).max_by_key(|&&c| (tree.nodes[c].end, c)) {
+        match tree.children(at).iter().filter(failed).max_by_key(|&&c| (tree.nodes[c].end, c)) {
             Some(&child) => at = child,
             None => return at,
         }

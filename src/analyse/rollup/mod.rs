@@ -8,7 +8,6 @@ mod groups;
 mod operations;
 mod rows;
 mod store;
-mod symbols;
 
 pub use absorb::{Absorbed, Tally};
 pub use operations::Operations;

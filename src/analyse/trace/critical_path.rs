@@ -4,7 +4,7 @@
 //! parent's own (Google's "CRISP: Critical Path Analysis of Large-Scale Microservice Architectures",
 //! USENIX ATC 2022, describes the same walk). Segments are disjoint and sum to the root's duration.
 
-use super::tree::{Tree, is_call};
+use super::tree::{Tree, TreeSpan};
 use crate::model::{Kind, Time};
 
 /// Whose time a segment is.
@@ -44,41 +44,47 @@ impl Segment {
     }
 }
 
+/// A node whose time is being dealt out: the window of it that counts, and where its children begin among those that
+/// are not yet looked at.
+struct Frame {
+    node: usize,
+    start: i64,
+    cursor: i64,
+    children_from: usize,
+    kind: SegmentKind,
+}
+
 /// The segments below `top`, from its end back to its start.
-pub fn critical_path(tree: &Tree<'_>, top: usize) -> Vec<Segment> {
+pub fn critical_path<S: TreeSpan>(tree: &Tree<S>, top: usize) -> Vec<Segment> {
     let mut segments = Vec::with_capacity(tree.nodes.len());
-    // An explicit stack: traces can be deeper than threads' stacks. A frame is a node, the window of it that
-    // counts, and the children not yet looked at, latest end last.
-    struct Frame {
-        node: usize,
-        start: i64,
-        cursor: i64,
-        children: Vec<usize>,
-        kind: SegmentKind,
-    }
-    let frame = |node: usize, start: i64, end: i64| {
-        // What a queue delivers later was not waited for.
-        let waited_for = |&c: &usize| tree.nodes[c].span.kind != Kind::Consumer;
-        let all = &tree.nodes[node].children;
-        let mut children: Vec<usize> = Vec::with_capacity(all.len());
-        children.extend(all.iter().copied().filter(waited_for));
-        // Latest end last; of two that end together the one that starts first: it explains more.
-        children.sort_by_key(|&c| (tree.nodes[c].end.min(Time(end)), std::cmp::Reverse(tree.nodes[c].start), c));
-        Frame { node, start, cursor: end, children, kind: kind_of(tree, node) }
-    };
     let mut push = |node: usize, from: i64, to: i64, kind: SegmentKind| {
         if from < to {
             segments.push(Segment { node, from: Time(from), to: Time(to), kind });
         }
     };
+    // Explicit stacks: traces can be deeper than threads' stacks. Of the children of all frames, latest end last, those
+    // of the last frame are at the end.
+    let mut children: Vec<usize> = Vec::with_capacity(tree.nodes.len());
+    let frame = |children: &mut Vec<usize>, node: usize, start: i64, end: i64| {
+        let children_from = children.len();
+        // What a queue delivers later was not waited for.
+        let waited_for = |&c: &usize| tree.nodes[c].span.kind() != Kind::Consumer;
+        children.extend(tree.children(node).iter().copied().filter(waited_for));
+        // Of two that end together the one that starts first: it explains more.
+        let by_end = |&c: &usize| (tree.nodes[c].end.min(Time(end)), std::cmp::Reverse(tree.nodes[c].start), c);
+        children[children_from..].sort_unstable_by_key(by_end);
+        Frame { node, start, cursor: end, children_from, kind: kind_of(tree, node) }
+    };
     let (start, end) = (tree.nodes[top].start.0, tree.nodes[top].end.0);
-    let mut stack = vec![frame(top, start, end)];
+    let mut stack = Vec::with_capacity(tree.nodes.len());
+    stack.push(frame(&mut children, top, start, end));
     while let Some(current) = stack.last_mut() {
-        let Some(child) = current.children.pop() else {
+        if children.len() == current.children_from {
             push(current.node, current.start, current.cursor, current.kind);
             stack.pop();
             continue;
-        };
+        }
+        let Some(child) = children.pop() else { break };
         // Clipped to what is left of the parent. A child that still ran when a later sibling took over covers
         // the time before it all the same: that time is not the parent's own.
         let from = tree.nodes[child].start.0.max(current.start);
@@ -88,18 +94,19 @@ pub fn critical_path(tree: &Tree<'_>, top: usize) -> Vec<Segment> {
         }
         push(current.node, to, current.cursor, current.kind);
         current.cursor = from;
-        let next = frame(child, from, to);
-        stack.push(next);
+        stack.push(frame(&mut children, child, from, to));
     }
     segments
 }
 
-fn kind_of(tree: &Tree<'_>, node: usize) -> SegmentKind {
-    let Some(n) = tree.nodes.get(node) else { return SegmentKind::Own };
-    if n.children.iter().any(|&c| is_call(&n.span, &tree.nodes[c].span)) && n.span.kind.is_caller() {
-        SegmentKind::Queue
-    } else if n.span.kind.is_caller() && n.children.is_empty() {
+fn kind_of<S: TreeSpan>(tree: &Tree<S>, node: usize) -> SegmentKind {
+    let span = &tree.nodes[node].span;
+    if !span.kind().is_caller() {
+        SegmentKind::Own
+    } else if tree.nodes[node].is_leaf() {
         SegmentKind::Peer
+    } else if tree.callee(node).is_some() {
+        SegmentKind::Queue
     } else {
         SegmentKind::Own
     }

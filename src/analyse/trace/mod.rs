@@ -4,7 +4,7 @@ mod critical_path;
 mod tree;
 
 pub use critical_path::{Segment, SegmentKind, critical_path};
-pub use tree::{Node, Tree, is_call};
+pub use tree::{Node, Tree, TreeSpan, is_call};
 
 #[cfg(test)]
 mod tests;

@@ -87,9 +87,9 @@ fn missing_parents_and_cycles_become_orphans() {
 }
 
 /// An independent account of the same: for each instant, who holds the root back. Quadratic and obvious.
-fn brute_force(tree: &Tree<'_>, node: usize, from: i64, to: i64, owner: &mut [usize]) {
+fn brute_force(tree: &Tree<SpanRow<'_>>, node: usize, from: i64, to: i64, owner: &mut [usize]) {
     let mut cursor = to;
-    let mut left: Vec<usize> = tree.nodes[node].children.clone();
+    let mut left: Vec<usize> = tree.children(node).to_vec();
     left.retain(|&c| tree.nodes[c].span.kind != Consumer);
     while let Some(position) = (0..left.len()).max_by_key(|&i| {
         let child = &tree.nodes[left[i]];
@@ -172,7 +172,7 @@ proptest! {
         let mut pending: Vec<usize> = tree.root.iter().chain(&tree.orphans).copied().collect();
         while let Some(node) = pending.pop() {
             reached[node] += 1;
-            pending.extend(&tree.nodes[node].children);
+            pending.extend(tree.children(node));
         }
         prop_assert!(reached.iter().all(|&times| times == 1));
         prop_assert_eq!(tree.nodes.len() + tree.duplicates, spans.len());

@@ -4,17 +4,98 @@
 //! The result depends on the set of spans only, not on their order: everything is decided in the order of
 //! (start, longest first, span id).
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
-use crate::model::{SpanId, SpanRow, Time};
+use crate::model::{Kind, Span, SpanId, SpanRow, Time};
+
+/// What a tree looks at of a span: one of the window, or a row of a table.
+pub trait TreeSpan: Copy {
+    fn id(&self) -> SpanId;
+    fn parent(&self) -> Option<SpanId>;
+    fn start(&self) -> Time;
+    fn duration_ns(&self) -> i64;
+    fn kind(&self) -> Kind;
+    fn same_service(&self, other: &Self) -> bool;
+    fn same_pod(&self, other: &Self) -> bool;
+    /// An order between spans that are alike in identity and time.
+    fn order(&self, other: &Self) -> Ordering;
+}
+
+impl TreeSpan for SpanRow<'_> {
+    fn id(&self) -> SpanId {
+        self.span_id
+    }
+
+    fn parent(&self) -> Option<SpanId> {
+        self.parent_span_id
+    }
+
+    fn start(&self) -> Time {
+        self.start
+    }
+
+    fn duration_ns(&self) -> i64 {
+        self.duration_ns
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn same_service(&self, other: &Self) -> bool {
+        self.service == other.service && self.namespace == other.namespace && self.cluster == other.cluster
+    }
+
+    fn same_pod(&self, other: &Self) -> bool {
+        self.pod == other.pod
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.service, self.operation, self.kind).cmp(&(other.service, other.operation, other.kind))
+    }
+}
+
+impl TreeSpan for Span {
+    fn id(&self) -> SpanId {
+        self.id
+    }
+
+    fn parent(&self) -> Option<SpanId> {
+        self.parent
+    }
+
+    fn start(&self) -> Time {
+        self.start
+    }
+
+    fn duration_ns(&self) -> i64 {
+        self.duration_ns
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn same_service(&self, other: &Self) -> bool {
+        self.service == other.service
+    }
+
+    fn same_pod(&self, other: &Self) -> bool {
+        self.pod == other.pod
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.service, self.operation, self.kind).cmp(&(other.service, other.operation, other.kind))
+    }
+}
 
 /// A span in its place. Indices are into [`Tree::nodes`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node<'a> {
-    pub span: SpanRow<'a>,
+#[derive(Clone, Debug)]
+pub struct Node<S> {
+    pub span: S,
     pub parent: Option<usize>,
-    /// By start, then as the nodes are ordered.
-    pub children: Vec<usize>,
+    /// Where its children lie in the tree's list of them.
+    children: (usize, usize),
     /// After the correction for skew.
     pub start: Time,
     pub end: Time,
@@ -22,69 +103,129 @@ pub struct Node<'a> {
     pub adjusted: bool,
 }
 
-impl Node<'_> {
+impl<S> Node<S> {
     pub fn duration_ns(&self) -> i64 {
         self.end.nanos_since(self.start)
     }
+
+    pub fn is_leaf(&self) -> bool {
+        self.children.0 == self.children.1
+    }
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tree<'a> {
-    pub nodes: Vec<Node<'a>>,
+#[derive(Clone, Debug)]
+pub struct Tree<S> {
+    pub nodes: Vec<Node<S>>,
+    /// The children of each node, one node's after the other's.
+    children: Vec<usize>,
     /// The span without a parent; the earliest, should there be several. None in a partial trace.
     pub root: Option<usize>,
     /// Tops of everything that hangs from no root: spans whose parent is missing, further roots, broken cycles.
     pub orphans: Vec<usize>,
     pub duplicates: usize,
+    /// Places of the spans in the order of the nodes, and node by id: kept so that the next trace allocates nothing.
+    sorted: Vec<usize>,
+    by_id: Vec<(SpanId, usize)>,
+    pending: Vec<(usize, i64)>,
 }
 
-impl<'a> Tree<'a> {
-    pub fn build(spans: impl IntoIterator<Item = SpanRow<'a>>) -> Tree<'a> {
-        // Most traces have about ten spans.
-        let mut rows: Vec<SpanRow<'a>> = Vec::with_capacity(16);
-        rows.extend(spans);
-        let spans = rows;
-        // A row is some 250 bytes: their places are sorted.
-        let mut sorted: Vec<usize> = (0..spans.len()).collect();
-        sorted.sort_unstable_by(|&a, &b| order(&spans[a]).cmp(&order(&spans[b])).then(a.cmp(&b)));
-        // Of spans with one id the first stays.
-        let mut by_id: Vec<(SpanId, usize)> =
-            sorted.iter().enumerate().map(|(at, &place)| (spans[place].span_id, at)).collect();
+impl<S> Default for Tree<S> {
+    fn default() -> Tree<S> {
+        Tree {
+            nodes: Vec::new(),
+            children: Vec::new(),
+            root: None,
+            orphans: Vec::new(),
+            duplicates: 0,
+            sorted: Vec::new(),
+            by_id: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+}
+
+impl<S: TreeSpan> Tree<S> {
+    pub fn build(spans: impl IntoIterator<Item = S>) -> Tree<S> {
+        let mut tree = Tree::default();
+        tree.rebuild(&spans.into_iter().collect::<Vec<S>>());
+        tree
+    }
+
+    /// Becomes the tree of these spans, in the memory of the one it was.
+    pub fn rebuild(&mut self, spans: &[S]) {
+        self.place(spans);
+        for child in 0..self.nodes.len() {
+            let parent = self.nodes[child].span.parent().and_then(|id| {
+                let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+                Some(self.by_id[found].1)
+            });
+            self.nodes[child].parent = parent.filter(|&p| p != child);
+        }
+        break_cycles(&mut self.nodes);
+        self.list_children();
+        let tops = &mut self.orphans;
+        tops.clear();
+        tops.extend((0..self.nodes.len()).filter(|&node| self.nodes[node].parent.is_none()));
+        self.root = tops.iter().copied().find(|&top| self.nodes[top].span.parent().is_none());
+        tops.retain(|&top| Some(top) != self.root);
+        self.correct_skew();
+    }
+
+    /// A node for each span, in order; of spans with one id the first stays.
+    fn place(&mut self, spans: &[S]) {
+        let Tree { nodes, sorted, by_id, .. } = self;
+        sorted.clear();
+        sorted.extend(0..spans.len());
+        sorted.sort_unstable_by(|&a, &b| order(&spans[a], &spans[b]).then(a.cmp(&b)));
+        by_id.clear();
+        by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (spans[place].id(), at)));
         by_id.sort_unstable();
         by_id.dedup_by_key(|(id, _)| *id);
-        let duplicates = spans.len() - by_id.len();
-        if duplicates > 0 {
+        self.duplicates = spans.len() - by_id.len();
+        if self.duplicates > 0 {
             let mut kept: Vec<usize> = by_id.iter().map(|&(_, at)| at).collect();
             kept.sort_unstable();
-            sorted = kept.iter().map(|&at| sorted[at]).collect();
             // Each kept one is where it was, less the dropped ones before it.
             by_id.iter_mut().for_each(|(_, at)| *at = kept.partition_point(|kept| kept < at));
+            *sorted = kept.iter().map(|&at| sorted[at]).collect();
         }
-        let node = |place: usize| {
+        nodes.clear();
+        nodes.extend(sorted.iter().map(|&place| {
             let span = spans[place];
-            Node { span, parent: None, children: Vec::new(), start: span.start, end: span.end(), adjusted: false }
-        };
-        let mut nodes: Vec<Node<'a>> = sorted.into_iter().map(node).collect();
-        for (child, node) in nodes.iter_mut().enumerate() {
-            let parent = node.span.parent_span_id.and_then(|id| {
-                let found = by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-                Some(by_id[found].1)
-            });
-            node.parent = parent.filter(|&p| p != child);
-        }
-        break_cycles(&mut nodes);
-        let mut tops = Vec::new();
+            let (start, end) = (span.start(), Time(span.start().0.saturating_add(span.duration_ns())));
+            Node { span, parent: None, children: (0, 0), start, end, adjusted: false }
+        }));
+    }
+
+    /// Lists the children of all nodes: counted first, then each put where its parent's begin.
+    fn list_children(&mut self) {
+        let Tree { nodes, children, .. } = self;
         for child in 0..nodes.len() {
-            match nodes[child].parent {
-                Some(parent) => nodes[parent].children.push(child),
-                None => tops.push(child),
+            if let Some(parent) = nodes[child].parent {
+                nodes[parent].children.1 += 1;
             }
         }
-        let root = tops.iter().copied().find(|&top| nodes[top].span.parent_span_id.is_none());
-        tops.retain(|&top| Some(top) != root);
-        let mut tree = Tree { nodes, root, orphans: tops, duplicates };
-        tree.correct_skew();
-        tree
+        let mut at = 0;
+        for node in nodes.iter_mut() {
+            let count = node.children.1;
+            node.children = (at, at);
+            at += count;
+        }
+        children.clear();
+        children.resize(at, 0);
+        for child in 0..nodes.len() {
+            if let Some(parent) = nodes[child].parent {
+                let end = &mut nodes[parent].children.1;
+                children[*end] = child;
+                *end += 1;
+            }
+        }
+    }
+
+    /// The children of a node: by start, then as the nodes are ordered.
+    pub fn children(&self, index: usize) -> &[usize] {
+        let (from, to) = self.nodes[index].children;
+        &self.children[from..to]
     }
 
     /// Shifts the subtree of a callee that does not lie inside its caller, when they run on different hosts.
@@ -93,13 +234,15 @@ impl<'a> Tree<'a> {
     /// before and after is unknown; one that is longer than its caller (the caller gave up) keeps its end
     /// and is moved only when it seems to start before it was called.
     fn correct_skew(&mut self) {
-        let mut pending: Vec<(usize, i64)> = self.root.iter().chain(&self.orphans).map(|&top| (top, 0)).collect();
+        let Tree { nodes, children, pending, .. } = self;
+        pending.clear();
+        pending.extend(self.root.iter().chain(&self.orphans).map(|&top| (top, 0)));
         while let Some((index, inherited)) = pending.pop() {
-            let node = &self.nodes[index];
+            let node = &nodes[index];
             let (mut start, mut end) = (node.start.0 + inherited, node.end.0 + inherited);
             let mut shift = inherited;
             if let Some(parent) = node.parent {
-                let parent = &self.nodes[parent];
+                let parent = &nodes[parent];
                 let inside = start >= parent.start.0 && end <= parent.end.0;
                 if !inside && on_other_host(&parent.span, &node.span) {
                     let room = parent.duration_ns() - (end - start);
@@ -109,60 +252,64 @@ impl<'a> Tree<'a> {
                     start = wanted;
                 }
             }
-            let node = &mut self.nodes[index];
+            let node = &mut nodes[index];
             node.adjusted = shift != inherited;
             (node.start, node.end) = (Time(start), Time(end));
-            pending.extend(node.children.iter().map(|&child| (child, shift)));
+            let (from, to) = node.children;
+            pending.extend(children[from..to].iter().map(|&child| (child, shift)));
         }
     }
 
     /// Time of the node that none of its children cover, in nanoseconds. Children are clipped to the node.
     pub fn own_ns(&self, index: usize) -> i64 {
         let node = &self.nodes[index];
-        if node.children.is_empty() {
-            return node.duration_ns();
+        let of = |&child: &usize| {
+            let child = &self.nodes[child];
+            (child.start.0.max(node.start.0), child.end.0.min(node.end.0))
+        };
+        let children = self.children(index);
+        // They are, unless a skewed one was shifted.
+        if children.iter().map(of).is_sorted_by_key(|(from, _)| from) {
+            return node.duration_ns() - covered_ns(children.iter().map(of));
         }
-        let mut intervals: Vec<(i64, i64)> = node
-            .children
-            .iter()
-            .map(|&c| (self.nodes[c].start.0.max(node.start.0), self.nodes[c].end.0.min(node.end.0)))
-            .filter(|(from, to)| from < to)
-            .collect();
+        let mut intervals: Vec<(i64, i64)> = children.iter().map(of).collect();
         intervals.sort_unstable();
-        let (mut covered, mut reached) = (0, node.start.0);
-        for (from, to) in intervals {
-            covered += (to - from.max(reached)).max(0);
-            reached = reached.max(to);
-        }
-        node.duration_ns() - covered
+        node.duration_ns() - covered_ns(intervals.into_iter())
     }
 
     /// The span on the other side of a caller's span: the first child that runs elsewhere.
     pub fn callee(&self, index: usize) -> Option<usize> {
         let node = &self.nodes[index];
-        node.children.iter().copied().find(|&c| is_call(&node.span, &self.nodes[c].span))
+        self.children(index).iter().copied().find(|&c| is_call(&node.span, &self.nodes[c].span))
     }
 }
 
+/// How much of time these intervals cover together; they begin one after the other, and an empty one covers nothing.
+fn covered_ns(intervals: impl Iterator<Item = (i64, i64)>) -> i64 {
+    let (mut covered, mut reached) = (0, i64::MIN);
+    for (from, to) in intervals.filter(|(from, to)| from < to) {
+        covered += (to - from.max(reached)).max(0);
+        reached = reached.max(to);
+    }
+    covered
+}
+
 /// Parent and child of different services, or a caller's span answered by a callee's: a call.
-pub fn is_call(parent: &SpanRow<'_>, child: &SpanRow<'_>) -> bool {
-    child.service != parent.service
-        || child.namespace != parent.namespace
-        || child.cluster != parent.cluster
-        || (parent.kind.is_caller() && child.kind.is_callee())
+pub fn is_call<S: TreeSpan>(parent: &S, child: &S) -> bool {
+    !child.same_service(parent) || (parent.kind().is_caller() && child.kind().is_callee())
 }
 
-fn on_other_host(parent: &SpanRow<'_>, child: &SpanRow<'_>) -> bool {
-    is_call(parent, child) || parent.pod != child.pod
+fn on_other_host<S: TreeSpan>(parent: &S, child: &S) -> bool {
+    is_call(parent, child) || !parent.same_pod(child)
 }
 
-fn order<'a>(span: &SpanRow<'a>) -> (Time, Reverse<i64>, SpanId, Option<SpanId>, &'a str, &'a str, u8) {
-    let kind = span.kind as u8;
-    (span.start, Reverse(span.duration_ns), span.span_id, span.parent_span_id, span.service, span.operation, kind)
+fn order<S: TreeSpan>(a: &S, b: &S) -> Ordering {
+    let key = |span: &S| (span.start(), Reverse(span.duration_ns()), span.id(), span.parent());
+    key(a).cmp(&key(b)).then_with(|| a.order(b))
 }
 
 /// Cuts each cycle of parents at its first node, which becomes an orphan.
-fn break_cycles(nodes: &mut [Node<'_>]) {
+fn break_cycles<S>(nodes: &mut [Node<S>]) {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
         No,

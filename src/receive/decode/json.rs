@@ -23,7 +23,7 @@ pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError>
         return Err(DecodeError::Json("an object is expected".to_owned()));
     }
     let request: Request<'_> = serde_json::from_slice(request).map_err(|error| DecodeError::Json(describe(&error)))?;
-    let mut rows = Rows::new(options);
+    let mut rows = Rows::new(options, 0);
     for resource_spans in &request.resource_spans {
         let mut resource = Resource::default();
         for KeyValue { key, value } in &resource_spans.resource.attributes {

@@ -15,7 +15,7 @@ use crate::model::{Kind, Status, Utf8};
 /// Decodes one request. Refuses what prost would refuse.
 pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, WireError> {
     const RESOURCE_SPANS: Key = Key::bytes(1);
-    let mut rows = Rows::new(options);
+    let mut rows = Rows::new(options, count_spans(request));
     Reader::new(request).each(|request, key| match key {
         RESOURCE_SPANS => {
             let (resource_spans, depth) = request.message(DEPTH_MAX)?;
@@ -24,6 +24,27 @@ pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, WireError> {
         _ => REQUEST.check_field(key, request, DEPTH_MAX),
     })?;
     Ok(rows.finish())
+}
+
+/// Bytes of the smallest span that becomes a row: ids and times.
+const SPAN_BYTES_MIN: usize = 16 + 8 + 8 + 8;
+
+/// How many rows to make room for: columns that grow are copied again and again. What is damaged is found out later.
+fn count_spans(request: &[u8]) -> usize {
+    const INNER: [Key; 3] = [Key::bytes(1), Key::bytes(2), Key::bytes(2)];
+    fn count(message: Reader<'_>, path: &[Key], spans: &mut usize) -> Result<(), WireError> {
+        let [wanted, inner @ ..] = path else {
+            *spans += 1;
+            return Ok(());
+        };
+        message.each(|message, key| match key {
+            key if key == *wanted => count(message.message(DEPTH_MAX)?.0, inner, spans),
+            _ => message.skip(key, DEPTH_MAX),
+        })
+    }
+    let mut spans = 0;
+    let _ = count(Reader::new(request), &INNER, &mut spans);
+    spans.min(request.len() / SPAN_BYTES_MIN)
 }
 
 fn read_resource_spans<'a>(message: Reader<'a>, depth: u32, rows: &mut Rows<'a>) -> Result<(), WireError> {

@@ -28,7 +28,7 @@ fn value(key_value: &KeyValue) -> Value<'_> {
 
 /// The rows of a request.
 pub fn reference(request: &ExportTraceServiceRequest) -> Decoded {
-    let mut rows = Rows::new(&OPTIONS);
+    let mut rows = Rows::new(&OPTIONS, 0);
     for resource_spans in &request.resource_spans {
         let mut resource = Resource::default();
         for attribute in resource_spans.resource.iter().flat_map(|resource| &resource.attributes) {

@@ -35,10 +35,11 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub fn new(options: &'a Options) -> Rows<'a> {
+    /// For about `spans` spans.
+    pub fn new(options: &'a Options, spans: usize) -> Rows<'a> {
         Rows {
             options,
-            builder: SpanBuilder::new(),
+            builder: SpanBuilder::with_capacity(spans),
             rejected: Rejected::default(),
             resource: Resource::default(),
             entered: false,
