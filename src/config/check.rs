@@ -303,9 +303,15 @@ impl Checker<'_> {
         let scale_out_cooldown = duration("scale_out_cooldown", &raw.scale_out_cooldown, default.scale_out_cooldown);
         let scale_in_cooldown = duration("scale_in_cooldown", &raw.scale_in_cooldown, default.scale_in_cooldown);
         let stabilisation = duration("stabilisation", &raw.stabilisation, default.stabilisation);
+        let after_scale_out = &raw.scale_in_after_scale_out;
+        let scale_in_after_scale_out =
+            duration("scale_in_after_scale_out", after_scale_out, default.scale_in_after_scale_out);
+        let panic_hold = duration("panic_hold", &raw.panic_hold, default.panic_hold);
         guard::Config {
             scale_out_cooldown,
             scale_in_cooldown,
+            scale_in_after_scale_out,
+            panic_hold,
             stabilisation,
             step_factor_max: self.number(
                 "guard.step_factor_max",

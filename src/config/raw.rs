@@ -181,6 +181,10 @@ section!(
         /// Between two scale-outs of one service, where the rule gives none.
         scale_out_cooldown: Option<String>,
         scale_in_cooldown: Option<String>,
+        /// No scale-in so soon after a scale-out of the same service.
+        scale_in_after_scale_out: Option<String>,
+        /// No scale-in so soon after the load needed more than twice the ready pods.
+        panic_hold: Option<String>,
         /// A scale-in goes no lower than the highest need of this window.
         stabilisation: Option<String>,
         /// Replicas headroom may have added at once, over all services.

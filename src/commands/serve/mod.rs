@@ -61,6 +61,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Of which senders may take this much: an exporter's own timeout is 10 s, its batch is mostly here already.
 const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
 
+/// And the last call of the cluster, and the leave taken of it, this much.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+
 /// Events waiting for the engine: far more than a tick brings.
 const EVENTS_MAX: usize = 256;
 
@@ -112,7 +115,8 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let (inlet, outlet) = queue(stations::queue_limits(config));
     let receive_clock = Arc::new(move || clock.now());
     let receivers = Receivers::start(stations::receive(config), inlet, receive_clock, None).await?;
-    let metrics = Arc::new(Metrics::default().with_receivers(receivers.counters()));
+    let metrics = Metrics::default().with_receivers(receivers.counters());
+    let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
 
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
@@ -143,16 +147,19 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
 
     let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
     let (events_out, counted) = (events_in.clone(), metrics.clone());
-    match (stations::embedded(config)?, kubernetes) {
+    let cluster = match (stations::embedded(config)?, kubernetes) {
         (Some(cluster), _) => {
-            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
+            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
         (None, Some(kubernetes)) => {
             let cluster = kubernetes.start(clock, snapshot.clone());
-            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
+            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
-        (None, None) => drop(permits),
-    }
+        (None, None) => {
+            drop(permits);
+            None
+        }
+    };
     if let Some(directory) = config.rules.directory.clone() {
         tokio::spawn(rules::watch(directory, rules, events_in.clone()));
     }
@@ -187,10 +194,17 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
             warn!("some senders were cut off unacknowledged; they send again");
         }
         // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
-        core_end.await
+        core_end.await.map_err(|_| Error::EngineStopped)?;
+        // So is the adapter, once it has heard of the engine's end.
+        if let Some(cluster) = cluster
+            && tokio::time::timeout(LEAVE_MAX, cluster).await.is_err()
+        {
+            warn!("the cluster did not answer to the end");
+        }
+        Ok::<(), Error>(())
     };
     tokio::select! {
-        ended = drained => ended.map_err(|_| Error::EngineStopped)?,
+        ended = drained => ended?,
         () = signals.next() => return Err(Error::LeftEarly("a second signal came")),
         () = tokio::time::sleep(DRAIN_MAX) => return Err(Error::LeftEarly("draining took too long")),
     }
