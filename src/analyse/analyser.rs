@@ -16,10 +16,12 @@ use super::exemplars::Exemplars;
 use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use super::gaps::Gaps;
 use super::histogram::quantile_ns;
+use super::learnt::Learnt;
 use super::objective::{LIKELY, Objective, SURELY, exceeds};
 use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
 use super::service_now::{ServiceNow, cold_pods};
 use super::sql::{self, Sql};
+use super::starts::Starts;
 use super::trace::Tree;
 use super::verdict::{Judge, Judgement};
 use crate::model::{ClusterState, ServiceId, Time};
@@ -89,6 +91,7 @@ pub struct Analyser {
     objectives: BTreeMap<Text, Option<Objective>>,
     exemplars: Exemplars,
     gaps: Gaps,
+    starts: Starts,
     pods: PodsWithSpans,
 }
 
@@ -106,6 +109,7 @@ impl Analyser {
             objectives: BTreeMap::new(),
             exemplars: Exemplars::default(),
             gaps: Gaps::default(),
+            starts: Starts::default(),
             pods: PodsWithSpans::new(),
         })
     }
@@ -116,6 +120,7 @@ impl Analyser {
         self.absorb(now, window);
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
+        self.starts.learn(cluster);
         let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
         findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
         if findings.blind {
@@ -147,6 +152,22 @@ impl Analyser {
 
     pub fn pods_with_spans(&self) -> &PodsWithSpans {
         &self.pods
+    }
+
+    /// What was learnt so far, to be kept over a restart.
+    pub fn learnt(&self, now: Time) -> Learnt {
+        let mut learnt = Learnt { at: now, ..Learnt::default() };
+        self.baseline.keep(&mut learnt);
+        self.capacities.keep(&mut learnt);
+        self.starts.keep(&mut learnt);
+        learnt
+    }
+
+    /// Takes over what another life learnt, where this one knows nothing yet.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        self.baseline.restore(learnt);
+        self.capacities.restore(learnt);
+        self.starts.restore(learnt);
     }
 
     fn absorb(&mut self, now: Time, window: &mut Window) {
@@ -348,6 +369,7 @@ impl Analyser {
                     replicas_needed: if known { needed } else { needed.map(blind_step) },
                     objective_missed: crossed.contains(service),
                     thin: there.sums.requests < THIN_REQUESTS,
+                    pod_start_s: self.starts.within_s(&ServiceId::from(&**service)),
                 }
             })
             .collect();

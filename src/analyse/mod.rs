@@ -11,15 +11,18 @@ mod exemplars;
 pub mod findings;
 mod gaps;
 pub mod histogram;
+pub mod learnt;
 mod objective;
 pub mod rollup;
 mod service_now;
 mod sql;
+mod starts;
 pub mod trace;
 mod verdict;
 
 pub use analyser::{Analyser, Config, PodsWithSpans};
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
 pub use gaps::Gap;
+pub use learnt::Learnt;
 pub use objective::Objective;
 pub use sql::{Error, SHIPPED as SHIPPED_QUERIES};
