@@ -13,6 +13,8 @@ use super::roll_call::replica_set;
 use super::rollup::{EntrySums, HealthSums, Merge, Operations, PathKind, Rows};
 use crate::model::Time;
 
+mod snapshot;
+
 type Text = Arc<str>;
 
 /// How long rows wait before they are learnt. An incident is noticed by its missed objective a few seconds
@@ -48,7 +50,7 @@ struct PodBaseline {
 }
 
 /// Healthy behaviour of one service.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ServiceBaseline {
     pub sums: HealthSums,
     pub seconds: i64,

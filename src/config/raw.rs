@@ -58,6 +58,7 @@ section!(
         rules: Option<Rules>,
         guard: Option<Guard>,
         journal: Option<Journal>,
+        learnt: Option<Learnt>,
         cluster: Option<Cluster>,
     }
 );
@@ -203,6 +204,13 @@ section!(
 );
 
 section!(
+    /// Where what was learnt is kept over restarts.
+    Learnt {
+        path: Option<String>,
+    }
+);
+
+section!(
     /// Where workloads run.
     Cluster {
         embedded: Option<Embedded>,
@@ -247,6 +255,7 @@ pub const ALL_KEYS: &[&[&str]] = &[
     Rules::KEYS,
     Guard::KEYS,
     Journal::KEYS,
+    Learnt::KEYS,
     Cluster::KEYS,
     Embedded::KEYS,
     Kubernetes::KEYS,

@@ -7,6 +7,7 @@
 //! - [`leadership`]: of several replicas one acts
 //! - [`reverts`]: who undid a change
 //! - [`scaler`]: what KEDA asks
+//! - [`shelf`]: what is kept over restarts
 //! - [`events`] and [`status`]: what the workload's people see
 
 pub mod change;
@@ -21,6 +22,7 @@ pub mod record;
 pub mod retry;
 pub mod reverts;
 pub mod scaler;
+pub mod shelf;
 pub mod status;
 pub mod survey;
 pub mod watches;
@@ -98,6 +100,11 @@ impl Kubernetes {
     /// What KEDA is answered, for [`scaler::serve`].
     pub fn answers(&self) -> watch::Receiver<Arc<Answers>> {
         self.answers.subscribe()
+    }
+
+    /// Whether this replica leads, as it changes.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leadership.watched()
     }
 
     fn objects(&self) -> Objects {

@@ -5,6 +5,7 @@ mod adapter;
 mod core;
 mod delay;
 mod kubernetes;
+mod learnt;
 mod log;
 mod memory;
 pub(super) mod rules;
@@ -26,7 +27,7 @@ use super::{Answer, Error};
 use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Event};
 use crate::receive::{Receivers, queue};
 use shutdown::Signals;
 
@@ -63,6 +64,8 @@ const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
 
 /// And the last call of the cluster, and the leave taken of it, this much.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// Of which what was learnt may take this much to be kept: one write, and its repetitions.
+const KEEP_MAX: Duration = Duration::from_secs(3);
 
 /// Events waiting for the engine: far more than a tick brings.
 const EVENTS_MAX: usize = 256;
@@ -106,7 +109,10 @@ struct Ports {
 pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let rules = rules::load(&config.rules)?;
-    let engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+    let mut engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+    if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
+        engine.observe(clock.now(), Event::Learnt(learnt));
+    }
     let journal = config.journal.as_ref().map(stations::journal).transpose()?;
     let kubernetes = kubernetes::Reached::of(config).await?;
 
@@ -123,6 +129,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot { mode: config.mode, ..Snapshot::default() }));
     let (readiness_in, readiness) = watch::channel(Readiness::Starting("the first tick"));
 
+    let (taker, taken) = learnt::Taker::new();
     let core = core::Core {
         engine,
         clock,
@@ -133,6 +140,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         metrics: metrics.clone(),
         memory: stations::memory(config),
         delay: delay::Delay::default(),
+        learnt: taker,
     };
     let (core_ended, mut core_end) = oneshot::channel();
     let handle = Handle::current();
@@ -147,12 +155,14 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
 
     let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
     let (events_out, counted) = (events_in.clone(), metrics.clone());
+    let mut place = config.learnt.clone().map(learnt::Place::File);
     let cluster = match (stations::embedded(config)?, kubernetes) {
         (Some(cluster), _) => {
             Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
         (None, Some(kubernetes)) => {
-            let cluster = kubernetes.start(clock, snapshot.clone());
+            let (cluster, shelf) = kubernetes.start(clock, snapshot.clone());
+            place = place.or(Some(learnt::Place::ConfigMap(shelf)));
             Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
         (None, None) => {
@@ -160,6 +170,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
             None
         }
     };
+    let keeper = place.map(|place| tokio::spawn(learnt::keep(place, clock, events_in.clone(), taken)));
     if let Some(directory) = config.rules.directory.clone() {
         tokio::spawn(rules::watch(directory, rules, events_in.clone()));
     }
@@ -195,7 +206,13 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         }
         // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
         core_end.await.map_err(|_| Error::EngineStopped)?;
-        // So is the adapter, once it has heard of the engine's end.
+        // What was learnt goes before the leave: only who leads may keep it.
+        if let Some(keeper) = keeper
+            && tokio::time::timeout(KEEP_MAX, keeper).await.is_err()
+        {
+            warn!("what was learnt of late could not be kept in time");
+        }
+        // The adapter ends by itself, once it has heard of the engine's end.
         if let Some(cluster) = cluster
             && tokio::time::timeout(LEAVE_MAX, cluster).await.is_err()
         {
