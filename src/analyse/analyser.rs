@@ -12,7 +12,6 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use self::judging::is_open;
 use super::answers::{Answers, PodAnswer};
 use super::baseline::Baseline;
 use super::capacity::Capacities;
@@ -161,12 +160,13 @@ impl Analyser {
         self.pods = pods_with_spans(&answers);
         findings.entries = answers.entries.iter().map(|e| self.entry_finding(e, fast)).collect();
         let view = View { stretch: fast, answers: &answers, services: &services, chance: LIKELY };
-        self.judge(&mut findings, &view, now, |_, _| true);
-        if findings.entries.iter().any(|entry| is_open(&findings.bottlenecks, entry)) {
+        self.judge(&mut findings, &view, now, |_| true);
+        let open = self.open_entries(&answers, &findings);
+        if !open.is_empty() {
             let answers = self.ask(long)?;
             let services = self.services_now(&answers, long, cluster);
             let view = View { stretch: long, answers: &answers, services: &services, chance: LEANING };
-            self.judge(&mut findings, &view, now, is_open);
+            self.judge(&mut findings, &view, now, |entry| open.contains(entry));
         }
         self.say_services(&mut findings, &answers, &services, cluster, now);
         self.complete_bottlenecks(&mut findings, cluster);

@@ -20,6 +20,9 @@ const MORE_LOAD: f64 = 1.25;
 const LOAD_DEVIATIONS: f64 = 2.0;
 /// Time a request spends in a place has grown: well clear of noise, small against what misses an objective.
 pub(super) const GROWN: f64 = 1.5;
+/// Below this share of what it answers in healthy time a service has collapsed. What is answered too late for its
+/// caller is not counted, so a good part may be missing.
+const COLLAPSED: f64 = 0.3;
 /// One pod is far from its siblings.
 const FAR: f64 = 3.0;
 /// Requests of a pod below which its mean says nothing.
@@ -100,6 +103,17 @@ impl ServiceNow<'_> {
     /// Clearly more load than in healthy time, were it `amplification` times less than it is.
     pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
         self.is_more(self.load_factor(baseline) / amplification)
+    }
+
+    /// Requests became slower by a greater factor than they became more.
+    pub fn outgrows_load(&self, baseline: ServiceBaseline) -> bool {
+        self.sums.own_factor().is_some_and(|factor| factor > self.load_factor(baseline))
+    }
+
+    /// It answers about as many as it used to. A service that cannot keep up with its load still does; one that hangs, or
+    /// whose callees hang, does not.
+    pub fn serves(&self, baseline: ServiceBaseline) -> bool {
+        self.arrivals.throughput_per_s > COLLAPSED * baseline.rate()
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {

@@ -173,9 +173,9 @@ impl Judge<'_> {
                 return Judgement { verdict: Verdict::Amplification, at_limit: suffers, ..judgement };
             }
         }
-        // Pods that serve beside it as fast as ever show that it is not the load.
-        let beside = new_version.as_ref().is_some_and(|new| new.beside);
-        if now.has_more_load(baseline, 1.0) && suffers && !beside {
+        // Pods that serve beside it as fast as ever show that it is not the load, and so does more slowness than load.
+        let by_itself = new_version.as_ref().is_some_and(|new| new.beside || now.outgrows_load(baseline));
+        if now.has_more_load(baseline, 1.0) && suffers && now.serves(baseline) && !by_itself {
             return Judgement { verdict: Verdict::Saturated, at_limit: true, ..judgement };
         }
         let version = new_version.map(|new| new.version);

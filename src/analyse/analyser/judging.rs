@@ -27,8 +27,7 @@ const THIN_REQUESTS: i64 = 20;
 const EXEMPLARS: usize = 5;
 /// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
 /// no more than one request.
-const FEW_REQUESTS: u64 = 100;
-
+const FEW_REQUESTS: i64 = 100;
 impl Analyser {
     pub(super) fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch) -> EntryFinding {
         let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
@@ -75,19 +74,25 @@ impl Analyser {
         answers.services.iter().map(now).collect()
     }
 
+    /// Entry operations that a longer stretch may tell more of: some of few requests missed the objective; or it is known
+    /// that they miss, and not why.
+    pub(super) fn open_entries(&self, answers: &Answers, findings: &Findings) -> BTreeSet<String> {
+        let is_open = |answer: &&EntryAnswer| {
+            let of_it = |b: &&Bottleneck| *b.entry == *answer.entry;
+            match findings.bottlenecks.iter().find(of_it) {
+                Some(bottleneck) => bottleneck.verdict == Verdict::Unknown,
+                None => answer.requests < FEW_REQUESTS && answer.missed > 0,
+            }
+        };
+        answers.entries.iter().filter(is_open).map(|answer| answer.entry.to_string()).collect()
+    }
+
     /// Names the bottleneck of each entry operation that misses, and learns capacity from those that saturate. Only
     /// those that are `open`: what a shorter view has settled stays.
-    pub(super) fn judge(
-        &mut self,
-        findings: &mut Findings,
-        view: &View<'_>,
-        now: Time,
-        open: fn(&[Bottleneck], &EntryFinding) -> bool,
-    ) {
+    pub(super) fn judge(&mut self, findings: &mut Findings, view: &View<'_>, now: Time, open: impl Fn(&str) -> bool) {
         let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
         for answer in &view.answers.entries {
-            let known = &findings.bottlenecks;
-            let slot = findings.entries.iter_mut().find(|e| *e.entry == *answer.entry && open(known, e));
+            let slot = findings.entries.iter_mut().find(|e| *e.entry == *answer.entry && open(&e.entry));
             let Some(slot) = slot else { continue };
             let mut entry = self.entry_finding(answer, view.stretch);
             if !entry.missed && !self.misses(answer, view.chance) {
@@ -212,14 +217,5 @@ impl Analyser {
                 bottleneck.verdict = Verdict::Exhausted;
             }
         }
-    }
-}
-
-/// Some requests of the last seconds missed the objective, too few to tell; or it is told that they miss, and not why.
-pub(super) fn is_open(bottlenecks: &[Bottleneck], entry: &EntryFinding) -> bool {
-    if entry.missed {
-        bottlenecks.iter().any(|b| b.entry == entry.entry && b.verdict == Verdict::Unknown)
-    } else {
-        entry.missed_share > 0.0 && entry.requests < FEW_REQUESTS
     }
 }
