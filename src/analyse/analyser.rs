@@ -175,8 +175,10 @@ impl Analyser {
         self.absorbed_at = now;
         let closed = window.close(now);
         let symbols = window.symbols();
+        let mut repeated = 0;
         for trace in &closed {
             self.tree.rebuild(&trace.spans);
+            repeated += self.tree.duplicates;
             let entry = self.tree.root.map(|root| {
                 let span = &self.tree.nodes[root].span;
                 symbols.entry(span.service, span.operation)
@@ -187,7 +189,7 @@ impl Analyser {
                 self.exemplars.add(trace.id, tree, &absorbed, symbols);
             }
         }
-        window.reuse(closed);
+        window.settle(closed, repeated);
     }
 
     /// Makes rows of what was absorbed since the last tick.
