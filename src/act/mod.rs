@@ -37,4 +37,9 @@ pub trait Cluster: Send {
     /// Apply one permitted change: all of it in one write, or none of it. Applying the same permit twice
     /// is answered by `Conflict`, because the first write moved the resource version.
     fn apply(&mut self, permit: &Permit) -> impl Future<Output = Result<(), ActError>> + Send;
+
+    /// Nothing is applied any more: whoever stands by may take over at once. Takes a few seconds at most.
+    fn leave(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }

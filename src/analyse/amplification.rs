@@ -46,7 +46,14 @@ pub struct Amplification {
     pub factor: f64,
 }
 
-/// None unless the calls to `callee` clearly outgrew the requests that make them.
+impl Amplification {
+    /// All callers together ask clearly more: the callee has more to do, not only those who ask longer to wait.
+    pub fn is_felt(&self) -> bool {
+        self.factor > AMPLIFIED
+    }
+}
+
+/// None unless the calls of one operation to `callee` clearly outgrew the requests that make them.
 pub fn amplification(answers: &Answers, callee: &str) -> Option<Amplification> {
     let mut all = Demand::default();
     let mut by_operation: BTreeMap<(&Text, &Text), Demand> = BTreeMap::new();
@@ -59,7 +66,7 @@ pub fn amplification(answers: &Answers, callee: &str) -> Option<Amplification> {
     }
     let excess = |demand: &Demand| demand.made - demand.expected;
     let worst = by_operation.into_iter().max_by(|a, b| excess(&a.1).total_cmp(&excess(&b.1)).then(b.0.cmp(&a.0)));
-    let ((caller, operation), by_caller) = worst.filter(|_| all.is_amplified())?;
+    let ((caller, operation), by_caller) = worst.filter(|(_, demand)| demand.is_amplified())?;
     let (caller, operation) = (caller.clone(), operation.clone());
     Some(Amplification { caller, operation, by_caller, factor: all.factor() })
 }

@@ -1,5 +1,7 @@
 //! The station itself: closed traces in, findings out.
 
+mod judging;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +12,20 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Answers, EntryAnswer, PodAnswer, ServiceSecond};
-use super::arrivals::Arrivals;
+use self::judging::is_open;
+use super::answers::{Answers, PodAnswer};
 use super::baseline::Baseline;
-use super::capacity::{Capacities, Sample};
+use super::capacity::Capacities;
 use super::exemplars::Exemplars;
-use super::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
+use super::findings::Findings;
 use super::gaps::Gaps;
-use super::histogram::quantile_ns;
-use super::objective::{LIKELY, Objective, SURELY, exceeds};
-use super::rollup::{HealthSums, Merge, Store, TABLES, Tally};
-use super::service_now::{ServiceNow, cold_pods};
+use super::learnt::Learnt;
+use super::objective::{LEANING, LIKELY, Objective};
+use super::rollup::{Store, TABLES, Tally};
+use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
+use super::starts::Starts;
 use super::trace::Tree;
-use super::verdict::{Judge, Judgement};
 use crate::model::{ClusterState, ServiceId, Span, Symbol, Symbols, Time};
 use crate::window::Window;
 
@@ -69,20 +71,33 @@ impl Default for Config {
     }
 }
 
-/// Seconds before the fast window that a trend needs.
-const SLOW_EXTRA: Duration = Duration::from_secs(5);
-/// How far beyond now a growing load is carried on: a tick, and what the change takes to be written. Not the time a
-/// pod takes to start: a trend carried that far overshoots where the load levels off.
-const AHEAD: Duration = Duration::from_secs(1);
-/// Without a baseline (just after a start) a scale-out at most doubles.
-const BLIND_STEP_FACTOR: u32 = 2;
-/// Requests in the fast window below which a service counts as thin: they say little of what many would need.
-const THIN_REQUESTS: i64 = 20;
+/// Seconds before the fast window that a trend needs, and a judgement on few requests.
+const LONG_EXTRA: Duration = Duration::from_secs(5);
 /// How often traces are taken in: a portion keeps its tables in the processor's cache, and a request that waits for one
 /// to be taken in waits for a twentieth of a second's traces.
 const PORTION: Duration = Duration::from_millis(50);
-/// Exemplars kept for each entry operation.
-const EXEMPLARS: usize = 5;
+
+/// Complete event time that is judged as one.
+#[derive(Clone, Copy)]
+struct Stretch {
+    from: Time,
+    to: Time,
+}
+
+impl Stretch {
+    fn seconds(self) -> f64 {
+        self.to.seconds_since(self.from)
+    }
+}
+
+/// What the queries say of a stretch.
+struct View<'a> {
+    stretch: Stretch,
+    answers: &'a Answers,
+    services: &'a BTreeMap<Text, ServiceNow<'a>>,
+    /// The chance to be mistaken in a missed objective, above which there is no need to look further.
+    chance: f64,
+}
 
 pub struct Analyser {
     config: Config,
@@ -94,6 +109,7 @@ pub struct Analyser {
     objectives: BTreeMap<Text, Option<Objective>>,
     exemplars: Exemplars,
     gaps: Gaps,
+    starts: Starts,
     pods: PodsWithSpans,
     /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
     tree: Tree<Span>,
@@ -115,6 +131,7 @@ impl Analyser {
             objectives: BTreeMap::new(),
             exemplars: Exemplars::default(),
             gaps: Gaps::default(),
+            starts: Starts::default(),
             pods: PodsWithSpans::new(),
             tree: Tree::default(),
             absorbed_at: Time::MIN,
@@ -130,18 +147,28 @@ impl Analyser {
         self.seal(now, window);
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
+        self.starts.learn(cluster);
         let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
         findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
         if findings.blind {
             return Ok(findings);
         }
-        self.fill_tables(complete_to);
-        let answers = Answers::ask(&self.sql)?;
+        let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
+        let long = Stretch { from: fast.from - LONG_EXTRA, to: complete_to };
+        self.fill_tables(long);
+        let answers = self.ask(fast)?;
+        let services = self.services_now(&answers, fast, cluster);
         self.pods = pods_with_spans(&answers);
-        findings.entries = answers.entries.iter().map(|e| self.entry_finding(e)).collect();
-        let now_by_service = self.services_now(&answers, complete_to, cluster);
-        self.judge(&mut findings, &answers, &now_by_service, now);
-        self.say_services(&mut findings, &answers, &now_by_service, cluster, now);
+        findings.entries = answers.entries.iter().map(|e| self.entry_finding(e, fast)).collect();
+        let view = View { stretch: fast, answers: &answers, services: &services, chance: LIKELY };
+        self.judge(&mut findings, &view, now, |_, _| true);
+        if findings.entries.iter().any(|entry| is_open(&findings.bottlenecks, entry)) {
+            let answers = self.ask(long)?;
+            let services = self.services_now(&answers, long, cluster);
+            let view = View { stretch: long, answers: &answers, services: &services, chance: LEANING };
+            self.judge(&mut findings, &view, now, is_open);
+        }
+        self.say_services(&mut findings, &answers, &services, cluster, now);
         self.complete_bottlenecks(&mut findings, cluster);
         Ok(findings)
     }
@@ -161,6 +188,22 @@ impl Analyser {
 
     pub fn pods_with_spans(&self) -> &PodsWithSpans {
         &self.pods
+    }
+
+    /// What was learnt so far, to be kept over a restart.
+    pub fn learnt(&self, now: Time) -> Learnt {
+        let mut learnt = Learnt { at: now, ..Learnt::default() };
+        self.baseline.keep(&mut learnt);
+        self.capacities.keep(&mut learnt);
+        self.starts.keep(&mut learnt);
+        learnt
+    }
+
+    /// Takes over what another life learnt, where this one knows nothing yet.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        self.baseline.restore(learnt);
+        self.capacities.restore(learnt);
+        self.starts.restore(learnt);
     }
 
     /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is
@@ -235,188 +278,17 @@ impl Analyser {
         bound
     }
 
-    fn fill_tables(&self, complete_to: Time) {
-        let fast_from = complete_to - self.config.fast;
-        let slow_from = fast_from - SLOW_EXTRA;
+    fn fill_tables(&self, long: Stretch) {
         for (index, table) in TABLES.iter().enumerate() {
-            self.sql.set(table.name, self.store.batches(index, slow_from.second()));
+            self.sql.set(table.name, self.store.batches(index, long.from.second()));
         }
         self.sql.set("baseline_paths", vec![self.baseline.paths_table()]);
-        self.sql.set("tick", vec![tick_row(slow_from, fast_from, complete_to)]);
     }
 
-    fn entry_finding(&self, answer: &EntryAnswer) -> EntryFinding {
-        let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
-        EntryFinding {
-            entry: answer.entry.to_string(),
-            requests: answer.requests as u64,
-            requests_per_s: answer.requests as f64 / self.config.fast.as_secs_f64(),
-            p50_ms: answer.quantile_ms(0.5),
-            p99_ms: answer.quantile_ms(0.99),
-            objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
-            missed_share: answer.missed as f64 / answer.requests.max(1) as f64,
-            error_share: answer.errors as f64 / answer.requests.max(1) as f64,
-            missed: self.misses(answer, SURELY),
-        }
-    }
-
-    /// Whether an entry operation misses its objective, at a chance to be mistaken.
-    fn misses(&self, answer: &EntryAnswer, chance: f64) -> bool {
-        let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
-        let missed = |o: &Objective| {
-            exceeds(answer.slow, answer.requests, 1.0 - o.quantile, chance)
-                || exceeds(answer.errors, answer.requests, o.errors, chance)
-        };
-        answer.requests >= self.config.requests_min && objective.is_some_and(missed)
-    }
-
-    fn services_now<'a>(
-        &self,
-        answers: &'a Answers,
-        complete_to: Time,
-        cluster: &ClusterState,
-    ) -> BTreeMap<Text, ServiceNow<'a>> {
-        let until = complete_to.second();
-        let from = complete_to - self.config.fast;
-        let fast_from = from.second();
-        let now = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
-            let mut sums = HealthSums::default();
-            seconds.iter().filter(|s| s.second >= fast_from).for_each(|s| sums.merge(&s.sums));
-            let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
-            let cold_pods = cold_pods(cluster.workload(service), from);
-            let arrivals = Arrivals::estimate(seconds, until).weighted(sums.weight());
-            (service.clone(), ServiceNow { sums, pods, cold_pods, arrivals })
-        };
-        answers.services.iter().map(now).collect()
-    }
-
-    /// Names the bottleneck of each entry operation that misses, and learns capacity from those that saturate.
-    fn judge(
-        &mut self,
-        findings: &mut Findings,
-        answers: &Answers,
-        services: &BTreeMap<Text, ServiceNow<'_>>,
-        now: Time,
-    ) {
-        let likely: Vec<bool> = answers.entries.iter().map(|answer| self.misses(answer, LIKELY)).collect();
-        let mut saturated: BTreeMap<Text, f64> = BTreeMap::new();
-        let mut bottlenecks = Vec::new();
-        for (entry, likely) in findings.entries.iter_mut().zip(likely) {
-            if !(entry.missed || likely) {
-                continue;
-            }
-            let judge = Judge { answers, baseline: &self.baseline, now: services };
-            let judgement = judge.judge(&entry.entry);
-            // What is only likely counts when all requests of a service bear it out, not just those that missed.
-            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out);
-            if !entry.missed {
-                continue;
-            }
-            let crossed = self.crossed(answers, &entry.entry);
-            self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
-            let Some(judgement) = judgement else { continue };
-            if judgement.at_limit {
-                saturated.insert(judgement.service.clone(), judgement.undisturbed_share);
-            }
-            bottlenecks.push(self.bottleneck(entry, judgement));
-        }
-        findings.bottlenecks = bottlenecks;
-        for (service, undisturbed_share) in saturated {
-            if let Some(now_there) = services.get(&service) {
-                let sample = Sample { undisturbed_share, fast: self.config.fast };
-                self.capacities.learn(&service, now_there, sample);
-            }
-        }
-        findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
-    }
-
-    /// The services an entry operation crosses. Just after a start the baseline knows no paths yet; those of the
-    /// missed traces themselves do.
-    fn crossed(&self, answers: &Answers, entry: &str) -> BTreeSet<Text> {
-        let blamed = answers.blame.iter().filter(|b| *b.entry == *entry).map(|b| b.service.clone());
-        self.baseline.crossed_by(entry).into_iter().chain(blamed).collect()
-    }
-
-    fn bottleneck(&self, entry: &EntryFinding, judgement: Judgement) -> Bottleneck {
-        Bottleneck {
-            entry: entry.entry.clone(),
-            service: judgement.service.to_string(),
-            operation: judgement.operation.to_string(),
-            pod: judgement.pod.map(|p| p.to_string()),
-            peer: judgement.peer.map(|p| p.to_string()),
-            caller: judgement.caller.map(|c| c.to_string()),
-            version: judgement.version.map(|v| v.to_string()),
-            verdict: judgement.verdict,
-            score: judgement.score,
-            blame_ms: judgement.blame_ns as f64 / 1e6,
-            p99_ms: entry.p99_ms,
-            objective_ms: entry.objective_ms,
-            missed_share: entry.missed_share,
-            replicas: 0,
-            replicas_needed: None,
-            evidence: judgement.evidence,
-            exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
-        }
-    }
-
-    fn say_services(
-        &self,
-        findings: &mut Findings,
-        answers: &Answers,
-        services: &BTreeMap<Text, ServiceNow<'_>>,
-        cluster: &ClusterState,
-        now: Time,
-    ) {
-        let mut crossed: BTreeSet<Text> = BTreeSet::new();
-        for entry in findings.entries.iter().filter(|e| e.missed) {
-            crossed.extend(self.crossed(answers, &entry.entry));
-        }
-        // The newest second described lies this far back, and a growing load has grown on since; it will have grown
-        // a little further when the change is made.
-        let ahead_s = now.seconds_since(findings.complete_to).max(0.0) + AHEAD.as_secs_f64();
-        findings.services = services
-            .iter()
-            .map(|(service, there)| {
-                let workload = cluster.workload(service);
-                let requests = there.sums.requests + there.sums.refused + there.sums.gave_up;
-                let durations = answers.durations.get(service).cloned().unwrap_or_default();
-                let expected = there.arrivals.ahead(ahead_s);
-                let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
-                let needed = self.capacities.replicas(service, expected, self.config.target_utilisation);
-                // What was seen inside one window alone carries one bounded step, and none down.
-                let blind_step = |needed: u32| needed.clamp(replicas, replicas.saturating_mul(BLIND_STEP_FACTOR));
-                let known = self.baseline.service(service).is_some();
-                ServiceFinding {
-                    service: ServiceId::from(&**service),
-                    throughput_per_s: there.arrivals.throughput_per_s,
-                    arrivals_per_s: there.arrivals.per_s,
-                    error_share: there.sums.errors as f64 / requests.max(1) as f64,
-                    p99_ms: quantile_ns(durations, 0.99) as f64 / 1e6,
-                    waiting_ms: there.wait_s() * 1e3,
-                    own_time_ms: there.own_s() * 1e3,
-                    concurrency_per_pod: there.concurrency_per_pod(),
-                    capacity_per_pod_per_s: self.capacities.per_pod(service),
-                    replicas,
-                    ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
-                    replicas_needed: if known { needed } else { needed.map(blind_step) },
-                    objective_missed: crossed.contains(service),
-                    thin: there.sums.requests < THIN_REQUESTS,
-                }
-            })
-            .collect();
-    }
-
-    fn complete_bottlenecks(&self, findings: &mut Findings, cluster: &ClusterState) {
-        let services = &findings.services;
-        for bottleneck in &mut findings.bottlenecks {
-            let service = services.iter().find(|s| s.service.as_str() == bottleneck.service);
-            bottleneck.replicas = service.map_or(0, |s| s.replicas);
-            bottleneck.replicas_needed = service.and_then(|s| s.replicas_needed);
-            let at_maximum = cluster.workload(&bottleneck.service).is_some_and(|w| w.replicas >= w.max_replicas);
-            if bottleneck.verdict == Verdict::Saturated && at_maximum {
-                bottleneck.verdict = Verdict::Exhausted;
-            }
-        }
+    fn ask(&self, stretch: Stretch) -> Result<Answers, sql::Error> {
+        let slow_from = stretch.to - self.config.fast - LONG_EXTRA;
+        self.sql.set("tick", vec![tick_row(slow_from, stretch.from, stretch.to)]);
+        Answers::ask(&self.sql)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Arrivals {
     /// With those refused: what was counted, and nothing estimated. Calls that were given up are left out, because a
     /// service mostly works on and serves them as well, and each would count twice.
     pub counted_per_s: f64,
+    /// So many were counted: noise is that of what was counted, whatever each stands for.
+    pub counted: f64,
     /// Requests that arrived a second, for the start times described.
     pub per_s: f64,
     /// Growth of that rate, per second of time; zero unless it clearly grows.
@@ -59,11 +61,11 @@ impl Arrivals {
         Arrivals { trend_per_s2, ..now }
     }
 
-    /// The same, when each request that was counted stands for `weight` of them. Noise is that of what was counted, so it
-    /// was judged before.
+    /// The same, when each request that was counted stands for `weight` of them.
     pub fn weighted(self, weight: f64) -> Arrivals {
         Arrivals {
             throughput_per_s: self.throughput_per_s * weight,
+            counted_per_s: self.counted_per_s * weight,
             per_s: self.per_s * weight,
             trend_per_s2: self.trend_per_s2 * weight,
             ..self
@@ -111,6 +113,7 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     Arrivals {
         throughput_per_s: served / seconds,
         counted_per_s: (served + refused) / seconds,
+        counted: served + refused,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         trend_per_s2: 0.0,
         stretch_s: seconds,

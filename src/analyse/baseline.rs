@@ -9,8 +9,11 @@ use arrow::array::{Float64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::histogram::quantile_ns;
+use super::roll_call::replica_set;
 use super::rollup::{EntrySums, HealthSums, Merge, Operations, PathKind, Rows};
 use crate::model::Time;
+
+mod snapshot;
 
 type Text = Arc<str>;
 
@@ -35,8 +38,19 @@ struct EntryBaseline {
     buckets: BTreeMap<i32, i64>,
 }
 
+/// How much of the healthy load came to one pod.
+#[derive(Clone, Copy, Debug, Default)]
+struct PodBaseline {
+    requests: i64,
+    /// Requests that these stand for, in thousandths.
+    adjusted_milli: i64,
+    seconds: i64,
+    /// A tick ends in the middle of a second, so the rows of one second come in two portions: it is counted once.
+    last_second: i64,
+}
+
 /// Healthy behaviour of one service.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ServiceBaseline {
     pub sums: HealthSums,
     pub seconds: i64,
@@ -83,10 +97,11 @@ pub struct Baseline {
     entries: BTreeMap<Text, EntryBaseline>,
     paths: BTreeMap<PathPlace, i64>,
     services: BTreeMap<Text, (ServiceBaseline, i64)>,
-    /// The last second of each pod that was counted, by service and pod: a tick ends in the middle of a second, so
-    /// the rows of one second come in two portions.
-    pods: BTreeMap<(Text, Text), i64>,
+    /// By service and pod.
+    pods: BTreeMap<(Text, Text), PodBaseline>,
     versions: BTreeMap<(Text, Text), HealthSums>,
+    /// Requests by service and ReplicaSet.
+    replica_sets: BTreeMap<Text, BTreeMap<Text, i64>>,
     operations: Operations,
     /// Rows not yet learnt, with the time they were seen.
     waiting: VecDeque<(Time, Rows)>,
@@ -135,15 +150,21 @@ impl Baseline {
             service.seconds += i64::from(key.second > *last_second);
             *last_second = key.second.max(*last_second);
             if !key.pod.is_empty() {
-                let counted = self.pods.entry((key.service.clone(), key.pod.clone())).or_insert(i64::MIN);
-                service.pod_seconds += i64::from(key.second > *counted);
-                *counted = key.second.max(*counted);
+                let pod = self.pods.entry((key.service.clone(), key.pod.clone())).or_default();
+                let is_another_second = key.second > pod.last_second;
+                service.pod_seconds += i64::from(is_another_second);
+                pod.seconds += i64::from(is_another_second);
+                pod.requests += sums.requests;
+                pod.adjusted_milli += (sums.requests as f64 * sums.weight() * 1e3) as i64;
+                pod.last_second = key.second.max(pod.last_second);
+                let sets = self.replica_sets.entry(key.service.clone()).or_default();
+                *sets.entry(replica_set(&key.pod).into()).or_default() += sums.requests;
             }
             self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
         }
         self.operations.learn(rows, |service| tainted.contains(service));
         let newest = rows.health.keys().map(|key| key.second).max().unwrap_or(i64::MIN);
-        self.pods.retain(|_, second| *second >= newest.saturating_sub(POD_REMEMBERED_S));
+        self.pods.retain(|_, pod| pod.last_second >= newest.saturating_sub(POD_REMEMBERED_S));
         self.fade();
     }
 
@@ -167,6 +188,11 @@ impl Baseline {
             service.seconds /= 2;
             service.pod_seconds /= 2;
         }
+        for pod in self.pods.values_mut().filter(|pod| pod.requests > HALVE_AT_REQUESTS) {
+            pod.requests /= 2;
+            pod.adjusted_milli /= 2;
+            pod.seconds /= 2;
+        }
         self.versions.values_mut().filter(|v| v.requests > HALVE_AT_REQUESTS).for_each(HealthSums::halve);
     }
 
@@ -179,6 +205,18 @@ impl Baseline {
     pub fn knows_version(&self, service: &Text, version: &Text) -> bool {
         let known = self.versions.get(&(service.clone(), version.clone()));
         known.is_some_and(|sums| sums.requests >= ENOUGH_REQUESTS)
+    }
+
+    /// Requests a second that a pod served in the seconds of healthy time in which it served any.
+    pub fn pod_rate(&self, service: &Text, pod: &Text) -> Option<f64> {
+        let pod = self.pods.get(&(service.clone(), pod.clone())).filter(|pod| pod.requests >= ENOUGH_REQUESTS)?;
+        Some(pod.adjusted_milli as f64 / 1e3 / pod.seconds.max(1) as f64)
+    }
+
+    /// Whether pods of this ReplicaSet served in healthy time; nothing is strange while no other is known.
+    pub fn knows_replica_set(&self, service: &Text, set: &str) -> bool {
+        let known = |requests: &i64| *requests >= ENOUGH_REQUESTS;
+        self.replica_sets.get(service).is_none_or(|sets| sets.get(set).is_some_and(known) || !sets.values().any(known))
     }
 
     /// What requests of each operation do in healthy time.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::learnt::Learnt;
 use super::service_now::ServiceNow;
 
 type Text = Arc<str>;
@@ -12,8 +12,8 @@ type Text = Arc<str>;
 const WEIGHT: f64 = 0.3;
 
 /// What pods of a service can do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Capacity {
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Capacity {
     /// Requests a second that a warm pod sustained while work was waiting.
     per_pod_per_s: f64,
     /// Uncontended time of a request, in seconds.
@@ -25,7 +25,8 @@ struct Capacity {
 pub struct Sample {
     /// Share of the hold that slow callees did not inflate.
     pub undisturbed_share: f64,
-    pub fast: Duration,
+    /// Over so many seconds.
+    pub seconds: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,7 @@ impl Capacities {
         if pods == 0 || requests == 0 || sample.undisturbed_share <= 0.0 {
             return;
         }
-        let rate = requests as f64 * now.sums.weight() / sample.fast.as_secs_f64() / f64::from(pods);
+        let rate = requests as f64 * now.sums.weight() / sample.seconds / f64::from(pods);
         let found = Capacity {
             per_pod_per_s: rate / sample.undisturbed_share,
             service_s: now.hold_s() * sample.undisturbed_share,
@@ -57,6 +58,23 @@ impl Capacities {
                 known.service_s = mix(known.service_s, found.service_s);
             })
             .or_insert(found);
+    }
+
+    pub fn keep(&self, learnt: &mut Learnt) {
+        for (service, capacity) in &self.known {
+            learnt.services.entry(service.to_string()).or_default().capacity = Some(*capacity);
+        }
+    }
+
+    /// Takes over what is not known here.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        // A number that is none, or none that a pod could sustain, would ask for any number of replicas.
+        let usable = |c: &Capacity| c.per_pod_per_s > 0.0 && c.service_s > 0.0 && c.per_pod_per_s.is_finite();
+        for (service, kept) in &learnt.services {
+            if let Some(capacity) = kept.capacity.filter(usable) {
+                self.known.entry(service.as_str().into()).or_insert(capacity);
+            }
+        }
     }
 
     pub fn per_pod(&self, service: &str) -> Option<f64> {

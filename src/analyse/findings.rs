@@ -115,6 +115,9 @@ pub struct ServiceFinding {
     pub objective_missed: bool,
     /// Fewer requests than a judgement needs.
     pub thin: bool,
+    /// Seconds within which 95 of 100 of its pods were Ready after they were created; None until one was seen to start.
+    #[serde(default)]
+    pub pod_start_s: Option<f64>,
 }
 
 /// An entry operation against its objective, over the last seconds.

@@ -1,16 +1,14 @@
 //! A service over the fast window, set beside healthy time: how its work, its load and its pods compare.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::answers::PodAnswer;
 use super::arrivals::Arrivals;
 use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::Evidence;
 use super::objective::{SURELY, exceeds};
+use super::roll_call::RollCall;
 use super::rollup::{HealthSums, Merge};
-use crate::model::{Time, Workload};
 
 type Text = Arc<str>;
 
@@ -28,22 +26,12 @@ const FAR: f64 = 3.0;
 const POD_REQUESTS: i64 = 5;
 /// A share of errors that objectives commonly allow, and that a service may have without being the matter.
 const ERRORS: f64 = 0.01;
-/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is neither its capacity nor a fault.
-const WARM_UP: Duration = Duration::from_secs(10);
-
-/// Those of a service's pods that were not yet warm at `from`. A pod that the cluster does not tell of counts as warm.
-pub fn cold_pods(workload: Option<&Workload>, from: Time) -> BTreeSet<Text> {
-    let is_cold = |ready_at: Option<Time>| ready_at.is_none_or(|ready| ready + WARM_UP > from);
-    let pods = workload.into_iter().flat_map(|w| &w.pods);
-    pods.filter(|pod| is_cold(pod.ready_at)).map(|pod| pod.name.as_str().into()).collect()
-}
-
-/// Sums over the fast window and the pods that served.
+/// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceNow<'a> {
     pub sums: HealthSums,
     pub pods: &'a [PodAnswer],
-    pub cold_pods: BTreeSet<Text>,
+    pub roll: RollCall,
     pub arrivals: Arrivals,
 }
 
@@ -82,8 +70,10 @@ impl ServiceNow<'_> {
         self.arrivals.throughput_per_s * self.hold_s() / self.pod_count()
     }
 
+    /// Those that served and those that should have.
     pub fn pod_count(&self) -> f64 {
-        self.pods.len().max(1) as f64
+        let mute = self.roll.silent.iter().filter(|pod| self.pods.iter().all(|p| p.pod != **pod)).count();
+        (self.pods.len() + mute).max(1) as f64
     }
 
     /// The load over that of healthy time, in requests or in the work they mean, whichever grew more; for each pod or
@@ -91,22 +81,34 @@ impl ServiceNow<'_> {
     /// without the estimate from growing waiting: that grows as well when the same load is served more slowly.
     fn load_factor(&self, baseline: ServiceBaseline) -> f64 {
         let over = |now: f64, healthy: f64| if healthy > 0.0 { now / healthy } else { 0.0 };
-        let in_all = over(self.arrivals.counted_per_s, baseline.rate());
+        let in_all = self.load_factor_in_all(baseline);
         let per_pod = over(self.arrivals.counted_per_s / self.pod_count(), baseline.rate_per_pod());
         let work_s = self.per_request(self.sums.expected_own_ns) + self.healthy_callees_s();
         let heavier = over(work_s, baseline.hold_s());
         in_all.max(per_pod) * heavier.max(1.0)
     }
 
+    fn load_factor_in_all(&self, baseline: ServiceBaseline) -> f64 {
+        if baseline.rate() > 0.0 { self.arrivals.counted_per_s / baseline.rate() } else { 0.0 }
+    }
+
+    /// Whether a factor on the load stands clear of one and of chance.
+    fn is_more(&self, factor: f64) -> bool {
+        factor > MORE_LOAD * (1.0 + LOAD_DEVIATIONS / self.arrivals.counted.max(1.0).sqrt())
+    }
+
     /// Clearly more load than in healthy time, were it `amplification` times less than it is.
     pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
-        let counted = (self.arrivals.counted_per_s * self.arrivals.stretch_s).max(1.0);
-        let clear = 1.0 + LOAD_DEVIATIONS / counted.sqrt();
-        self.load_factor(baseline) / amplification > MORE_LOAD * clear
+        self.is_more(self.load_factor(baseline) / amplification)
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
-        self.pods.iter().filter(|pod| !self.cold_pods.contains(&pod.pod))
+        self.pods.iter().filter(|pod| !self.roll.cold.contains(&pod.pod))
+    }
+
+    /// Calls that nobody answers, beyond what chance makes of some.
+    pub fn loses_calls(&self) -> bool {
+        exceeds(self.sums.gave_up, self.sums.requests + self.sums.gave_up, ERRORS, SURELY)
     }
 
     /// Load is felt by all pods; what most of them do not feel is the matter of one.
@@ -130,9 +132,22 @@ impl ServiceNow<'_> {
         exceeds(self.sums.errors, self.sums.requests, healthy.max(ERRORS), SURELY)
     }
 
-    /// The one pod whose own work is far slower than its siblings', while these are as they always were. Own work: a
-    /// pod that merely waits longer for a callee than its siblings do has met the callee's trouble, not its own.
-    pub fn far_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&PodAnswer> {
+    /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
+    pub fn odd_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
+        self.far_pod(baseline).or_else(|| self.silent_pod())
+    }
+
+    /// Ready, asked and mute, while most of its siblings serve.
+    fn silent_pod(&self) -> Option<&Text> {
+        let silent = &self.roll.silent;
+        let is_one_of_many = silent.len() == 1 || 2 * silent.len() < self.roll.ready;
+        silent.first().filter(|_| is_one_of_many && !self.pods.is_empty() && self.loses_calls())
+    }
+
+    /// The one pod whose own work is far slower than its siblings', while these are as they always were, or bear no
+    /// more than they did and what it leaves to them. Own work: a pod that merely waits longer for a callee than its
+    /// siblings do has met the callee's trouble, not its own.
+    fn far_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
         let mut pods: Vec<&PodAnswer> = self.warm_pods().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
         // By the mean where healthy time is not known; then the mix of requests is assumed to be that of the siblings.
         let compared = pods.iter().all(|p| p.sums.own_factor().is_some());
@@ -144,8 +159,43 @@ impl ServiceNow<'_> {
         let (worst, siblings) = pods.split_first()?;
         let middle = slowness(siblings.get(siblings.len() / 2)?);
         let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
-        // Siblings that suffer too mean that the load, not the pod, is the matter.
-        (slowness(worst) > FAR * middle && middle < GROWN * healthy).then_some(*worst)
+        // Siblings that suffer too, of more load, mean that the load, not the pod, is the matter.
+        let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b)));
+        (slowness(worst) > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
+    }
+
+    /// Requests take clearly longer here than healthy ones of the same operations.
+    pub fn is_slower(&self, baseline: ServiceBaseline) -> bool {
+        self.sums.own_factor().unwrap_or(self.own_s() / baseline.own_s().max(1e-9)) > GROWN
+            || self.wait_s() > GROWN * baseline.wait_s() && self.wait_s() > baseline.hold_s() * (GROWN - 1.0)
+    }
+
+    /// What requests take more than in healthy time, they spend in callees for the most part.
+    pub fn waits_for_callees(&self, baseline: ServiceBaseline) -> bool {
+        let expected_own_s = self.per_request(self.sums.expected_own_ns);
+        let healthy_own_s = if self.sums.expected_own_ns > 0 { expected_own_s } else { baseline.own_s() };
+        let here_s = (self.own_s() - healthy_own_s).max(0.0) + (self.wait_s() - baseline.wait_s()).max(0.0);
+        self.hold_s() - self.own_s() - self.healthy_callees_s() > here_s
+    }
+
+    pub fn version_of(&self, pod: &Text) -> Option<&Text> {
+        self.pods.iter().find(|p| p.pod == *pod).map(|p| &p.version)
+    }
+
+    /// Whether healthy time knows neither the pod's ReplicaSet nor its version.
+    pub fn is_new(&self, pod: &Text, service: &Text, all: &Baseline) -> bool {
+        self.roll.new.contains(pod) || self.version_of(pod).is_some_and(|version| !all.knows_version(service, version))
+    }
+
+    /// The version of a pod that is new, if one told it.
+    pub fn new_version(&self, service: &Text, all: &Baseline) -> Option<&Text> {
+        self.pods.iter().map(|p| &p.version).find(|version| !all.knows_version(service, version))
+    }
+
+    /// Pods of a release that do not answer, or none but such to answer calls that are lost.
+    pub fn is_hung_release(&self) -> bool {
+        let RollCall { silent, new, ready, .. } = &self.roll;
+        self.loses_calls() && (!silent.is_disjoint(new) || *ready > 0 && new.len() == *ready)
     }
 
     /// A version that healthy time does not know and that is slow: its name, and whether it is far slower than the
@@ -158,7 +208,7 @@ impl ServiceNow<'_> {
                 old.merge(&pod.sums);
             } else {
                 name = Some(pod.version.clone());
-                is_warm |= !self.cold_pods.contains(&pod.pod);
+                is_warm |= !self.roll.cold.contains(&pod.pod);
                 new.merge(&pod.sums);
             }
         }

@@ -146,3 +146,39 @@ fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String,
     let (expected, found) = (columns(expected), columns(found));
     (expected != found).then_some((expected, found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::rollup::TABLES;
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+    /// The first line of what planning says of an operator's own text for a query.
+    fn refusal(name: &str, text: &str) -> String {
+        let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false);
+        let tick = Arc::new(Schema::new(["slow_from", "fast_from", "complete_to"].map(time).to_vec()));
+        let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
+        let tables = tables.chain([("baseline_paths", crate::analyse::baseline::Baseline::schema()), ("tick", tick)]);
+        let overrides = BTreeMap::from([(name.to_owned(), text.to_owned())]);
+        Sql::plan(tables, &overrides).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_own_query_gives_the_columns_the_analysis_reads_or_is_refused_when_it_is_planned() {
+        let shipped = SHIPPED.iter().find(|(name, _)| *name == "durations").map_or("", |(_, text)| text);
+        assert_eq!(refusal("durations", shipped), "");
+        let other_type =
+            shipped.replace("SELECT d.service, d.bucket", "SELECT d.service, CAST(d.bucket AS BIGINT) AS bucket");
+        let columns = "gives columns service Utf8View, bucket Int64, requests Int64, the analysis needs";
+        assert_eq!(
+            refusal("durations", &other_type),
+            format!("query durations {columns} service Utf8View, bucket Int32, requests Int64")
+        );
+        let list = shipped.replace("SUM(d.requests) AS requests", "array_agg(d.requests) AS requests");
+        assert!(refusal("durations", &list).starts_with("query durations gives columns"));
+        let other_name = shipped.replace("AS requests", "AS asked");
+        assert!(refusal("durations", &other_name).starts_with("query durations gives columns"));
+        assert!(refusal("durations", "SELECT now()").starts_with("query durations cannot be planned"));
+        assert!(refusal("durables", shipped).starts_with("there is no query named durables; the queries are entries"));
+    }
+}

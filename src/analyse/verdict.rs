@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::amplification::{Amplification, amplification};
-use super::answers::{Answers, BlameAnswer};
+use super::answers::{Answers, BlameAnswer, EdgeAnswer};
 use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::{Evidence, Verdict};
 use super::service_now::{GROWN, ServiceNow};
@@ -106,13 +106,13 @@ impl Judge<'_> {
         let Some(now) = self.now.get(service) else { return unknown };
         let baseline = self.baseline.service(service);
         let mut judgement = Judgement { evidence: now.evidence(baseline), undisturbed_share: 1.0, ..unknown };
-        if let Some(pod) = now.far_pod(baseline) {
+        if let Some(pod) = now.odd_pod(baseline) {
             // The first pod of a new version is no bad pod among its siblings: the next one will be the same.
-            let is_new = |version: &Text| baseline.is_some() && !self.baseline.knows_version(service, version);
-            if is_new(&pod.version) && now.pods.iter().any(|p| !is_new(&p.version)) {
-                return Judgement { verdict: Verdict::Regression, version: Some(pod.version.clone()), ..judgement };
+            let is_new = |pod: &Text| baseline.is_some() && now.is_new(pod, service, self.baseline);
+            if is_new(pod) && now.pods.iter().any(|p| !is_new(&p.pod)) {
+                return Judgement { verdict: Verdict::Regression, version: now.version_of(pod).cloned(), ..judgement };
             }
-            return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.pod.clone()), ..judgement };
+            return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.clone()), ..judgement };
         }
         if blame.error > blame.own + blame.no_room + blame.peer {
             return failing(judgement, service, rows, now.fails_clearly(baseline));
@@ -125,6 +125,13 @@ impl Judge<'_> {
             judgement.at_limit = judgement.verdict == Verdict::Saturated;
             return judgement;
         };
+        // Where a victim's callees were followed to here, the time may pass through.
+        if depth > 0
+            && now.waits_for_callees(baseline)
+            && let Some(followed) = self.follow_callee(&judgement, service, rows, depth)
+        {
+            return followed;
+        }
         if blame.no_room >= blame.own {
             // What its workers would be busy with, were its callees as fast as ever and called as often.
             let undisturbed_s = now.own_s() + now.healthy_callees_s();
@@ -155,12 +162,14 @@ impl Judge<'_> {
     ) -> Judgement {
         let suffers = now.most_pods_suffer(baseline);
         let new_version = now.slow_new_version(service, self.baseline, baseline);
-        let amplified = amplification(self.answers, service);
-        let factor = amplified.as_ref().map_or(1.0, |a| a.factor);
-        if let Some(amplified) = amplified {
+        // Each call is served as ever; if they cost more, there are more of them.
+        if !suffers && !now.is_slower(baseline) {
+            return self.amplified_above(service, 0).unwrap_or(judgement);
+        }
+        if let Some(amplified) = amplification(self.answers, service).filter(Amplification::is_felt) {
             // Evidence even where the load alone would be too much.
             judgement = self.amplified(judgement, &amplified);
-            if !now.has_more_load(baseline, factor) {
+            if !now.has_more_load(baseline, amplified.factor) {
                 return Judgement { verdict: Verdict::Amplification, at_limit: suffers, ..judgement };
             }
         }
@@ -169,10 +178,34 @@ impl Judge<'_> {
         if now.has_more_load(baseline, 1.0) && suffers && !beside {
             return Judgement { verdict: Verdict::Saturated, at_limit: true, ..judgement };
         }
-        match new_version {
-            Some(new) => Judgement { verdict: Verdict::Regression, version: Some(new.version), ..judgement },
-            None => judgement,
+        let version = new_version.map(|new| new.version);
+        if version.is_some() || now.is_hung_release() {
+            let version = version.or_else(|| now.new_version(service, self.baseline).cloned());
+            return Judgement { verdict: Verdict::Regression, version, ..judgement };
         }
+        judgement
+    }
+
+    /// The nearest place at or above a service whose callers ask more than their own requests explain.
+    fn amplified_above(&self, service: &Text, depth: usize) -> Option<Judgement> {
+        if let Some(amplified) = amplification(self.answers, service) {
+            let now = self.now.get(service)?;
+            let baseline = self.baseline.service(service);
+            let at_limit = baseline.is_some_and(|b| now.most_pods_suffer(b));
+            let evidence = now.evidence(baseline);
+            let verdict = Verdict::Amplification;
+            let judgement = Judgement { service: service.clone(), verdict, evidence, at_limit, ..Judgement::default() };
+            return Some(Judgement { undisturbed_share: 1.0, ..self.amplified(judgement, &amplified) });
+        }
+        if depth == DEPTH_MAX {
+            return None;
+        }
+        let calls = |edges: &[EdgeAnswer]| edges.iter().filter(|e| e.callee == *service).map(|e| e.sums.calls).sum();
+        let callers = self.answers.edges.iter().map(|(caller, edges)| (calls(edges), caller));
+        let mut callers: Vec<(i64, &Text)> =
+            callers.filter(|(calls, caller)| *calls > 0 && *caller != service).collect();
+        callers.sort_by(|a, b| b.cmp(a));
+        callers.into_iter().find_map(|(_, caller)| self.amplified_above(caller, depth + 1))
     }
 
     /// Names the caller, and its version if that is new.
@@ -209,9 +242,7 @@ impl Judge<'_> {
 
     /// A callee without spans whose calls grew in number more than in length is not slow.
     fn asked_too_often(&self, judgement: Judgement, caller: &Text, peer: &Text) -> Judgement {
-        let Some(amplified) = amplification(self.answers, peer).filter(|a| a.caller == *caller) else {
-            return judgement;
-        };
+        let amplified = amplification(self.answers, peer).filter(|a| a.caller == *caller && a.is_felt());
         let edges = self.answers.edges.get(caller).map_or(&[][..], Vec::as_slice);
         let (mut now_ns, mut healthy_ns) = (0.0, 0.0);
         for edge in edges.iter().filter(|e| e.callee == *peer) {
@@ -220,10 +251,14 @@ impl Judge<'_> {
                 healthy_ns += edge.sums.calls as f64 * call_ns;
             }
         }
-        if healthy_ns <= 0.0 || now_ns / healthy_ns > amplified.factor {
-            return judgement;
+        let longer = if healthy_ns > 0.0 { now_ns / healthy_ns } else { f64::INFINITY };
+        match amplified {
+            Some(amplified) if longer <= amplified.factor => {
+                Judgement { verdict: Verdict::Amplification, ..self.amplified(judgement, &amplified) }
+            }
+            None if longer < GROWN => self.amplified_above(caller, 0).unwrap_or(judgement),
+            _ => judgement,
         }
-        Judgement { verdict: Verdict::Amplification, ..self.amplified(judgement, &amplified) }
     }
 
     /// Its workers are held by what it calls: the callee whose calls grew most, in length or in number, is the place

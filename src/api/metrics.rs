@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::act_metrics::ActMetrics;
 use super::receive_metrics::ReceiveMetrics;
 use super::{Api, Refusal, Snapshot, Spans};
 use crate::guard::Outcome;
@@ -179,6 +180,12 @@ impl Metrics {
             Unit::Seconds,
             self.window_watermark_lag.clone(),
         );
+    }
+
+    /// Calls of the API server too, where there is one.
+    pub fn with_api_server(mut self) -> Metrics {
+        self.registry.sub_registry_with_prefix("headroom").register_collector(Box::new(ActMetrics));
+        self
     }
 
     /// The receivers' counters beside those of the other stations.

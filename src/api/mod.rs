@@ -4,6 +4,7 @@
 //! engine's and cannot slow it down. The only way back in is a bounded queue of events (pause, resume).
 
 mod access;
+mod act_metrics;
 mod control;
 pub mod history;
 pub mod metrics;

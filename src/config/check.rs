@@ -60,6 +60,7 @@ impl Checker<'_> {
             rules: self.rules(section!(raw.rules)),
             guard: self.guard(section!(raw.guard)),
             journal: raw.journal.as_ref().and_then(|journal| self.journal(journal)),
+            learnt: raw.learnt.as_ref().and_then(|learnt| self.learnt(learnt)),
             cluster: raw.cluster.as_ref().and_then(|cluster| self.cluster(cluster)),
         };
         if config.mode == Mode::Enforce && raw.cluster.is_none() {
@@ -303,9 +304,15 @@ impl Checker<'_> {
         let scale_out_cooldown = duration("scale_out_cooldown", &raw.scale_out_cooldown, default.scale_out_cooldown);
         let scale_in_cooldown = duration("scale_in_cooldown", &raw.scale_in_cooldown, default.scale_in_cooldown);
         let stabilisation = duration("stabilisation", &raw.stabilisation, default.stabilisation);
+        let after_scale_out = &raw.scale_in_after_scale_out;
+        let scale_in_after_scale_out =
+            duration("scale_in_after_scale_out", after_scale_out, default.scale_in_after_scale_out);
+        let panic_hold = duration("panic_hold", &raw.panic_hold, default.panic_hold);
         guard::Config {
             scale_out_cooldown,
             scale_in_cooldown,
+            scale_in_after_scale_out,
+            panic_hold,
             stabilisation,
             step_factor_max: self.number(
                 "guard.step_factor_max",
@@ -333,17 +340,27 @@ impl Checker<'_> {
     fn journal(&mut self, raw: &raw::Journal) -> Option<Journal> {
         self.keys("journal", raw);
         let bytes_max = self.bytes("journal.size_max", &raw.size_max, journal::writer::FILE_BYTES_MAX, "1MiB", "1TiB");
-        let Some(path) = &raw.path else {
-            self.problem("journal.path", "is missing", "name the file, or leave the section out");
+        self.written("journal.path", &raw.path).map(|path| Journal { path, bytes_max })
+    }
+
+    fn learnt(&mut self, raw: &raw::Learnt) -> Option<PathBuf> {
+        self.keys("learnt", raw);
+        self.written("learnt.path", &raw.path)
+    }
+
+    /// A file that will be written, in a directory that is there.
+    fn written(&mut self, key: &str, file: &Text) -> Option<PathBuf> {
+        let Some(file) = file else {
+            self.problem(key, "is missing", "name the file, or leave the section out");
             return None;
         };
-        let path = self.directory.join(path);
+        let path = self.directory.join(file);
         match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() && !parent.is_dir() => {
-                self.problem("journal.path", format!("{} is not a directory", parent.display()), "create it");
+                self.problem(key, format!("{} is not a directory", parent.display()), "create it");
                 None
             }
-            _ => Some(Journal { path, bytes_max }),
+            _ => Some(path),
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Config {
     pub guard: guard::Config,
     /// None: decisions are kept in memory alone.
     pub journal: Option<Journal>,
+    /// The file that keeps what was learnt over restarts; None: it is learnt anew, or kept in a ConfigMap of Kubernetes.
+    pub learnt: Option<PathBuf>,
     /// None: headroom finds bottlenecks and says what it would do, and touches nothing.
     pub cluster: Option<Cluster>,
 }
@@ -72,6 +74,7 @@ impl Default for Config {
             rules: Rules::default(),
             guard: guard::Config::default(),
             journal: None,
+            learnt: None,
             cluster: None,
         }
     }

@@ -58,6 +58,7 @@ section!(
         rules: Option<Rules>,
         guard: Option<Guard>,
         journal: Option<Journal>,
+        learnt: Option<Learnt>,
         cluster: Option<Cluster>,
     }
 );
@@ -181,6 +182,10 @@ section!(
         /// Between two scale-outs of one service, where the rule gives none.
         scale_out_cooldown: Option<String>,
         scale_in_cooldown: Option<String>,
+        /// No scale-in so soon after a scale-out of the same service.
+        scale_in_after_scale_out: Option<String>,
+        /// No scale-in so soon after the load needed more than twice the ready pods.
+        panic_hold: Option<String>,
         /// A scale-in goes no lower than the highest need of this window.
         stabilisation: Option<String>,
         /// Replicas headroom may have added at once, over all services.
@@ -195,6 +200,13 @@ section!(
         path: Option<String>,
         /// Past this size the file is rotated; one older file is kept.
         size_max: Option<String>,
+    }
+);
+
+section!(
+    /// Where what was learnt is kept over restarts.
+    Learnt {
+        path: Option<String>,
     }
 );
 
@@ -243,6 +255,7 @@ pub const ALL_KEYS: &[&[&str]] = &[
     Rules::KEYS,
     Guard::KEYS,
     Journal::KEYS,
+    Learnt::KEYS,
     Cluster::KEYS,
     Embedded::KEYS,
     Kubernetes::KEYS,

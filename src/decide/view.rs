@@ -145,6 +145,7 @@ impl CustomType for ServiceView {
             "replicas_needed" => known(s.0.replicas_needed.map(count)),
             "objective_missed" => s.0.objective_missed,
             "thin" => s.0.thin,
+            "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(Lapse::from_ms(s * 1e3)))),
             "opted_in" => s.1.is_some(),
             "min_replicas" => known(s.1.map(|(min, _)| count(min))),
             "max_replicas" => known(s.1.map(|(_, max)| count(max))),

@@ -1,6 +1,7 @@
 //! What goes into the engine beside spans, and what comes out.
 
 use crate::act::ActError;
+use crate::analyse::Learnt;
 use crate::decide::RuleSource;
 use crate::guard::{Change, Permit};
 use crate::journal::Entry;
@@ -19,6 +20,8 @@ pub enum Event {
     Resumed {
         by: String,
     },
+    /// What an earlier life of headroom, or another replica, had learnt.
+    Learnt(Learnt),
     /// What became of a permitted change.
     Acted {
         decision: String,

@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::{self, Analyser, Findings, Verdict};
+use crate::analyse::{self, Analyser, Findings, Learnt, Verdict};
 use crate::decide::{self, Proposal, RuleError, RuleSource, Rules};
 use crate::guard::{self, Change, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, What, decisions, interventions};
@@ -167,6 +167,10 @@ impl Engine {
                 self.paused = false;
                 self.record(at, What::Resumed { by });
             }
+            Event::Learnt(learnt) => {
+                self.analyser.restore(&learnt);
+                self.record(at, What::Learnt { learnt });
+            }
             Event::Acted { decision, change, error } => {
                 self.settle(at, &decision, &change, error.is_none());
                 self.record(at, What::Acted { decision, change, error });
@@ -286,6 +290,11 @@ impl Engine {
     /// The pods that each service's spans came from, within the window.
     pub fn pods_with_spans(&self) -> &analyse::PodsWithSpans {
         self.analyser.pods_with_spans()
+    }
+
+    /// What was learnt so far, to be kept over a restart: see [`Event::Learnt`].
+    pub fn learnt(&self, now: Time) -> Learnt {
+        self.analyser.learnt(now)
     }
 
     pub fn cluster(&self) -> &ClusterState {

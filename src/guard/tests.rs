@@ -47,6 +47,7 @@ pub(super) fn finding(service: &str, replicas: u32, need: Option<u32>) -> Servic
         replicas_needed: need,
         objective_missed: false,
         thin: false,
+        pod_start_s: None,
     }
 }
 

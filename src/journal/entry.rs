@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::act::ActError;
-use crate::analyse::Findings;
+use crate::analyse::{Findings, Learnt};
 use crate::decide::RuleSource;
 use crate::guard::{Change, Decision};
 use crate::model::{ClusterState, Time};
@@ -50,6 +50,10 @@ pub enum What {
     },
     Resumed {
         by: String,
+    },
+    /// What was learnt before was taken over: the whole of it, so that a replay needs no other file.
+    Learnt {
+        learnt: Learnt,
     },
     /// A permitted change came back from the cluster.
     Acted {
@@ -99,6 +103,7 @@ impl Entry {
                 | Rules { .. }
                 | Paused { .. }
                 | Resumed { .. }
+                | Learnt { .. }
                 | Acted { .. }
         )
     }

@@ -23,7 +23,7 @@ impl ClusterState {
 }
 
 /// A scalable set of pods that serves one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     pub service: ServiceId,
     /// Replicas wanted now (`spec.replicas`).

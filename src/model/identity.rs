@@ -64,7 +64,7 @@ hex_identity!(SpanId, u64);
 
 /// A service is identified by cluster, namespace and name. Written `name`, `namespace/name` or
 /// `cluster/namespace/name`, leaving out what is not known; that text is what SQL, rules and people see.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(Arc<str>);
 
 impl ServiceId {

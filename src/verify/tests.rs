@@ -51,6 +51,7 @@ impl World {
             replicas_needed: Some(9),
             objective_missed: true,
             thin: false,
+            pod_start_s: None,
         };
         let findings = Findings {
             at: now,

@@ -7,4 +7,6 @@ mod control_plane;
 mod deploy;
 mod faults;
 mod harness;
+mod learnt;
+mod shop;
 mod traffic;

@@ -7,6 +7,7 @@
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
+//! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
@@ -22,6 +23,7 @@ mod cli;
 mod demo;
 mod diagnose;
 mod kubernetes;
+mod learnt;
 mod process;
 mod real;
 mod receive;

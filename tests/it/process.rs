@@ -68,6 +68,24 @@ impl Daemon {
         }
     }
 
+    /// Reads the log up to a message that begins so, and returns all of it.
+    pub fn wait_for_start(&mut self, beginning: &str) -> String {
+        let begins =
+            |line: &Value| line["message"].as_str().filter(|said| said.starts_with(beginning)).map(str::to_owned);
+        if let Some(said) = self.seen.iter().find_map(begins) {
+            return said;
+        }
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "nothing in the log begins with '{beginning}'");
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            self.seen.push(line.clone());
+            if let Some(said) = begins(&line) {
+                return said;
+            }
+        }
+    }
+
     /// The most memory it has had so far, in KiB (`VmHWM`, proc_pid_status(5)).
     pub fn memory_peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -4,7 +4,7 @@
 //! `tests/real/setup.sh` brings the programs; `examples/real-sources` is the same for a reader to run.
 
 mod ensemble;
-mod probe;
+pub mod probe;
 mod programs;
 mod target;
 

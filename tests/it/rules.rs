@@ -28,6 +28,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         replicas_needed: Some(9),
         objective_missed: true,
         thin: false,
+        pod_start_s: None,
     };
     let bottleneck = Bottleneck {
         entry: "ingress GET /exam".into(),

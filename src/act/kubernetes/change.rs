@@ -10,7 +10,7 @@ use super::leadership::Leadership;
 use super::lever::{Lever, Means, value};
 use super::patch;
 use super::record::{self, MANAGER};
-use super::retry::retried;
+use super::retry::{ATTEMPTS, Outcome, Reason, retried};
 use crate::act::ActError;
 use crate::guard::{Change, Permit};
 
@@ -61,17 +61,30 @@ impl Writer {
         let namespace = lever.object.namespace().unwrap_or_default();
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &namespace, &lever.resource);
         let name = lever.object.name_any();
-        for attempt in 0..CONFLICTS_MAX {
+        let mut reason = Reason::First;
+        for attempt in 1..=CONFLICTS_MAX {
             let live = retried(|| api.get(&name)).await.map_err(|error| failed(service, error))?;
             match standing(lever, &live, permit.change()) {
                 Standing::AsDecided => {}
                 // An earlier try of this very call went through although its answer was lost.
-                Standing::Done if attempt > 0 => return Ok(()),
+                Standing::Done if reason == Reason::Conflict => {
+                    ATTEMPTS.count(reason, Outcome::Done);
+                    return Ok(());
+                }
                 Standing::Done | Standing::Moved => break,
             }
-            match attempt_on(&api, lever, &live, permit.change(), service, fence).await? {
+            let tried = attempt_on(&api, lever, &live, permit.change(), service, fence).await;
+            if reason == Reason::Conflict {
+                let outcome = match tried {
+                    Ok(Tried::Done) => Outcome::Done,
+                    Ok(Tried::Moved) if attempt < CONFLICTS_MAX => Outcome::Again,
+                    Ok(Tried::Moved) | Err(_) => Outcome::Failed,
+                };
+                ATTEMPTS.count(reason, outcome);
+            }
+            match tried? {
                 Tried::Done => return Ok(()),
-                Tried::Moved => {}
+                Tried::Moved => reason = Reason::Conflict,
             }
         }
         Err(ActError::Conflict { service: service.to_owned() })

@@ -8,8 +8,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseManagerBuilder, LeaseParams};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::model::Time;
@@ -23,6 +23,9 @@ const GRACE_SECONDS: u64 = 5;
 
 /// Before the Lease is tried again where it could not even be read.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// Giving the Lease back is two calls of a server that answers; one that does not lets it run out.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// Which Lease, and as whom.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Leadership {
     leases: Api<Lease>,
     leads: watch::Receiver<bool>,
     holder: watch::Receiver<Option<String>>,
+    /// Ends the election, and its task.
+    election: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ended with it.
     _tasks: JoinSet<()>,
 }
@@ -49,9 +54,19 @@ impl Leadership {
         let (leads_in, leads) = watch::channel(false);
         let (holder_in, holder) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        tasks.spawn(elect(client, standing.clone(), leads_in));
+        let (leave, left) = oneshot::channel();
+        let election = tokio::spawn(elect(client, standing.clone(), leads_in, holder.clone(), left));
         tasks.spawn(follow(leases.clone(), standing.lease.clone(), holder_in));
-        Leadership { standing, leases, leads, holder, _tasks: tasks }
+        Leadership { standing, leases, leads, holder, election: Some((leave, election)), _tasks: tasks }
+    }
+
+    /// Gives the Lease back where it is held, so that nobody waits for it to run out.
+    pub async fn leave(&mut self) {
+        let Some((leave, election)) = self.election.take() else { return };
+        let _ = leave.send(());
+        if tokio::time::timeout(LEAVE_MAX, election).await.is_err() {
+            warn!(lease = self.standing.lease, "could not give it back; it runs out");
+        }
     }
 
     /// Who leads, where it is not this replica, as far as was last heard.
@@ -88,8 +103,35 @@ impl Leadership {
     }
 }
 
-/// Takes the Lease when it is free and renews it while it is held.
-async fn elect(client: Client, standing: Standing, leads: watch::Sender<bool>) {
+/// Why one candidacy is over.
+enum End {
+    Failed,
+    Released,
+    Left,
+}
+
+fn tell(standing: &Standing, leads: &watch::Sender<bool>, now: bool) {
+    info!(lease = standing.lease, identity = standing.identity, "{}", if now { "leads" } else { "follows" });
+    leads.send_replace(now);
+}
+
+/// Resolves when another holder is heard of, or that there is none any more: then true. Never where nobody listens.
+async fn released(holder: &mut watch::Receiver<Option<String>>) -> bool {
+    if holder.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    holder.borrow_and_update().is_none()
+}
+
+/// Takes the Lease when it is free and renews it while it is held; gives it back when told to leave, or when whoever
+/// could tell is gone.
+async fn elect(
+    client: Client,
+    standing: Standing,
+    leads: watch::Sender<bool>,
+    mut holder: watch::Receiver<Option<String>>,
+    mut left: oneshot::Receiver<()>,
+) {
     loop {
         let parameters = LeaseParams::new(standing.identity.clone(), LEASE_SECONDS, GRACE_SECONDS);
         let manager = LeaseManagerBuilder::new(client.clone(), standing.lease.clone())
@@ -100,22 +142,42 @@ async fn elect(client: Client, standing: Standing, leads: watch::Sender<bool>) {
         match manager {
             Ok(manager) => {
                 let (mut changes, task) = manager.watch().await;
-                while changes.changed().await.is_ok() {
-                    let now = *changes.borrow_and_update();
-                    info!(
-                        lease = standing.lease,
-                        identity = standing.identity,
-                        "{}",
-                        if now { "leads" } else { "follows" }
-                    );
-                    leads.send_replace(now);
-                }
+                let end = loop {
+                    tokio::select! {
+                        changed = changes.changed() => match changed {
+                            Ok(()) => tell(&standing, &leads, *changes.borrow_and_update()),
+                            Err(_) => break End::Failed,
+                        },
+                        // The manager sleeps until the Lease that it knows would run out, and hears of nothing before.
+                        released = released(&mut holder) => if released && !*leads.borrow() { break End::Released },
+                        _ = &mut left => break End::Left,
+                    }
+                };
                 leads.send_replace(false);
-                task.abort();
+                match end {
+                    // It gives the Lease back when nobody listens any more.
+                    End::Left => {
+                        drop(changes);
+                        match task.await {
+                            Ok(Ok(_)) => info!(lease = standing.lease, "given back"),
+                            Ok(Err(error)) => warn!(lease = standing.lease, "cannot be given back: {error}"),
+                            Err(error) => warn!(lease = standing.lease, "{error}"),
+                        }
+                        break;
+                    }
+                    End::Released => {
+                        task.abort();
+                        continue;
+                    }
+                    End::Failed => task.abort(),
+                }
             }
             Err(error) => warn!(lease = standing.lease, "cannot stand for election: {error}"),
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            _ = &mut left => break,
+        }
     }
 }
 

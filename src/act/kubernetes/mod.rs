@@ -7,6 +7,7 @@
 //! - [`leadership`]: of several replicas one acts
 //! - [`reverts`]: who undid a change
 //! - [`scaler`]: what KEDA asks
+//! - [`shelf`]: what is kept over restarts
 //! - [`events`] and [`status`]: what the workload's people see
 
 pub mod change;
@@ -21,6 +22,7 @@ pub mod record;
 pub mod retry;
 pub mod reverts;
 pub mod scaler;
+pub mod shelf;
 pub mod status;
 pub mod survey;
 pub mod watches;
@@ -40,6 +42,7 @@ use change::{Fence, Writer};
 use events::{Events, Reason};
 use leadership::{Leadership, Standing};
 use lever::Lever;
+use objective::ServiceObjective;
 use reverts::Reverts;
 use scaler::Answers;
 use status::Sight;
@@ -99,6 +102,11 @@ impl Kubernetes {
         self.answers.subscribe()
     }
 
+    /// Whether this replica leads, as it changes.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leadership.watched()
+    }
+
     fn objects(&self) -> Objects {
         let mut objects = Objects {
             objectives: self.watches.objectives.state(),
@@ -124,8 +132,9 @@ impl Kubernetes {
     }
 
     /// What speaks against a change of it beyond what its owner says.
-    fn hold(&mut self, key: &Key, found: &Found, now: Time) -> Option<Hold> {
-        let (reverted, breaker) = self.reverts.look(key, &found.lever, now);
+    fn hold(&mut self, objective: &ServiceObjective, found: &Found, now: Time) -> Option<Hold> {
+        let recorded = objective.status.as_ref().and_then(|status| status.breaker.as_ref());
+        let (reverted, breaker) = self.reverts.look(&survey::key(objective), &found.lever, recorded, now);
         let follows = self.leadership.other().map(|leader| Hold::Leader { leader });
         if let (Some(reverted), None) = (reverted, &follows) {
             let sentence = format!(
@@ -160,7 +169,7 @@ impl Cluster for Kubernetes {
         for one in &mut surveyed {
             let Ok(of) = &mut one.found else { continue };
             let key = survey::key(&one.objective);
-            of.workload.held = self.hold(&key, of, now).or_else(|| of.workload.held.take());
+            of.workload.held = self.hold(&one.objective, of, now).or_else(|| of.workload.held.take());
             workloads.push(of.workload.clone());
             found.insert(of.workload.service.clone(), (key, of.clone()));
         }
@@ -201,6 +210,10 @@ impl Cluster for Kubernetes {
             _ => {}
         }
         done
+    }
+
+    async fn leave(&mut self) {
+        self.leadership.leave().await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! `ServiceObjective`, the custom resource by which a team opts a workload in and bounds what headroom may do to it.
 //! `headroom crd` prints its definition, made from these types.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,9 +104,21 @@ pub struct ServiceObjectiveStatus {
     pub mode: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Set while headroom leaves the workload alone because somebody undid its change. Whoever leads next reads it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
     /// `TargetFound`, `ServiceMapped` and `Actionable`, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// A change that was undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Breaker {
+    /// Who undid it, as `metadata.managedFields` names it.
+    pub manager: String,
+    /// Until then nothing is changed.
+    pub until: Time,
 }
 
 #[cfg(test)]

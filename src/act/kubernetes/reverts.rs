@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::lever::{Lever, Means};
+use super::objective::Breaker;
 use super::survey::Key;
 use crate::model::{Hold, InterventionRecord, Time};
 
@@ -44,8 +45,19 @@ impl Reverts {
         self.changes.insert(key.clone(), Change { record: record.clone(), means, seen: false });
     }
 
-    /// Looks at a lever: what was found undone just now, and whether a breaker is open.
-    pub fn look(&mut self, key: &Key, lever: &Lever, now: Time) -> (Option<Reverted>, Option<Hold>) {
+    /// Looks at a lever: what was found undone just now, and whether a breaker is open. `recorded` is what the
+    /// objective's status says of one: another replica may have opened it.
+    pub fn look(
+        &mut self,
+        key: &Key,
+        lever: &Lever,
+        recorded: Option<&Breaker>,
+        now: Time,
+    ) -> (Option<Reverted>, Option<Hold>) {
+        if let Some(Breaker { manager, until }) = recorded {
+            let until = Time::from_secs(until.0.as_second());
+            self.open.entry(key.clone()).or_insert_with(|| (manager.clone(), until));
+        }
         let reverted = self.undone(key, lever, now);
         if let Some(reverted) = &reverted {
             self.open.insert(key.clone(), (reverted.manager.clone(), now + OPEN));
@@ -131,7 +143,7 @@ mod tests {
         let at = Time::from_secs(100);
         reverts.changed(&key(), Means::Replicas, &record(at));
         let look = |reverts: &mut Reverts, replicas, manager: &str, second| {
-            reverts.look(&key(), &lever(replicas, manager, None), Time::from_secs(second))
+            reverts.look(&key(), &lever(replicas, manager, None), None, Time::from_secs(second))
         };
         assert_eq!(look(&mut reverts, 2, "kubectl", 100), (None, None), "a state from before the write");
         assert_eq!(look(&mut reverts, 9, "headroom", 101), (None, None));
@@ -144,13 +156,34 @@ mod tests {
     }
 
     #[test]
+    fn a_breaker_that_another_replica_opened_holds_as_long_as_its_status_says() {
+        let mut reverts = Reverts::default();
+        let until = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            k8s_openapi::jiff::Timestamp::from_second(700).unwrap(),
+        );
+        let recorded = Breaker { manager: "flux".into(), until };
+        let mut look = |second| reverts.look(&key(), &lever(2, "flux", None), Some(&recorded), Time::from_secs(second));
+        let open = Hold::Reverted { manager: "flux".into(), until: Time::from_secs(700) };
+        assert_eq!(look(650), (None, Some(open)), "held, and not said once more");
+        assert_eq!(look(700), (None, None), "although the status still has it");
+    }
+
+    #[test]
     fn a_new_leader_sees_it_by_the_record_and_later_changes_are_no_reverts() {
         let at = Time::from_secs(100);
         let mut reverts = Reverts::default();
-        let (said, _) = reverts.look(&key(), &lever(2, "flux", Some(at)), Time::from_secs(130));
+        let (said, _) = reverts.look(&key(), &lever(2, "flux", Some(at)), None, Time::from_secs(130));
         assert_eq!(said.unwrap().manager, "flux");
         let mut reverts = Reverts::default();
-        assert_eq!(reverts.look(&key(), &lever(2, "flux", Some(at)), Time::from_secs(161)), (None, None), "too late");
-        assert_eq!(reverts.look(&key(), &lever(12, "kubectl", Some(at)), Time::from_secs(130)), (None, None), "more");
+        assert_eq!(
+            reverts.look(&key(), &lever(2, "flux", Some(at)), None, Time::from_secs(161)),
+            (None, None),
+            "too late"
+        );
+        assert_eq!(
+            reverts.look(&key(), &lever(12, "kubectl", Some(at)), None, Time::from_secs(130)),
+            (None, None),
+            "more"
+        );
     }
 }

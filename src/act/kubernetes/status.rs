@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::Now;
 use super::mapping::Seen;
-use super::objective::{ObjectiveMode, ServiceObjective, ServiceObjectiveStatus};
+use super::objective::{Breaker, ObjectiveMode, ServiceObjective, ServiceObjectiveStatus};
 use super::record::MANAGER;
 use super::survey::{Key, Missing, Surveyed, key};
 use crate::analyse::Findings;
@@ -104,6 +104,11 @@ async fn apply(
     api.patch_status(&name, &PatchParams::apply(MANAGER), &Patch::Apply(applied)).await.map(|_| ())
 }
 
+/// Seconds are what the API keeps.
+fn meta_time(at: Time) -> MetaTime {
+    MetaTime(Timestamp::from_second(at.second()).unwrap_or_default())
+}
+
 fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
     let objective = &one.objective;
     let before = objective.status.clone().unwrap_or_default();
@@ -111,6 +116,8 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
     let mut status = ServiceObjectiveStatus {
         // What it served is remembered while no span tells: a restart finds it here.
         service: before.service.clone(),
+        // As long as nothing is known of the workload, nothing else is known of this.
+        breaker: before.breaker,
         mode: Some(if enforces { "Enforce" } else { "Observe" }.into()),
         observed_generation: objective.meta().generation,
         ..ServiceObjectiveStatus::default()
@@ -120,6 +127,12 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
         Ok(found) => {
             let workload = &found.workload;
             let service = &workload.service;
+            status.breaker = match &workload.held {
+                Some(Hold::Reverted { manager, until }) => {
+                    Some(Breaker { manager: manager.clone(), until: meta_time(*until) })
+                }
+                _ => None,
+            };
             status.service = Some(service.to_string());
             status.replicas = Some(format!("{}/{}", workload.ready(), workload.replicas));
             status.last_decision = sight.decisions.get(service).cloned().or(before.last_decision);
@@ -157,11 +170,7 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
     }
     let since = |type_: &str, status: &str| {
         let same = before.conditions.iter().find(|c| c.type_ == type_ && c.status == status);
-        same.map_or_else(
-            // Seconds are what the API keeps.
-            || MetaTime(Timestamp::from_second(now.second()).unwrap_or_default()),
-            |condition| condition.last_transition_time.clone(),
-        )
+        same.map_or_else(|| meta_time(now), |condition| condition.last_transition_time.clone())
     };
     status.conditions = (conditions.into_iter())
         .map(|(type_, holds, reason, message)| {

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::objective::{ServiceObjective, Target};
+use super::retry::{ATTEMPTS, Outcome, Reason};
 
 /// How often a kind that the server does not know is asked for again: its definition may be installed later.
 const ABSENT_AGAIN: Duration = Duration::from_secs(15);
@@ -163,8 +164,12 @@ where
             match event {
                 Ok(_) if std::mem::replace(&mut broken, false) => info!(what, "watching again"),
                 Ok(_) => {}
-                Err(error) if !std::mem::replace(&mut broken, true) => warn!(what, "a watch broke: {error}"),
-                Err(_) => {}
+                Err(error) => {
+                    ATTEMPTS.count(Reason::of_watch(&error), Outcome::Again);
+                    if !std::mem::replace(&mut broken, true) {
+                        warn!(what, "a watch broke: {error}");
+                    }
+                }
             }
         }
     });

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::analyse::learnt::{Calls, Learnt, Operation};
+
 use super::rows::{EdgeKey, EdgeSums, Merge, OperationSums, Rows};
 
 type Text = Arc<str>;
@@ -71,6 +73,36 @@ impl Operations {
 
     fn entry(&mut self, service: &Text, operation: &Text) -> &mut Healthy {
         self.known.entry(service.clone()).or_default().entry(operation.clone()).or_default()
+    }
+
+    /// Into a snapshot.
+    pub fn keep(&self, learnt: &mut Learnt) {
+        for (service, operations) in &self.known {
+            let service = learnt.services.entry(service.to_string()).or_default();
+            for (operation, healthy) in operations {
+                let calls = |((callee, answered), sums): (&(Text, bool), &EdgeSums)| Calls {
+                    callee: callee.to_string(),
+                    answered: *answered,
+                    sums: *sums,
+                };
+                let calls = healthy.calls.iter().map(calls).collect();
+                service.operations.insert(operation.to_string(), Operation { sums: healthy.sums, calls });
+            }
+        }
+    }
+
+    /// Out of a snapshot, where not enough is known yet.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        for (service, kept) in &learnt.services {
+            let service = Text::from(service.as_str());
+            for (operation, kept) in &kept.operations {
+                let known = self.entry(&service, &operation.as_str().into());
+                if known.sums.requests < ENOUGH_REQUESTS {
+                    let calls = kept.calls.iter().map(|of| ((of.callee.as_str().into(), of.answered), of.sums));
+                    *known = Healthy { sums: kept.sums, calls: calls.collect() };
+                }
+            }
+        }
     }
 
     /// None until enough healthy requests were seen.

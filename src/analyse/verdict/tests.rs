@@ -133,6 +133,7 @@ impl World {
         let arrivals = Arrivals {
             throughput_per_s: rate,
             counted_per_s: rate,
+            counted: rate * SECONDS,
             per_s: rate,
             stretch_s: SECONDS,
             ..Arrivals::default()

@@ -134,6 +134,7 @@ impl Run {
             What::Rules { rules } => Event::Rules(rules),
             What::Paused { by } => Event::Paused { by },
             What::Resumed { by } => Event::Resumed { by },
+            What::Learnt { learnt } => Event::Learnt(learnt),
             What::Acted { decision, change, error } => Event::Acted { decision, change, error },
             _ => return None,
         })

@@ -31,9 +31,22 @@ impl Pace {
     }
 }
 
-/// Runs until the engine is gone.
+/// Runs until the engine is gone, then takes its leave of the cluster.
 pub async fn run(
     mut cluster: impl Cluster,
+    clock: Clock,
+    pace: Pace,
+    bounds: BTreeMap<String, config::Service>,
+    permits: mpsc::Receiver<Permit>,
+    events: mpsc::Sender<Event>,
+    metrics: Arc<Metrics>,
+) {
+    serve(&mut cluster, clock, pace, bounds, permits, events, metrics).await;
+    cluster.leave().await;
+}
+
+async fn serve(
+    cluster: &mut impl Cluster,
     clock: Clock,
     pace: Pace,
     bounds: BTreeMap<String, config::Service>,
@@ -63,7 +76,7 @@ pub async fn run(
         tokio::select! {
             permit = permits.recv() => match permit {
                 Some(permit) => {
-                    let error = apply(&mut cluster, &clock, pace, &permit).await.err();
+                    let error = apply(cluster, &clock, pace, &permit).await.err();
                     let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
                     if events.send(Event::Acted { decision, change, error }).await.is_err() {
                         return;

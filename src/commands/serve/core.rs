@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use super::delay::Delay;
+use super::learnt::Taker;
 use super::memory::{Memory, resident_bytes};
 use super::stations::Journal;
 use crate::act::ActError;
@@ -31,6 +32,7 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     pub memory: Memory,
     pub delay: Delay,
+    pub learnt: Taker,
 }
 
 /// What the thread wakes up for.
@@ -83,6 +85,7 @@ impl Core {
                         self.engine.observe(self.clock.now(), event);
                     }
                     self.tick(&mut kept, 0);
+                    self.learnt.take(&self.engine, self.clock.now());
                     return;
                 }
             }
@@ -124,6 +127,7 @@ impl Core {
         self.metrics.tick(took, skipped, &snapshot);
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
+        self.learnt.tick(&self.engine, now);
     }
 
     fn spans(&self, resident: Option<u64>) -> Spans {
@@ -229,6 +233,7 @@ fn tell(entry: &Entry) {
         }
         What::Paused { by } => warn!(by, "paused"),
         What::Resumed { by } => warn!(by, "resumed"),
+        What::Learnt { learnt } => debug!(of = %learnt.at, "took over what was learnt before"),
         What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
         What::Gap { dropped } => error!(dropped, "the journal has a gap"),
         What::Started { .. }

@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::act::kubernetes::leadership::Standing;
 use crate::act::kubernetes::mapping::Seen;
+use crate::act::kubernetes::shelf::Shelf;
 use crate::act::kubernetes::status::Sight;
 use crate::act::kubernetes::{Kubernetes, connect, scaler};
 use crate::api::Snapshot;
@@ -68,10 +69,12 @@ impl Reached {
     }
 
     /// Starts it, and KEDA's external scaler where one is configured.
-    pub fn start(self, clock: Clock, snapshots: watch::Receiver<Arc<Snapshot>>) -> Kubernetes {
+    pub fn start(self, clock: Clock, snapshots: watch::Receiver<Arc<Snapshot>>) -> (Kubernetes, Shelf) {
         let (sight, seen) = watch::channel(Arc::new(Sight::default()));
         tokio::spawn(tell(snapshots, sight));
+        let (client, standing) = (self.client.clone(), self.standing.clone());
         let kubernetes = Kubernetes::start(self.client, self.standing, seen, Arc::new(move || clock.now()));
+        let shelf = Shelf::new(client, &standing.namespace, format!("{}-learnt", standing.lease), kubernetes.leads());
         if let Some(listener) = self.scaler {
             let answers = kubernetes.answers();
             tokio::spawn(async move {
@@ -80,7 +83,7 @@ impl Reached {
                 }
             });
         }
-        kubernetes
+        (kubernetes, shelf)
     }
 }
 

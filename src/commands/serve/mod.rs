@@ -5,6 +5,7 @@ mod adapter;
 mod core;
 mod delay;
 mod kubernetes;
+mod learnt;
 mod log;
 mod memory;
 pub(super) mod rules;
@@ -26,7 +27,7 @@ use super::{Answer, Error};
 use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Event};
 use crate::receive::{Receivers, queue};
 use shutdown::Signals;
 
@@ -60,6 +61,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Of which senders may take this much: an exporter's own timeout is 10 s, its batch is mostly here already.
 const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
+
+/// And the last call of the cluster, and the leave taken of it, this much.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// Of which what was learnt may take this much to be kept: one write, and its repetitions.
+const KEEP_MAX: Duration = Duration::from_secs(3);
 
 /// Events waiting for the engine: far more than a tick brings.
 const EVENTS_MAX: usize = 256;
@@ -103,7 +109,10 @@ struct Ports {
 pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let rules = rules::load(&config.rules)?;
-    let engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+    let mut engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+    if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
+        engine.observe(clock.now(), Event::Learnt(learnt));
+    }
     let journal = config.journal.as_ref().map(stations::journal).transpose()?;
     let kubernetes = kubernetes::Reached::of(config).await?;
 
@@ -112,13 +121,15 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let (inlet, outlet) = queue(stations::queue_limits(config));
     let receive_clock = Arc::new(move || clock.now());
     let receivers = Receivers::start(stations::receive(config), inlet, receive_clock, None).await?;
-    let metrics = Arc::new(Metrics::default().with_receivers(receivers.counters()));
+    let metrics = Metrics::default().with_receivers(receivers.counters());
+    let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
 
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot { mode: config.mode, ..Snapshot::default() }));
     let (readiness_in, readiness) = watch::channel(Readiness::Starting("the first tick"));
 
+    let (taker, taken) = learnt::Taker::new();
     let core = core::Core {
         engine,
         clock,
@@ -129,6 +140,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         metrics: metrics.clone(),
         memory: stations::memory(config),
         delay: delay::Delay::default(),
+        learnt: taker,
     };
     let (core_ended, mut core_end) = oneshot::channel();
     let handle = Handle::current();
@@ -143,16 +155,22 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
 
     let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
     let (events_out, counted) = (events_in.clone(), metrics.clone());
-    match (stations::embedded(config)?, kubernetes) {
+    let mut place = config.learnt.clone().map(learnt::Place::File);
+    let cluster = match (stations::embedded(config)?, kubernetes) {
         (Some(cluster), _) => {
-            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
+            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
         (None, Some(kubernetes)) => {
-            let cluster = kubernetes.start(clock, snapshot.clone());
-            tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted));
+            let (cluster, shelf) = kubernetes.start(clock, snapshot.clone());
+            place = place.or(Some(learnt::Place::ConfigMap(shelf)));
+            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
         }
-        (None, None) => drop(permits),
-    }
+        (None, None) => {
+            drop(permits);
+            None
+        }
+    };
+    let keeper = place.map(|place| tokio::spawn(learnt::keep(place, clock, events_in.clone(), taken)));
     if let Some(directory) = config.rules.directory.clone() {
         tokio::spawn(rules::watch(directory, rules, events_in.clone()));
     }
@@ -187,10 +205,23 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
             warn!("some senders were cut off unacknowledged; they send again");
         }
         // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
-        core_end.await
+        core_end.await.map_err(|_| Error::EngineStopped)?;
+        // What was learnt goes before the leave: only who leads may keep it.
+        if let Some(keeper) = keeper
+            && tokio::time::timeout(KEEP_MAX, keeper).await.is_err()
+        {
+            warn!("what was learnt of late could not be kept in time");
+        }
+        // The adapter ends by itself, once it has heard of the engine's end.
+        if let Some(cluster) = cluster
+            && tokio::time::timeout(LEAVE_MAX, cluster).await.is_err()
+        {
+            warn!("the cluster did not answer to the end");
+        }
+        Ok::<(), Error>(())
     };
     tokio::select! {
-        ended = drained => ended.map_err(|_| Error::EngineStopped)?,
+        ended = drained => ended?,
         () = signals.next() => return Err(Error::LeftEarly("a second signal came")),
         () = tokio::time::sleep(DRAIN_MAX) => return Err(Error::LeftEarly("draining took too long")),
     }

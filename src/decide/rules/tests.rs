@@ -38,6 +38,7 @@ fn service(name: &str, replicas: u32, needed: Option<u32>) -> ServiceFinding {
         replicas_needed: needed,
         objective_missed: false,
         thin: false,
+        pod_start_s: None,
     }
 }
 

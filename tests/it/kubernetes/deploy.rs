@@ -165,6 +165,9 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "create events.k8s.io/events shop",
         "create coordination.k8s.io/leases headroom",
         "patch coordination.k8s.io/leases headroom headroom",
+        "get -/configmaps headroom headroom-learnt",
+        "create -/configmaps headroom headroom-learnt",
+        "patch -/configmaps headroom headroom-learnt",
     ];
     assert_eq!(answered_otherwise(cluster, true, &must), [""; 0], "it must be able to");
 
@@ -174,6 +177,8 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "get -/configmaps shop settings",
         "patch -/configmaps headroom headroom-config",
         "patch -/configmaps headroom headroom-rules",
+        "create -/configmaps headroom",
+        "patch -/configmaps shop headroom-learnt",
         "delete -/pods shop auth-1",
         "create -/pods shop",
         "create -/pods/exec shop auth-1",

@@ -1,0 +1,81 @@
+//! Healthy time put into a snapshot and taken out of one. What was seen here goes before what was kept: only what is
+//! not known yet is taken over.
+
+use super::{Baseline, ENOUGH_REQUESTS, EntryBaseline, Text};
+use crate::analyse::learnt::{Entry, Learnt, Path};
+use crate::analyse::rollup::PathKind;
+use crate::analyse::trace::SegmentKind;
+
+/// Every kind, by whose text it is kept.
+const KINDS: [PathKind; 6] = [
+    PathKind::Time(SegmentKind::Own),
+    PathKind::Time(SegmentKind::Queue),
+    PathKind::Time(SegmentKind::Peer),
+    PathKind::Error,
+    PathKind::Refused,
+    PathKind::GaveUp,
+];
+
+impl Baseline {
+    pub(in crate::analyse) fn keep(&self, learnt: &mut Learnt) {
+        for (name, entry) in &self.entries {
+            let buckets = entry.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
+            learnt.entries.insert(name.to_string(), Entry { sums: entry.sums, buckets, paths: Vec::new() });
+        }
+        for ((name, service, operation, peer, kind), ns) in &self.paths {
+            let Some(entry) = learnt.entries.get_mut(&**name) else { continue };
+            let (service, operation, peer) = (service.to_string(), operation.to_string(), peer.to_string());
+            entry.paths.push(Path { service, operation, peer, kind: kind.as_str().into(), ns: *ns });
+        }
+        for (name, (healthy, _)) in &self.services {
+            learnt.services.entry(name.to_string()).or_default().healthy = Some(*healthy);
+        }
+        for ((name, version), sums) in &self.versions {
+            let service = learnt.services.entry(name.to_string()).or_default();
+            service.versions.insert(version.to_string(), *sums);
+        }
+        for (name, sets) in &self.replica_sets {
+            let service = learnt.services.entry(name.to_string()).or_default();
+            service.replica_sets = sets.iter().map(|(set, requests)| (set.to_string(), *requests)).collect();
+        }
+        self.operations.keep(learnt);
+    }
+
+    pub(in crate::analyse) fn restore(&mut self, learnt: &Learnt) {
+        for (name, kept) in &learnt.entries {
+            let name = Text::from(name.as_str());
+            if self.entries.get(&name).is_some_and(|known| known.sums.requests >= ENOUGH_REQUESTS) {
+                continue;
+            }
+            self.entries.insert(
+                name.clone(),
+                EntryBaseline { sums: kept.sums, buckets: kept.buckets.iter().copied().collect() },
+            );
+            self.paths.retain(|place, _| place.0 != name);
+            for path in &kept.paths {
+                let Some(kind) = KINDS.into_iter().find(|kind| kind.as_str() == path.kind) else { continue };
+                let text = |text: &str| Text::from(text);
+                let place = (name.clone(), text(&path.service), text(&path.operation), text(&path.peer), kind);
+                self.paths.insert(place, path.ns);
+            }
+        }
+        for (name, kept) in &learnt.services {
+            let name = Text::from(name.as_str());
+            let (known, _) = self.services.entry(name.clone()).or_default();
+            if let Some(healthy) = kept.healthy.filter(|_| known.sums.requests < ENOUGH_REQUESTS) {
+                *known = healthy;
+            }
+            for (set, requests) in &kept.replica_sets {
+                let known = self.replica_sets.entry(name.clone()).or_default().entry(set.as_str().into()).or_default();
+                *known = (*known).max(*requests);
+            }
+            for (version, sums) in &kept.versions {
+                let known = self.versions.entry((name.clone(), version.as_str().into())).or_default();
+                if known.requests < sums.requests {
+                    *known = *sums;
+                }
+            }
+        }
+        self.operations.restore(learnt);
+    }
+}

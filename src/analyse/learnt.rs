@@ -1,0 +1,189 @@
+//! What was learnt, as it outlives the process: healthy time, what pods can do, how long they take to start.
+//!
+//! A snapshot is a value: taken from the analyser, put back into another one, written as one JSON document of a bounded
+//! size. Who keeps the document, and where, is the shell's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::ServiceBaseline;
+use super::capacity::Capacity;
+use super::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
+use crate::model::Time;
+
+#[cfg(test)]
+mod tests;
+
+/// What the document says it is, so that another one is told from it.
+const KIND: &str = "headroom.dev/learnt";
+/// Of the document. One that is written in another is not guessed at.
+const SCHEMA: u32 = 1;
+/// A ConfigMap holds a MiB with all its metadata; half of that leaves room, and holds some thousand operations.
+pub const BYTES_MAX: usize = 512 << 10;
+/// Healthy time of longer ago is of other releases and other habits: a week has seen every day of it.
+const AGE_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
+/// The clocks of two machines may differ by so much; a snapshot from later than that is of another clock.
+const AHEAD_MAX_S: f64 = 60.0;
+
+/// Why a document cannot be learnt from. What it held is learnt anew.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("it is no snapshot of what headroom learnt ({0}); remove it, or name another place")]
+    Foreign(String),
+    #[error("it is written in schema {found}, and this version reads {SCHEMA}; it is written anew as it is learnt")]
+    Schema { found: u32 },
+    #[error("it is of {at}, more than a week ago; healthy time has changed since")]
+    Old { at: Time },
+    #[error("it is of {at}, which is yet to come; set the clocks of both machines")]
+    Ahead { at: Time },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learnt {
+    /// Event time it was taken at.
+    pub at: Time,
+    pub services: BTreeMap<String, Service>,
+    pub entries: BTreeMap<String, Entry>,
+}
+
+/// Of one service; what was never seen of it is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) healthy: Option<ServiceBaseline>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) versions: BTreeMap<String, HealthSums>,
+    /// Requests of each ReplicaSet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) replica_sets: BTreeMap<String, i64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) operations: BTreeMap<String, Operation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) capacity: Option<Capacity>,
+    /// From creation to Ready of the last pods, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) pod_starts_ms: Vec<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operation {
+    pub(super) sums: OperationSums,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) calls: Vec<Calls>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Calls {
+    pub(super) callee: String,
+    pub(super) answered: bool,
+    pub(super) sums: EdgeSums,
+}
+
+/// Of one entry operation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub(super) sums: EntrySums,
+    /// Histogram bucket of the duration, and requests in it.
+    pub(super) buckets: Vec<(i32, i64)>,
+    pub(super) paths: Vec<Path>,
+}
+
+/// Where its critical path leads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Path {
+    pub(super) service: String,
+    pub(super) operation: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) peer: String,
+    pub(super) kind: String,
+    pub(super) ns: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    kind: String,
+    schema: u32,
+    learnt: serde_json::Value,
+}
+
+impl Learnt {
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.entries.is_empty()
+    }
+
+    /// As a document of at most so many bytes, and how many services and entry operations found no place in it: those
+    /// with the fewest requests.
+    pub fn encode(&self, bytes_max: usize) -> (String, usize) {
+        enum Part<'a> {
+            Service(&'a str, &'a Service),
+            Entry(&'a str, &'a Entry),
+        }
+        let services = self.services.iter().map(|(name, of)| (of.requests(), Part::Service(name, of)));
+        let entries = self.entries.iter().map(|(name, of)| (of.sums.requests, Part::Entry(name, of)));
+        let mut parts: Vec<(i64, Part<'_>)> = services.chain(entries).collect();
+        parts.sort_by_key(|(requests, _)| std::cmp::Reverse(*requests));
+        let mut kept = Learnt { at: self.at, ..Learnt::default() };
+        let (mut bytes, mut left_out) = (text(&kept).len(), 0);
+        for (_, part) in parts {
+            // Name, quotes, colon and comma come on top of what stands in it.
+            let size = match part {
+                Part::Service(name, of) => json(name).len() + json(of).len() + 2,
+                Part::Entry(name, of) => json(name).len() + json(of).len() + 2,
+            };
+            if bytes + size > bytes_max {
+                left_out += 1;
+                continue;
+            }
+            bytes += size;
+            match part {
+                Part::Service(name, of) => _ = kept.services.insert(name.into(), of.clone()),
+                Part::Entry(name, of) => _ = kept.entries.insert(name.into(), of.clone()),
+            }
+        }
+        (text(&kept), left_out)
+    }
+
+    /// # Errors
+    /// Where the document is of somebody else, of another version, or of another time.
+    pub fn decode(document: &str, now: Time) -> Result<Learnt, Error> {
+        let foreign = |error: serde_json::Error| Error::Foreign(error.to_string());
+        let Document { kind, schema, learnt } = serde_json::from_str(document).map_err(foreign)?;
+        if kind != KIND {
+            return Err(Error::Foreign(format!("its kind is `{kind}`, not {KIND}")));
+        }
+        if schema != SCHEMA {
+            return Err(Error::Schema { found: schema });
+        }
+        let learnt: Learnt = serde_json::from_value(learnt).map_err(foreign)?;
+        let (at, age_s) = (learnt.at, now.seconds_since(learnt.at));
+        if age_s > AGE_MAX_S {
+            return Err(Error::Old { at });
+        }
+        if age_s < -AHEAD_MAX_S {
+            return Err(Error::Ahead { at });
+        }
+        Ok(learnt)
+    }
+}
+
+impl Service {
+    fn requests(&self) -> i64 {
+        self.healthy.map_or(0, |healthy| healthy.sums.requests)
+    }
+}
+
+fn text(learnt: &Learnt) -> String {
+    json(&serde_json::json!({"kind": KIND, "schema": SCHEMA, "learnt": learnt}))
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    // Numbers and texts of our own always serialise.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! The pods that a cluster calls ready, set beside those that spans come from: who is cold, who is silent, who is new.
+//!
+//! A pod that hangs sends nothing: its spans would end with its answers, and its callers give up before. What is missed
+//! at roll call is then all there is to see of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answers::PodAnswer;
+use super::baseline::Baseline;
+use crate::model::{Time, Workload};
+
+type Text = Arc<str>;
+
+/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is neither its capacity nor a
+/// fault.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// Requests that a pod is expected to serve, as it did in healthy time or as its siblings do, before its silence tells:
+/// that chance leaves it two of twenty happens once in four million (Poisson).
+const EXPECTED_MIN: f64 = 20.0;
+/// A pod is silent that serves less than this share of what is expected.
+const SILENT: f64 = 0.1;
+
+/// What the cluster knows of a service's pods and spans do not tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RollCall {
+    /// Not yet warm when the stretch began. A pod that the cluster does not tell of counts as warm.
+    pub cold: BTreeSet<Text>,
+    /// Ready all the time, and with next to no span.
+    pub silent: BTreeSet<Text>,
+    /// Ready, of a ReplicaSet that did not serve in healthy time: a release.
+    pub new: BTreeSet<Text>,
+    /// Ready pods.
+    pub ready: usize,
+}
+
+impl RollCall {
+    /// Over a stretch that begins at `from`, in which `seen` sent spans: the requests of so many seconds (less than there
+    /// were where a sampler leaves some out).
+    pub fn take(
+        service: &Text,
+        workload: Option<&Workload>,
+        seen: &[PodAnswer],
+        (from, seconds): (Time, f64),
+        baseline: &Baseline,
+    ) -> RollCall {
+        let mut call = RollCall::default();
+        let pods = workload.map_or(&[][..], |w| &w.pods);
+        let served = |name: &str| seen.iter().find(|a| *a.pod == *name).map_or(0, |a| a.sums.requests);
+        let mut requests: Vec<i64> = pods.iter().filter(|p| p.ready_at.is_some()).map(|p| served(&p.name)).collect();
+        requests.sort_unstable();
+        // Spans may name pods otherwise than the cluster does: then the median is zero, and nobody is missed.
+        let median = requests.get(requests.len() / 2).copied().unwrap_or_default() as f64;
+        for pod in pods {
+            let name: Text = pod.name.as_str().into();
+            if pod.ready_at.is_none_or(|ready| ready + WARM_UP > from) {
+                call.cold.insert(name.clone());
+            }
+            let Some(ready_at) = pod.ready_at else { continue };
+            call.ready += 1;
+            if !baseline.knows_replica_set(service, replica_set(&name)) {
+                call.new.insert(name.clone());
+            }
+            let expected = baseline.pod_rate(service, &name).map_or(median, |per_s| per_s * seconds);
+            if ready_at <= from && expected >= EXPECTED_MIN && (served(&name) as f64) < SILENT * expected {
+                call.silent.insert(name);
+            }
+        }
+        call
+    }
+}
+
+/// What the names of pods of one ReplicaSet begin with, by the convention of Kubernetes: all but the last part.
+pub fn replica_set(pod: &str) -> &str {
+    pod.rsplit_once('-').map_or("", |(set, _)| set)
+}

@@ -1,0 +1,106 @@
+//! How long the pods of each service take to start, from creation to Ready: the lead that a pre-warming needs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::learnt::Learnt;
+use crate::model::{ClusterState, ServiceId};
+
+/// The last so many of a service: images and nodes change, and a 95th percentile of fewer is their maximum.
+const KEPT: usize = 32;
+
+#[derive(Debug, Default)]
+pub struct Starts {
+    /// Pods that were seen before they were ready, by service and name. The time of one that was ready when it was first
+    /// seen is not known: readiness comes and goes, and the cluster tells of the last time alone.
+    coming: BTreeSet<(ServiceId, String)>,
+    known: BTreeMap<ServiceId, VecDeque<i64>>,
+}
+
+impl Starts {
+    pub fn learn(&mut self, cluster: &ClusterState) {
+        let mut coming = BTreeSet::new();
+        for workload in &cluster.workloads {
+            for pod in &workload.pods {
+                let key = (workload.service.clone(), pod.name.clone());
+                match pod.ready_at {
+                    None => _ = coming.insert(key),
+                    Some(ready_at) if self.coming.contains(&key) => {
+                        let took_ms = ready_at.nanos_since(pod.created_at).max(0) / 1_000_000;
+                        let known = self.known.entry(key.0).or_default();
+                        known.push_back(took_ms);
+                        if known.len() > KEPT {
+                            known.pop_front();
+                        }
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        self.coming = coming;
+    }
+
+    /// What 95 of 100 pods are ready within, in seconds; None until one was seen to start.
+    pub fn within_s(&self, service: &ServiceId) -> Option<f64> {
+        let mut sorted: Vec<i64> = self.known.get(service)?.iter().copied().collect();
+        sorted.sort_unstable();
+        let rank = (sorted.len() as f64 * 0.95).ceil() as usize;
+        sorted.get(rank.max(1) - 1).map(|ms| *ms as f64 / 1e3)
+    }
+
+    pub fn keep(&self, learnt: &mut Learnt) {
+        for (service, starts) in &self.known {
+            learnt.services.entry(service.to_string()).or_default().pod_starts_ms = starts.iter().copied().collect();
+        }
+    }
+
+    pub fn restore(&mut self, learnt: &Learnt) {
+        for (service, kept) in learnt.services.iter().filter(|(_, kept)| !kept.pod_starts_ms.is_empty()) {
+            let known = self.known.entry(ServiceId::from(service.as_str())).or_default();
+            if known.is_empty() {
+                known.extend(kept.pod_starts_ms.iter().rev().take(KEPT).rev());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pod, Time, Workload};
+
+    fn seen(pods: &[(&str, Option<i64>)]) -> ClusterState {
+        let pod = |(name, ready): &(&str, Option<i64>)| Pod {
+            name: (*name).into(),
+            created_at: Time::from_secs(100),
+            ready_at: ready.map(Time::from_secs),
+        };
+        let pods = pods.iter().map(pod).collect();
+        let workloads = vec![Workload { service: "auth".into(), pods, ..Workload::default() }];
+        ClusterState { at: Time(0), workloads }
+    }
+
+    #[test]
+    fn a_start_counts_when_it_was_seen_to_begin() {
+        let mut starts = Starts::default();
+        starts.learn(&seen(&[("a", Some(900)), ("b", None)]));
+        assert_eq!(starts.within_s(&"auth".into()), None);
+        starts.learn(&seen(&[("a", Some(900)), ("b", Some(108))]));
+        starts.learn(&seen(&[("a", Some(900)), ("b", Some(300))]));
+        assert_eq!(starts.within_s(&"auth".into()), Some(8.0), "readiness that was lost and came again is no start");
+    }
+
+    #[test]
+    fn the_last_ones_tell_and_are_kept() {
+        let mut starts = Starts::default();
+        for n in 0..100 {
+            starts.learn(&seen(&[("a", None)]));
+            starts.learn(&seen(&[("a", Some(100 + n))]));
+        }
+        assert_eq!(starts.within_s(&"auth".into()), Some(98.0), "of 68 to 99");
+        let mut learnt = Learnt::default();
+        starts.keep(&mut learnt);
+        let mut others = Starts::default();
+        others.restore(&learnt);
+        assert_eq!(others.within_s(&"auth".into()), Some(98.0));
+    }
+}

@@ -1,0 +1,94 @@
+//! What the tests of single capabilities put on the control plane: a namespace, its Deployments and ServiceObjectives,
+//! and a headroom beside it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::control_plane::ControlPlane;
+use crate::process::{self, Daemon};
+use crate::real::probe::until;
+
+/// What a journal tells within: a burst begins after 25 s, and what is done about it takes half a minute on a machine that
+/// compiles meanwhile.
+const JOURNAL_MAX: Duration = Duration::from_secs(90);
+
+/// A namespace of its own on the shared cluster, where the ServiceObjective is known.
+pub fn opened(test: &str, namespace: &str) -> Option<&'static ControlPlane> {
+    let cluster = ControlPlane::shared(test)?;
+    let (code, crd, error) = process::run(Path::new("."), &["crd"]);
+    assert_eq!(code, 0, "{error}");
+    cluster.apply(&crd);
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd/serviceobjectives.headroom.dev", "--timeout=60s"]);
+    cluster.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {namespace} }}\n"));
+    Some(cluster)
+}
+
+/// A Deployment whose pods are Ready after about a second.
+pub fn deployment(namespace: &str, name: &str, replicas: u32) -> String {
+    format!(
+        "---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{ name: {name}, namespace: {namespace} }}
+spec:
+  replicas: {replicas}
+  selector: {{ matchLabels: {{ app: {name} }} }}
+  template:
+    metadata:
+      labels: {{ app: {name} }}
+      annotations: {{ kubelet/starts-in: 500ms, kubelet/starts-within: 1s }}
+    spec:
+      containers:
+      - name: web
+        image: web
+        resources: {{ requests: {{ cpu: 100m, memory: 64Mi }}, limits: {{ cpu: 200m, memory: 64Mi }} }}
+"
+    )
+}
+
+/// Opts a Deployment in; `more` is further fields of its spec, each with a comma before it.
+pub fn objective(namespace: &str, name: &str, more: &str) -> String {
+    format!(
+        "---
+apiVersion: headroom.dev/v1alpha1
+kind: ServiceObjective
+metadata: {{ name: {name}, namespace: {namespace} }}
+spec: {{ target: {{ name: {name} }}, service: {name}, minReplicas: 2, maxReplicas: 12, mode: Enforce{more} }}
+"
+    )
+}
+
+/// A headroom that acts in the namespace; `more` is further lines of its configuration.
+pub fn serve(cluster: &ControlPlane, directory: &Path, namespace: &str, identity: &str, more: &str) -> Daemon {
+    let home = directory.join(identity);
+    std::fs::create_dir(&home).unwrap();
+    let configuration = format!(
+        "mode: enforce
+default_objective: {{ latency: 400ms }}
+receive: {{ grpc: \"127.0.0.1:0\", http: \"127.0.0.1:0\" }}
+api: {{ listen: \"127.0.0.1:0\" }}
+journal: {{ path: journal.jsonl }}
+cluster: {{ kubernetes: {{ namespace: {namespace}, identity: {identity} }} }}
+{more}"
+    );
+    std::fs::write(home.join("headroom.yaml"), configuration).unwrap();
+    let kubeconfig = cluster.kubeconfig();
+    // Nobody reads its log while a burst lasts, and a pipe holds little.
+    let log = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
+    let arguments = ["--config", "headroom.yaml", "--log", log];
+    Daemon::start_with(&home, &arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())])
+}
+
+/// The journal of a headroom, as far as it is written.
+pub fn journal(directory: &Path, identity: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(directory.join(identity).join("journal.jsonl")).unwrap();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Waits until the journal is as it should be.
+pub fn await_journal(directory: &Path, identity: &str, holds: impl Fn(&[Value]) -> bool) {
+    let what = format!("the journal of {identity} is as awaited");
+    until(&what, JOURNAL_MAX, || holds(&journal(directory, identity)).then_some(()));
+}
