@@ -168,8 +168,9 @@ fn the_past_has_what_the_present_leaves_and_is_not_thinned() {
         }
         assert!(flood || tenth >= 80 || admission.share() == 1.0, "the past sheds nothing of the present");
     }
-    let calm = f64::from(taken["calm"]) / 8.0;
-    assert!((12_000.0..=16_500.0).contains(&calm), "{calm} a second beside 5 000 of the present");
+    // 15 000 a second beside the 5 000 of the present, and two seconds of it that had gathered.
+    let calm = f64::from(taken["calm"]);
+    assert!((12_000.0 * 8.0..=15_000.0 * 10.0).contains(&calm), "{calm} in eight seconds");
     assert!(taken.get("flood").is_none_or(|&taken| taken <= 5_000), "{taken:?} before the flood is noticed");
 }
 
