@@ -209,17 +209,20 @@ impl Analyser {
     /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is
     /// left with few.
     pub fn absorb(&mut self, now: Time, window: &mut Window) {
+        // By when spans were received, whenever they come to be taken: they may have waited.
         if now >= self.absorbed_at + PORTION {
+            self.absorbed_at = now;
             self.absorb_closed(now, window);
         }
     }
 
     fn absorb_closed(&mut self, now: Time, window: &mut Window) {
-        self.absorbed_at = now;
         let closed = window.close(now);
         let symbols = window.symbols();
+        let mut repeated = 0;
         for trace in &closed {
             self.tree.rebuild(&trace.spans);
+            repeated += self.tree.duplicates;
             let entry = self.tree.root.map(|root| {
                 let span = &self.tree.nodes[root].span;
                 symbols.entry(span.service, span.operation)
@@ -230,7 +233,7 @@ impl Analyser {
                 self.exemplars.add(trace.id, tree, &absorbed, symbols);
             }
         }
-        window.reuse(closed);
+        window.settle(closed, repeated);
     }
 
     /// Makes rows of what was absorbed since the last tick.

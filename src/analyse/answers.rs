@@ -21,9 +21,16 @@ pub struct EntryAnswer {
     pub slow: i64,
     pub errors: i64,
     pub missed: i64,
+    /// Requests that these stand for, in thousandths.
+    pub adjusted_milli: i64,
 }
 
 impl EntryAnswer {
+    /// Requests that these stand for, where a sampler or admission left some out.
+    pub fn adjusted(&self) -> f64 {
+        self.adjusted_milli as f64 / 1e3
+    }
+
     pub fn quantile_ms(&self, q: f64) -> f64 {
         quantile_ns(self.buckets.iter().copied(), q) as f64 / 1e6
     }
@@ -110,7 +117,8 @@ impl Answers {
     fn read_entries(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("entries")?.iter().map(Rows::of) {
             let (entry, bucket) = (rows.text("entry"), rows.bucket());
-            let [requests, slow, errors, missed] = ["requests", "slow", "errors", "missed"].map(|c| rows.int(c));
+            let [requests, slow, errors, missed, adjusted_milli] =
+                ["requests", "slow", "errors", "missed", "adjusted_milli"].map(|c| rows.int(c));
             for i in 0..rows.len() {
                 if self.entries.last().is_none_or(|last| *last.entry != *entry.value(i)) {
                     self.entries.push(EntryAnswer { entry: entry.value(i).into(), ..EntryAnswer::default() });
@@ -121,6 +129,7 @@ impl Answers {
                 answer.slow += slow.value(i);
                 answer.errors += errors.value(i);
                 answer.missed += missed.value(i);
+                answer.adjusted_milli += adjusted_milli.value(i);
             }
         }
         Ok(())

@@ -6,6 +6,9 @@
 //! service sends is below the level and taken whole, and the loud ones share the rest. A trace is judged once, when its
 //! first spans come, by the quietest service among them; the rest of it goes the same way. What is taken in stands for
 //! what is not: its weight is divided by the share at which it was taken (Horvitz and Thompson 1952).
+//!
+//! Spans of the past have what the present leaves of the capacity, and are not thinned: their sender keeps what it cannot
+//! send yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use crate::model::spans::OTHER;
-use crate::model::{SpanBatch, Time, TraceId};
+use crate::model::{SpanBatch, Time, TraceId, is_fresh};
 
 /// Columns of the `spans` table.
 const SERVICE: &str = "service";
@@ -37,6 +40,9 @@ const JUDGED_MAX: usize = 1_000_000;
 /// Traces are judged by their quietest service, so that more come in than the shares say; the level is corrected by what
 /// came in, within these bounds.
 const CORRECTION: std::ops::RangeInclusive<f64> = 0.02..=2.0;
+/// What the present leaves may be used this many slots later: a sender that was refused comes back after a second, and must
+/// then find what it could have had meanwhile.
+const PAST_SLOTS: f64 = 8.0;
 /// Services told apart; the rest count as one. Past this the names are not those of services.
 const SERVICES_MAX: usize = 10_000;
 /// A service that sends less than this a slot is forgotten.
@@ -62,8 +68,10 @@ pub(super) struct Admission {
     /// Number of the slot at hand since the epoch.
     slot: i64,
     services: IndexMap<Arc<str>, Demand, RandomState>,
-    /// Admitted, all services together, in spans a slot.
+    /// Of the present admitted, all services together, in spans a slot.
     admitted: Demand,
+    /// Spans of the past that may still come; below zero after a large request.
+    past: f64,
     /// What a service may have in a slot; None while everything is taken.
     level: Option<f64>,
     correction: f64,
@@ -85,27 +93,61 @@ impl Admission {
         let batch = match per_second {
             None => batch,
             Some(per_second) => {
-                self.turn(per_second as f64 * SLOT.as_secs_f64(), received_at);
-                let demands = self.count(&batch);
-                match self.level {
-                    None => batch,
-                    Some(level) => self.sift(&batch, &demands, level, is_open),
-                }
+                self.turn(capacity(per_second), received_at);
+                if is_fresh(received_at, &batch) { self.thin(batch, is_open) } else { self.take_past(batch, is_open) }
             }
         };
-        self.admitted.slot += batch.len() as f64;
         self.counters.admitted += batch.len() as u64;
         self.counters.shed += (offered - batch.len()) as u64;
         batch
     }
 
+    /// A batch of the present, or the part of it that is taken.
+    fn thin(&mut self, batch: SpanBatch, is_open: impl Fn(&TraceId) -> bool) -> SpanBatch {
+        let demands = self.count(&batch);
+        let batch = match self.level {
+            None => batch,
+            Some(level) => self.sift(&batch, &demands, level, is_open),
+        };
+        self.admitted.slot += batch.len() as f64;
+        batch
+    }
+
+    /// A batch of the past, whole but for traces that were shed before.
+    fn take_past(&mut self, batch: SpanBatch, is_open: impl Fn(&TraceId) -> bool) -> SpanBatch {
+        self.past -= batch.len() as f64;
+        if self.judged.iter().all(IndexMap::is_empty) {
+            return batch;
+        }
+        // At a level that everybody is below.
+        let services = batch.record_batch()[SERVICE].as_dictionary::<UInt16Type>().values().len();
+        self.sift(&batch, &vec![0.0; services], 1.0, is_open)
+    }
+
+    /// Whether a batch of the past may be taken now.
+    pub fn has_room_for_past(&self, per_second: Option<u64>, received_at: Time) -> bool {
+        per_second.is_none_or(|per_second| self.room_for_past(capacity(per_second), received_at) > 0.0)
+    }
+
+    fn room_for_past(&self, capacity: f64, received_at: Time) -> f64 {
+        let passed = (slot_of(received_at) - self.slot).min(GENERATION_SLOTS) as i32;
+        if passed <= 0 {
+            return self.past;
+        }
+        // What the present will have asked for lately when the slot turns.
+        let demand = |of: &Demand| (of.lately + NEWEST * (of.slot - of.lately)) * (1.0 - NEWEST).powi(passed - 1);
+        let spare = (capacity - self.services.values().map(demand).sum::<f64>()).max(0.0);
+        (self.past + spare * f64::from(passed)).min(spare * PAST_SLOTS)
+    }
+
     /// Sets the shares anew when a slot has ended.
     fn turn(&mut self, capacity: f64, received_at: Time) {
-        let slot = received_at.0.div_euclid(SLOT.as_nanos() as i64); // a quarter of a second: fits
+        let slot = slot_of(received_at);
         // Requests are received side by side: one of the slot before may come a little later.
         if slot <= self.slot {
             return;
         }
+        self.past = self.room_for_past(capacity, received_at);
         let passed = (slot - self.slot).min(GENERATION_SLOTS) as i32;
         if slot / GENERATION_SLOTS != self.slot / GENERATION_SLOTS {
             let [lately, before] = &mut self.judged;
@@ -217,13 +259,19 @@ impl Admission {
         if self.level.is_some() && demand > 0.0 { (self.admitted.lately / demand).min(1.0) } else { 1.0 }
     }
 
-    pub fn is_shedding(&self) -> bool {
-        self.level.is_some()
-    }
-
     pub fn counters(&self) -> AdmissionCounters {
         self.counters
     }
+}
+
+/// In spans a slot.
+fn capacity(per_second: u64) -> f64 {
+    per_second as f64 * SLOT.as_secs_f64()
+}
+
+/// The number of a slot since the epoch.
+fn slot_of(time: Time) -> i64 {
+    time.0.div_euclid(SLOT.as_nanos() as i64) // a quarter of a second: fits
 }
 
 /// The level at which demands cut off at it sum up to the capacity; demands together are more than that.

@@ -13,7 +13,7 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::Config;
-use crate::model::{Span, SpanId, Symbols, Time, TraceId};
+use crate::model::{Span, Symbols, Time, TraceId};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub struct AssemblyCounters {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AssembledTrace {
     pub id: TraceId,
-    /// In order of arrival; the critical path does not depend on it.
+    /// As they came; one that was sent twice may be there twice.
     pub spans: Vec<Span>,
     pub has_root: bool,
 }
@@ -69,8 +69,6 @@ pub(super) struct Assembly {
     closed_by_time: VecDeque<(Time, TraceId)>,
     /// Spans of open traces.
     spans: usize,
-    /// Ids of the trace that is closed, to find those that repeat.
-    ids: Vec<SpanId>,
     /// Memory of traces that are gone, for new ones.
     spare: Vec<Vec<Span>>,
     counters: AssemblyCounters,
@@ -140,24 +138,10 @@ impl Assembly {
                 self.closed_by_time.push_back((due, id));
             }
             self.spans -= trace.spans.len();
-            traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: self.once(trace.spans) });
+            traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: trace.spans });
         }
         self.forget(complete_to - CLOSED_MEMORY);
         traces
-    }
-
-    /// Each span of a trace once, the first that came; in order of arrival.
-    fn once(&mut self, mut spans: Vec<Span>) -> Vec<Span> {
-        self.ids.clear();
-        self.ids.extend(spans.iter().map(|span| span.id));
-        self.ids.sort_unstable();
-        if self.ids.windows(2).any(|pair| pair[0] == pair[1]) {
-            let before = spans.len();
-            let mut seen: HashSet<SpanId, RandomState> = HashSet::default();
-            spans.retain(|span| seen.insert(span.id));
-            self.counters.duplicate_spans += (before - spans.len()) as u64;
-        }
-        spans
     }
 
     fn forget(&mut self, before: Time) {
@@ -187,7 +171,8 @@ impl Assembly {
         spans.for_each(|span| *span = span.translated(from, to));
     }
 
-    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
+    pub fn settle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
+        self.counters.duplicate_spans += repeated as u64;
         let fit = traces.into_iter().map(|trace| trace.spans).filter(|spans| spans.capacity() <= SPARE_SPANS_MAX);
         for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {
             spans.clear();

@@ -92,15 +92,15 @@ impl Window {
     }
 
     /// Whether a batch can be taken now. It cannot when open traces alone fill the bytes allowed, and when it tells of
-    /// the past while of the present more comes than can be taken: its sender keeps it.
+    /// the past while the present leaves no capacity: its sender keeps it.
     pub fn has_room(&self, received_at: Time, batch: &SpanBatch) -> bool {
         let full = self.assembly.bytes() > self.config.bytes_max;
-        let old = self.admission.is_shedding() && !is_fresh(received_at, batch);
-        !full && !old
+        let may_come =
+            is_fresh(received_at, batch) || self.admission.has_room_for_past(self.config.spans_per_second, received_at);
+        !full && may_come
     }
 
-    /// Takes one batch, or the part of it that is [admitted](Config::spans_per_second). Rows that repeat a span already
-    /// held are dropped and counted.
+    /// Takes one batch, or the part of it that is [admitted](Config::spans_per_second).
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch) {
         if batch.is_empty() {
             return;
@@ -150,9 +150,9 @@ impl Window {
         self.assembly.close(&self.config, complete_to)
     }
 
-    /// Takes back traces that are no longer needed, for their memory.
-    pub fn reuse(&mut self, traces: Vec<AssembledTrace>) {
-        self.assembly.reuse(traces);
+    /// Takes back traces that are analysed, for their memory, and how many of their spans repeated another.
+    pub fn settle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
+        self.assembly.settle(traces, repeated);
     }
 
     /// The texts of the spans in traces.

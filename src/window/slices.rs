@@ -7,8 +7,8 @@ use super::merge::merge;
 use crate::model::{SpanBatch, Time};
 
 /// Rows that are merged into one slice. The dictionaries of a thousand operations and hundreds of pods are then
-/// about a byte a span, and merging takes a few milliseconds at a time.
-const MERGE_ROWS: usize = 1 << 17;
+/// a byte or two a span, and what is merged was received a moment ago.
+const MERGE_ROWS: usize = 1 << 16;
 /// Batches that are merged however few rows they have: a flood of tiny requests would hold a dictionary each.
 const MERGE_BATCHES: usize = 1 << 10;
 

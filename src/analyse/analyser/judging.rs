@@ -34,7 +34,7 @@ impl Analyser {
         EntryFinding {
             entry: answer.entry.to_string(),
             requests: answer.requests as u64,
-            requests_per_s: answer.requests as f64 / stretch.seconds(),
+            requests_per_s: answer.adjusted() / stretch.seconds(),
             p50_ms: answer.quantile_ms(0.5),
             p99_ms: answer.quantile_ms(0.99),
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),

@@ -138,3 +138,47 @@ proptest! {
         prop_assert!((taken / capacity - 1.0).abs() < 1e-9);
     }
 }
+
+#[test]
+fn the_past_has_what_the_present_leaves_and_is_not_thinned() {
+    let capacity = Some(20_000);
+    let mut admission = Admission::default();
+    let mut trace = 0;
+    // A minute after the spans of `batch` ended; the present ends as it is received.
+    let at = |tenth: i64| Time(60_000_000_000 + tenth * 100_000_000);
+    let mut spans = |count: u64, end: Time| {
+        let mut builder = SpanBuilder::new();
+        for n in trace..trace + count {
+            builder.append(&SpanRow { trace_id: id(n), service: "s", start: end, ..SpanRow::default() });
+        }
+        trace += count;
+        builder.finish()
+    };
+    let mut taken = BTreeMap::new();
+    for tenth in 0..120 {
+        // 5 000 spans a second of the present, for four seconds in between 60 000.
+        let flood = (40..80).contains(&tenth);
+        let present = if flood { 6_000 } else { 500 };
+        admission.admit(capacity, at(tenth), spans(present, at(tenth)), none_open);
+        // A queue that is sent again as fast as it is taken.
+        while admission.has_room_for_past(capacity, at(tenth)) {
+            let past = admission.admit(capacity, at(tenth), spans(200, Time(0)), none_open);
+            assert_eq!(past.len(), 200);
+            *taken.entry(if flood { "flood" } else { "calm" }).or_insert(0) += 200;
+        }
+        assert!(flood || tenth >= 80 || admission.share() == 1.0, "the past sheds nothing of the present");
+    }
+    // 15 000 a second beside the 5 000 of the present, and two seconds of it that had gathered.
+    let calm = f64::from(taken["calm"]);
+    assert!((12_000.0 * 8.0..=15_000.0 * 10.0).contains(&calm), "{calm} in eight seconds");
+    assert!(taken.get("flood").is_none_or(|&taken| taken <= 5_000), "{taken:?} before the flood is noticed");
+}
+
+#[test]
+fn the_past_alone_gets_its_turn_after_a_flood() {
+    let mut admission = Admission::default();
+    let present = |tenth: i64| batch((0..6_000).map(move |n| (tenth as u64 * 6_000 + n, "s", None)));
+    (0..20).for_each(|tenth| _ = admission.admit(Some(20_000), Time(tenth * 100_000_000), present(tenth), none_open));
+    assert!(!admission.has_room_for_past(Some(20_000), Time(2_000_000_000)));
+    assert!(admission.has_room_for_past(Some(20_000), Time(4_000_000_000)), "nothing else has come since");
+}
