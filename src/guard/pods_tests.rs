@@ -81,6 +81,17 @@ fn what_the_cluster_refuses_is_asked_again_within_the_deadline_and_then_left_alo
 }
 
 #[test]
+fn a_refusal_that_was_not_asked_about_again_is_over() {
+    let mut world = World::new();
+    let permit = world.tick(vec![restart("a-2")]).remove(0).permit.unwrap();
+    world.guard.settled(permit.decision(), false);
+    for _ in 0..200 {
+        assert_eq!(world.tick(vec![]), []);
+    }
+    assert!(outcome(&mut world, restart("a-3")).is_ok());
+}
+
+#[test]
 fn observing_says_which_pod_it_would_restart() {
     let mut world = World::new();
     world.mode = Mode::Observe;

@@ -67,9 +67,12 @@ impl Target {
         if self.pending.as_ref().is_some_and(|p| now > p.valid_until) || !self.awaits(workload) {
             self.pending = None;
         }
-        let given_up = config.prove_within + config.breaker_open;
-        if self.pods_refused_since.is_some_and(|since| now >= since + given_up) {
-            self.pods_refused_since = None;
+        if let (Some(since), Some(last)) = (self.pods_refused_since, self.last_pod_change) {
+            // A refusal that was not asked about again is over; one that was, to the end, is left alone for a while.
+            let (deadline, asked_until) = (since + config.prove_within, last + config.pod_again + config.pod_again);
+            if (asked_until < now && asked_until < deadline) || now >= deadline + config.breaker_open {
+                self.pods_refused_since = None;
+            }
         }
         if self.pending.is_none() && self.baseline.is_some_and(|baseline| workload.replicas <= baseline) {
             self.baseline = None;
