@@ -21,11 +21,12 @@ use super::gaps::Gaps;
 use super::learnt::Learnt;
 use super::objective::{LEANING, LIKELY, Objective};
 use super::rollup::{Store, TABLES, Tally};
+use super::sampling::Sampling;
 use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::starts::Starts;
 use super::trace::Tree;
-use crate::model::{ClusterState, ServiceId, Span, Symbol, Symbols, Time};
+use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
 use crate::window::Window;
 
 type Text = Arc<str>;
@@ -105,10 +106,13 @@ pub struct Analyser {
     tally: Tally,
     baseline: Baseline,
     capacities: Capacities,
+    /// What workloads' owners promise, before what is configured.
+    promised: Vec<Objective>,
     objectives: BTreeMap<Text, Option<Objective>>,
     exemplars: Exemplars,
     gaps: Gaps,
     starts: Starts,
+    sampling: Sampling,
     pods: PodsWithSpans,
     /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
     tree: Tree<Span>,
@@ -127,10 +131,12 @@ impl Analyser {
             tally: Tally::default(),
             baseline: Baseline::default(),
             capacities: Capacities::default(),
+            promised: Vec::new(),
             objectives: BTreeMap::new(),
             exemplars: Exemplars::default(),
             gaps: Gaps::default(),
             starts: Starts::default(),
+            sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
             tree: Tree::default(),
             absorbed_at: Time::MIN,
@@ -141,6 +147,7 @@ impl Analyser {
     /// Says what holds requests back now, of all traces that are complete.
     pub fn tick(&mut self, now: Time, window: &mut Window, cluster: &ClusterState) -> Result<Findings, sql::Error> {
         let complete_to = window.complete_to(now).floor_second();
+        self.promise(cluster);
         window.forget(now);
         self.absorb_closed(now, window);
         self.seal(now, window);
@@ -148,6 +155,7 @@ impl Analyser {
         self.baseline.advance(now);
         self.starts.learn(cluster);
         let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
+        findings.sampling_changed_at = self.sampling.changed_at();
         findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
         if findings.blind {
             return Ok(findings);
@@ -243,6 +251,7 @@ impl Analyser {
         let rows = self.tally.take(self.baseline.operations(), symbols);
         let exemplars_from = now - self.config.fast - self.config.fast;
         self.exemplars.seal(now, now - self.config.keep, exemplars_from, symbols);
+        self.sampling.see(now, &rows);
         self.store.push(&rows);
         self.baseline.offer(now, rows);
         self.bounds.clear();
@@ -263,13 +272,33 @@ impl Analyser {
         bound
     }
 
+    /// Takes the objectives that the cluster states; where they changed, all are looked up anew.
+    fn promise(&mut self, cluster: &ClusterState) {
+        let of = |workload: &Workload| {
+            let service = workload.service.clone();
+            let objective = move |promise: &Promise| Objective {
+                entry: promise.entry.clone().unwrap_or_else(|| format!("{service} *")),
+                latency_ns: promise.latency_ns,
+                quantile: promise.quantile,
+                errors: promise.errors,
+            };
+            workload.terms.objectives.iter().map(objective).collect::<Vec<_>>()
+        };
+        let promised: Vec<Objective> = cluster.workloads.iter().flat_map(of).collect();
+        if promised != self.promised {
+            self.promised = promised;
+            self.objectives.clear();
+            self.bounds.clear();
+        }
+    }
+
     /// The latency an entry operation was promised. Its objective is looked up once, and derived anew until there
     /// is one.
     fn find_bound_ns(&mut self, entry: &Text) -> Option<i64> {
         if let Some(Some(known)) = self.objectives.get(entry) {
             return Some(known.latency_ns);
         }
-        let configured = self.config.objectives.iter().find(|o| o.matches(entry));
+        let configured = self.promised.iter().chain(&self.config.objectives).find(|o| o.matches(entry));
         let objective = configured.or(self.config.default_objective.as_ref()).cloned().or_else(|| {
             let latency_ns = self.baseline.derived_objective_ns(entry)?;
             Some(Objective { entry: entry.to_string(), latency_ns, quantile: 0.99, errors: 0.01 })

@@ -149,6 +149,10 @@ pub struct Findings {
     /// Services whose telemetry is incomplete: what is said of them rests on a part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// When senders last began, or ended, to say how many requests a sampled trace stands for: what is counted jumped then,
+    /// whatever the load did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling_changed_at: Option<Time>,
 }
 
 impl Findings {

@@ -15,6 +15,7 @@ pub mod learnt;
 mod objective;
 mod roll_call;
 pub mod rollup;
+mod sampling;
 mod service_now;
 mod sql;
 mod starts;

@@ -220,6 +220,8 @@ pub struct Kubernetes {
     pub identity: Option<String>,
     /// Where KEDA's external scaler is served; None: nowhere.
     pub scaler: Option<SocketAddr>,
+    /// Nodes come for pods that find no room, so that theirs bounds nothing.
+    pub nodes_grow: bool,
 }
 
 impl Config {

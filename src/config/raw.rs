@@ -230,6 +230,8 @@ section!(
         identity: Option<String>,
         /// Address of KEDA's external scaler (gRPC).
         scaler: Option<String>,
+        /// `fixed`: what finds no room on the nodes is not scaled out. `grow`: nodes come for pods that find none.
+        nodes: Option<String>,
     }
 );
 

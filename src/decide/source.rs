@@ -32,5 +32,10 @@ pub fn shipped() -> Vec<RuleSource> {
             RuleSource::new($name, include_str!(concat!("../../rules/", $name, ".rhai")))
         };
     }
-    vec![rule!("notify_slow_dependency"), rule!("scale_in_idle"), rule!("scale_out_bottleneck")]
+    vec![
+        rule!("notify_slow_dependency"),
+        rule!("restart_bad_pod"),
+        rule!("scale_in_idle"),
+        rule!("scale_out_bottleneck"),
+    ]
 }

@@ -13,6 +13,13 @@ pub(super) fn register(engine: &mut Engine) {
     engine
         .register_fn("scale_out", |service: ImmutableString| Draft::new(Kind::ScaleOut, &service))
         .register_fn("scale_in", |service: ImmutableString| Draft::new(Kind::ScaleIn, &service))
+        .register_fn("restart_pod", |service: ImmutableString, pod: ImmutableString| {
+            Draft::new(Kind::RestartPod(Some(pod.to_string())), &service)
+        })
+        .register_fn("restart_pod", |service: ImmutableString, (): ()| Draft::new(Kind::RestartPod(None), &service))
+        .register_fn("resize_cpu", |service: ImmutableString, factor: f64| {
+            Draft::new(Kind::ResizeCpu(factor), &service)
+        })
         .register_fn("notify", |service: ImmutableString, message: ImmutableString| {
             Draft::new(Kind::Notify(message.to_string()), &service)
         })
@@ -23,6 +30,7 @@ pub(super) fn register(engine: &mut Engine) {
         })
         .register_fn("because", |draft: Draft, text: ImmutableString| Draft { because: text.to_string(), ..draft })
         .register_fn("cooldown", |draft: Draft, lapse: Lapse| Draft { cooldown: Some(lapse), ..draft })
+        .register_fn("lasting", |draft: Draft, lapse: Lapse| Draft { lasting: Some(lapse), ..draft })
         .register_fn("stabilisation", |draft: Draft, lapse: Lapse| Draft { stabilisation: Some(lapse), ..draft });
     engine
         .register_fn("milliseconds", |n: i64| Lapse::of(n as f64, 1.0))
@@ -115,7 +123,22 @@ impl CustomType for Lapse {
 enum Kind {
     ScaleOut,
     ScaleIn,
+    /// None where the verdict names no pod.
+    RestartPod(Option<String>),
+    ResizeCpu(f64),
     Notify(String),
+}
+
+impl Kind {
+    fn call(&self) -> &'static str {
+        match self {
+            Kind::ScaleOut => "scale_out(…)",
+            Kind::ScaleIn => "scale_in(…)",
+            Kind::RestartPod(_) => "restart_pod(…)",
+            Kind::ResizeCpu(_) => "resize_cpu(…)",
+            Kind::Notify(_) => "notify(…)",
+        }
+    }
 }
 
 /// A proposal being written.
@@ -127,7 +150,11 @@ pub(super) struct Draft {
     because: String,
     cooldown: Option<Lapse>,
     stabilisation: Option<Lapse>,
+    lasting: Option<Lapse>,
 }
+
+/// How long pods keep the CPU that a rule lends without a word of how long: as long as a burst mostly lasts.
+const LASTING_S: f64 = 300.0;
 
 /// The durations a rule gives for all its proposals, with `const COOLDOWN` and `const STABILISATION`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -138,14 +165,14 @@ pub(super) struct Defaults {
 
 impl Draft {
     fn new(kind: Kind, service: &str) -> Draft {
-        let (to, because, cooldown, stabilisation) = (None, String::new(), None, None);
-        Draft { kind, service: ServiceId::from(service), to, because, cooldown, stabilisation }
+        let (to, because, cooldown, stabilisation, lasting) = (None, String::new(), None, None, None);
+        Draft { kind, service: ServiceId::from(service), to, because, cooldown, stabilisation, lasting }
     }
 
     fn to(self, n: i64) -> Result<Draft, Box<EvalAltResult>> {
         match u32::try_from(n) {
-            Ok(_) if matches!(self.kind, Kind::Notify(_)) => {
-                Err("notify(…) takes no .to(…): it touches nothing".into())
+            Ok(_) if !matches!(self.kind, Kind::ScaleOut | Kind::ScaleIn) => {
+                Err(format!("{} takes no .to(…): it changes no replicas", self.kind.call()).into())
             }
             Ok(n) => Ok(Draft { to: Some(n), ..self }),
             Err(_) => Err(format!(".to({n}) is not a number of replicas; use 0 to {}", u32::MAX).into()),
@@ -158,7 +185,7 @@ impl Draft {
 
     /// The wish and the rule's words, or why there is nothing to wish for.
     pub(super) fn finish(self, defaults: Defaults) -> Result<(Wish, String), &'static str> {
-        let Draft { kind, service, to, because, cooldown, stabilisation } = self;
+        let Draft { kind, service, to, because, cooldown, stabilisation, lasting } = self;
         if service.as_str().is_empty() {
             return Err("it names no service: nothing holds requests back");
         }
@@ -168,6 +195,11 @@ impl Draft {
         let wish = match kind {
             Kind::ScaleOut => Wish::ScaleOut { service, to: to.ok_or(missing)?, cooldown_s },
             Kind::ScaleIn => Wish::ScaleIn { service, to: to.ok_or(missing)?, stabilisation_s },
+            Kind::RestartPod(pod) => Wish::RestartPod { service, pod: pod.ok_or("the verdict names no pod")? },
+            Kind::ResizeCpu(factor) if factor.is_finite() && factor > 0.0 => {
+                Wish::ResizeCpu { service, factor, lasting_s: lasting.map_or(LASTING_S, Lapse::seconds) }
+            }
+            Kind::ResizeCpu(_) => return Err("its factor is no number above 0"),
             Kind::Notify(message) => Wish::Notify { service, message },
         };
         Ok((wish, because))

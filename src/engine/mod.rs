@@ -83,6 +83,8 @@ pub struct Engine {
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
     said: Vec<(String, String, Verdict)>,
+    /// Whether it was blind then; None until it has seen anything.
+    blind: Option<bool>,
     records: Vec<Entry>,
     decisions: Vec<guard::Decision>,
     reports: Vec<(Time, InterventionReport)>,
@@ -111,6 +113,7 @@ impl Engine {
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
             said: Vec::new(),
+            blind: None,
             records: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
@@ -255,7 +258,12 @@ impl Engine {
         let reviewed = self.guard.review(proposals, &context);
         let said: Vec<_> =
             self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict)).collect();
-        if said != self.said || !reviewed.is_empty() {
+        // Sight that is lost, and that comes back, is news; before the first span there is none to lose.
+        let sight_changed = self.blind.is_some_and(|blind| blind != self.findings.blind);
+        if self.blind.is_some() || !self.findings.blind {
+            self.blind = Some(self.findings.blind);
+        }
+        if said != self.said || !reviewed.is_empty() || sight_changed {
             self.said = said;
             self.record(now, What::Found { findings: self.findings.clone() });
         }
@@ -353,11 +361,11 @@ fn context<'a>(now: Time, mode: Mode, paused: bool, cluster: &'a ClusterState, f
     Context { now, mode, paused, cluster, findings }
 }
 
-/// A scale and the close that follows it carry the same decision.
+/// A change and the close that follows it carry the same decision.
 fn key_of(decision: &str, change: &Change) -> String {
     match change {
-        Change::Scale { .. } => format!("{decision} scale"),
         Change::Close { .. } => format!("{decision} close"),
+        _ => format!("{decision} do"),
     }
 }
 

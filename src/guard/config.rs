@@ -39,10 +39,21 @@ pub struct Config {
     pub step_replicas_min: u32,
     /// One scale-in leaves at least this share of the replicas (a half, Knative's max down rate of 2).
     pub scale_in_share_min: f64,
-    /// Replicas that headroom may have added at once, over all targets: what a runaway could cost.
+    /// Replicas that headroom may have changed at once, over all targets: added and not given back, taken away and not
+    /// yet proved, restarted, resized. What a runaway could cost.
     pub added_replicas_max: u32,
     /// Changes in any 60 s, over all targets: an API server and people can follow so many.
     pub actions_per_minute_max: usize,
+    /// Between two changes of pods of one target, restarts and resizes: a pod starts and warms up (45 s), and the verdict
+    /// on it looks at half a minute of work.
+    pub pod_cooldown: Duration,
+    /// One that the cluster refused is asked for again after this, until `prove_within` is over: a disruption budget is
+    /// free again once another pod is ready.
+    pub pod_again: Duration,
+    /// CPU is lent up to this many times what the template says: more is a matter of the template, not of a burst.
+    pub resize_factor_max: f64,
+    /// CPU is lent for so long at most; an hour of need is no burst.
+    pub resize_lasting_max: Duration,
     /// How long a breaker stays open: a cause that no scaling cured is not tried again at once, and a pager
     /// has been answered by then.
     pub breaker_open: Duration,
@@ -75,6 +86,10 @@ impl Default for Config {
             scale_in_share_min: 0.5,
             added_replicas_max: 200,
             actions_per_minute_max: 30,
+            pod_cooldown: seconds(120),
+            pod_again: seconds(15),
+            resize_factor_max: 2.0,
+            resize_lasting_max: seconds(3600),
             breaker_open: seconds(600),
             findings_age_max: seconds(10),
             permit_valid: seconds(5),

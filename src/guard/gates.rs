@@ -10,7 +10,7 @@ use super::review::{Context, Guard};
 use super::target::Target;
 use crate::analyse::ServiceFinding;
 use crate::decide::{Proposal, Wish};
-use crate::model::{Hold, Time, Workload};
+use crate::model::{Ceiling, Deed, Hold, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-fn refuse<T>(gate: Gate, reason: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn refuse<T>(gate: Gate, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { gate, reason: reason.into() })
 }
 
@@ -43,6 +43,7 @@ impl Guard {
         let (service, to, is_out, lapse_s) = match &proposal.wish {
             Wish::ScaleOut { service, to, cooldown_s } => (service, *to, true, *cooldown_s),
             Wish::ScaleIn { service, to, stabilisation_s } => (service, *to, false, *stabilisation_s),
+            Wish::RestartPod { .. } | Wish::ResizeCpu { .. } => return self.pass_pods(proposal, context),
             Wish::Notify { .. } => return Ok(None), // touches nothing and meets no gate
         };
         let workload = context.cluster.workload(service.as_str());
@@ -63,22 +64,25 @@ impl Guard {
         let lapse = lapse_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
         held(workload, Gate::OptIn)?;
         let mut step = Step { from: workload.replicas, to, notes: Vec::new() };
-        telemetry(&step, context, finding, &self.config)?;
+        telemetry(is_out, context, finding, &self.config)?;
         held(workload, Gate::Breaker)?;
         self.breaker(proposal, context.now)?;
-        cooldown(&step, target, lapse, context.now, &self.config)?;
+        cooldown(&step, workload, target, lapse, context.now, &self.config)?;
         if !is_out {
             stabilisation(&mut step, target, lapse, context.now, &self.config)?;
         }
         if !bounds(&mut step, workload, &self.config)? {
             return Ok(None);
         }
+        if is_out {
+            self.ceilings(&mut step, workload, context)?;
+        }
         self.budget(&mut step, target, context)?;
         held(workload, Gate::Admission)?;
         Ok(Some(step))
     }
 
-    fn breaker(&self, proposal: &Proposal, now: Time) -> Result<(), Refusal> {
+    pub(super) fn breaker(&self, proposal: &Proposal, now: Time) -> Result<(), Refusal> {
         let key = (proposal.rule.clone(), proposal.wish.service().clone());
         match self.breakers.get(&key).filter(|breaker| now < breaker.until) {
             Some(breaker) => refuse(
@@ -91,16 +95,13 @@ impl Guard {
 
     /// What headroom may have added at once over all targets, and how often it may act.
     fn budget(&self, step: &mut Step, target: &Target, context: &Context<'_>) -> Result<(), Refusal> {
-        let config = &self.config;
-        if self.actions.len() >= config.actions_per_minute_max {
-            let limit = config.actions_per_minute_max;
-            return refuse(Gate::Budget, format!("{limit} changes within a minute are the limit over all targets"));
-        }
+        self.actions_left()?;
         if !step.is_out() {
-            return Ok(());
+            // What headroom itself has added is given back freely; below that is a change like others.
+            return self.changed_left(target.baseline.unwrap_or(step.from).saturating_sub(step.to), context);
         }
-        let added = |w: &Workload| self.targets.get(&w.service).map_or(0, |t| t.added(w.replicas));
-        let all: u32 = context.cluster.workloads.iter().map(added).fold(0, u32::saturating_add);
+        let config = &self.config;
+        let all = self.changed(context);
         let here = target.added(step.from);
         let left = config.added_replicas_max.saturating_sub(all.saturating_sub(here));
         let ceiling = target.baseline.unwrap_or(step.from).saturating_add(left);
@@ -116,8 +117,75 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// What the cluster has room for, and what everything that its replicas connect to can bear.
+    fn ceilings(&self, step: &mut Step, workload: &Workload, context: &Context<'_>) -> Result<(), Refusal> {
+        let mut ceilings: Vec<Ceiling> = workload.terms.ceilings.clone();
+        for taken in &workload.terms.connections {
+            let all = context.cluster.workloads.iter().flat_map(|of| of.terms.connections.iter().map(move |c| (of, c)));
+            let (mut most, mut by_others) = (taken.max, 0_u32);
+            for (of, connections) in all.filter(|(_, connections)| connections.to == taken.to) {
+                most = most.min(connections.max);
+                if of.service != workload.service {
+                    let ordered =
+                        self.targets.get(&of.service).map_or(of.replicas, |target| target.ordered(of.replicas));
+                    by_others = by_others.saturating_add(ordered.saturating_mul(connections.per_replica));
+                }
+            }
+            let replicas = most.saturating_sub(by_others) / taken.per_replica.max(1);
+            let reason = format!(
+                "{} bears {most} connections, {by_others} are for others, and each replica takes {}",
+                taken.to, taken.per_replica
+            );
+            ceilings.push(Ceiling { replicas, reason });
+        }
+        ceilings.sort_by_key(|ceiling| ceiling.replicas);
+        match ceilings.first() {
+            Some(ceiling) if ceiling.replicas <= step.from => refuse(Gate::Bounds, ceiling.reason.clone()),
+            Some(ceiling) if ceiling.replicas < step.to => {
+                let Ceiling { replicas, reason } = ceiling;
+                step.notes.push(format!("asked for {}, cut to {replicas}: {reason}", step.to));
+                step.to = *replicas;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn actions_left(&self) -> Result<(), Refusal> {
+        let limit = self.config.actions_per_minute_max;
+        if self.actions.len() < limit {
+            return Ok(());
+        }
+        refuse(Gate::Budget, format!("{limit} changes within a minute are the limit over all targets"))
+    }
+
+    /// Whether so many replicas more may be changed, beside all that are.
+    pub(super) fn changed_left(&self, more: u32, context: &Context<'_>) -> Result<(), Refusal> {
+        let limit = self.config.added_replicas_max;
+        if more == 0 || self.changed(context).saturating_add(more) <= limit {
+            return Ok(());
+        }
+        refuse(Gate::Budget, format!("headroom may have changed {limit} replicas at once, and this would be more"))
+    }
+
+    /// Replicas that headroom has changed and that have not come to an end, over all targets.
+    fn changed(&self, context: &Context<'_>) -> u32 {
+        let of = |w: &Workload| {
+            let added = self.targets.get(&w.service).map_or(0, |t| t.added(w.replicas));
+            let open = w.intervention.as_ref().map_or(0, |record| match record.deed {
+                Deed::Scaled => record.replicas_before.saturating_sub(record.replicas_after),
+                Deed::RestartedPod { .. } => 1,
+                Deed::ResizedCpu { .. } => w.replicas,
+            });
+            added.saturating_add(open)
+        };
+        context.cluster.workloads.iter().map(of).fold(0, u32::saturating_add)
+    }
+}
+
 /// What the cluster says against a change of this workload, at the gate that it belongs to.
-fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
+pub(super) fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
     let Some(hold) = &workload.held else { return Ok(()) };
     let (gate, reason) = match hold {
         // Who does not lead is as good as paused; there is a workload to say it of only from here on.
@@ -133,8 +201,8 @@ fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
 }
 
 /// Blind or stale means hold still; giving back needs good sight of the target too.
-fn telemetry(
-    step: &Step,
+pub(super) fn telemetry(
+    is_out: bool,
     context: &Context<'_>,
     finding: Option<&ServiceFinding>,
     config: &Config,
@@ -145,12 +213,19 @@ fn telemetry(
     if context.now > context.findings.at + config.findings_age_max {
         return refuse(Gate::Telemetry, format!("the last findings are of {}; they are too old", context.findings.at));
     }
-    if step.is_out() {
+    if is_out {
         return Ok(());
     }
+    if let Some(changed_at) = context.findings.sampling_changed_at.filter(|at| context.now < *at + config.stabilisation)
+    {
+        let reason = format!("senders sample otherwise since {changed_at}; fewer spans are not less load");
+        return refuse(Gate::Telemetry, reason);
+    }
+    let is_gap = |f: &ServiceFinding| context.findings.gaps.iter().any(|gap| gap.service == f.service.as_str());
     match finding {
         None => refuse(Gate::Telemetry, "no spans of it are seen; nothing is given back unseen"),
         Some(f) if f.thin => refuse(Gate::Telemetry, "too few requests to judge what a scale-in would do"),
+        Some(f) if is_gap(f) => refuse(Gate::Telemetry, "spans of its callers are lost; what is seen is a part"),
         Some(f) if f.objective_missed => {
             refuse(Gate::Telemetry, "an objective that crosses it is missed; nothing is given back meanwhile")
         }
@@ -158,7 +233,14 @@ fn telemetry(
     }
 }
 
-fn cooldown(step: &Step, target: &Target, lapse: Option<Duration>, now: Time, config: &Config) -> Result<(), Refusal> {
+fn cooldown(
+    step: &Step,
+    workload: &Workload,
+    target: &Target,
+    lapse: Option<Duration>,
+    now: Time,
+    config: &Config,
+) -> Result<(), Refusal> {
     let still = |what: &str, last: Option<Time>, cooldown: Duration| match last {
         Some(last) if now < last + cooldown => {
             refuse(Gate::Cooldown, format!("its last {what} was at {last}, less than {} s ago", cooldown.as_secs_f64()))
@@ -166,6 +248,10 @@ fn cooldown(step: &Step, target: &Target, lapse: Option<Duration>, now: Time, co
         _ => Ok(()),
     };
     if step.is_out() {
+        // Pods that are still coming are the answer to the need that they were ordered for.
+        if target.answered_need.is_some_and(|need| step.to <= need) && workload.ready() < workload.replicas {
+            return refuse(Gate::Cooldown, "the pods ordered for this need are still coming");
+        }
         return still("scale-out", target.last_scale_out, lapse.unwrap_or(config.scale_out_cooldown));
     }
     still("scale-out", target.last_scale_out, config.scale_in_after_scale_out)?;
@@ -222,6 +308,10 @@ fn bounds(step: &mut Step, workload: &Workload, config: &Config) -> Result<bool,
             step.from.saturating_mul(config.step_factor_max).max(step.from.saturating_add(config.step_replicas_min));
         if step.to > furthest {
             cut(step, furthest, "the furthest one step may go");
+        }
+        let by_owner = workload.terms.step_max.map_or(u32::MAX, |most| step.from.saturating_add(most));
+        if step.to > by_owner {
+            cut(step, by_owner, "the furthest that its owner lets one step go");
         }
         if step.to > workload.max_replicas {
             cut(step, workload.max_replicas, "its maximum");

@@ -8,6 +8,7 @@ pub mod decision;
 mod gates;
 mod needs;
 pub mod permit;
+mod pods;
 pub mod review;
 mod said;
 mod target;
@@ -17,6 +18,10 @@ pub use decision::{Decision, Gate, Outcome, Reviewed};
 pub use permit::{Change, Permit};
 pub use review::{Context, Guard, decision_of};
 
+#[cfg(test)]
+mod harm_tests;
+#[cfg(test)]
+mod pods_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

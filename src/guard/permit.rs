@@ -21,8 +21,45 @@ pub struct Permit {
 pub enum Change {
     /// Set replicas and, in the same write, record the intervention on the object.
     Scale { service: ServiceId, from: u32, to: u32, record: InterventionRecord },
+    /// Take a pod away through the eviction API, and record that on the workload before.
+    RestartPod { service: ServiceId, pod: String, created_at: Time, record: InterventionRecord },
+    /// Give every pod so many times the CPU of its template, recorded on the workload before; 1 is as the template says.
+    ResizeCpu { service: ServiceId, factor: f64, record: InterventionRecord },
     /// The intervention has come to its end: remove its record, leave the replicas.
     Close { service: ServiceId, intervention: String },
+}
+
+impl Change {
+    pub fn service(&self) -> &ServiceId {
+        match self {
+            Change::Scale { service, .. }
+            | Change::RestartPod { service, .. }
+            | Change::ResizeCpu { service, .. }
+            | Change::Close { service, .. } => service,
+        }
+    }
+
+    /// What is written on the object beside; None where a record is taken off.
+    pub fn record(&self) -> Option<&InterventionRecord> {
+        match self {
+            Change::Scale { record, .. } | Change::RestartPod { record, .. } | Change::ResizeCpu { record, .. } => {
+                Some(record)
+            }
+            Change::Close { .. } => None,
+        }
+    }
+
+    /// What it does where it scales nothing and closes nothing, in the past: `pod auth-1 was restarted`.
+    pub fn deed(&self) -> Option<String> {
+        match self {
+            Change::RestartPod { pod, .. } => Some(format!("pod {pod} was restarted")),
+            Change::ResizeCpu { factor, .. } if *factor <= 1.0 => {
+                Some("its pods have the CPU of their template again".into())
+            }
+            Change::ResizeCpu { factor, .. } => Some(format!("its pods were lent {factor} times their CPU")),
+            Change::Scale { .. } | Change::Close { .. } => None,
+        }
+    }
 }
 
 impl Permit {
@@ -31,9 +68,7 @@ impl Permit {
     }
 
     pub fn service(&self) -> &ServiceId {
-        match &self.change {
-            Change::Scale { service, .. } | Change::Close { service, .. } => service,
-        }
+        self.change.service()
     }
 
     pub fn resource_version(&self) -> u64 {

@@ -101,7 +101,7 @@ fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) 
 fn changes(reviewed: &[Reviewed]) -> impl Iterator<Item = (&ServiceId, u32, u32)> {
     reviewed.iter().filter_map(|r| match r.permit.as_ref()?.change() {
         Change::Scale { service, from, to, .. } => Some((service, *from, *to)),
-        Change::Close { .. } => None,
+        _ => None,
     })
 }
 

@@ -11,7 +11,7 @@ use super::said::Said;
 use super::target::{Before, Pending, Target};
 use crate::analyse::Findings;
 use crate::decide::{Proposal, Wish};
-use crate::model::{ClusterState, Hold, InterventionRecord, ServiceId, Time};
+use crate::model::{ClusterState, Deed, Hold, InterventionRecord, ServiceId, Time, Workload};
 
 /// The span of the rate of actions.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,6 +94,10 @@ impl Guard {
                 wish => by_target.entry(wish.service().clone()).or_default().push(proposal),
             }
         }
+        // The budget goes to what matters most.
+        let priority = |service: &ServiceId| context.cluster.workload(service.as_str()).map_or(0, |w| w.terms.priority);
+        let mut by_target: Vec<_> = by_target.into_iter().collect();
+        by_target.sort_by_key(|(service, _)| std::cmp::Reverse(priority(service))); // stable: then by name
         for (service, mut candidates) in by_target {
             let replicas = context.cluster.workload(service.as_str()).map_or(0, |w| w.replicas);
             candidates.sort_by(|a, b| preference(&b.wish).cmp(&preference(&a.wish)).then_with(|| a.rule.cmp(&b.rule)));
@@ -146,10 +150,20 @@ impl Guard {
             let Some(pending) = target.pending.as_mut().filter(open) else { continue };
             if applied {
                 pending.answered = true;
+                if pending.changes_pods {
+                    target.pods_refused_since = None;
+                }
+                continue;
+            }
+            if pending.changes_pods {
+                // Its time stays: what was refused is asked for again after a while, not at the next tick.
+                target.pods_refused_since = target.pods_refused_since.or(target.last_pod_change);
+                target.pending = None;
                 continue;
             }
             let Before { last_scale_out, last_scale_in, baseline } = pending.before;
             (target.last_scale_out, target.last_scale_in, target.baseline) = (last_scale_out, last_scale_in, baseline);
+            target.answered_need = None;
             target.pending = None;
         }
     }
@@ -204,9 +218,13 @@ impl Guard {
             replicas_before: before_first.map_or(from, |r| r.replicas_before.min(from)),
             replicas_after: to,
             waiting_ns_before: waiting_ns(context.findings.service(service.as_str())),
+            deed: Deed::Scaled,
         };
+        let change = self.change(&decision.proposal.wish, workload, (from, to), record, now)?;
+        let changes_pods = !matches!(change, Change::Scale { .. });
+        let asked = if let Wish::ScaleOut { to, .. } = decision.proposal.wish { to } else { to };
         let permit = Permit {
-            change: Change::Scale { service: service.clone(), from, to, record },
+            change,
             resource_version: workload.resource_version,
             decision: decision.id.clone(),
             valid_until: now + self.config.permit_valid,
@@ -220,16 +238,53 @@ impl Guard {
             valid_until: permit.valid_until,
             answered: false,
             to,
+            changes_pods,
             before: Before { last_scale_out, last_scale_in, baseline },
         });
-        if to > from {
+        if changes_pods {
+            target.last_pod_change = Some(now);
+        } else if to > from {
             target.last_scale_out = Some(now);
+            target.answered_need = Some(asked);
             target.baseline.get_or_insert(from);
         } else {
             target.last_scale_in = Some(now);
         }
         reviewed.permit = Some(permit);
         Some(reviewed)
+    }
+
+    /// What a wish comes to, with its record.
+    fn change(
+        &self,
+        wish: &Wish,
+        workload: &Workload,
+        (from, to): (u32, u32),
+        record: InterventionRecord,
+        now: Time,
+    ) -> Option<Change> {
+        let service = workload.service.clone();
+        Some(match wish {
+            Wish::RestartPod { pod, .. } => {
+                // The bounds gate has seen it.
+                let created_at = workload.pods.iter().find(|one| one.name == *pod)?.created_at;
+                let deed = Deed::RestartedPod { pod: pod.clone(), created_at };
+                Change::RestartPod {
+                    service,
+                    pod: pod.clone(),
+                    created_at,
+                    record: InterventionRecord { deed, ..record },
+                }
+            }
+            Wish::ResizeCpu { factor, lasting_s, .. } => {
+                let factor = factor.clamp(1.0, self.config.resize_factor_max);
+                let lasting = Duration::try_from_secs_f64(*lasting_s).unwrap_or(self.config.resize_lasting_max);
+                let deadline = now + lasting.min(self.config.resize_lasting_max);
+                let record = InterventionRecord { deed: Deed::ResizedCpu { factor }, deadline, ..record };
+                Change::ResizeCpu { service, factor, record }
+            }
+            _ => Change::Scale { service, from, to, record },
+        })
     }
 
     /// A decision, unless the same was said already.
@@ -241,8 +296,12 @@ impl Guard {
         context: &Context<'_>,
     ) -> Option<Reviewed> {
         let (rule, service) = (proposal.rule.as_str(), proposal.wish.service());
-        let again = self.config.notify_again;
-        if !self.said.is_news(rule, service, &proposal.verdict, &outcome, context.now, again) {
+        let topic = match (&proposal.wish, &outcome) {
+            (_, Outcome::Notified) => proposal.verdict.as_str(),
+            (Wish::RestartPod { pod, .. }, _) => pod,
+            _ => "",
+        };
+        if !self.said.is_news((rule, service, topic), &outcome, context.now, self.config.notify_again) {
             return None;
         }
         let (second, n) = self.last_id;
@@ -253,11 +312,13 @@ impl Guard {
     }
 }
 
-/// Larger is preferred: scale-outs before scale-ins, the larger need first of either.
-fn preference(wish: &Wish) -> (bool, u32) {
+/// Larger is preferred: scale-outs, then what changes pods, then scale-ins; the larger need first of either.
+fn preference(wish: &Wish) -> (u8, u32) {
     match wish {
-        Wish::ScaleOut { to, .. } => (true, *to),
-        Wish::ScaleIn { to, .. } => (false, *to),
-        Wish::Notify { .. } => (false, 0),
+        Wish::ScaleOut { to, .. } => (3, *to),
+        Wish::RestartPod { .. } => (2, 0),
+        Wish::ResizeCpu { .. } => (1, 0),
+        Wish::ScaleIn { to, .. } => (0, *to),
+        Wish::Notify { .. } => (0, 0),
     }
 }

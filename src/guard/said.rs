@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::decision::{Gate, Outcome};
 use crate::model::{ServiceId, Time};
 
-/// By rule, target and, for notifications, verdict, so that a verdict that flaps is told once each. Bounded by
+/// By rule, target and topic: of notifications the verdict, so that one that flaps is told once each; of restarts the
+/// pod. Bounded by
 /// rules times services, and emptied of what no longer recurs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said(BTreeMap<(String, ServiceId, String), Memory>);
@@ -35,14 +36,11 @@ impl Said {
     /// Whether this outcome is news; remembers it.
     pub(super) fn is_news(
         &mut self,
-        rule: &str,
-        service: &ServiceId,
-        verdict: &str,
+        (rule, service, topic): (&str, &ServiceId, &str),
         outcome: &Outcome,
         now: Time,
         notify_again: Duration,
     ) -> bool {
-        let topic = if matches!(outcome, Outcome::Notified) { verdict } else { "" };
         let key = (rule.to_string(), service.clone(), topic.to_string());
         let words = match outcome {
             Outcome::Permitted { .. } => {

@@ -10,6 +10,12 @@ pub(super) struct Target {
     pub(super) needs: Needs,
     pub(super) last_scale_out: Option<Time>,
     pub(super) last_scale_in: Option<Time>,
+    /// The last restart or resize, done or refused.
+    pub(super) last_pod_change: Option<Time>,
+    /// Since when the cluster refuses those.
+    pub(super) pods_refused_since: Option<Time>,
+    /// The need that the last scale-out answered, until its pods are ready: no second step is taken for it.
+    pub(super) answered_need: Option<u32>,
     /// Replicas before headroom added any; None while it has added none.
     pub(super) baseline: Option<u32>,
     pub(super) panic_until: Option<Time>,
@@ -25,6 +31,8 @@ pub(super) struct Pending {
     /// The cluster said it did it; the state that shows so may still be on its way.
     pub(super) answered: bool,
     pub(super) to: u32,
+    /// It scales nothing.
+    pub(super) changes_pods: bool,
     /// What to return to when the cluster did not do it.
     pub(super) before: Before,
 }
@@ -40,7 +48,9 @@ impl Target {
     /// Take over what the object itself records, whoever wrote it.
     pub(super) fn adopt(&mut self, workload: &Workload) {
         let Some(record) = &workload.intervention else { return };
-        if record.replicas_after > record.replicas_before {
+        if !record.deed.is_scaling() {
+            self.last_pod_change = self.last_pod_change.max(Some(record.applied_at));
+        } else if record.replicas_after > record.replicas_before {
             self.last_scale_out = self.last_scale_out.max(Some(record.applied_at));
             self.baseline.get_or_insert(record.replicas_before);
         } else {
@@ -57,8 +67,18 @@ impl Target {
         if self.pending.as_ref().is_some_and(|p| now > p.valid_until) || !self.awaits(workload) {
             self.pending = None;
         }
+        if let (Some(since), Some(last)) = (self.pods_refused_since, self.last_pod_change) {
+            // A refusal that was not asked about again is over; one that was, to the end, is left alone for a while.
+            let (deadline, asked_until) = (since + config.prove_within, last + config.pod_again + config.pod_again);
+            if (asked_until < now && asked_until < deadline) || now >= deadline + config.breaker_open {
+                self.pods_refused_since = None;
+            }
+        }
         if self.pending.is_none() && self.baseline.is_some_and(|baseline| workload.replicas <= baseline) {
             self.baseline = None;
+        }
+        if self.pending.is_none() && workload.ready() >= workload.replicas {
+            self.answered_need = None;
         }
         if let Some(need) = need {
             self.needs.record(now, need);
@@ -69,9 +89,13 @@ impl Target {
         }
     }
 
-    /// Replicas above the baseline once what is under way has arrived.
+    /// Replicas once what is under way has arrived.
+    pub(super) fn ordered(&self, replicas: u32) -> u32 {
+        self.pending.as_ref().map_or(replicas, |pending| pending.to.max(replicas))
+    }
+
+    /// Of those the ones above the baseline.
     pub(super) fn added(&self, replicas: u32) -> u32 {
-        let wanted = self.pending.as_ref().map_or(replicas, |pending| pending.to.max(replicas));
-        self.baseline.map_or(0, |baseline| wanted.saturating_sub(baseline))
+        self.baseline.map_or(0, |baseline| self.ordered(replicas).saturating_sub(baseline))
     }
 }

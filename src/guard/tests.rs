@@ -28,6 +28,7 @@ pub(super) fn workload(service: &str, replicas: u32, min_replicas: u32, max_repl
         pods: (0..replicas).map(ready).collect(),
         intervention: None,
         held: None,
+        terms: Default::default(),
     }
 }
 
@@ -77,7 +78,7 @@ impl World {
     }
 
     /// The same need for so long, tick by tick.
-    fn watched(mut self, seconds: u64, need: u32) -> World {
+    pub(super) fn watched(mut self, seconds: u64, need: u32) -> World {
         self.findings.services[0].replicas_needed = Some(need);
         for _ in 0..seconds {
             assert_eq!(self.tick(vec![]), []);
@@ -106,12 +107,14 @@ impl World {
             workload.replicas = *to;
             workload.intervention = Some(record.clone());
             workload.resource_version += 1;
+            let pod = |n| Pod { name: format!("{service}-{n}"), created_at: Time(0), ready_at: Some(Time(0)) };
+            workload.pods = (0..*to).map(pod).collect();
             self.guard.settled(permit.decision(), true);
         }
     }
 
     /// The one decision of a tick, as `from->to` or `gate: reason`.
-    fn one(&mut self, proposals: Vec<Proposal>) -> String {
+    pub(super) fn one(&mut self, proposals: Vec<Proposal>) -> String {
         let reviewed = self.tick(proposals);
         assert_eq!(reviewed.len(), 1, "{reviewed:?}");
         self.act(&reviewed);
@@ -140,6 +143,7 @@ fn a_permit_carries_the_change_its_record_and_its_reason() {
         replicas_before: 4,
         replicas_after: 9,
         waiting_ns_before: 40_000_000,
+        deed: Default::default(),
     };
     assert_eq!(*permit.change(), Change::Scale { service: "a".into(), from: 4, to: 9, record });
     assert_eq!(decision_of("i-10000-1"), "d-10000-1");

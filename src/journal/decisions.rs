@@ -6,7 +6,6 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampNanosecondArra
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
-use crate::decide::Wish;
 use crate::guard::{Decision, Outcome};
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -45,11 +44,7 @@ pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<Re
         at.push(decision.at.0);
         rule.append_value(&proposal.rule);
         service.append_value(proposal.wish.service().as_str());
-        wish.append_value(match proposal.wish {
-            Wish::ScaleOut { .. } => "scale_out",
-            Wish::ScaleIn { .. } => "scale_in",
-            Wish::Notify { .. } => "notify",
-        });
+        wish.append_value(proposal.wish.as_str());
         verdict.append_value(&proposal.verdict);
         because.append_value(&proposal.because);
         let notes = (!decision.notes.is_empty()).then(|| decision.notes.join("; "));
@@ -77,7 +72,7 @@ pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Proposal;
+    use crate::decide::{Proposal, Wish};
     use crate::guard::Gate;
     use crate::model::Time;
 

@@ -53,6 +53,7 @@ impl Display for Story {
         match &proposal.wish {
             Wish::ScaleOut { to, .. } | Wish::ScaleIn { to, .. } => writeln!(f, "  It asked for {}.", replicas(*to))?,
             Wish::Notify { message, .. } => writeln!(f, "  \"{message}\"")?,
+            wish => writeln!(f, "  It asked to {}.", wish.deed().unwrap_or_default())?,
         }
 
         if !matches!(proposal.wish, Wish::Notify { .. }) {
@@ -79,6 +80,14 @@ fn headline(decision: &Decision) -> String {
     let wish = &decision.proposal.wish;
     let service = wish.service();
     let direction = if matches!(wish, Wish::ScaleOut { .. }) { "out" } else { "in" };
+    if let (Some(deed), false) = (wish.deed(), matches!(wish, Wish::Notify { .. })) {
+        return match &decision.outcome {
+            Outcome::Permitted { .. } => format!("it was decided to {deed}"),
+            Outcome::Observed { .. } => format!("headroom would have decided to {deed}; it only observes"),
+            Outcome::Notified => format!("people were told to {deed}"),
+            Outcome::Refused { gate, .. } => format!("the {} gate refused to {deed}", gate.as_str()),
+        };
+    }
     match &decision.outcome {
         Outcome::Permitted { from, to } => {
             format!("{service} was scaled {direction} from {from} to {}", replicas(*to))
@@ -103,8 +112,8 @@ impl Display for Gates<'_> {
             Outcome::Refused { gate, reason } => Some((*gate, reason)),
             _ => None,
         };
-        let is_out = matches!(self.0.proposal.wish, Wish::ScaleOut { .. });
-        let met = |gate: &&Gate| !(is_out && **gate == Gate::Stabilisation);
+        let is_in = matches!(self.0.proposal.wish, Wish::ScaleIn { .. });
+        let met = |gate: &&Gate| is_in || **gate != Gate::Stabilisation;
         let before = |gate: &&Gate| refused.is_none_or(|(at, _)| **gate < at);
         let passed: Vec<&str> = Gate::ALL.iter().filter(met).filter(before).map(|gate| gate.as_str()).collect();
         if !passed.is_empty() {
@@ -201,6 +210,8 @@ impl Story {
                 (Change::Scale { from, to, .. }, Some(error)) => {
                     format!("{from} to {} did not come about: {error}", replicas(*to))
                 }
+                (Change::RestartPod { .. } | Change::ResizeCpu { .. }, None) => act.change.deed().unwrap_or_default(),
+                (Change::RestartPod { .. } | Change::ResizeCpu { .. }, Some(error)) => format!("not done: {error}"),
                 (Change::Close { .. }, None) => "the record was taken off the object; the replicas stay".into(),
                 (Change::Close { .. }, Some(error)) => format!("the record is still on the object: {error}"),
             };

@@ -40,6 +40,60 @@ pub struct Workload {
     /// Why it may not be changed now, although it opted in; None when it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Hold>,
+    #[serde(default, skip_serializing_if = "Terms::is_default")]
+    pub terms: Terms,
+}
+
+/// What its owner and the cluster allow, beside the bounds of its replicas.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    /// The most replicas that one step adds; None where the owner sets none.
+    pub step_max: Option<u32>,
+    /// Of targets that together want more than the budget has, the higher goes first.
+    pub priority: i32,
+    /// What the cluster can bear now: quotas, room on its nodes.
+    pub ceilings: Vec<Ceiling>,
+    /// What each replica takes of something that bears only so much.
+    pub connections: Vec<Connections>,
+    /// What users are promised of it, in place of or beside what the configuration says.
+    pub objectives: Vec<Promise>,
+    /// Why none of its pods may be taken away now; None where one may.
+    pub undisturbable: Option<String>,
+    /// Its pods may be resized in place.
+    pub resizable: bool,
+}
+
+impl Terms {
+    fn is_default(&self) -> bool {
+        *self == Terms::default()
+    }
+}
+
+/// So many replicas at most, and why. The words hold nothing that changes while the number stays the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ceiling {
+    pub replicas: u32,
+    pub reason: String,
+}
+
+/// Connections that replicas hold to something that bears only so many: a database, a broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connections {
+    pub to: String,
+    pub per_replica: u32,
+    /// What it bears of all that connect to it.
+    pub max: u32,
+}
+
+/// An objective that a workload's owner states: of one entry operation, or of all that begin at the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// `service operation` of the root span; None: all entry operations of the service.
+    pub entry: Option<String>,
+    pub latency_ns: i64,
+    pub quantile: f64,
+    pub errors: f64,
 }
 
 /// What speaks against changing a workload now. The texts hold nothing that changes from second to second, so that
@@ -85,4 +139,25 @@ pub struct InterventionRecord {
     pub replicas_after: u32,
     /// Mean waiting for each admitted request at the target when the action was decided, in nanoseconds.
     pub waiting_ns_before: i64,
+    #[serde(default, skip_serializing_if = "Deed::is_scaling")]
+    pub deed: Deed,
+}
+
+/// What was done. Where it is no scaling, `replicas_before` and `replicas_after` are the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Deed {
+    #[default]
+    Scaled,
+    /// This pod was taken away, for its controller to put another in its place. A name may come again: the time of
+    /// creation tells them apart.
+    RestartedPod { pod: String, created_at: Time },
+    /// Every pod was lent this many times the CPU that its template says, until the deadline; 1 is as the template says.
+    ResizedCpu { factor: f64 },
+}
+
+impl Deed {
+    pub fn is_scaling(&self) -> bool {
+        *self == Deed::Scaled
+    }
 }

@@ -12,7 +12,7 @@ mod texts;
 pub mod time;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
-pub use cluster::{ClusterState, Hold, InterventionRecord, Pod, Workload};
+pub use cluster::{Ceiling, ClusterState, Connections, Deed, Hold, InterventionRecord, Pod, Promise, Terms, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
 pub use span::Span;

@@ -8,9 +8,12 @@ use super::simulation::{Event, Simulation};
 use super::spans::PodResource;
 use crate::act::ActError;
 use crate::guard::Change;
-use crate::model::{self, ClusterState, ServiceId, Time};
+use crate::model::{self, ClusterState, ServiceId, Terms, Time};
 
 /// The letters of generated names, without vowels so that no words come out, as Kubernetes does.
+/// Said where a pod would be restarted or resized.
+const RESTARTS_NONE: &str = "the embedded cluster restarts and resizes no pods";
+
 const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Simulation {
@@ -258,6 +261,7 @@ impl Simulation {
             pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
             intervention: workload.intervention.clone(),
             held: None,
+            terms: Terms { undisturbable: Some(RESTARTS_NONE.into()), ..Terms::default() },
         };
         let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
         workloads.sort_by(|a, b| a.service.cmp(&b.service));
@@ -270,7 +274,7 @@ impl Simulation {
     /// `NotFound` for an unknown service, `Conflict` when the workload is no longer at `resource_version` (so that
     /// the same change twice is done once) or when the intervention to close is not the one recorded.
     pub fn apply(&mut self, change: &Change, resource_version: u64) -> Result<(), ActError> {
-        let (Change::Scale { service, .. } | Change::Close { service, .. }) = change;
+        let service = change.service();
         let index = (0..self.workloads.len())
             .find(|&s| self.service_id(s) == *service)
             .ok_or_else(|| ActError::NotFound { service: service.to_string() })?;
@@ -283,6 +287,9 @@ impl Simulation {
             Change::Scale { to, record, .. } => {
                 workload.replicas = *to;
                 workload.intervention = Some(record.clone());
+            }
+            Change::RestartPod { .. } | Change::ResizeCpu { .. } => {
+                return Err(ActError::Refused { service: service.to_string(), reason: RESTARTS_NONE.into() });
             }
             Change::Close { intervention, .. } => {
                 if workload.intervention.as_ref().is_none_or(|record| record.id != *intervention) {

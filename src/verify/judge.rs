@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::config::Config;
+use super::pods::Tick;
 use super::report::{InterventionReport, Stage};
 use super::verifier::Verification;
 use crate::analyse::{Findings, ServiceFinding, Verdict};
@@ -20,7 +21,7 @@ pub(super) struct Watch {
     /// before its queue has built up; judged against that first moment alone the right answer would look useless.
     waiting_ms_worst: f64,
     /// When its pods were ready and warm.
-    warm_at: Option<Time>,
+    pub(super) warm_at: Option<Time>,
     late_said: bool,
     calm_since: Option<Time>,
     close_asked_at: Option<Time>,
@@ -104,6 +105,11 @@ impl Watch {
             Some(f) if !f.objective_missed => self.calm_since.or(Some(now)),
             _ => None,
         };
+        if !self.record.deed.is_scaling() {
+            let tick = Tick { now, workload, findings, is_seen: sight.is_some(), config };
+            self.tick_pods(&tick, &mut moved);
+            return moved;
+        }
         if matches!(self.report.stage, Stage::Applied | Stage::Judging) && workload.replicas != self.report.to {
             let reason = format!("another hand set {} replicas", workload.replicas);
             self.enter(Stage::Superseded, &reason, &mut moved);
@@ -226,7 +232,7 @@ impl Watch {
         self.no_effect(&cause, moved);
     }
 
-    fn no_effect(&mut self, cause: &str, moved: &mut Moved) {
+    pub(super) fn no_effect(&mut self, cause: &str, moved: &mut Moved) {
         self.enter(Stage::NoEffect, cause, moved);
         let cause = format!("{} had no effect", self.report.id);
         let (rule, service) = (self.report.rule.clone(), self.report.service.clone());
@@ -249,7 +255,7 @@ impl Watch {
         }
     }
 
-    fn close(&mut self, now: Time, config: &Config, moved: &mut Moved) {
+    pub(super) fn close(&mut self, now: Time, config: &Config, moved: &mut Moved) {
         if self.close_asked_at.is_some_and(|asked| now < asked + config.close_again) {
             return;
         }
@@ -258,7 +264,7 @@ impl Watch {
         moved.said.push(Verification::Close { service, intervention });
     }
 
-    fn enter(&mut self, stage: Stage, reason: &str, moved: &mut Moved) {
+    pub(super) fn enter(&mut self, stage: Stage, reason: &str, moved: &mut Moved) {
         self.report.stage = stage;
         self.report.reason = reason.into();
         moved.said.push(Verification::Reported(self.report.clone()));

@@ -6,6 +6,7 @@
 
 pub mod config;
 mod judge;
+mod pods;
 pub mod report;
 pub mod verifier;
 

@@ -35,6 +35,7 @@ impl World {
             pods: (0..4).map(ready).collect(),
             intervention: None,
             held: None,
+            terms: Default::default(),
         };
         let service = ServiceFinding {
             service: "a".into(),
@@ -103,6 +104,12 @@ impl World {
                     workload.pods.push(Pod { name: format!("a-{n}"), created_at: now, ready_at: None });
                 }
             }
+            Change::RestartPod { pod, record, .. } => {
+                workload.intervention = Some(record.clone());
+                workload.pods.retain(|one| one.name != *pod);
+                workload.pods.push(Pod { name: "a-new".into(), created_at: now, ready_at: None });
+            }
+            Change::ResizeCpu { record, .. } => workload.intervention = Some(record.clone()),
             Change::Close { .. } => workload.intervention = None,
         }
         self.guard.settled(permit.decision(), true);
@@ -377,4 +384,79 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
     let said = world.pass(1);
     assert!(said[0].contains("NoEffect: it saturates with fewer replicas"), "{said:?}");
     assert!(said[1].starts_with("breaker rule a") && said[2].starts_with("close"), "{said:?}");
+}
+
+/// Ticks until something is said, at most so many seconds; what was said, and after how many.
+fn until_said(world: &mut World, seconds: u32) -> (u32, Vec<Verification>) {
+    let quiet = (1..=seconds).find_map(|second| Some((second, world.tick())).filter(|(_, said)| !said.is_empty()));
+    quiet.unwrap_or((seconds, Vec::new()))
+}
+
+fn restarted() -> World {
+    let mut world = World::saturated();
+    let slow = Bottleneck { pod: Some("a-2".into()), ..bottleneck(Verdict::BadInstance) };
+    world.findings.bottlenecks = vec![slow];
+    let said = world.scale(Wish::RestartPod { service: "a".into(), pod: "a-2".into() });
+    assert_eq!(said.len(), 1);
+    assert!(said[0].contains("pod a-2 was evicted"), "{said:?}");
+    assert_eq!(until_said(&mut world, 30).1, [], "its successor is not ready");
+    world.all_ready();
+    let (after, said) = until_said(&mut world, 30);
+    assert_eq!((after, lines(&said).len()), (10, 1), "warm");
+    assert!(lines(&said)[0].contains("a-2 is gone, and 4 pods are ready and warm"), "{said:?}");
+    world
+}
+
+#[test]
+fn a_restart_has_proved_itself_when_no_pod_is_far_from_the_others() {
+    let mut world = restarted();
+    world.calm();
+    let (after, said) = until_said(&mut world, 60);
+    assert_eq!(after, 30, "half a minute at work");
+    assert!(lines(&said)[0].contains("none of its pods is far slower"), "{said:?}");
+    assert!(matches!(said[1], Verification::Close { .. }));
+}
+
+#[test]
+fn a_restart_that_did_not_help_opens_the_breaker() {
+    let mut world = restarted();
+    let (_, said) = until_said(&mut world, 200);
+    assert!(lines(&said)[0].contains("a-2 was replaced, and a-2 is as slow"), "{said:?}");
+    assert!(matches!(said[1], Verification::OpenBreaker { .. }));
+}
+
+#[test]
+fn a_pod_that_stays_is_no_restart() {
+    let mut world = World::saturated();
+    let permit = world.permit(Proposal {
+        rule: "rule".into(),
+        wish: Wish::RestartPod { service: "a".into(), pod: "a-2".into() },
+        because: String::new(),
+        verdict: String::new(),
+    });
+    // Recorded, and then headroom died before the eviction.
+    let record = permit.unwrap().change().record().unwrap().clone();
+    world.workload().intervention = Some(record);
+    world.verifier = Verifier::new(Config::default());
+    assert!(lines(&world.tick())[0].contains("pod a-2 to be restarted; followed to its end"));
+    let (_, said) = until_said(&mut world, 200);
+    assert!(lines(&said)[0].contains("it is still there at the deadline"), "{said:?}");
+}
+
+#[test]
+fn lent_cpu_is_given_back_at_its_deadline() {
+    let mut world = World::saturated();
+    world.workload().terms.resizable = true;
+    world.scale(Wish::ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 60.0 });
+    let (after, said) = until_said(&mut world, 100);
+    assert_eq!(after, 60);
+    let Verification::GiveBack(back) = &said[0] else { panic!("{said:?}") };
+    assert_eq!(back.wish, Wish::ResizeCpu { service: "a".into(), factor: 1.0, lasting_s: 0.0 });
+    let permit = world.permit(back.clone()).expect("permitted");
+    world.write(&permit);
+    let said = lines(&world.verifier.applied(&permit, world.now));
+    assert!(said[0].contains("given back by"), "{said:?}");
+    let (_, said) = until_said(&mut world, 5);
+    assert!(lines(&said)[0].contains("the CPU of their template again"), "{said:?}");
+    assert!(matches!(said[1], Verification::Close { .. }), "{said:?}");
 }

@@ -8,7 +8,7 @@ use super::report::{InterventionReport, Stage};
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::decide::Proposal;
 use crate::guard::{Change, Permit};
-use crate::model::{ClusterState, InterventionRecord, ServiceId, Time};
+use crate::model::{ClusterState, Deed, InterventionRecord, ServiceId, Time};
 
 /// Ended interventions that are still known, so that a stale snapshot of the cluster does not bring one back:
 /// far more than end within the seconds that a snapshot may be late.
@@ -48,15 +48,21 @@ impl Verifier {
     /// The cluster did what the permit says. Applying one twice is applying it once.
     pub fn applied(&mut self, permit: &Permit, now: Time) -> Vec<Verification> {
         match permit.change() {
-            Change::Scale { service, from, to, record } if !self.knows(service, &record.id) => {
-                let mut said = self.supersede(service, record);
+            Change::Scale { service, from, to, record } => {
                 let reason = format!("{from} to {to} replicas, written to the cluster at {now}; its pods are coming");
-                let watch = Watch::new(service.clone(), record.clone(), *from, reason);
-                said.push(Verification::Reported(watch.report.clone()));
-                self.open.insert(service.clone(), watch);
-                said
+                self.take_up(service, record, *from, reason)
             }
-            Change::Scale { .. } => Vec::new(),
+            Change::RestartPod { service, pod, record, .. } => {
+                let reason = format!("pod {pod} was evicted at {now}; another one takes its place");
+                self.take_up(service, record, record.replicas_before, reason)
+            }
+            Change::ResizeCpu { service, factor, record } => {
+                let reason = match *factor > 1.0 {
+                    true => format!("its pods have {factor} times their CPU until {}", record.deadline),
+                    false => "its pods have the CPU of their template again".into(),
+                };
+                self.take_up(service, record, record.replicas_before, reason)
+            }
             Change::Close { service, intervention } => {
                 if self.open.get(service).is_some_and(|watch| watch.report.id == *intervention) {
                     self.open.remove(service);
@@ -65,6 +71,23 @@ impl Verifier {
                 Vec::new()
             }
         }
+    }
+
+    fn take_up(
+        &mut self,
+        service: &ServiceId,
+        record: &InterventionRecord,
+        from: u32,
+        reason: String,
+    ) -> Vec<Verification> {
+        if self.knows(service, &record.id) {
+            return Vec::new();
+        }
+        let mut said = self.supersede(service, record);
+        let watch = Watch::new(service.clone(), record.clone(), from, reason);
+        said.push(Verification::Reported(watch.report.clone()));
+        self.open.insert(service.clone(), watch);
+        said
     }
 
     /// Take up what the objects record and nobody here follows: after a restart, exactly once each. One that
@@ -78,14 +101,13 @@ impl Verifier {
             if older || self.knows(service, &record.id) {
                 continue;
             }
-            said.extend(self.supersede(service, record));
-            let reason = format!(
-                "found on the object at {now}: {} to {} replicas; followed to its end",
-                record.replicas_before, record.replicas_after
-            );
-            let watch = Watch::new(service.clone(), record.clone(), record.replicas_before, reason);
-            said.push(Verification::Reported(watch.report.clone()));
-            self.open.insert(service.clone(), watch);
+            let what = match &record.deed {
+                Deed::Scaled => format!("{} to {} replicas", record.replicas_before, record.replicas_after),
+                Deed::RestartedPod { pod, .. } => format!("pod {pod} to be restarted"),
+                Deed::ResizedCpu { factor } => format!("pods with {factor} times their CPU"),
+            };
+            let reason = format!("found on the object at {now}: {what}; followed to its end");
+            said.extend(self.take_up(service, record, record.replicas_before, reason));
         }
         said
     }
@@ -130,6 +152,9 @@ impl Verifier {
                 (Stage::GivenBack, format!("given back by {}", by.id))
             }
             stage if stage.is_end() => return Vec::new(), // its last word was said
+            _ if by.deed == (Deed::ResizedCpu { factor: 1.0 }) => {
+                (Stage::GivenBack, format!("given back by {}", by.id))
+            }
             _ => (Stage::Superseded, format!("{} changed the same target again and carries on from here", by.id)),
         };
         watch.report.stage = stage;

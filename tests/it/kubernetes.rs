@@ -8,5 +8,7 @@ mod deploy;
 mod faults;
 mod harness;
 mod learnt;
-mod shop;
+mod pods;
+mod share;
+mod stage;
 mod traffic;

@@ -14,7 +14,7 @@ use prost::Message;
 const SCENARIO: &str = "
 description: a step at 60 s, with a restart right after it
 horizon_s: 80
-truth: { targets: [store], verdict: saturated, onset_s: 60 }
+truth: { targets: [store], verdict: saturated, onset_s: 60, window_s: 16 }
 services:
   ingress:
     pods: { shared: { cores: 8, burst_cores: 8, in_flight_max: 20000 } }

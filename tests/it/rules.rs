@@ -71,6 +71,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         pods: (0..3).map(pod).collect(),
         intervention: None,
         held: None,
+        terms: Default::default(),
     };
     (findings, ClusterState { at: now, workloads: vec![workload] })
 }

@@ -305,6 +305,7 @@ fn scale(simulation: &Simulation, service: &str, to: u32) -> (Change, u64) {
         replicas_before: workload.replicas,
         replicas_after: to,
         waiting_ns_before: 0,
+        deed: Default::default(),
     };
     let change = Change::Scale { service: service.into(), from: workload.replicas, to, record };
     (change, workload.resource_version)

@@ -91,6 +91,25 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Takes the record of a permit off again, as what it tells of was not done. Where that fails too, the record stays
+    /// and runs out at its deadline.
+    pub async fn forget(&self, lever: &Lever, permit: &Permit) {
+        let Some(record) = permit.change().record() else { return };
+        let namespace = lever.object.namespace().unwrap_or_default();
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &namespace, &lever.resource);
+        let name = lever.object.name_any();
+        let Ok(live) = retried(|| api.get(&name)).await else { return };
+        let recorded = record::intervention(live.metadata.annotations.as_ref());
+        if recorded.is_some_and(|recorded| recorded.id == record.id)
+            && let Ok(operations) = json_patch(patch::close(&live))
+        {
+            let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            let _ = retried(|| api.patch(&name, &written, &operations)).await;
+        }
+    }
+}
+
 /// What an object is, compared with what a change was decided on.
 enum Standing {
     AsDecided,
@@ -101,8 +120,15 @@ enum Standing {
 fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
     let annotations = live.metadata.annotations.as_ref();
     let recorded = record::intervention(annotations).map(|record| record.id);
+    if change.record().is_some_and(|record| recorded.as_ref() == Some(&record.id)) {
+        return Standing::Done;
+    }
     match change {
-        Change::Scale { record, .. } if recorded.as_ref() == Some(&record.id) => Standing::Done,
+        // What is changed are its pods: the object must only carry the record that was decided on.
+        Change::RestartPod { .. } | Change::ResizeCpu { .. } => {
+            let before = lever.intervention().map(|record| record.id);
+            if recorded == before && live.uid() == lever.object.uid() { Standing::AsDecided } else { Standing::Moved }
+        }
         Change::Scale { from, .. } => {
             // Where a floor is raised for the first time, the replicas it was decided on are those of the workload.
             let stands = (lever.means.is_floor() && lever.floor().is_none()) || value(lever.means, live) == Some(*from);
@@ -132,20 +158,21 @@ async fn attempt_on(
     let dry = PatchParams { dry_run: true, ..written.clone() };
     let operations = match change {
         Change::Scale { to, record, .. } => patch::scale(lever.means, live, *to, record),
+        Change::RestartPod { record, .. } | Change::ResizeCpu { record, .. } => patch::note(live, record),
         Change::Close { .. } => patch::close(live),
     };
     let operations = json_patch(operations)?;
     let moved = |error: Error| if is_moved(&error) { Ok(Tried::Moved) } else { Err(failed(service, error)) };
-    if let Change::Scale { to, .. } = change {
-        if let Err(error) = retried(|| api.patch(&name, &dry, &operations)).await {
+    if change.record().is_some()
+        && let Err(error) = retried(|| api.patch(&name, &dry, &operations)).await
+    {
+        return moved(error);
+    }
+    if let (Change::Scale { to, .. }, Means::Replicas) = (change, lever.means) {
+        // A policy may match the subresource alone: both doors are asked, one is gone through.
+        let scale = json_patch(patch::scale_subresource(lever.value().unwrap_or(1), *to))?;
+        if let Err(error) = retried(|| api.patch_scale(&name, &dry, &scale)).await {
             return moved(error);
-        }
-        if lever.means == Means::Replicas {
-            // A policy may match the subresource alone: both doors are asked, one is gone through.
-            let scale = json_patch(patch::scale_subresource(lever.value().unwrap_or(1), *to))?;
-            if let Err(error) = retried(|| api.patch_scale(&name, &dry, &scale)).await {
-                return moved(error);
-            }
         }
     }
     fence.passed(service).await?;
@@ -169,7 +196,7 @@ fn is_moved(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409 || tested(status))
 }
 
-fn failed(service: &str, error: Error) -> ActError {
+pub(super) fn failed(service: &str, error: Error) -> ActError {
     let service = service.to_owned();
     match error {
         Error::Api(status) if status.code == 404 => ActError::NotFound { service },

@@ -24,6 +24,8 @@ const NOTE_BYTES_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Scaled,
+    Restarted,
+    Resized,
     Refused,
     Reverted,
 }
@@ -32,8 +34,21 @@ impl Reason {
     const fn as_str(self) -> &'static str {
         match self {
             Reason::Scaled => "HeadroomScaled",
+            Reason::Restarted => "HeadroomRestarted",
+            Reason::Resized => "HeadroomResized",
             Reason::Refused => "HeadroomRefused",
             Reason::Reverted => "HeadroomReverted",
+        }
+    }
+}
+
+impl Reason {
+    /// What was tried, as the API wants it said.
+    const fn action(self) -> &'static str {
+        match self {
+            Reason::Restarted => "Restart",
+            Reason::Resized => "Resize",
+            Reason::Scaled | Reason::Refused | Reason::Reverted => "Scale",
         }
     }
 }
@@ -75,7 +90,7 @@ fn event(
     note.truncate(note.floor_char_boundary(NOTE_BYTES_MAX));
     v1::Event {
         metadata: ObjectMeta { name: Some(name), namespace: object.namespace(), ..ObjectMeta::default() },
-        action: Some("Scale".into()),
+        action: Some(reason.action().into()),
         event_time: Some(MicroTime(Timestamp::from_nanosecond(at.0.into()).unwrap_or_default())),
         note: Some(note),
         reason: Some(reason.as_str().into()),
@@ -89,7 +104,7 @@ fn event(
         }),
         reporting_controller: Some(format!("headroom.dev/{MANAGER}")),
         reporting_instance: Some(identity.to_owned()),
-        type_: Some(if reason == Reason::Scaled { "Normal" } else { "Warning" }.into()),
+        type_: Some(if matches!(reason, Reason::Refused | Reason::Reverted) { "Warning" } else { "Normal" }.into()),
         ..v1::Event::default()
     }
 }

@@ -4,10 +4,13 @@
 //! - [`objective`]: the custom resource that opts a workload in
 //! - [`watches`] and [`survey`]: what runs, and which service it serves ([`mapping`])
 //! - [`lever`], [`patch`] and [`change`]: what is moved, as one JSON Patch, after a dry run
+//! - [`pods`]: one is evicted, or all are resized in place
+//! - [`room`]: what quotas, nodes and disruption budgets have room for ([`quantity`])
 //! - [`leadership`]: of several replicas one acts
 //! - [`reverts`]: who undid a change
 //! - [`scaler`]: what KEDA asks
 //! - [`shelf`]: what is kept over restarts
+//! - [`share`]: who sees all spans
 //! - [`events`] and [`status`]: what the workload's people see
 
 pub mod change;
@@ -18,10 +21,14 @@ pub mod lever;
 pub mod mapping;
 pub mod objective;
 pub mod patch;
+pub mod pods;
+mod quantity;
 pub mod record;
 pub mod retry;
 pub mod reverts;
+pub mod room;
 pub mod scaler;
+pub mod share;
 pub mod shelf;
 pub mod status;
 pub mod survey;
@@ -61,6 +68,9 @@ const SETTLE: Duration = Duration::from_millis(50);
 const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
 pub struct Kubernetes {
+    client: Client,
+    /// Whether pods that find no room get new nodes.
+    nodes_grow: bool,
     watches: Watches,
     leadership: Leadership,
     sight: watch::Receiver<Arc<Sight>>,
@@ -81,8 +91,11 @@ impl Kubernetes {
     pub fn start(client: Client, standing: Standing, sight: watch::Receiver<Arc<Sight>>, now: Now) -> Kubernetes {
         let (statuses, surveyed) = watch::channel(Arc::new(Vec::new()));
         let leadership = Leadership::stand(client.clone(), standing.clone());
+        tokio::spawn(share::run(client.clone(), standing.clone(), sight.clone(), now.clone()));
         tokio::spawn(status::write(client.clone(), surveyed, sight.clone(), leadership.watched(), now.clone()));
         Kubernetes {
+            client: client.clone(),
+            nodes_grow: false,
             watches: Watches::start(client.clone()),
             leadership,
             sight,
@@ -95,6 +108,11 @@ impl Kubernetes {
             statuses,
             answers: watch::Sender::default(),
         }
+    }
+
+    /// The cluster adds nodes for pods that find no room: theirs bounds nothing.
+    pub fn with_growing_nodes(self, nodes_grow: bool) -> Kubernetes {
+        Kubernetes { nodes_grow, ..self }
     }
 
     /// What KEDA is answered, for [`scaler::serve`].
@@ -111,6 +129,9 @@ impl Kubernetes {
         let mut objects = Objects {
             objectives: self.watches.objectives.state(),
             pods: self.watches.pods.state(),
+            quotas: self.watches.quotas.state(),
+            budgets: self.watches.budgets.state(),
+            nodes: if self.nodes_grow { Vec::new() } else { self.watches.nodes.state() },
             ..Objects::default()
         };
         if let Kind::Watched { resource, objects: hpas } = self.watches.hpas() {
@@ -186,7 +207,7 @@ impl Cluster for Kubernetes {
         let (key, found) = self.found.get(service).ok_or_else(not_found)?;
         let (key, lever, now) = (key.clone(), found.lever.clone(), (self.now)());
         let fence = Fence { leadership: &self.leadership, now: &self.now };
-        let done = self.writer.write(&lever, permit, fence).await;
+        let done = pods::change(&self.client, &self.writer, found, permit, fence).await;
         let kind = &found.resource.kind;
         match (&done, permit.change()) {
             (Ok(()), guard::Change::Scale { from, to, record, .. }) => {
@@ -206,6 +227,24 @@ impl Cluster for Kubernetes {
                 );
                 self.events.say(&found.object, kind, now, Reason::Refused, permit.decision(), &sentence);
                 self.refusals.insert(service.clone(), (reason.clone(), now + REFUSAL_HOLDS));
+            }
+            (Ok(()), guard::Change::RestartPod { record, .. } | guard::Change::ResizeCpu { record, .. }) => {
+                let deed = permit.change().deed().unwrap_or_default();
+                let sentence = format!(
+                    "{service}: {deed}, because {}; `headroom explain {}` tells more",
+                    record.reason,
+                    permit.decision()
+                );
+                let restarted = matches!(permit.change(), guard::Change::RestartPod { .. });
+                let reason = if restarted { Reason::Restarted } else { Reason::Resized };
+                self.events.say(&found.object, kind, now, reason, permit.decision(), &sentence);
+            }
+            (
+                Err(ActError::Refused { reason, .. }),
+                guard::Change::RestartPod { .. } | guard::Change::ResizeCpu { .. },
+            ) => {
+                let sentence = format!("{service}: the cluster refuses {}: {reason}", permit.decision());
+                self.events.say(&found.object, kind, now, Reason::Refused, permit.decision(), &sentence);
             }
             _ => {}
         }

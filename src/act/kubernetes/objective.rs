@@ -43,9 +43,33 @@ pub struct ServiceObjectiveSpec {
     /// Replicas that headroom never goes above, nor above what the workload's autoscaler allows.
     #[schemars(range(min = 1, max = 100_000), extend("format" = "int32"))]
     pub max_replicas: u32,
+    /// The most replicas that one step adds. Left out, the configuration's bounds hold alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000), extend("format" = "int32"))]
+    pub step: Option<u32>,
+    /// Of workloads that together want more than the budget has, the higher goes first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = -1000, max = 1000), extend("format" = "int32"))]
+    pub priority: i32,
+    /// What users are promised: these go before the objectives of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub objectives: Vec<LatencyObjective>,
+    /// What each replica takes of a database, a broker, a third party that bears only so many connections. The sum over
+    /// all ServiceObjectives that name the same one never exceeds what it bears.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub connections: Vec<ConnectionBound>,
+    /// Lets rules lend CPU to the pods in place for a time (`pods/resize`). No shipped rule does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resize_pods: bool,
     /// `Observe` says what would be done. `Enforce` does it, where the configuration enforces too.
     #[serde(default)]
     pub mode: ObjectiveMode,
+}
+
+fn is_zero(n: &i32) -> bool {
+    *n == 0
 }
 
 fn one() -> u32 {
@@ -72,6 +96,63 @@ fn apps_v1() -> String {
 
 fn deployment() -> String {
     "Deployment".into()
+}
+
+/// An objective of one entry operation, or of every one that begins at the service.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("duration(self.latency) > duration('0s')").message("latency must be above 0s"))]
+pub struct LatencyObjective {
+    /// `service operation` of the root span; `*` stands for any text. Left out: all entry operations of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub entry: Option<String>,
+    /// That the quantile of the requests stays under, for example `300ms` or `1.5s`.
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^[0-9]+(\.[0-9]+)?(ms|s|m)$"))]
+    pub latency: String,
+    /// The share of requests that stays under it.
+    #[serde(default = "p99")]
+    #[schemars(range(min = 0.5, max = 0.9999))]
+    pub quantile: f64,
+    /// The share of requests that may fail.
+    #[serde(default = "one_percent")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub errors: f64,
+}
+
+fn p99() -> f64 {
+    0.99
+}
+
+fn one_percent() -> f64 {
+    0.01
+}
+
+impl LatencyObjective {
+    /// In nanoseconds; None for a text that the schema would have refused.
+    pub fn latency_ns(&self) -> Option<i64> {
+        // `ms` ends with an s as well.
+        let (number, unit_ns) = [("ms", 1e6), ("s", 1e9), ("m", 60e9)]
+            .into_iter()
+            .find_map(|(unit, ns)| Some((self.latency.strip_suffix(unit)?, ns)))?;
+        let nanos = number.parse::<f64>().ok()? * unit_ns;
+        (nanos >= 1.0 && nanos < i64::MAX as f64).then_some(nanos as i64)
+    }
+}
+
+/// How much of something that bears only so much each replica takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionBound {
+    /// What is connected to; the same name in several ServiceObjectives is the same thing.
+    #[schemars(length(min = 1, max = 253))]
+    pub to: String,
+    /// Connections of one replica: the size of its pool.
+    #[schemars(range(min = 1, max = 100_000), extend("format" = "int32"))]
+    pub per_replica: u32,
+    /// Connections that it bears in all. Of different numbers the least holds.
+    #[schemars(range(min = 1, max = 1_000_000), extend("format" = "int32"))]
+    pub max: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -29,6 +29,13 @@ pub fn scale(means: Means, live: &DynamicObject, to: u32, record: &InterventionR
     patch.done()
 }
 
+/// The patch that records an intervention and changes nothing else: what it does is done to pods.
+pub fn note(live: &DynamicObject, record: &InterventionRecord) -> Value {
+    let mut patch = Patch::on(live);
+    patch.annotate(INTERVENTION, record);
+    patch.done()
+}
+
 /// The patch that removes the record of an intervention and leaves the rest.
 pub fn close(live: &DynamicObject) -> Value {
     let mut patch = Patch::on(live);
@@ -121,6 +128,7 @@ mod tests {
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 0,
+            deed: Default::default(),
         }
     }
 

@@ -61,6 +61,7 @@ mod tests {
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 3,
+            deed: Default::default(),
         };
         let written = serde_json::to_string(&record).unwrap();
         let annotations = BTreeMap::from([(INTERVENTION.to_owned(), written)]);

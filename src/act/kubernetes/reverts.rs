@@ -70,7 +70,7 @@ impl Reverts {
 
     fn undone(&mut self, key: &Key, lever: &Lever, now: Time) -> Option<Reverted> {
         // What the object itself records is watched too, after a restart or by a new leader.
-        if let Some(record) = lever.intervention()
+        if let Some(record) = lever.intervention().filter(|record| record.deed.is_scaling())
             && self.changes.get(key).is_none_or(|change| change.record.applied_at < record.applied_at)
         {
             self.changed(key, lever.means, &record);
@@ -119,6 +119,7 @@ mod tests {
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 0,
+            deed: Default::default(),
         }
     }
 

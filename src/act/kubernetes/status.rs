@@ -37,6 +37,8 @@ pub struct Sight {
     pub decisions: BTreeMap<ServiceId, String>,
     /// Whether the configuration lets it act.
     pub enforces: bool,
+    /// Spans received since the start.
+    pub spans_received: u64,
 }
 
 /// Runs until the client's side is gone.
@@ -147,6 +149,9 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
             conditions.push(("TargetFound", true, "Found", found.lever.name()));
             conditions.push(("ServiceMapped", true, "Mapped", format!("it serves {service}")));
             conditions.push(match &workload.held {
+                None if sight.findings.blind => {
+                    ("Actionable", false, "Blind", "no spans arrive; nothing is changed until they do".to_owned())
+                }
                 None => ("Actionable", true, "Free", format!("acts through {}", found.lever.name())),
                 // Written by the leader, so there is another one by now; the next round is its.
                 Some(Hold::Leader { leader }) => ("Actionable", false, "Following", format!("{leader} leads")),

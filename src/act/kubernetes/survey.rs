@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod, ResourceQuota};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
@@ -12,8 +13,9 @@ use kube::core::{Selector, SelectorExt};
 
 use super::lever::{Autoscalers, Lever, Means, paused};
 use super::mapping::{self, Seen};
-use super::objective::{ObjectiveMode, ServiceObjective};
-use crate::model::{self, Hold, ServiceId, Time, Workload};
+use super::objective::{ObjectiveMode, ServiceObjective, ServiceObjectiveSpec};
+use super::room::{self, Demand, Nodes};
+use crate::model::{self, Connections, Hold, Promise, ServiceId, Terms, Time, Workload};
 
 /// An objective by namespace and name.
 pub type Key = (String, String);
@@ -23,6 +25,10 @@ pub type Key = (String, String);
 pub struct Objects {
     pub objectives: Vec<Arc<ServiceObjective>>,
     pub pods: Vec<Arc<Pod>>,
+    pub quotas: Vec<Arc<ResourceQuota>>,
+    pub budgets: Vec<Arc<PodDisruptionBudget>>,
+    /// None of them where their room bounds nothing.
+    pub nodes: Vec<Arc<Node>>,
     pub autoscalers: Autoscalers,
     /// What the objectives name, as far as it exists.
     pub targets: BTreeMap<Key, (ApiResource, Arc<DynamicObject>)>,
@@ -50,11 +56,14 @@ pub struct Found {
     /// The workload itself, which Events are about.
     pub resource: ApiResource,
     pub object: Arc<DynamicObject>,
+    /// Those that are there to stay.
+    pub pods: Vec<Arc<Pod>>,
 }
 
 /// Every objective, in the order of namespace and name; the first that claims a workload or a service has it.
 pub fn survey(objects: &Objects, seen: &Seen) -> Vec<Surveyed> {
     let pods = PodIndex::new(objects);
+    let nodes = Nodes::new(&objects.nodes, &objects.pods);
     let mut objectives = objects.objectives.clone();
     objectives.sort_by_key(|objective| key(objective));
     let (mut targets, mut services) = (BTreeSet::new(), BTreeMap::<ServiceId, String>::new());
@@ -78,8 +87,14 @@ pub fn survey(objects: &Objects, seen: &Seen) -> Vec<Surveyed> {
             )));
         }
         let (lever, hold) = lever(objects, &namespace, resource, object);
-        let workload = workload(service, objective, object, &lever, hold, &pods);
-        Ok(Found { workload, lever, resource: resource.clone(), object: object.clone() })
+        let pods: Vec<Arc<Pod>> = pods.into_iter().filter(|pod| !is_leaving(pod)).collect();
+        let mut workload = workload(service, objective, object, &lever, hold, &pods);
+        workload.terms = Terms {
+            ceilings: room::ceilings(&Demand::of(object), &pods, &namespace, &objects.quotas, nodes.as_ref()),
+            undisturbable: room::undisturbable(&pods, &namespace, &objects.budgets),
+            ..terms(&objective.spec)
+        };
+        Ok(Found { workload, lever, resource: resource.clone(), object: object.clone(), pods })
     };
     objectives.iter().map(|objective| Surveyed { objective: objective.clone(), found: one(objective) }).collect()
 }
@@ -126,7 +141,7 @@ fn workload(
     };
     let observe =
         || Hold::Owner { reason: format!("its ServiceObjective {} is in mode Observe", objective.name_any()) };
-    let mut pods: Vec<model::Pod> = pods.iter().filter_map(|pod| model_pod(pod)).collect();
+    let mut pods: Vec<model::Pod> = pods.iter().map(|pod| model_pod(pod)).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
     Workload {
         service,
@@ -137,25 +152,48 @@ fn workload(
         pods,
         intervention: lever.intervention(),
         held: hold.or_else(|| (spec.mode == ObjectiveMode::Observe).then(observe)),
+        terms: Terms::default(),
     }
 }
 
-/// None for a pod that has ended or is going.
-fn model_pod(pod: &Pod) -> Option<model::Pod> {
-    let status = pod.status.as_ref();
-    let ended = status.and_then(|status| status.phase.as_deref()).is_some_and(|p| p == "Succeeded" || p == "Failed");
-    if ended || pod.metadata.deletion_timestamp.is_some() {
-        return None;
+/// What the owner states beside the bounds.
+fn terms(spec: &ServiceObjectiveSpec) -> Terms {
+    let promise = |of: &super::objective::LatencyObjective| {
+        let (entry, quantile, errors) = (of.entry.clone(), of.quantile, of.errors);
+        of.latency_ns().map(|latency_ns| Promise { entry, latency_ns, quantile, errors })
+    };
+    let connections = |of: &super::objective::ConnectionBound| Connections {
+        to: of.to.clone(),
+        per_replica: of.per_replica,
+        max: of.max,
+    };
+    Terms {
+        step_max: spec.step,
+        priority: spec.priority,
+        objectives: spec.objectives.iter().filter_map(promise).collect(),
+        connections: spec.connections.iter().map(connections).collect(),
+        resizable: spec.resize_pods,
+        ..Terms::default()
     }
+}
+
+/// It has ended, or is going.
+fn is_leaving(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
+}
+
+fn model_pod(pod: &Pod) -> model::Pod {
+    let status = pod.status.as_ref();
     let time = |at: k8s_openapi::jiff::Timestamp| Time(i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX));
     let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let ready = conditions.into_iter().find(|c| c.type_ == "Ready" && c.status == "True");
     let created_at = pod.metadata.creation_timestamp.as_ref().map(|at| time(at.0)).unwrap_or_default();
-    Some(model::Pod {
+    model::Pod {
         name: pod.name_any(),
         created_at,
         ready_at: ready.map(|c| c.last_transition_time.as_ref().map_or(created_at, |at| time(at.0))),
-    })
+    }
 }
 
 /// The pods by namespace and one label, so that a workload's are found without looking at all of them.
@@ -260,6 +298,9 @@ mod tests {
                 pod("web-1", "web", "True", None),
             ],
             autoscalers: Autoscalers::default(),
+            quotas: Vec::new(),
+            budgets: Vec::new(),
+            nodes: Vec::new(),
             targets: [(("shop".into(), "auth".into()), (resource("Deployment"), object(deployment)))].into(),
         }
     }
@@ -293,6 +334,7 @@ mod tests {
             ],
             intervention: None,
             held: None,
+            terms: Default::default(),
         };
         assert_eq!((found.workload, found.lever.means), (workload, Means::Replicas));
     }

@@ -7,12 +7,14 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, PodStatus, ResourceQuota, ResourceRequirements};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::reflector::{Lookup, Store, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt, discovery};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -52,6 +54,9 @@ pub struct Watches {
     client: Client,
     pub objectives: Store<ServiceObjective>,
     pub pods: Store<Pod>,
+    pub quotas: Store<ResourceQuota>,
+    pub budgets: Store<PodDisruptionBudget>,
+    pub nodes: Store<Node>,
     hpas: watch::Receiver<Kind>,
     scaled_objects: watch::Receiver<Kind>,
     /// By API version and kind.
@@ -64,12 +69,27 @@ impl Watches {
         let mut tasks = JoinSet::new();
         let objectives = follow(Api::<ServiceObjective>::all(client.clone()), (), "objectives", |_| (), &mut tasks);
         let pods = follow(Api::<Pod>::all(client.clone()), (), "pods", strip_pod, &mut tasks);
+        let quotas = follow(Api::all(client.clone()), (), "quotas", |_| (), &mut tasks);
+        let budgets = follow(Api::all(client.clone()), (), "disruption budgets", |_| (), &mut tasks);
+        let nodes = follow(Api::<Node>::all(client.clone()), (), "nodes", strip_node, &mut tasks);
         let hpas = kind(&client, "autoscaling/v2", "HorizontalPodAutoscaler", &mut tasks);
         let scaled_objects = kind(&client, "keda.sh/v1alpha1", "ScaledObject", &mut tasks);
-        Watches { client, objectives, pods, hpas, scaled_objects, targets: BTreeMap::new(), tasks }
+        Watches {
+            client,
+            objectives,
+            pods,
+            quotas,
+            budgets,
+            nodes,
+            hpas,
+            scaled_objects,
+            targets: BTreeMap::new(),
+            tasks,
+        }
     }
 
-    /// Watches the kinds of what is opted in. True once everything there is to see has been seen.
+    /// Watches the kinds of what is opted in. True once everything there is to see has been seen, but for what only bounds
+    /// a change before it is tried: quotas, disruption budgets and nodes, which one may not be let see.
     pub fn settle(&mut self) -> bool {
         if !is_filled(&self.objectives) {
             return false;
@@ -179,7 +199,10 @@ where
 /// Keeps of an object what is looked at, so that memory follows the number of objects and not their templates.
 fn strip(object: &mut DynamicObject) {
     if let Some(spec) = object.data.get_mut("spec").and_then(|spec| spec.as_object_mut()) {
-        spec.retain(|key, _| key != "template" && key != "volumeClaimTemplates");
+        spec.retain(|key, _| key != "volumeClaimTemplates");
+        if let Some(template) = spec.get_mut("template") {
+            *template = what_it_asks_for(template);
+        }
     }
     if let Some(object) = object.data.as_object_mut() {
         object.retain(|key, _| key == "spec");
@@ -189,10 +212,41 @@ fn strip(object: &mut DynamicObject) {
 fn strip_pod(pod: &mut Pod) {
     pod.metadata.managed_fields = None;
     pod.annotations_mut().clear();
-    pod.spec = None;
+    if let Some(spec) = &mut pod.spec {
+        let asks_for = |container: &mut Container| {
+            let requests = container.resources.take()?.requests?;
+            let resources = ResourceRequirements { requests: Some(requests), ..ResourceRequirements::default() };
+            Some(Container { resources: Some(resources), ..Container::default() })
+        };
+        let containers = spec.containers.iter_mut().filter_map(asks_for).collect();
+        *spec = PodSpec { node_name: spec.node_name.take(), containers, ..PodSpec::default() };
+    }
     if let Some(status) = &mut pod.status {
         let conditions = status.conditions.take();
         let phase = status.phase.take();
-        *status = k8s_openapi::api::core::v1::PodStatus { conditions, phase, ..Default::default() };
+        *status = PodStatus { conditions, phase, ..PodStatus::default() };
+    }
+}
+
+/// Of a pod template what decides where its pods find room.
+fn what_it_asks_for(template: &Value) -> Value {
+    let spec = &template["spec"];
+    let resources = |key: &str| -> Vec<Value> {
+        let containers = spec[key].as_array().into_iter().flatten();
+        containers.map(|container| json!({"resources": container["resources"]})).collect()
+    };
+    json!({"spec": {
+        "containers": resources("containers"),
+        "initContainers": resources("initContainers"),
+        "nodeSelector": spec["nodeSelector"],
+        "tolerations": spec["tolerations"],
+    }})
+}
+
+fn strip_node(node: &mut Node) {
+    node.metadata.managed_fields = None;
+    node.annotations_mut().clear();
+    if let Some(status) = &mut node.status {
+        (status.images, status.volumes_attached, status.volumes_in_use) = (None, None, None);
     }
 }

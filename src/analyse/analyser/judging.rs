@@ -183,7 +183,10 @@ impl Analyser {
                 let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
                 let needed = self.capacities.replicas(service, expected, self.config.target_utilisation);
                 // What was seen inside one window alone carries one bounded step, and none down.
-                let blind_step = |needed: u32| needed.clamp(replicas, replicas.saturating_mul(BLIND_STEP_FACTOR));
+                // Pods that still come are the answer to this need: twice those that serve, not twice those ordered.
+                let ready = workload.map_or(replicas, |w| w.ready());
+                let furthest = replicas.max(ready.saturating_mul(BLIND_STEP_FACTOR));
+                let blind_step = |needed: u32| needed.clamp(replicas, furthest);
                 let known = self.baseline.service(service).is_some();
                 ServiceFinding {
                     service: ServiceId::from(&**service),

@@ -222,6 +222,11 @@ impl Story {
         let (rule, because) = (&decision.proposal.rule, &decision.proposal.because);
         let service = decision.proposal.wish.service();
         match &decision.outcome {
+            Outcome::Permitted { .. } | Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
+                let deed = decision.proposal.wish.deed().unwrap_or_default();
+                let would = if matches!(decision.outcome, Outcome::Observed { .. }) { "would " } else { "" };
+                self.say(t_s, Tone::Done, format!("{would}{deed}: {because} ({rule})"));
+            }
             Outcome::Permitted { from, to } => {
                 self.permitted.insert(decision.id.clone(), decision.clone());
                 let what = if to > from { "scale out" } else { "scale in" };

@@ -145,6 +145,7 @@ impl Pods {
                 pods,
                 intervention: None,
                 held: None,
+                terms: Default::default(),
             }
         };
         let alive = |workload: &Workload| workload.replicas > 0;

@@ -141,14 +141,19 @@ impl Display for Line<'_> {
         let Decision { id, at, proposal, outcome, .. } = self.0;
         let service = proposal.wish.service();
         write!(f, "{at} {id} {}: ", proposal.rule)?;
-        match outcome {
-            Outcome::Permitted { from, to } => write!(f, "{service} from {from} to {to} replicas")?,
-            Outcome::Observed { from, to } => write!(f, "would take {service} from {from} to {to} replicas")?,
-            Outcome::Notified => write!(f, "told people about {service}")?,
-            Outcome::Refused { gate, reason } => {
+        match (proposal.wish.deed(), outcome) {
+            (Some(deed), Outcome::Permitted { .. }) => write!(f, "{deed}")?,
+            (Some(deed), Outcome::Observed { .. }) => write!(f, "would {deed}")?,
+            (Some(deed), Outcome::Refused { gate, reason }) => {
+                write!(f, "to {deed} refused by {}: {reason}", gate.as_str())?
+            }
+            (_, Outcome::Permitted { from, to }) => write!(f, "{service} from {from} to {to} replicas")?,
+            (_, Outcome::Observed { from, to }) => write!(f, "would take {service} from {from} to {to} replicas")?,
+            (_, Outcome::Notified) => write!(f, "told people about {service}")?,
+            (_, Outcome::Refused { gate, reason }) => {
                 let to = match proposal.wish {
                     Wish::ScaleOut { to, .. } | Wish::ScaleIn { to, .. } => to,
-                    Wish::Notify { .. } => 0, // meets no gate
+                    _ => 0, // told above
                 };
                 write!(f, "{service} to {to} refused by {}: {reason}", gate.as_str())?;
             }

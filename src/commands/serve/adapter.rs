@@ -185,6 +185,7 @@ mod tests {
             pods: vec![],
             intervention: None,
             held: None,
+            terms: Default::default(),
         };
         let mut state =
             ClusterState { at: Time(0), workloads: ["auth", "exam", "web"].map(workload).into_iter().collect() };

@@ -212,6 +212,11 @@ fn tell(entry: &Entry) {
                 objective_ms = b.objective_ms,
                 "bottleneck"
             ),
+            None if findings.blind => {
+                warn!(
+                    "blind: no spans arrive. Nothing is changed, what was scaled out stays, and nothing is given back"
+                );
+            }
             None => info!("nothing holds requests back"),
         },
         What::Decided { decision } => {

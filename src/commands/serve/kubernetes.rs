@@ -44,6 +44,7 @@ pub struct Reached {
     client: Client,
     standing: Standing,
     scaler: Option<TcpListener>,
+    nodes_grow: bool,
 }
 
 impl Reached {
@@ -65,7 +66,7 @@ impl Reached {
                 Some(listener)
             }
         };
-        Ok(Some(Reached { client, standing, scaler }))
+        Ok(Some(Reached { client, standing, scaler, nodes_grow: kubernetes.nodes_grow }))
     }
 
     /// Starts it, and KEDA's external scaler where one is configured.
@@ -73,7 +74,8 @@ impl Reached {
         let (sight, seen) = watch::channel(Arc::new(Sight::default()));
         tokio::spawn(tell(snapshots, sight));
         let (client, standing) = (self.client.clone(), self.standing.clone());
-        let kubernetes = Kubernetes::start(self.client, self.standing, seen, Arc::new(move || clock.now()));
+        let kubernetes = Kubernetes::start(self.client, self.standing, seen, Arc::new(move || clock.now()))
+            .with_growing_nodes(self.nodes_grow);
         let shelf = Shelf::new(client, &standing.namespace, format!("{}-learnt", standing.lease), kubernetes.leads());
         if let Some(listener) = self.scaler {
             let answers = kubernetes.answers();
@@ -106,6 +108,7 @@ async fn tell(mut snapshots: watch::Receiver<Arc<Snapshot>>, sight: watch::Sende
             findings: snapshot.findings.clone(),
             decisions: decisions(&snapshot),
             enforces: snapshot.mode == Mode::Enforce && snapshot.paused.is_none(),
+            spans_received: snapshot.spans.received,
         }));
     }
 }
@@ -124,6 +127,12 @@ fn decisions(snapshot: &Snapshot) -> BTreeMap<ServiceId, String> {
 fn told(decision: &Decision) -> String {
     let id = &decision.id;
     match &decision.outcome {
+        Outcome::Permitted { .. } if decision.proposal.wish.deed().is_some() => {
+            format!("{id}: {}", decision.proposal.wish.deed().unwrap_or_default())
+        }
+        Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
+            format!("{id}: would {}", decision.proposal.wish.deed().unwrap_or_default())
+        }
         Outcome::Permitted { from, to } => format!("{id}: {from} to {to}"),
         Outcome::Observed { from, to } => format!("{id}: would go from {from} to {to}"),
         Outcome::Notified => format!("{id}: notified"),

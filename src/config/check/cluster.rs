@@ -38,7 +38,7 @@ impl Checker<'_> {
 
     fn kubernetes(&mut self, raw: &raw::Kubernetes) -> Cluster {
         self.keys("cluster.kubernetes", raw);
-        let raw::Kubernetes { context, namespace, lease, identity, scaler, .. } = raw;
+        let raw::Kubernetes { context, namespace, lease, identity, scaler, nodes, .. } = raw;
         // Names of objects, and what may be a label's value (RFC 1123).
         for (key, name) in [("namespace", namespace), ("lease", lease), ("identity", identity)] {
             let named = |name: &str| {
@@ -53,12 +53,22 @@ impl Checker<'_> {
         // The port that its documentation and manifests use.
         let default = (std::net::Ipv4Addr::UNSPECIFIED, 8081).into();
         let address = scaler.is_some().then(|| self.address("cluster.kubernetes.scaler", scaler, default));
+        let nodes_grow = match nodes.as_deref() {
+            None | Some("fixed") => false,
+            Some("grow") => true,
+            Some(other) => {
+                let cause = format!("`{other}` is neither fixed nor grow");
+                self.problem("cluster.kubernetes.nodes", cause, "write fixed or grow");
+                false
+            }
+        };
         Cluster::Kubernetes(Kubernetes {
             context: context.clone(),
             namespace: namespace.clone(),
             lease: lease.clone(),
             identity: identity.clone(),
             scaler: address,
+            nodes_grow,
         })
     }
 }

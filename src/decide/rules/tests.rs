@@ -132,7 +132,7 @@ fn durations_come_from_the_proposal_before_the_constant() {
         .map(|p| match p.wish {
             Wish::ScaleOut { cooldown_s, .. } => cooldown_s,
             Wish::ScaleIn { stabilisation_s, .. } => stabilisation_s,
-            Wish::Notify { .. } => None,
+            _ => None,
         })
         .collect();
     assert_eq!(seconds, [Some(60.0), Some(1.5), Some(300.0), Some(120.0)]);
@@ -306,6 +306,7 @@ fn shipped_rules_say_what_they_should() {
         pods: Vec::new(),
         intervention: None,
         held: None,
+        terms: Default::default(),
     };
     let workloads = ["idle", "busy", "unsaid", "thin", "missing"].map(workload).to_vec();
     let evaluated = rules.evaluate(&all, &ClusterState { at: all.at, workloads });
@@ -313,4 +314,17 @@ fn shipped_rules_say_what_they_should() {
     let lines: Vec<String> =
         evaluated.proposals.iter().map(|p| format!("{}\n    {:?}\n    {}", p.rule, p.wish, p.because)).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn pods_are_restarted_and_lent_cpu_by_their_names() {
+    let text = r#"fn evaluate(now) {
+        [restart_pod("a", "a-1"), restart_pod("b", ()), resize_cpu("c", 1.5).lasting(minutes(1)), resize_cpu("d", 0.0)]
+    }"#;
+    let evaluated = run(text, &findings(vec![]));
+    let wishes: Vec<Wish> = evaluated.proposals.into_iter().map(|p| p.wish).collect();
+    let restart = Wish::RestartPod { service: "a".into(), pod: "a-1".into() };
+    assert_eq!(wishes, [restart, Wish::ResizeCpu { service: "c".into(), factor: 1.5, lasting_s: 60.0 }]);
+    let reasons: Vec<&str> = evaluated.skipped.iter().map(|s| s.reason.as_str()).collect();
+    assert_eq!(reasons, ["the verdict names no pod", "its factor is no number above 0"]);
 }

@@ -80,6 +80,7 @@ fn afternoon() -> Vec<Entry> {
         replicas_before: 3,
         replicas_after: 9,
         waiting_ns_before: 412_000_000,
+        deed: Default::default(),
     };
     let change = Change::Scale { service: "content-api".into(), from: 3, to: 9, record };
     let close = Change::Close { service: "content-api".into(), intervention: format!("i-{START_S}-1") };

@@ -100,6 +100,7 @@ fn follow(seen: impl BufRead, simulation: &Mutex<Simulation>) {
             replicas_before: workload.replicas,
             replicas_after: ready,
             waiting_ns_before: 0,
+            deed: Default::default(),
         };
         let change = Change::Scale { service: name.as_str().into(), from: workload.replicas, to: ready, record };
         simulation.apply(&change, workload.resource_version).unwrap();

@@ -4,9 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use headroom::clock::Stopwatch;
 use serde_json::Value;
 
 use super::control_plane::ControlPlane;
+use super::traffic::Traffic;
 use crate::process::{self, Daemon};
 use crate::real::probe::until;
 
@@ -25,7 +27,8 @@ pub fn opened(test: &str, namespace: &str) -> Option<&'static ControlPlane> {
     Some(cluster)
 }
 
-/// A Deployment whose pods are Ready after about a second.
+/// A Deployment whose pods are Ready after about a second. All tests here share one cluster, and every headroom sees all of
+/// it: a service is named once among them.
 pub fn deployment(namespace: &str, name: &str, replicas: u32) -> String {
     format!(
         "---
@@ -63,7 +66,7 @@ spec: {{ target: {{ name: {name} }}, service: {name}, minReplicas: 2, maxReplica
 /// A headroom that acts in the namespace; `more` is further lines of its configuration.
 pub fn serve(cluster: &ControlPlane, directory: &Path, namespace: &str, identity: &str, more: &str) -> Daemon {
     let home = directory.join(identity);
-    std::fs::create_dir(&home).unwrap();
+    std::fs::create_dir_all(&home).unwrap();
     let configuration = format!(
         "mode: enforce
 default_objective: {{ latency: 400ms }}
@@ -81,14 +84,27 @@ cluster: {{ kubernetes: {{ namespace: {namespace}, identity: {identity} }} }}
     Daemon::start_with(&home, &arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())])
 }
 
+/// Users of these services, each the Deployment of its name, whose spans are sent to this headroom alone.
+pub fn traffic(cluster: &ControlPlane, namespace: &str, services: &[&str], to: &Daemon) -> Traffic {
+    Traffic::start(cluster, namespace, services, &to.http)
+}
+
 /// The journal of a headroom, as far as it is written.
 pub fn journal(directory: &Path, identity: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(directory.join(identity).join("journal.jsonl")).unwrap();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Waits until the journal is as it should be.
+/// Waits until the journal is as it should be; where that is in vain, what was decided is told.
 pub fn await_journal(directory: &Path, identity: &str, holds: impl Fn(&[Value]) -> bool) {
     let what = format!("the journal of {identity} is as awaited");
-    until(&what, JOURNAL_MAX, || holds(&journal(directory, identity)).then_some(()));
+    let (waited, mut told) = (Stopwatch::start(), false);
+    until(&what, JOURNAL_MAX, || {
+        let entries = journal(directory, identity);
+        if waited.elapsed() > JOURNAL_MAX * 9 / 10 && !std::mem::replace(&mut told, true) {
+            let decided = entries.iter().filter(|entry| matches!(entry["what"].as_str(), Some("decided" | "acted")));
+            decided.for_each(|entry| eprintln!("{entry}"));
+        }
+        holds(&entries).then_some(())
+    });
 }

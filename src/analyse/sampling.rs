@@ -1,0 +1,78 @@
+//! Whether senders say how many requests a sampled trace stands for (`tracestate` with `ot=th`), and when that changed.
+//!
+//! A rate that is stated is corrected for, whatever it is. Where a sampler begins, or ends, to say so, what is counted
+//! jumps while the load stays: then a lower count is no lower load.
+
+use super::rollup::Rows;
+use crate::model::Time;
+
+/// Traces of a tick below which their share is chance.
+const ENOUGH: i64 = 20;
+/// The usual share follows within some minutes, so that a rollout over that time is seen as a change all the while.
+const WEIGHT: f64 = 1.0 / 60.0;
+/// A share that differs by more is of other samplers.
+const CHANGED: f64 = 0.2;
+
+#[derive(Debug, Default)]
+pub struct Sampling {
+    /// The usual share of traces that say nothing.
+    silent: Option<f64>,
+    changed_at: Option<Time>,
+}
+
+impl Sampling {
+    /// Takes in the rows of a tick.
+    pub fn see(&mut self, now: Time, rows: &Rows) {
+        let (requests, silent) =
+            rows.entries.values().fold((0, 0), |sum, of| (sum.0 + of.requests, sum.1 + of.unweighted));
+        if requests < ENOUGH {
+            return;
+        }
+        let share = silent as f64 / requests as f64;
+        let usual = self.silent.get_or_insert(share);
+        if (share - *usual).abs() > CHANGED {
+            self.changed_at = Some(now);
+        }
+        *usual += WEIGHT * (share - *usual);
+    }
+
+    /// When it was last seen to be another than usual.
+    pub fn changed_at(&self) -> Option<Time> {
+        self.changed_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::rollup::{EntryKey, EntrySums};
+
+    fn rows(second: i64, requests: i64, unweighted: i64) -> Rows {
+        let mut rows = Rows::default();
+        let key = EntryKey { second, entry: "e".into(), bucket: 100 };
+        Rows::add(&mut rows.entries, key, EntrySums { requests, unweighted, ..EntrySums::default() });
+        rows
+    }
+
+    /// When the last change was seen, of shares tick by tick.
+    fn changed_at(shares: impl Iterator<Item = (i64, i64)>) -> Option<i64> {
+        let mut sampling = Sampling::default();
+        for (second, (requests, unweighted)) in shares.enumerate() {
+            sampling.see(Time::from_secs(second as i64), &rows(second as i64, requests, unweighted));
+        }
+        sampling.changed_at().map(Time::second)
+    }
+
+    #[test]
+    fn more_or_fewer_of_the_same_is_no_change() {
+        assert_eq!(changed_at((0..600).map(|s| (if s < 300 { 1000 } else { 100 }, 0))), None);
+        assert_eq!(changed_at((0..600).map(|s| if s < 300 { (1000, 1000) } else { (100, 100) })), None);
+        assert_eq!(changed_at((0..600).map(|s| (1000, 300 + s % 50))), None);
+    }
+
+    #[test]
+    fn a_sampler_that_begins_to_speak_is_one_for_as_long_as_it_is_unusual() {
+        let changed = changed_at((0..600).map(|s| if s < 300 { (1000, 1000) } else { (100, 0) })).unwrap();
+        assert!((380..420).contains(&changed), "{changed}");
+    }
+}
