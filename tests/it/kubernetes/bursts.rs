@@ -45,6 +45,10 @@ fn count() -> usize {
 /// A service in so many is an autoscaler's, and as many are a ScaledObject's.
 const OWNED_ONE_IN: usize = 6;
 
+/// Long enough to be answered, and so short that a few overlap and not all: the users, the cluster and headroom share
+/// this machine, and what is measured is one of them.
+const HOLD_S: f64 = 10.0;
+
 /// Between two bursts, so that each begins at another moment of a tick.
 const APART_S: f64 = 1.27;
 
@@ -82,7 +86,8 @@ fn many_bursts_are_each_answered_soon() {
     let keda = Keda::start(&cluster.kubeconfig(), keda::address(&daemon), NAMESPACE, &asked_names, 12);
     // By then there is a baseline of every service.
     let at_s = |n: usize| 12.0 + n as f64 * APART_S;
-    let bursts: Vec<Burst> = all.iter().enumerate().map(|(n, name)| Burst::lasting(name, at_s(n))).collect();
+    let burst = |(n, name): (usize, &&str)| Burst { hold_s: HOLD_S, ..Burst::lasting(name, at_s(n)) };
+    let bursts: Vec<Burst> = all.iter().enumerate().map(burst).collect();
     let traffic = Traffic::through(pipeline(), &cluster, NAMESPACE, &bursts, &[daemon.http.clone()]);
     for name in &all {
         let grown = ["deployment", name, "--namespace", NAMESPACE];
