@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """`make accept-kubernetes`: what headroom must show on a real Kubernetes control plane, measured.
 
-    kubernetes.py [--only ITEM…] [--workloads N] [--pods N]
+    kubernetes.py [--only ITEM…] [--bursts N] [--workloads N] [--pods N]
 
-HEADROOM_BIN names another program than the release build, HEADROOM_IT a test binary that is built already. What is asked
-for and not measured yet is printed as SHORT: it counts as missed.
+HEADROOM_BIN names another program than the release build, HEADROOM_IT a test binary that is built already.
 """
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import re
@@ -19,40 +19,80 @@ import time
 
 from scorecard import ROOT, Scorecard, binary, last_line, run_tests
 
-NOT_MEASURED = "no test plays it yet"
 
-
-def measures(card, out):
-    """What the tests printed: name to value and unit."""
+def tests(card, name, wanted, **environment):
+    """Runs tests of the integration binary against the program that is measured: what they printed, by name."""
+    environment = {"HEADROOM_NO_SKIP": "1", "HEADROOM_BIN": binary(), **environment}
     found = {}
-    for name, value, unit in re.findall(r"MEASURE (\S+) (\S+) (\S+)", out):
-        card.sample("measured", {"name": name, "value": value, "unit": unit})
-        found[name] = (float(value), unit)
+    for line in re.findall(r"MEASURE (\S+) (\S+) (\S+)", run_tests(card, name, wanted, env=environment)):
+        card.sample("measured", dict(zip(("name", "value", "unit"), line)))
+        found.setdefault(line[0], []).append(float(line[1]))
     return found
 
 
-def items_1_2_5(card, only):
-    """One run of the tests shows parts of three items."""
-    out = run_tests(card, "1.closed_loop", "kubernetes::closed_loop", env={"HEADROOM_NO_SKIP": "1"})
-    found = measures(card, out)
+def first(found, name):
+    return next(iter(found.get(name, [])), None)
+
+
+def quantile(values, share):
+    """The smallest value that so many are at or below; of 50, 0.99 is the largest."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
+
+
+# 1 and 2. One run of the loop shows both: an HPA, an external scaler client, neither; a policy, a revert, a stranger.
+
+
+def items_1_2(card, only):
+    found = tests(card, "1.closed_loop" if 1 in only else "2.closed_loop", "kubernetes::closed_loop")
     if 1 in only:
-        # HPA, external scaler client and neither: replicas, ready pods, the record closed after it was verified.
-        card.failed("1.scale_in_follows", NOT_MEASURED)
-    if 3 in only:
-        value, unit = found.get("kubernetes.failover", (None, "s"))
-        card.at_most("3.failover", value, unit, 15)
-        card.failed("3.killed_at_20_points", NOT_MEASURED)
-        card.failed("3.api_server_in_trouble", NOT_MEASURED)
-    if 5 in only:
-        value, unit = found.get("kubernetes.found_to_patched", (None, "s"))
-        card.at_most("5.found_to_patched_worst", value, unit, 2)
-        bursts, unit = found.get("kubernetes.bursts", (0.0, "bursts"))
-        card.at_least("5.bursts", bursts, unit, 50)
+        card.equal("1.levers_given_back", first(found, "kubernetes.levers_given_back"), "levers", 3)
+        took = first(found, "kubernetes.given_back_after")
+        card.figure("1.given_back_after", took, "s", "reported", took is not None)
+    if 2 in only:
+        writes = first(found, "kubernetes.writes")
+        card.at_least("2.writes_in_the_audit_log", writes, "writes", 1)
+        card.equal("2.writes_to_what_is_not_opted_in", first(found, "kubernetes.writes_beyond"), "writes", 0)
+
+
+def item_3(card):
+    found = tests(card, "3.chaos", "kubernetes::chaos")
+    card.at_least("3.kills", first(found, "kubernetes.kills"), "kills", 20)
+    card.equal("3.kills.done_twice", first(found, "kubernetes.kills.twice"), "changes", 0)
+    card.equal("3.kills.dangling", first(found, "kubernetes.kills.dangling"), "records", 0)
+    card.equal("3.trouble.done_twice", first(found, "kubernetes.trouble.twice"), "changes", 0)
+    again = first(found, "kubernetes.trouble.attempts_again")
+    card.at_least("3.trouble.attempts_again", again, "attempts", 1)
+    card.at_most("3.failover", first(found, "kubernetes.failover"), "s", 15)
 
 
 def item_4(card):
-    out = run_tests(card, "4.deployment", "kubernetes::deploy", env={"HEADROOM_NO_SKIP": "1"})
-    measures(card, out)
+    tests(card, "4.deployment", "kubernetes::deploy")
+
+
+# 5. From the need that is visible in spans to the patched scale.
+
+
+def item_5(card, bursts):
+    """`Traffic::evidence` in tests/it says when a need is visible: when the first batch is sent that holds a request of
+    the burst slower than the objective. Patched is when the API server had answered the write, by its audit log. Spans
+    come promptly (`Pipeline::Prompt`); with SDKs that send once a second, a second's spans come over two seconds, and
+    headroom waits for them: that is reported too."""
+    for pipeline in ("prompt", "usual"):
+        name = "5" if pipeline == "prompt" else "5.usual_pipeline"
+        env = {"HEADROOM_BURSTS": str(bursts), "HEADROOM_PIPELINE": pipeline}
+        found = tests(card, f"{name}.bursts_answered", "kubernetes::bursts", **env)
+        plain = found.get("kubernetes.plain.seen_to_patched", [])
+        p99 = quantile(plain, 0.99)
+        if pipeline == "prompt":
+            card.at_least("5.bursts", len(plain), "bursts", 50)
+            card.at_most("5.seen_to_patched.p99", p99, "s", 2)
+        else:
+            card.figure(f"{name}.seen_to_patched.p99", p99, "s", "reported", p99 is not None)
+        card.figure(f"{name}.seen_to_patched.p50", quantile(plain, 0.5), "s", "reported", bool(plain))
+        for owner in ("hpa", "external"):
+            for step in ("patched", "scaled"):
+                values = found.get(f"kubernetes.{owner}.seen_to_{step}", [])
+                card.figure(f"{name}.{owner}.seen_to_{step}.worst", quantile(values, 1.0), "s", "reported", bool(values))
 
 
 # 6. Many workloads.
@@ -159,14 +199,19 @@ def watch_many(card, cluster, directory, workloads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", type=int, choices=range(1, 7), default=list(range(1, 7)))
+    parser.add_argument("--bursts", type=int, default=50, help="of workloads that nobody owns")
     parser.add_argument("--workloads", type=int, default=500)
     parser.add_argument("--pods", type=int, default=5000)
     args = parser.parse_args()
     card = Scorecard("kubernetes")
-    if {1, 2, 3, 5} & set(args.only):
-        items_1_2_5(card, args.only)
+    if {1, 2} & set(args.only):
+        items_1_2(card, args.only)
+    if 3 in args.only:
+        item_3(card)
     if 4 in args.only:
         item_4(card)
+    if 5 in args.only:
+        item_5(card, args.bursts)
     if 6 in args.only:
         try:
             item_6(card, args.workloads, args.pods)

@@ -6,9 +6,11 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::Value;
 
-/// The binary, with nothing of this shell's environment but where programs are.
+/// The binary, with nothing of this shell's environment but where programs are. HEADROOM_BIN names another one, such as
+/// the release build that a scorecard measures.
 pub fn headroom(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headroom"));
+    let mut command =
+        Command::new(std::env::var_os("HEADROOM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_headroom").into()));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(directory);
     command
 }
@@ -83,6 +85,13 @@ impl Daemon {
             if let Some(said) = begins(&line) {
                 return said;
             }
+        }
+    }
+
+    /// Reads the log up to a message, unless it was read already.
+    pub fn await_said(&mut self, message: &str) {
+        if !self.seen.iter().any(|line| line["message"] == message) {
+            self.wait_for(message);
         }
     }
 

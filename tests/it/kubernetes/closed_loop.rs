@@ -1,18 +1,18 @@
-//! The loop on a real Kubernetes: spans come in over OTLP, the bottleneck is named, and what was opted in grows by the
-//! lever that its owner leaves to headroom. One burst over several services, so that all of it takes a minute.
+//! The loop on a real Kubernetes: spans come in over OTLP, the bottleneck is named, what was opted in grows by the lever
+//! that its owner leaves to headroom, and what was added is given back. One burst over several services, so that all of
+//! it takes a minute and a half.
 
-use std::path::Path;
 use std::time::Duration;
 
-use headroom::act::kubernetes::scaler::METRIC;
-use headroom::act::kubernetes::scaler::proto::external_scaler_client::ExternalScalerClient;
-use headroom::act::kubernetes::scaler::proto::{GetMetricsRequest, ScaledObjectRef};
 use headroom::clock::Stopwatch;
 use serde_json::Value;
 
 use super::control_plane::ControlPlane;
-use super::traffic::Traffic;
-use crate::process::{self, Daemon};
+use super::keda::{self, Keda};
+use super::metrics_server::MetricsServer;
+use super::shop::{self, IMPATIENT, Shop};
+use super::traffic::{Burst, Traffic};
+use super::{audit, bursts};
 use crate::skip::measured;
 
 const NAMESPACE: &str = "loop";
@@ -22,35 +22,11 @@ const NAMESPACE: &str = "loop";
 /// `stranger` has not opted in.
 const SERVICES: [&str; 6] = ["plain", "steered", "asked", "capped", "fought", "stranger"];
 
-fn deployment(name: &str) -> String {
-    format!(
-        "---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{ name: {name}, namespace: {NAMESPACE} }}
-spec:
-  replicas: 2
-  selector: {{ matchLabels: {{ app: {name} }} }}
-  template:
-    metadata:
-      labels: {{ app: {name} }}
-      annotations: {{ kubelet/starts-in: 500ms, kubelet/starts-within: 1s }}
-    spec:
-      containers: [{{ name: web, image: web }}]
-"
-    )
-}
+/// By then there is a baseline.
+const BURST_AT_S: f64 = 15.0;
 
-fn objective(name: &str) -> String {
-    format!(
-        "---
-apiVersion: headroom.dev/v1alpha1
-kind: ServiceObjective
-metadata: {{ name: {name}, namespace: {NAMESPACE} }}
-spec: {{ target: {{ name: {name} }}, service: {name}, minReplicas: 2, maxReplicas: 12, mode: Enforce }}
-"
-    )
-}
+/// Long enough for every change to be verified while the load lasts.
+const BURST_HOLD_S: f64 = 25.0;
 
 const OWNERS: &str = "---
 apiVersion: autoscaling/v2
@@ -60,6 +36,7 @@ spec:
   scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: steered }
   minReplicas: 2
   maxReplicas: 10
+  metrics: [{ type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 50 } } }]
 ---
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
@@ -86,29 +63,6 @@ metadata: { name: no-more-than-four }
 spec: { policyName: no-more-than-four, validationActions: [Deny] }
 ";
 
-fn serve(cluster: &ControlPlane, directory: &Path, identity: &str) -> Daemon {
-    let home = directory.join(identity);
-    std::fs::create_dir(&home).unwrap();
-    let configuration = format!(
-        "mode: enforce
-default_objective: {{ latency: 400ms }}
-receive: {{ grpc: \"127.0.0.1:0\", http: \"127.0.0.1:0\" }}
-api: {{ listen: \"127.0.0.1:0\" }}
-journal: {{ path: journal.jsonl }}
-cluster: {{ kubernetes: {{ namespace: {NAMESPACE}, identity: {identity}, scaler: \"127.0.0.1:0\" }} }}
-"
-    );
-    std::fs::write(home.join("headroom.yaml"), configuration).unwrap();
-    let kubeconfig = cluster.kubeconfig();
-    // Nobody reads its log while the burst lasts, and a pipe holds little.
-    let log = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
-    Daemon::start_with(
-        &home,
-        &["--config", "headroom.yaml", "--log", log],
-        &[("KUBECONFIG", kubeconfig.to_str().unwrap())],
-    )
-}
-
 /// The Events about one object, by their reason.
 fn event(cluster: &ControlPlane, name: &str, reason: &str) -> String {
     let fields = format!("reason={reason},regarding.name={name}");
@@ -117,100 +71,58 @@ fn event(cluster: &ControlPlane, name: &str, reason: &str) -> String {
     event["note"].as_str().unwrap().to_owned()
 }
 
-/// Writes of headroom that reached an object, as the API server's audit log has them.
-fn writes(cluster: &ControlPlane, name: &str) -> usize {
-    let own = |event: &&Value| {
-        let of = &event["objectRef"];
-        of["namespace"] == NAMESPACE
-            && of["name"] == name
-            && !event["requestURI"].as_str().unwrap_or_default().contains("dryRun")
-            && event["requestURI"].as_str().unwrap_or_default().contains("fieldManager=headroom")
-            && matches!(of["resource"].as_str(), Some("deployments" | "horizontalpodautoscalers" | "scaledobjects"))
-            && event["responseStatus"]["code"].as_u64().is_none_or(|code| code < 300)
-    };
-    cluster.audit().iter().filter(own).count()
+fn replicas(of: &Value) -> u64 {
+    of["spec"]["replicas"].as_u64().unwrap_or(0)
 }
 
-/// What the external scaler answers for `asked`; the second is what it says of one that nobody opted in.
-fn ask(address: &str) -> (i64, tonic::Code) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
-        let mut client = ExternalScalerClient::new(endpoint.connect().await.unwrap());
-        let of = |name: &str| GetMetricsRequest {
-            scaled_object_ref: Some(ScaledObjectRef {
-                name: name.into(),
-                namespace: NAMESPACE.into(),
-                ..ScaledObjectRef::default()
-            }),
-            metric_name: METRIC.into(),
-        };
-        let value =
-            client.get_metrics(of("asked")).await.map(|answer| answer.into_inner().metric_values[0].metric_value);
-        (value.unwrap_or(-1), client.get_metrics(of("nobody")).await.unwrap_err().code())
-    })
-}
-
-fn scaler(daemon: &Daemon) -> String {
-    let said = daemon.seen.iter().find(|line| line["message"] == "the external scaler listens").unwrap();
-    said["scaler"].as_str().unwrap().to_owned()
-}
-
-/// From the first tick that names a service the bottleneck to the write that the cluster took, over all services.
-fn report(entries: &[Value]) {
-    let mut worst = 0.0_f64;
-    let mut bursts = 0;
-    for service in SERVICES {
-        let named = |entry: &&Value| {
-            let bottlenecks = entry["findings"]["bottlenecks"].as_array();
-            bottlenecks.into_iter().flatten().any(|bottleneck| bottleneck["service"] == service)
-        };
-        let done = |entry: &&Value| {
-            entry["what"] == "acted" && entry["error"].is_null() && entry["change"]["service"] == service
-        };
-        let at = |entry: &Value| entry["at"].as_i64().unwrap();
-        if let (Some(found), Some(acted)) = (entries.iter().find(named), entries.iter().find(done)) {
-            worst = worst.max((at(acted) - at(found)) as f64 / 1e9);
-            bursts += 1;
-        }
-    }
-    measured("kubernetes.found_to_patched", format!("{worst:.2}"), "s");
-    measured("kubernetes.bursts", bursts, "bursts");
+fn annotation<'a>(of: &'a Value, name: &str) -> Option<&'a str> {
+    of["metadata"]["annotations"][name].as_str()
 }
 
 #[test]
-fn a_burst_is_met_by_the_lever_that_each_owner_leaves() {
-    let Some(cluster) = ControlPlane::shared("a_burst_is_met_by_the_lever_that_each_owner_leaves") else { return };
+fn a_burst_is_met_by_the_lever_that_each_owner_leaves_and_given_back() {
+    let test = "a_burst_is_met_by_the_lever_that_each_owner_leaves_and_given_back";
+    let Some(cluster) = ControlPlane::shared(test) else { return };
     let directory = tempfile::tempdir().unwrap();
-    let (code, crd, error) = process::run(directory.path(), &["crd"]);
-    assert_eq!(code, 0, "{error}");
-    cluster.apply(&crd);
     cluster.install_crds("github.com/kedacore/keda/v2");
-    cluster.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {NAMESPACE} }}\n"));
-    cluster.apply(&SERVICES.map(deployment).concat());
-    cluster.apply(&SERVICES[..5].iter().map(|name| objective(name)).collect::<String>());
+    let shop = Shop::open(cluster, NAMESPACE, directory.path());
+    let _metrics = MetricsServer::start(cluster);
+    shop.add(&SERVICES);
+    shop.opt_in(&SERVICES[..5]);
     cluster.apply(OWNERS);
-    let above = cluster.try_kubectl(
-        &["apply", "--server-side", "--filename", "-"],
-        &objective("wrong").replace("minReplicas: 2", "minReplicas: 20"),
-    );
+    let wrong = "apiVersion: headroom.dev/v1alpha1
+kind: ServiceObjective
+metadata: { name: wrong, namespace: loop }
+spec: { target: { name: plain }, minReplicas: 20, maxReplicas: 12 }";
+    let above = cluster.try_kubectl(&["apply", "--server-side", "--filename", "-"], wrong);
     assert!(above.unwrap_err().contains("minReplicas is above maxReplicas"));
 
-    let mut leader = serve(cluster, directory.path(), "first");
+    let kubeconfig = shop.kubeconfig(&cluster.server());
+    let otlp = [shop::address(), shop::address()];
+    let homes = [0, 1].map(|n| shop.home(["first", "second"][n], &otlp[n], IMPATIENT));
+    let mut leader = homes[0].serve(&kubeconfig);
     let lease = ["lease", "headroom", "--namespace", NAMESPACE];
     cluster.kubectl(&["wait", "--for=create", "lease/headroom", "--namespace", NAMESPACE, "--timeout=60s"]);
     cluster.wait_until(&lease, |lease| lease["spec"]["holderIdentity"] == "first");
-    let mut second = serve(cluster, directory.path(), "second");
-    let traffic = [&leader, &second].map(|daemon| Traffic::start(cluster, NAMESPACE, &SERVICES, &daemon.http));
+    leader.await_said("leads");
+    let keda = Keda::start(&cluster.kubeconfig(), keda::address(&leader), NAMESPACE, &["asked"], 9);
+    let bursts =
+        SERVICES.map(|service| Burst { service: service.into(), at_s: BURST_AT_S, hold_s: BURST_HOLD_S, factor: 10.0 });
+    let traffic = Traffic::start(cluster, NAMESPACE, &bursts, &otlp);
 
     let deployment = |name: &'static str| ["deployment", name, "--namespace", NAMESPACE];
-    let replicas = |of: &Value| of["spec"]["replicas"].as_u64().unwrap_or(0);
 
     // Somebody's pipeline knows better.
     cluster.wait_until(&deployment("fought"), |of| replicas(of) > 2);
     cluster.kubectl(&["scale", "deployment", "fought", "--replicas=2", "--namespace", NAMESPACE]);
     let note = event(cluster, "fought", "HeadroomReverted");
     assert!(note.contains("kubectl set Deployment loop/fought back"), "{note}");
+    let objective = |name: &'static str| ["serviceobjective", name, "--namespace", NAMESPACE];
+    cluster.wait_until(&objective("fought"), |of| of["status"]["breaker"]["manager"] == "kubectl");
+    let closed = |of: &Value| annotation(of, "headroom.dev/intervention").is_none();
+    cluster.wait_until(&deployment("fought"), closed);
+    // This one comes when all of that is over, and has it from the objective's status.
+    let mut second = homes[1].serve(&kubeconfig);
 
     let plain = cluster.wait_until(&deployment("plain"), |of| of["status"]["readyReplicas"].as_u64() > Some(4));
     assert!(replicas(&plain) <= 12, "never above its objective's maximum");
@@ -218,9 +130,9 @@ fn a_burst_is_met_by_the_lever_that_each_owner_leaves() {
     assert!(note.contains("saturated") && note.contains("headroom explain d-"), "{note}");
 
     let hpa = ["horizontalpodautoscaler", "steered", "--namespace", NAMESPACE];
-    let hpa = cluster.wait_until(&hpa, |of| of["spec"]["minReplicas"].as_u64() > Some(4));
-    assert!(hpa["spec"]["minReplicas"].as_u64() <= Some(10), "never above the owner's maximum");
-    let floor = hpa["metadata"]["annotations"]["headroom.dev/floor"].as_str().unwrap();
+    let raised = cluster.wait_until(&hpa, |of| of["spec"]["minReplicas"].as_u64() > Some(4));
+    assert!(raised["spec"]["minReplicas"].as_u64() <= Some(10), "never above the owner's maximum");
+    let floor = annotation(&raised, "headroom.dev/floor").unwrap();
     assert!(floor.contains(r#""before":2"#), "{floor}");
     cluster.wait_until(&deployment("steered"), |of| of["status"]["readyReplicas"].as_u64() > Some(4));
 
@@ -229,44 +141,64 @@ fn a_burst_is_met_by_the_lever_that_each_owner_leaves() {
     assert!(replicas(&cluster.get(&deployment("capped"))) <= 4, "what the policy allows");
 
     let scaled = ["scaledobject", "asked", "--namespace", NAMESPACE];
-    let scaled = cluster.wait_until(&scaled, |of| of["metadata"]["annotations"]["headroom.dev/floor"].is_string());
-    assert_eq!(scaled["spec"]["minReplicaCount"], 2, "no field of the owner's drifts");
-    let (value, unknown) = ask(&scaler(&leader));
-    assert!((3..=9).contains(&value), "{value}");
-    assert_eq!(unknown, tonic::Code::NotFound);
-    // What KEDA's autoscaler would do of it.
-    cluster.kubectl(&["scale", "deployment", "asked", &format!("--replicas={value}"), "--namespace", NAMESPACE]);
+    let told = cluster.wait_until(&scaled, |of| annotation(of, "headroom.dev/floor").is_some());
+    assert_eq!(told["spec"]["minReplicaCount"], 2, "no field of the owner's drifts");
+    cluster
+        .wait_until(&deployment("asked"), |of| (4..=9).contains(&of["status"]["readyReplicas"].as_u64().unwrap_or(0)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let unknown = runtime.block_on(keda::ask(&keda::address(&leader), NAMESPACE, "nobody"));
+    assert_eq!(unknown, Err(tonic::Code::NotFound));
 
-    let objective = ["serviceobjective", "plain", "--namespace", NAMESPACE];
-    let status = cluster.wait_until(&objective, |of| of["status"]["lastDecision"].is_string())["status"].clone();
+    let status =
+        cluster.wait_until(&objective("plain"), |of| of["status"]["lastDecision"].is_string())["status"].clone();
     assert_eq!((status["service"].as_str(), status["mode"].as_str()), (Some("plain"), Some("Enforce")));
-    let refused = ["serviceobjective", "capped", "--namespace", NAMESPACE];
-    cluster.wait_until(&refused, |of| {
+    cluster.wait_until(&objective("capped"), |of| {
         let conditions = of["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|condition| condition["reason"] == "PolicyRefuses")
     });
 
-    // It helped, and the record goes.
-    cluster.wait_until(&deployment("plain"), |of| {
-        of["metadata"]["annotations"]["headroom.dev/intervention"].is_null() && replicas(of) > 2
-    });
+    // It helped, and the record goes: while the burst lasts, by each of the levers.
+    cluster.wait_until(&deployment("plain"), |of| closed(of) && replicas(of) > 2);
+    cluster.wait_until(&hpa, |of| closed(of) && of["spec"]["minReplicas"].as_u64() > Some(2));
+    cluster.wait_until(&scaled, closed);
 
-    // The leader dies; the other one takes over, and does nothing twice.
-    let before = writes(cluster, "plain");
-    let died = Stopwatch::start();
-    leader.kill();
-    cluster.wait_until(&lease, |lease| lease["spec"]["holderIdentity"] == "second");
-    let failover = died.elapsed();
-    second.wait_for("leads");
-    assert!(failover < Duration::from_secs(15), "{failover:?}");
-    measured("kubernetes.failover", format!("{:.1}", failover.as_secs_f64()), "s");
-    drop(traffic);
+    // The load is over, and what was added is given back.
+    let over = Stopwatch::start();
+    cluster.wait_until(&deployment("plain"), |of| replicas(of) == 2);
+    let given_back = |of: &Value| annotation(of, "headroom.dev/floor").is_none();
+    cluster.wait_until(&hpa, |of| given_back(of) && of["spec"]["minReplicas"] == 2);
+    cluster.wait_until(&deployment("steered"), |of| replicas(of) == 2);
+    cluster.wait_until(&scaled, given_back);
+    cluster.wait_until(&deployment("asked"), |of| replicas(of) == 2);
+    measured("kubernetes.given_back_after", format!("{:.1}", over.elapsed().as_secs_f64()), "s");
+    measured("kubernetes.levers_given_back", 3, "levers");
+
+    // The leader leaves, and nobody waits for its Lease to run out. What it had found undone stays so.
+    let left = Stopwatch::start();
+    assert_eq!(leader.terminate(), 0);
+    second.await_said("leads");
+    let handover = left.elapsed();
+    assert!(handover < Duration::from_secs(5), "{handover:?}");
+    measured("kubernetes.handover", format!("{:.1}", handover.as_secs_f64()), "s");
+    let undone = |entry: &Value| {
+        let held = |of: &Value| of["service"] == "fought" && of["held"]["by"] == "reverted";
+        entry["state"]["workloads"].as_array().into_iter().flatten().any(held)
+    };
+    let evidence = traffic.evidence();
+    drop((traffic, keda));
     assert_eq!(second.terminate(), 0);
-    assert_eq!(writes(cluster, "plain"), before);
-    assert_eq!(writes(cluster, "stranger"), 0, "what is not opted in is never written");
+    assert!(homes[1].journal().iter().any(undone), "a breaker outlives the leader that opened it");
 
-    let journal = std::fs::read_to_string(directory.path().join("first/journal.jsonl")).unwrap();
-    let entries: Vec<Value> = journal.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let writes = audit::writes(cluster, &shop.user());
+    let opted_in = &SERVICES[..5];
+    let beyond = audit::beyond(&writes, NAMESPACE, opted_in);
+    assert!(beyond.is_empty(), "what is not opted in is never written, whatever becomes of it: {beyond:#?}");
+    measured("kubernetes.writes", writes.len(), "writes");
+    measured("kubernetes.writes_beyond", beyond.len(), "writes");
+    audit::once_each(&writes, NAMESPACE);
+    bursts::report("loop", &bursts::reactions(&writes, NAMESPACE, &evidence));
+
+    let entries = homes[0].journal();
     let refused = |gate: &str, reason: &str| {
         let decided = |entry: &&Value| entry["decision"]["gate"] == gate;
         let mut reasons = entries.iter().filter(decided).map(|entry| entry["decision"]["reason"].to_string());
@@ -274,5 +206,10 @@ fn a_burst_is_met_by_the_lever_that_each_owner_leaves() {
     };
     assert!(refused("admission", "capped runs four replicas at most"), "a refusal is a decision of the journal");
     assert!(refused("breaker", "kubectl undid the last change"));
-    report(&entries);
+    let verified = |service: &str| {
+        entries.iter().any(|entry| entry["report"]["service"] == service && entry["report"]["stage"] == "verified")
+    };
+    for service in ["plain", "steered", "asked"] {
+        assert!(verified(service), "{service}");
+    }
 }

@@ -1,17 +1,17 @@
 //! A proxy in front of the API server that answers in its place what an API server in trouble answers.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use futures::StreamExt;
-use http::request::Parts;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -25,8 +25,15 @@ use headroom::clock::Clock;
 
 use super::control_plane::ControlPlane;
 
-/// What happens to a request.
-#[derive(Clone, Copy, Debug)]
+/// One call of the API server.
+pub struct Call {
+    pub method: Method,
+    pub uri: Uri,
+    pub body: Bytes,
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
 pub enum Fault {
     /// This status with the API's own error object; 429 and 503 with `Retry-After: 1`.
     Status(u16),
@@ -36,12 +43,19 @@ pub enum Fault {
     Late(Duration),
     /// The API server does it, and the answer is lost.
     Lost,
+    /// It never comes to the API server, nor is it answered. Whoever waits for it is told when it is here.
+    HeldBefore(SyncSender<()>),
+    /// The API server does it and the answer is kept; whoever waits for it is told when it is done.
+    HeldAfter(SyncSender<()>),
 }
+
+/// Far above what anybody here sends.
+const BODY_BYTES_MAX: usize = 4 << 20;
 
 struct Rule {
     fault: Fault,
     left: usize,
-    matches: Box<dyn Fn(&Parts) -> bool + Send>,
+    matches: Box<dyn Fn(&Call) -> bool + Send>,
 }
 
 /// Has the API server's certificate, passes on the caller's token, and has no rights of its own.
@@ -90,8 +104,8 @@ impl Proxy {
         Proxy { server: format!("https://{address}"), shared, _runtime: runtime }
     }
 
-    /// The next `times` requests for which `matches` holds meet `fault`.
-    pub fn inject(&self, fault: Fault, times: usize, matches: impl Fn(&Parts) -> bool + Send + 'static) {
+    /// The next `times` calls for which `matches` holds meet `fault`.
+    pub fn inject(&self, fault: Fault, times: usize, matches: impl Fn(&Call) -> bool + Send + 'static) {
         self.shared.rules.lock().unwrap().push(Rule { fault, left: times, matches: Box::new(matches) });
     }
 
@@ -110,9 +124,10 @@ impl Proxy {
     }
 }
 
-struct TlsListener {
-    tcp: TcpListener,
-    tls: TlsAcceptor,
+/// Also for the stand-in of a metrics server.
+pub struct TlsListener {
+    pub tcp: TcpListener,
+    pub tls: TlsAcceptor,
 }
 
 impl Listener for TlsListener {
@@ -134,19 +149,61 @@ impl Listener for TlsListener {
 }
 
 /// For [`Proxy::inject`]: whatever changes something.
-pub fn writes(request: &Parts) -> bool {
-    !request.method.is_safe()
+pub fn writes(call: &Call) -> bool {
+    !call.method.is_safe()
 }
 
 /// For [`Proxy::inject`]: a watch that begins.
-pub fn watches(request: &Parts) -> bool {
-    request.uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+pub fn watches(call: &Call) -> bool {
+    call.has("watch=true") || call.has("watch=1")
+}
+
+impl Call {
+    /// Whether the query has this.
+    fn has(&self, pair: &str) -> bool {
+        self.uri.query().is_some_and(|query| query.split('&').any(|of| of == pair))
+    }
+
+    fn patches(&self, suffix: &str) -> bool {
+        self.method == Method::PATCH
+            && self.uri.path().starts_with("/apis/apps/v1/")
+            && self.uri.path().ends_with(suffix)
+    }
+
+    /// The dry run of a change of a Deployment, or of its `scale` subresource.
+    pub fn tries(&self, subresource: bool) -> bool {
+        self.has("dryRun=All") && self.patches("/scale") == subresource && self.patches("")
+    }
+
+    /// What begins an intervention on a Deployment.
+    pub fn begins(&self) -> bool {
+        self.patches("") && !self.has("dryRun=All") && self.operates("add")
+    }
+
+    /// What takes its record away.
+    pub fn closes(&self) -> bool {
+        self.patches("") && !self.has("dryRun=All") && self.operates("remove")
+    }
+
+    pub fn tells(&self) -> bool {
+        self.method == Method::POST && self.uri.path().ends_with("/events")
+    }
+
+    fn operates(&self, op: &str) -> bool {
+        let patch: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let record = "/metadata/annotations/headroom.dev~1intervention";
+        patch.as_array().into_iter().flatten().any(|of| of["op"] == op && of["path"] == record)
+    }
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let fault = shared.next_fault(&parts);
-    let request = Request::from_parts(parts, body);
+    let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let call = Call { method: parts.method.clone(), uri: parts.uri.clone(), body: body.clone() };
+    let fault = shared.next_fault(&call);
+    let request = Request::from_parts(parts, Body::from(body));
     match fault {
         Some(Fault::Status(code)) => refusal(StatusCode::from_u16(code).unwrap()),
         Some(Fault::Expired) => {
@@ -161,16 +218,25 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
             done if done.status().is_success() => refusal(StatusCode::GATEWAY_TIMEOUT),
             refused => refused,
         },
+        Some(Fault::HeldBefore(here)) => {
+            let _ = here.send(());
+            std::future::pending().await
+        }
+        Some(Fault::HeldAfter(here)) => {
+            shared.forward(request).await;
+            let _ = here.send(());
+            std::future::pending().await
+        }
         None => shared.forward(request).await,
     }
 }
 
 impl Shared {
-    fn next_fault(&self, request: &Parts) -> Option<Fault> {
+    fn next_fault(&self, call: &Call) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules.iter_mut().find(|rule| rule.left > 0 && (rule.matches)(request))?;
+        let rule = rules.iter_mut().find(|rule| rule.left > 0 && (rule.matches)(call))?;
         rule.left -= 1;
-        Some(rule.fault)
+        Some(rule.fault.clone())
     }
 
     async fn forward(&self, request: Request<Body>) -> Response {
