@@ -23,6 +23,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where it is kept.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 pub enum Place {
     File(PathBuf),
     ConfigMap(Shelf),

@@ -8,9 +8,12 @@ use headroom::clock::Stopwatch;
 use serde_json::Value;
 
 use super::control_plane::ControlPlane;
-use super::traffic::Traffic;
+use super::traffic::{Burst, Traffic};
 use crate::process::{self, Daemon};
 use crate::real::probe::until;
+
+/// When the burst of every service begins, in seconds from the start: by then there is a baseline.
+const BURST_AFTER_S: f64 = 25.0;
 
 /// What a journal tells within: a burst begins after 25 s, and what is done about it takes half a minute on a machine that
 /// compiles meanwhile.
@@ -86,7 +89,8 @@ cluster: {{ kubernetes: {{ namespace: {namespace}, identity: {identity} }} }}
 
 /// Users of these services, each the Deployment of its name, whose spans are sent to this headroom alone.
 pub fn traffic(cluster: &ControlPlane, namespace: &str, services: &[&str], to: &Daemon) -> Traffic {
-    Traffic::start(cluster, namespace, services, &to.http)
+    let bursts: Vec<Burst> = services.iter().map(|service| Burst::lasting(service, BURST_AFTER_S)).collect();
+    Traffic::start(cluster, namespace, &bursts, std::slice::from_ref(&to.http))
 }
 
 /// The journal of a headroom, as far as it is written.
