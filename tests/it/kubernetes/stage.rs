@@ -101,14 +101,12 @@ pub fn journal(directory: &Path, identity: &str) -> Vec<Value> {
 
 /// Waits until the journal is as it should be; where that is in vain, what was decided is told.
 pub fn await_journal(directory: &Path, identity: &str, holds: impl Fn(&[Value]) -> bool) {
-    let what = format!("the journal of {identity} is as awaited");
-    let (waited, mut told) = (Stopwatch::start(), false);
-    until(&what, JOURNAL_MAX, || {
+    let waited = Stopwatch::start();
+    until(&format!("the journal of {identity} is as awaited"), JOURNAL_MAX, || {
         let entries = journal(directory, identity);
-        if waited.elapsed() > JOURNAL_MAX * 9 / 10 && !std::mem::replace(&mut told, true) {
-            let decided = entries.iter().filter(|entry| matches!(entry["what"].as_str(), Some("decided" | "acted")));
-            decided.for_each(|entry| eprintln!("{entry}"));
-        }
-        holds(&entries).then_some(())
+        let done = holds(&entries).then_some(());
+        let decided = || entries.iter().filter(|entry| matches!(entry["what"].as_str(), Some("decided" | "acted")));
+        assert!(done.is_some() || waited.elapsed() < JOURNAL_MAX * 9 / 10, "{:#?}", decided().collect::<Vec<_>>());
+        done
     });
 }
