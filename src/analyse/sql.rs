@@ -167,12 +167,11 @@ mod tests {
     fn an_own_query_gives_the_columns_the_analysis_reads_or_is_refused_when_it_is_planned() {
         let shipped = SHIPPED.iter().find(|(name, _)| *name == "durations").map_or("", |(_, text)| text);
         assert_eq!(refusal("durations", shipped), "");
-        let other_type =
-            shipped.replace("SELECT d.service, d.bucket", "SELECT d.service, CAST(d.bucket AS BIGINT) AS bucket");
-        let columns = "gives columns service Utf8View, bucket Int64, requests Int64, the analysis needs";
+        let other_type = shipped.replace("SUM(d.requests)", "CAST(SUM(d.requests) AS DOUBLE)");
         assert_eq!(
             refusal("durations", &other_type),
-            format!("query durations {columns} service Utf8View, bucket Int32, requests Int64")
+            "query durations gives columns service Utf8View, bucket Int32, requests Float64, the analysis needs \
+             service Utf8View, bucket Int32, requests Int64"
         );
         let list = shipped.replace("SUM(d.requests) AS requests", "array_agg(d.requests) AS requests");
         assert!(refusal("durations", &list).starts_with("query durations gives columns"));
