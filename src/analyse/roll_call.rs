@@ -75,3 +75,53 @@ impl RollCall {
 pub fn replica_set(pod: &str) -> &str {
     pod.rsplit_once('-').map_or("", |(set, _)| set)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::rollup::HealthSums;
+    use crate::model::Pod;
+
+    const READY: Time = Time::from_secs(100);
+
+    /// Three pods, ready since `READY`, that served so many requests in the three seconds from `from`.
+    fn call(from: Time, served: [i64; 3]) -> RollCall {
+        let name = |n: usize| format!("auth-5d8f7c-{n}");
+        let pod = |n: usize| Pod { name: name(n), created_at: READY, ready_at: Some(READY) };
+        let workload = Workload { pods: (0..3).map(pod).collect(), ..Workload::default() };
+        let answer = |(n, &requests): (usize, &i64)| PodAnswer {
+            pod: name(n).into(),
+            version: "".into(),
+            sums: HealthSums { requests, ..HealthSums::default() },
+        };
+        let seen: Vec<PodAnswer> = served.iter().enumerate().filter(|(_, n)| **n > 0).map(answer).collect();
+        RollCall::take(&"auth".into(), Some(&workload), &seen, (from, 3.0), &Baseline::default())
+    }
+
+    fn silent(served: [i64; 3]) -> usize {
+        call(READY + WARM_UP, served).silent.len()
+    }
+
+    #[test]
+    fn who_serves_next_to_nothing_beside_busy_siblings_is_silent() {
+        assert_eq!(silent([50, 60, 0]), 1);
+        assert_eq!(silent([50, 60, 4]), 1);
+        assert_eq!(silent([50, 60, 20]), 0, "less than its siblings, but it serves");
+        assert_eq!(silent([9, 10, 0]), 0, "of so few, chance may leave it none");
+        assert_eq!(silent([0, 0, 0]), 0, "spans may name pods otherwise");
+    }
+
+    #[test]
+    fn a_pod_is_cold_at_first_and_not_missed_before_it_was_ready() {
+        assert_eq!(call(READY, [50, 60, 50]).cold.len(), 3);
+        assert_eq!(call(READY + WARM_UP, [50, 60, 50]).cold.len(), 0);
+        let before = call(READY - Duration::from_secs(1), [50, 60, 0]);
+        assert_eq!((before.silent.len(), before.ready), (0, 3));
+    }
+
+    #[test]
+    fn pods_of_one_replica_set_share_what_their_names_begin_with() {
+        assert_eq!(replica_set("auth-5d8f7c-x2x4z"), "auth-5d8f7c");
+        assert_eq!(replica_set("10.0.0.7:8080"), "");
+    }
+}

@@ -163,7 +163,7 @@ impl Judge<'_> {
         let suffers = now.most_pods_suffer(baseline);
         let new_version = now.slow_new_version(service, self.baseline, baseline);
         // Each call is served as ever; if they cost more, there are more of them.
-        if !suffers && !now.is_slower(baseline) {
+        if !suffers && !now.is_slower(baseline) && !now.loses_calls() {
             return self.amplified_above(service, 0).unwrap_or(judgement);
         }
         if let Some(amplified) = amplification(self.answers, service).filter(Amplification::is_felt) {

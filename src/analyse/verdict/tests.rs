@@ -3,6 +3,7 @@
 use super::*;
 use crate::analyse::answers::{EdgeAnswer, PodAnswer};
 use crate::analyse::arrivals::Arrivals;
+use crate::analyse::roll_call::RollCall;
 use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, Merge, OperationKey, OperationSums, Rows};
 use crate::model::Time;
 
@@ -24,6 +25,11 @@ struct World {
     waiting_ms: f64,
     db_ms: f64,
     db_calls: f64,
+    /// Calls of `back` that nobody answers.
+    lost_per_s: f64,
+    /// The pods that serve, of two that are ready, and those of a new ReplicaSet.
+    serving: usize,
+    new: usize,
     /// The kind of blame, at `back`.
     blame: &'static str,
 }
@@ -36,6 +42,9 @@ const HEALTHY: World = World {
     waiting_ms: 0.5,
     db_ms: DB_MS,
     db_calls: 1.0,
+    lost_per_s: 0.0,
+    serving: 2,
+    new: 0,
     blame: "own",
 };
 
@@ -60,7 +69,12 @@ impl World {
             };
             PodAnswer { pod: format!("back-{index}").into(), version: self.versions[index].into(), sums }
         };
-        vec![pod(0), pod(1)]
+        (2 - self.serving..2).map(pod).collect()
+    }
+
+    fn roll(&self) -> RollCall {
+        let pods = |indices: std::ops::Range<usize>| indices.map(|index| format!("back-{index}").into()).collect();
+        RollCall { silent: pods(0..2 - self.serving), new: pods(0..self.new), ready: 2, ..RollCall::default() }
     }
 
     fn edges(&self, seconds: f64) -> [(&'static str, &'static str, EdgeSums); 2] {
@@ -129,6 +143,7 @@ impl World {
         let pods = self.pods(SECONDS);
         let mut sums = HealthSums::default();
         pods.iter().for_each(|pod| sums.merge(&pod.sums));
+        sums.gave_up = (self.lost_per_s * SECONDS) as i64;
         let rate = self.requests_per_s * self.calls_for_each;
         let arrivals = Arrivals {
             throughput_per_s: rate,
@@ -138,8 +153,7 @@ impl World {
             stretch_s: SECONDS,
             ..Arrivals::default()
         };
-        let now =
-            BTreeMap::from([("back".into(), ServiceNow { sums, pods: &pods, arrivals, ..ServiceNow::default() })]);
+        let now = BTreeMap::from([("back".into(), ServiceNow { sums, pods: &pods, arrivals, roll: self.roll() })]);
         Judge { answers: &answers, baseline, now: &now }.judge(ENTRY).expect("there is blame")
     }
 }
@@ -180,6 +194,31 @@ fn a_new_version_that_is_slow_at_the_old_load_is_a_regression() {
 fn one_pod_far_from_its_siblings_is_a_bad_instance() {
     let bad = check(World { own_ms: [10.0, 50.0], ..HEALTHY }, Verdict::BadInstance);
     assert_eq!(bad.pod.as_deref(), Some("back-1"));
+}
+
+#[test]
+fn a_pod_that_does_not_answer_is_missed_at_roll_call() {
+    let hung = World { serving: 1, lost_per_s: 20.0, blame: "gave_up", ..HEALTHY };
+    assert_eq!(check(hung, Verdict::BadInstance).pod.as_deref(), Some("back-0"));
+    // One that nobody asked, and that lost no call, may be silent.
+    check(World { lost_per_s: 0.0, blame: "queue", ..hung }, Verdict::Unknown);
+    // Its ReplicaSet is new, and the old one serves: the next pod will hang as well.
+    check(World { new: 1, ..hung }, Verdict::Regression);
+    check(World { serving: 0, new: 2, ..hung }, Verdict::Regression);
+}
+
+#[test]
+fn a_release_that_slows_requests_more_than_they_grew_is_a_regression() {
+    let slow = World { own_ms: [40.0; 2], versions: ["2"; 2], requests_per_s: 200.0, blame: "queue", ..HEALTHY };
+    check(slow, Verdict::Regression);
+    check(World { requests_per_s: 500.0, ..slow }, Verdict::Saturated);
+}
+
+#[test]
+fn a_place_that_serves_each_call_as_ever_points_to_who_asks_more() {
+    // The blame is at the database's caller, which is asked six times as often and takes no longer.
+    let often = World { calls_for_each: 6.0, requests_per_s: 20.0, ..HEALTHY };
+    assert_eq!(check(often, Verdict::Amplification).caller.as_deref(), Some("front"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::metrics_server::MetricsServer;
 use super::shop::{self, IMPATIENT, Shop};
 use super::traffic::{Burst, Traffic};
 use super::{audit, bursts};
+use crate::real::probe::until;
 use crate::skip::measured;
 
 const NAMESPACE: &str = "loop";
@@ -184,10 +185,12 @@ spec: { target: { name: plain }, minReplicas: 20, maxReplicas: 12 }";
         let held = |of: &Value| of["service"] == "fought" && of["held"]["by"] == "reverted";
         entry["state"]["workloads"].as_array().into_iter().flatten().any(held)
     };
+    until("a breaker outlives the leader that opened it", Duration::from_secs(10), || {
+        homes[1].journal().iter().any(undone).then_some(())
+    });
     let evidence = traffic.evidence();
     drop((traffic, keda));
     assert_eq!(second.terminate(), 0);
-    assert!(homes[1].journal().iter().any(undone), "a breaker outlives the leader that opened it");
 
     let writes = audit::writes(cluster, &shop.user());
     let opted_in = &SERVICES[..5];
