@@ -133,6 +133,8 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
                 Some(Hold::Reverted { manager, until }) => {
                     Some(Breaker { manager: manager.clone(), until: meta_time(*until) })
                 }
+                // Somebody else leads by now, and has it from here.
+                Some(Hold::Leader { .. }) => status.breaker,
                 _ => None,
             };
             status.service = Some(service.to_string());
