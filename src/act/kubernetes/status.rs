@@ -54,7 +54,7 @@ pub async fn write(
         let (all, sight) = (surveyed.borrow_and_update().clone(), sight.borrow().clone());
         if *leads.borrow() {
             written.retain(|of, _| all.iter().any(|one| key(&one.objective) == *of));
-            for one in all.iter() {
+            for one in all.iter().filter(|one| !led_by_another(one)) {
                 let of = key(&one.objective);
                 let status = status(one, &sight, now());
                 let last = written.get(&of);
@@ -71,6 +71,11 @@ pub async fn write(
         }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// Surveyed before this replica led, or as it ceases to: whoever leads tells more, and the next survey more than this.
+fn led_by_another(one: &Surveyed) -> bool {
+    one.found.as_ref().is_ok_and(|found| matches!(found.workload.held, Some(Hold::Leader { .. })))
 }
 
 fn is_news(
@@ -133,8 +138,6 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
                 Some(Hold::Reverted { manager, until }) => {
                     Some(Breaker { manager: manager.clone(), until: meta_time(*until) })
                 }
-                // Somebody else leads by now, and has it from here.
-                Some(Hold::Leader { .. }) => status.breaker,
                 _ => None,
             };
             status.service = Some(service.to_string());
@@ -155,7 +158,7 @@ fn status(one: &Surveyed, sight: &Sight, now: Time) -> ServiceObjectiveStatus {
                     ("Actionable", false, "Blind", "no spans arrive; nothing is changed until they do".to_owned())
                 }
                 None => ("Actionable", true, "Free", format!("acts through {}", found.lever.name())),
-                // Written by the leader, so there is another one by now; the next round is its.
+                // Never written: see `led_by_another`.
                 Some(Hold::Leader { leader }) => ("Actionable", false, "Following", format!("{leader} leads")),
                 Some(Hold::Owner { reason }) => ("Actionable", false, "OwnerSaysNo", reason.clone()),
                 Some(Hold::Admission { reason }) => ("Actionable", false, "PolicyRefuses", reason.clone()),

@@ -31,61 +31,67 @@ impl Pace {
     }
 }
 
-/// Runs until the engine is gone, then takes its leave of the cluster.
-pub async fn run(
-    mut cluster: impl Cluster,
-    clock: Clock,
-    pace: Pace,
-    bounds: BTreeMap<String, config::Service>,
-    permits: mpsc::Receiver<Permit>,
-    events: mpsc::Sender<Event>,
-    metrics: Arc<Metrics>,
-) {
-    serve(&mut cluster, clock, pace, bounds, permits, events, metrics).await;
-    cluster.leave().await;
+/// The adapter's parts: its channels from and to the engine, and its pace.
+pub struct Adapter<W> {
+    pub clock: Clock,
+    pub pace: Pace,
+    pub bounds: BTreeMap<String, config::Service>,
+    pub permits: mpsc::Receiver<Permit>,
+    pub events: mpsc::Sender<Event>,
+    pub metrics: Arc<Metrics>,
+    /// What only the leader may still say, once the engine is gone.
+    pub last_words: W,
 }
 
-async fn serve(
-    cluster: &mut impl Cluster,
-    clock: Clock,
-    pace: Pace,
-    bounds: BTreeMap<String, config::Service>,
-    mut permits: mpsc::Receiver<Permit>,
-    events: mpsc::Sender<Event>,
-    metrics: Arc<Metrics>,
-) {
-    let mut reachable = true;
-    loop {
-        let state = deadline(pace, cluster.state()).await;
-        metrics.poll(state.is_ok());
-        match state {
-            Ok(mut state) => {
-                narrow(&mut state, &bounds);
-                if !std::mem::replace(&mut reachable, true) {
-                    info!("the cluster answers again");
-                }
-                if events.send(Event::Cluster(state)).await.is_err() {
-                    return;
-                }
-            }
-            // Said once and counted after; it is asked again at the next poll.
-            Err(error) if std::mem::replace(&mut reachable, false) => warn!("cannot read the cluster: {error}"),
-            Err(_) => {}
-        }
-        // A change is followed by a reading at once, so that the next tick decides on what is.
-        tokio::select! {
-            permit = permits.recv() => match permit {
-                Some(permit) => {
-                    let error = apply(cluster, &clock, pace, &permit).await.err();
-                    let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
-                    if events.send(Event::Acted { decision, change, error }).await.is_err() {
+impl<W: Future> Adapter<W> {
+    /// Runs until the engine is gone and the last words are said, then takes its leave of the cluster.
+    pub async fn run(mut self, mut cluster: impl Cluster) {
+        self.serve(&mut cluster).await;
+        self.last_words.await;
+        cluster.leave().await;
+    }
+
+    async fn serve(&mut self, cluster: &mut impl Cluster) {
+        let mut reachable = true;
+        loop {
+            let state = deadline(self.pace, cluster.state()).await;
+            self.metrics.poll(state.is_ok());
+            match state {
+                Ok(mut state) => {
+                    narrow(&mut state, &self.bounds);
+                    if !std::mem::replace(&mut reachable, true) {
+                        info!("the cluster answers again");
+                    }
+                    if self.events.send(Event::Cluster(state)).await.is_err() {
                         return;
                     }
                 }
-                None => return,
-            },
-            () = clock.sleep(pace.poll) => {}
+                // Said once and counted after; it is asked again at the next poll.
+                Err(error) if std::mem::replace(&mut reachable, false) => warn!("cannot read the cluster: {error}"),
+                Err(_) => {}
+            }
+            // A change is followed by a reading at once, so that the next tick decides on what is.
+            tokio::select! {
+                permit = self.permits.recv() => match permit {
+                    Some(permit) => {
+                        let error = self.apply(cluster, &permit).await.err();
+                        let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+                        if self.events.send(Event::Acted { decision, change, error }).await.is_err() {
+                            return;
+                        }
+                    }
+                    None => return,
+                },
+                () = self.clock.sleep(self.pace.poll) => {}
+            }
         }
+    }
+
+    async fn apply(&self, cluster: &mut impl Cluster, permit: &Permit) -> Result<(), ActError> {
+        if self.clock.now() > permit.valid_until() {
+            return Err(ActError::Stale { service: permit.service().to_string() });
+        }
+        deadline(self.pace, cluster.apply(permit)).await
     }
 }
 
@@ -104,13 +110,6 @@ fn narrow(state: &mut ClusterState, bounds: &BTreeMap<String, config::Service>) 
     }
 }
 
-async fn apply(cluster: &mut impl Cluster, clock: &Clock, pace: Pace, permit: &Permit) -> Result<(), ActError> {
-    if clock.now() > permit.valid_until() {
-        return Err(ActError::Stale { service: permit.service().to_string() });
-    }
-    deadline(pace, cluster.apply(permit)).await
-}
-
 async fn deadline<T>(pace: Pace, call: impl Future<Output = Result<T, ActError>>) -> Result<T, ActError> {
     tokio::time::timeout(pace.call_max, call).await.unwrap_or_else(|_| {
         Err(ActError::Unreachable { cause: format!("no answer within {} s", pace.call_max.as_secs_f64()) })
@@ -119,6 +118,10 @@ async fn deadline<T>(pace: Pace, call: impl Future<Output = Result<T, ActError>>
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use tokio::sync::oneshot;
+
     use super::*;
     use crate::model::{ServiceId, Time, Workload};
 
@@ -126,6 +129,7 @@ mod tests {
     #[derive(Default)]
     struct Recovering {
         readings: i64,
+        left: Option<oneshot::Sender<()>>,
     }
 
     impl Cluster for Recovering {
@@ -142,36 +146,45 @@ mod tests {
         async fn apply(&mut self, _permit: &Permit) -> Result<(), ActError> {
             Ok(())
         }
+
+        async fn leave(&mut self) {
+            self.left.take().map(|left| left.send(()));
+        }
+    }
+
+    /// An adapter of this pace, and what it tells the engine.
+    fn adapter<W>(pace: Pace, permits: mpsc::Receiver<Permit>, last_words: W) -> (Adapter<W>, mpsc::Receiver<Event>) {
+        let (events, heard) = mpsc::channel(8);
+        let (bounds, metrics) = (BTreeMap::new(), Arc::default());
+        (Adapter { clock: Clock::system(), pace, bounds, permits, events, metrics, last_words }, heard)
     }
 
     #[tokio::test]
     async fn a_cluster_that_fails_is_read_again() {
         let (_permits_in, permits) = mpsc::channel(1);
-        let (events_in, mut events) = mpsc::channel(1);
         let pace = Pace { poll: Duration::from_millis(1), call_max: Duration::from_millis(1) };
-        tokio::spawn(run(
-            Recovering::default(),
-            Clock::system(),
-            pace,
-            BTreeMap::new(),
-            permits,
-            events_in,
-            Default::default(),
-        ));
+        let (adapter, mut events) = adapter(pace, permits, ready(()));
+        tokio::spawn(adapter.run(Recovering::default()));
         match events.recv().await {
             Some(Event::Cluster(state)) => assert_eq!(state.at, Time(3)),
             other => panic!("expected the third reading, got {other:?}"),
         }
     }
 
+    /// What was learnt was lost where the leave was taken first: then another one leads, and nobody else may write.
     #[tokio::test]
-    async fn it_ends_with_the_engine() {
+    async fn it_leaves_after_the_engine_and_the_last_words() {
         let (permits_in, permits) = mpsc::channel(1);
-        let (events_in, _events) = mpsc::channel(8);
+        let (said_in, said) = oneshot::channel::<()>();
+        let (left_in, mut left) = oneshot::channel();
         drop(permits_in);
-        let pace = Pace::new(Duration::from_secs(3_600));
-        run(Recovering::default(), Clock::system(), pace, BTreeMap::new(), permits, events_in, Default::default())
-            .await;
+        let cluster = Recovering { left: Some(left_in), ..Recovering::default() };
+        let pace = Pace { call_max: Duration::from_millis(1), poll: Duration::from_secs(3_600) };
+        let (adapter, _events) = adapter(pace, permits, said);
+        tokio::spawn(adapter.run(cluster));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut left).await.is_err());
+        drop(said_in);
+        assert_eq!(left.await, Ok(()));
     }
 
     #[test]

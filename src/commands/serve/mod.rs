@@ -153,20 +153,26 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         })
         .map_err(Error::Runtime)?;
 
-    let (pace, bounds) = (adapter::Pace::new(config.tick), config.services.clone());
-    let (events_out, counted) = (events_in.clone(), metrics.clone());
     let mut place = config.learnt.clone().map(learnt::Place::File);
+    let (kept_in, kept) = oneshot::channel::<()>();
+    let adapter = adapter::Adapter {
+        clock,
+        pace: adapter::Pace::new(config.tick),
+        bounds: config.services.clone(),
+        permits,
+        events: events_in.clone(),
+        metrics: metrics.clone(),
+        last_words: kept,
+    };
     let cluster = match (stations::embedded(config)?, kubernetes) {
-        (Some(cluster), _) => {
-            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
-        }
+        (Some(cluster), _) => Some(tokio::spawn(adapter.run(cluster))),
         (None, Some(kubernetes)) => {
             let (cluster, shelf) = kubernetes.start(clock, snapshot.clone());
             place = place.or(Some(learnt::Place::ConfigMap(shelf)));
-            Some(tokio::spawn(adapter::run(cluster, clock, pace, bounds, permits, events_out, counted)))
+            Some(tokio::spawn(adapter.run(cluster)))
         }
         (None, None) => {
-            drop(permits);
+            drop(adapter);
             None
         }
     };
@@ -206,12 +212,13 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         }
         // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
         core_end.await.map_err(|_| Error::EngineStopped)?;
-        // What was learnt goes before the leave: only who leads may keep it.
+        // Only who leads may keep what was learnt, so that goes before the leave.
         if let Some(keeper) = keeper
             && tokio::time::timeout(KEEP_MAX, keeper).await.is_err()
         {
             warn!("what was learnt of late could not be kept in time");
         }
+        drop(kept_in);
         // The adapter ends by itself, once it has heard of the engine's end.
         if let Some(cluster) = cluster
             && tokio::time::timeout(LEAVE_MAX, cluster).await.is_err()
