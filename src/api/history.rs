@@ -17,7 +17,7 @@ pub struct History {
 impl History {
     /// Keep an entry if people ask about its kind; the pulse of the engine (ticks, batches) is not kept.
     pub fn push(&mut self, entry: &Entry) {
-        use What::{Acted, Decided, Found, Gap, Intervention, Paused, Resumed, RuleFailed};
+        use What::{Acted, Decided, Found, Gap, Intervention, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped};
         let kept = matches!(
             entry.what,
             Found { .. }
@@ -25,6 +25,8 @@ impl History {
                 | Acted { .. }
                 | Intervention { .. }
                 | RuleFailed { .. }
+                | RuleSkipped { .. }
+                | RulePrinted { .. }
                 | Paused { .. }
                 | Resumed { .. }
                 | Gap { .. }

@@ -152,7 +152,7 @@ impl Metrics {
             analyse_blind: "1 while there are no spans to judge by",
             analyse_bottlenecks: "Entry operations whose bottleneck is named now",
             analyse_entries_missed: "Entry operations that miss their objective now",
-            decide_rule_failures: "Evaluations of a rule that failed and were skipped",
+            decide_rule_failures: "Rules that failed to load or, once at each tick, to run, and were skipped",
             decide_rule_loads: "Times the rules were loaded anew",
             guard_paused: "1 while paused",
             guard_decisions: "Decisions by their outcome",
@@ -202,7 +202,6 @@ impl Metrics {
                 self.receive_batches.inc();
                 self.receive_spans.inc_by(*spans);
             }
-            What::RuleFailed { .. } => _ = self.decide_rule_failures.inc(),
             What::Rules { .. } => _ = self.decide_rule_loads.inc(),
             What::Decided { decision } => {
                 let outcome = match decision.outcome {
@@ -234,13 +233,13 @@ impl Metrics {
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
         self.guard_paused.set(i64::from(snapshot.paused.is_some()));
+        rise(&self.decide_rule_failures, snapshot.rule_failures);
         self.spans(&snapshot.spans);
         let open = snapshot.interventions.iter().filter(|report| !report.stage.is_end()).count();
         self.verify_interventions_open.set(open as i64);
     }
 
     fn spans(&self, spans: &Spans) {
-        let rise = |counter: &Counter, to: u64| _ = counter.inc_by(to.saturating_sub(counter.get()));
         rise(&self.window_admitted_spans, spans.admitted);
         rise(&self.window_shed_spans, spans.shed);
         rise(&self.window_late_spans, spans.late);
@@ -271,6 +270,11 @@ impl Metrics {
         let outcome = Word(if answered { "answered" } else { "failed" });
         self.act_polls.get_or_create(&Outcomes { outcome }).inc();
     }
+}
+
+/// Brings a counter to a count that somebody else keeps.
+fn rise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 pub async fn metrics(State(api): State<Api>) -> Result<impl IntoResponse, Refusal> {

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub tables: Vec<Table>,
     pub history: History,
     pub spans: Spans,
+    /// Rules that failed to load or to run, since the start.
+    pub rule_failures: u64,
 }
 
 /// Where the spans are that were received, and what they take. Counts are since the start.

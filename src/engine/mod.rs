@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::{self, Analyser, Findings, Learnt, Verdict};
-use crate::decide::{self, Proposal, RuleError, RuleSource, Rules};
+use crate::decide::{self, Evaluated, Proposal, RuleError, RuleSource, Rules};
 use crate::guard::{self, Change, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, What, decisions, interventions};
 use crate::model::{ClusterState, SpanBatch, Time, spans};
@@ -83,6 +83,9 @@ pub struct Engine {
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
     said: Vec<(String, String, Verdict)>,
+    /// What rules said in the tick before: what they go on saying is no news.
+    rules_said: Vec<What>,
+    rule_failures: u64,
     /// Whether it was blind then; None until it has seen anything.
     blind: Option<bool>,
     records: Vec<Entry>,
@@ -113,6 +116,8 @@ impl Engine {
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
             said: Vec::new(),
+            rules_said: Vec::new(),
+            rule_failures: 0,
             blind: None,
             records: Vec::new(),
             decisions: Vec::new(),
@@ -160,6 +165,8 @@ impl Engine {
             Event::Rules(rules) => {
                 self.record(at, What::Rules { rules: rules.clone() });
                 let errors = self.rules.replace(&rules);
+                // Whoever wrote them looks for what they say now.
+                self.rules_said.clear();
                 self.record_rule_errors(at, errors);
             }
             Event::Paused { by } => {
@@ -249,8 +256,7 @@ impl Engine {
 
     fn decide(&mut self, now: Time, permits: &mut Vec<Permit>) {
         let evaluated = self.rules.evaluate(&self.findings, &self.cluster);
-        self.record_rule_errors(now, evaluated.errors);
-        let mut proposals = evaluated.proposals;
+        let mut proposals = self.hear(now, evaluated);
         proposals.append(&mut self.give_back);
         // Closing comes first in a tick: one write an object, and its version moves with it.
         proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.wish.service()));
@@ -284,10 +290,23 @@ impl Engine {
         self.records.push(Entry { at, what });
     }
 
+    /// Records what rules say besides proposals, once for as long as they go on saying it.
+    fn hear(&mut self, now: Time, evaluated: Evaluated) -> Vec<Proposal> {
+        let Evaluated { proposals, errors, skipped, printed } = evaluated;
+        self.rule_failures += errors.len() as u64;
+        let failed = errors.into_iter().map(failure);
+        let skipped =
+            skipped.into_iter().map(|s| What::RuleSkipped { rule: s.rule, service: s.service, reason: s.reason });
+        let printed = printed.into_iter().map(|p| What::RulePrinted { rule: p.rule, text: p.text });
+        let said: Vec<What> = failed.chain(skipped).chain(printed).collect();
+        let before = std::mem::replace(&mut self.rules_said, said.clone());
+        said.into_iter().filter(|what| !before.contains(what)).for_each(|what| self.record(now, what));
+        proposals
+    }
+
     fn record_rule_errors(&mut self, at: Time, errors: Vec<RuleError>) {
-        for error in errors {
-            self.record(at, What::RuleFailed { rule: error.rule.clone(), error: error.to_string() });
-        }
+        self.rule_failures += errors.len() as u64;
+        errors.into_iter().map(failure).for_each(|what| self.record(at, what));
     }
 
     /// What the last tick found.
@@ -311,6 +330,11 @@ impl Engine {
 
     pub fn paused(&self) -> bool {
         self.paused
+    }
+
+    /// Evaluations and compilations of rules that failed, since the start.
+    pub fn rule_failures(&self) -> u64 {
+        self.rule_failures
     }
 
     /// Interventions that have not come to their end.
@@ -359,6 +383,10 @@ impl Engine {
 
 fn context<'a>(now: Time, mode: Mode, paused: bool, cluster: &'a ClusterState, findings: &'a Findings) -> Context<'a> {
     Context { now, mode, paused, cluster, findings }
+}
+
+fn failure(error: RuleError) -> What {
+    What::RuleFailed { rule: error.rule.clone(), error: error.to_string() }
 }
 
 /// A change and the close that follows it carry the same decision.

@@ -7,7 +7,7 @@ use crate::act::ActError;
 use crate::analyse::{Findings, Learnt};
 use crate::decide::RuleSource;
 use crate::guard::{Change, Decision};
-use crate::model::{ClusterState, Time};
+use crate::model::{ClusterState, ServiceId, Time};
 use crate::verify::InterventionReport;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,10 +70,21 @@ pub enum What {
     Decided {
         decision: Decision,
     },
-    /// A rule failed and was skipped.
+    /// A rule failed and was skipped. This and the next two are written when they begin, and not again while they go on.
     RuleFailed {
         rule: String,
         error: String,
+    },
+    /// A wish of a rule came to nothing, for a reason that is no error.
+    RuleSkipped {
+        rule: String,
+        service: ServiceId,
+        reason: String,
+    },
+    /// What a rule wrote with `print` or `debug`.
+    RulePrinted {
+        rule: String,
+        text: String,
     },
     /// The tick's queries failed; nothing was decided.
     AnalysisFailed {

@@ -121,7 +121,7 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
     write(&changed, "timed.rhai", &format!("const COOLDOWN = \"soon\";\n{}", beat("unreached")));
     write(&changed, "endless.rhai", "fn evaluate(now) { loop { } }\n");
     write(&changed, "types.rhai", "fn evaluate(now) { now.bottlenecks - \"one\" }\n");
-    write(&changed, "well.rhai", "fn evaluate(now) { notify(\"auth\", \"all is well\") }\n");
+    write(&changed, "well.rhai", "fn evaluate(now) { print(\"well\"); notify(\"auth\", \"all is well\") }\n");
     std::fs::rename(&rules, directory.path().join("before")).unwrap();
     std::fs::rename(&changed, &rules).unwrap();
     daemon.wait_for("rules loaded anew");
@@ -137,8 +137,8 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
     ];
     let mut missing: BTreeSet<(&str, &str)> = wanted.into();
     let mut heard = Vec::new();
-    // Four rules fail at a tick; the first ticks may be those before the load.
-    for _ in 0..40 {
+    // Each is told when it begins and once more after each load, of which there may be two.
+    for _ in 0..2 * wanted.len() {
         let said = daemon.wait_for("rule failed and was skipped");
         let error = said["error"].as_str().unwrap().to_owned();
         assert_eq!(error.lines().count(), 1, "{error}");
@@ -149,6 +149,8 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
         }
     }
     assert!(missing.is_empty(), "{missing:?} of {heard:#?}");
+    let said = daemon.wait_for("rule says");
+    assert_eq!((said["rule"].as_str(), said["text"].as_str()), (Some("well"), Some("well")));
     assert!(heard.iter().all(|error| !error.contains("unfinished") && !error.contains("unreached")), "{heard:#?}");
     assert!(metric(&daemon, "headroom_decide_rule_failures_total") >= 6.0);
     assert_eq!(metric(&daemon, "headroom_guard_decisions_total{outcome=\"notified\"}"), 1.0, "`well` goes on");

@@ -199,6 +199,7 @@ impl Story {
                 self.say(t_s, tone, format!("{}: {stage}: {}", report.service, report.reason));
             }
             What::RuleFailed { rule, error } => self.say(t_s, Tone::Trouble, format!("rule {rule} failed: {error}")),
+            What::RulePrinted { rule, text } => self.say(t_s, Tone::Aside, format!("rule {rule}: {text}")),
             What::AnalysisFailed { error } => self.say(t_s, Tone::Trouble, format!("analysis failed: {error}")),
             _ => {}
         }

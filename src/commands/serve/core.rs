@@ -123,6 +123,7 @@ impl Core {
                 .collect(),
             history: kept.history.clone(),
             spans: self.spans(resident),
+            rule_failures: self.engine.rule_failures(),
         };
         self.metrics.tick(took, skipped, &snapshot);
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
@@ -233,6 +234,8 @@ fn tell(entry: &Entry) {
         What::Acted { decision, error: None, .. } => info!(decision, "done"),
         What::AnalysisFailed { error } => error!(error, "the tick's queries failed, nothing was decided"),
         What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
+        What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "wish came to nothing"),
+        What::RulePrinted { rule, text } => info!(rule, text, "rule says"),
         What::Intervention { report } => {
             info!(id = report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
         }
