@@ -41,6 +41,7 @@ impl Demand {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Amplification {
     pub caller: Text,
+    pub version: Text,
     pub operation: Text,
     pub by_caller: Demand,
     pub factor: f64,
@@ -53,22 +54,23 @@ impl Amplification {
     }
 }
 
-/// None unless the calls of one operation to `callee` clearly outgrew the requests that make them.
+/// None unless the calls of one operation to `callee` clearly outgrew the requests that make them. By version of the caller: a
+/// new one that serves few requests yet would not show among the others'.
 pub fn amplification(answers: &Answers, callee: &str) -> Option<Amplification> {
     let mut all = Demand::default();
-    let mut by_operation: BTreeMap<(&Text, &Text), Demand> = BTreeMap::new();
+    let mut by_operation: BTreeMap<(&Text, &Text, &Text), Demand> = BTreeMap::new();
     for (caller, edges) in &answers.edges {
         // A partial trace tells of calls, and not of the request that made them.
         for edge in edges.iter().filter(|edge| *edge.callee == *callee && !edge.operation.is_empty()) {
             all.add(edge);
-            by_operation.entry((caller, &edge.operation)).or_default().add(edge);
+            by_operation.entry((caller, &edge.version, &edge.operation)).or_default().add(edge);
         }
     }
     let excess = |demand: &Demand| demand.made - demand.expected;
     let worst = by_operation.into_iter().max_by(|a, b| excess(&a.1).total_cmp(&excess(&b.1)).then(b.0.cmp(&a.0)));
-    let ((caller, operation), by_caller) = worst.filter(|(_, demand)| demand.is_amplified())?;
-    let (caller, operation) = (caller.clone(), operation.clone());
-    Some(Amplification { caller, operation, by_caller, factor: all.factor() })
+    let (names, by_caller) = worst.filter(|(_, demand)| demand.is_amplified())?;
+    let (caller, version, operation) = (names.0.clone(), names.1.clone(), names.2.clone());
+    Some(Amplification { caller, version, operation, by_caller, factor: all.factor() })
 }
 
 #[cfg(test)]
@@ -76,11 +78,14 @@ mod tests {
     use super::*;
     use crate::analyse::rollup::EdgeSums;
 
+    /// Calls of `caller version`, or of `caller` alone.
     fn answers(edges: &[(&str, &str, i64, i64)]) -> Answers {
         let mut answers = Answers::default();
         for &(caller, operation, calls, expected) in edges {
+            let (caller, version) = caller.split_once(' ').unwrap_or((caller, ""));
             let sums = EdgeSums { calls, expected_milli: expected * 1000, ..EdgeSums::default() };
-            let edge = EdgeAnswer { operation: operation.into(), callee: "content".into(), answered: true, sums };
+            let (version, operation, callee) = (version.into(), operation.into(), "content".into());
+            let edge = EdgeAnswer { version, operation, callee, answered: true, sums };
             answers.edges.entry(caller.into()).or_default().push(edge);
         }
         answers
@@ -94,6 +99,13 @@ mod tests {
         assert_eq!((&*found.caller, &*found.operation), ("page", "GET /new"));
         assert!((found.factor - 680.0 / 180.0).abs() < 1e-9);
         assert_eq!(amplification(&answers, "other"), None);
+    }
+
+    #[test]
+    fn a_version_that_serves_few_yet_is_found_among_the_others() {
+        let found = amplification(&answers(&[("page v1", "GET /", 94, 94), ("page v2", "GET /", 36, 6)]), "content");
+        let found = found.expect("36 for 6");
+        assert_eq!((&*found.version, found.by_caller.factor(), found.is_felt()), ("v2", 6.0, false));
     }
 
     #[test]

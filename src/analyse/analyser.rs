@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{RecordBatch, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -20,6 +20,7 @@ use super::findings::Findings;
 use super::gaps::Gaps;
 use super::learnt::Learnt;
 use super::objective::{LEANING, LIKELY, Objective};
+use super::rare::NAMES_MAX;
 use super::rollup::{Store, TABLES, Tally};
 use super::sampling::Sampling;
 use super::service_now::ServiceNow;
@@ -28,6 +29,7 @@ use super::starts::Starts;
 use super::trace::Tree;
 use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
 use crate::window::Window;
+use judging::FEW_LONG;
 
 type Text = Arc<str>;
 
@@ -163,7 +165,7 @@ impl Analyser {
         let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
         let long = Stretch { from: fast.from - LONG_EXTRA, to: complete_to };
         self.fill_tables(long);
-        let answers = self.ask(fast)?;
+        let answers = self.ask(fast, 0)?;
         let services = self.services_now(&answers, fast, cluster);
         self.pods = pods_with_spans(&answers);
         findings.entries = answers.entries.iter().map(|e| self.entry_finding(e, fast)).collect();
@@ -171,7 +173,7 @@ impl Analyser {
         self.judge(&mut findings, &view, now, |_| true);
         let open = self.open_entries(&answers, &findings);
         if !open.is_empty() {
-            let answers = self.ask(long)?;
+            let answers = self.ask(long, FEW_LONG)?;
             let services = self.services_now(&answers, long, cluster);
             let view = View { stretch: long, answers: &answers, services: &services, chance: LEANING };
             self.judge(&mut findings, &view, now, |entry| open.contains(entry));
@@ -255,6 +257,9 @@ impl Analyser {
         self.store.push(&rows);
         self.baseline.offer(now, rows);
         self.bounds.clear();
+        if self.objectives.len() > NAMES_MAX {
+            self.objectives.retain(|entry, _| self.baseline.knows_entry(entry));
+        }
         if symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten.
             self.tally.forget_symbols();
@@ -315,9 +320,10 @@ impl Analyser {
         self.sql.set("baseline_paths", vec![self.baseline.paths_table()]);
     }
 
-    fn ask(&self, stretch: Stretch) -> Result<Answers, sql::Error> {
+    /// Of entry operations with fewer requests than `near_below`, those that came near missing are blamed too.
+    fn ask(&self, stretch: Stretch, near_below: i64) -> Result<Answers, sql::Error> {
         let slow_from = stretch.to - self.config.fast - LONG_EXTRA;
-        self.sql.set("tick", vec![tick_row(slow_from, stretch.from, stretch.to)]);
+        self.sql.set("tick", vec![tick_row([slow_from, stretch.from, stretch.to], near_below)]);
         Answers::ask(&self.sql)
     }
 }
@@ -329,15 +335,18 @@ fn pods_with_spans(answers: &Answers) -> PodsWithSpans {
     answers.pods.iter().map(pods).collect()
 }
 
-fn tick_schema() -> SchemaRef {
+/// The table `tick`, one row: what the queries are asked about.
+pub(super) fn tick_schema() -> SchemaRef {
     let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    let column = |name: &str| Field::new(name, time(), false);
-    Arc::new(Schema::new(vec![column("slow_from"), column("fast_from"), column("complete_to")]))
+    let columns = ["slow_from", "fast_from", "complete_to"].map(|name| Field::new(name, time(), false));
+    let near_below = Field::new("near_below", DataType::Int64, false);
+    Arc::new(Schema::new(columns.into_iter().chain([near_below]).collect::<Vec<_>>()))
 }
 
-fn tick_row(slow_from: Time, fast_from: Time, complete_to: Time) -> RecordBatch {
-    let time = |t: Time| Arc::new(TimestampNanosecondArray::from(vec![t.0]).with_timezone("UTC")) as _;
-    // Three columns of one row, of the schema's type.
-    RecordBatch::try_new(tick_schema(), vec![time(slow_from), time(fast_from), time(complete_to)])
+fn tick_row(times: [Time; 3], near_below: i64) -> RecordBatch {
+    let time = |t: Time| Arc::new(TimestampNanosecondArray::from(vec![t.0]).with_timezone("UTC")) as ArrayRef;
+    let near_below: ArrayRef = Arc::new(Int64Array::from(vec![near_below]));
+    // Columns of one row each, in the order and of the types of the schema.
+    RecordBatch::try_new(tick_schema(), times.map(time).into_iter().chain([near_below]).collect())
         .expect("one row of the schema above")
 }

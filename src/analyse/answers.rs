@@ -21,6 +21,8 @@ pub struct EntryAnswer {
     pub slow: i64,
     pub errors: i64,
     pub missed: i64,
+    /// Not missed, but slower than half the objective.
+    pub near: i64,
     /// Requests that these stand for, in thousandths.
     pub adjusted_milli: i64,
 }
@@ -63,6 +65,8 @@ pub struct PodAnswer {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgeAnswer {
+    /// Of the caller.
+    pub version: Arc<str>,
     /// Of the caller; empty where a partial trace does not tell.
     pub operation: Arc<str>,
     pub callee: Arc<str>,
@@ -117,8 +121,8 @@ impl Answers {
     fn read_entries(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("entries")?.iter().map(Rows::of) {
             let (entry, bucket) = (rows.text("entry"), rows.bucket());
-            let [requests, slow, errors, missed, adjusted_milli] =
-                ["requests", "slow", "errors", "missed", "adjusted_milli"].map(|c| rows.int(c));
+            let [requests, slow, errors, missed, near, adjusted_milli] =
+                ["requests", "slow", "errors", "missed", "near", "adjusted_milli"].map(|c| rows.int(c));
             for i in 0..rows.len() {
                 if self.entries.last().is_none_or(|last| *last.entry != *entry.value(i)) {
                     self.entries.push(EntryAnswer { entry: entry.value(i).into(), ..EntryAnswer::default() });
@@ -129,6 +133,7 @@ impl Answers {
                 answer.slow += slow.value(i);
                 answer.errors += errors.value(i);
                 answer.missed += missed.value(i);
+                answer.near += near.value(i);
                 answer.adjusted_milli += adjusted_milli.value(i);
             }
         }
@@ -149,7 +154,8 @@ impl Answers {
 
     fn read_edges(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("edges")?.iter().map(Rows::of) {
-            let [caller, operation, callee] = ["caller", "operation", "callee"].map(|c| rows.text(c));
+            let [caller, version, operation, callee] =
+                ["caller", "version", "operation", "callee"].map(|c| rows.text(c));
             let answered = rows.flag("answered");
             let [calls, errors, caller_ns, callee_ns, gap_ns, expected_milli] =
                 ["calls", "errors", "caller_ns", "callee_ns", "gap_ns", "expected_milli"].map(|c| rows.int(c));
@@ -162,8 +168,8 @@ impl Answers {
                     gap_ns: gap_ns.value(i),
                     expected_milli: expected_milli.value(i),
                 };
-                let (operation, callee) = (operation.value(i).into(), callee.value(i).into());
-                let row = EdgeAnswer { operation, callee, answered: answered.value(i), sums };
+                let [version, operation, callee] = [&version, &operation, &callee].map(|text| text.value(i).into());
+                let row = EdgeAnswer { version, operation, callee, answered: answered.value(i), sums };
                 self.edges.entry(caller.value(i).into()).or_default().push(row);
             }
         }

@@ -9,11 +9,16 @@ use arrow::array::{Float64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::histogram::quantile_ns;
+use super::rare::{NAMES_MAX, forget_rare};
 use super::roll_call::replica_set;
 use super::rollup::{EntrySums, HealthSums, Merge, Operations, PathKind, Rows};
 use crate::model::Time;
 
+mod hours;
 mod snapshot;
+
+use hours::Hours;
+pub use hours::Load;
 
 type Text = Arc<str>;
 
@@ -56,6 +61,9 @@ pub struct ServiceBaseline {
     pub seconds: i64,
     /// Pods that served, summed over those seconds.
     pub pod_seconds: i64,
+    /// What this hour of the day brought on the days before, and was borne.
+    #[serde(skip)]
+    pub this_hour: Option<Load>,
 }
 
 impl ServiceBaseline {
@@ -83,6 +91,15 @@ impl ServiceBaseline {
     pub fn rate_per_pod(&self) -> f64 {
         self.sums.requests as f64 * self.sums.weight() / self.pod_seconds.max(1) as f64
     }
+
+    /// Requests a second that are no news: of late, or at this hour on the days before.
+    pub fn usual_rate(&self) -> f64 {
+        self.this_hour.map_or(0.0, Load::rate).max(self.rate())
+    }
+
+    pub fn usual_rate_per_pod(&self) -> f64 {
+        self.this_hour.map_or(0.0, Load::rate_per_pod).max(self.rate_per_pod())
+    }
 }
 
 fn per_request(nanos: i64, requests: i64) -> f64 {
@@ -101,8 +118,11 @@ pub struct Baseline {
     pods: BTreeMap<(Text, Text), PodBaseline>,
     versions: BTreeMap<(Text, Text), HealthSums>,
     /// Requests by service and ReplicaSet.
-    replica_sets: BTreeMap<Text, BTreeMap<Text, i64>>,
+    replica_sets: BTreeMap<(Text, Text), i64>,
     operations: Operations,
+    hours: Hours,
+    /// The time of the last advance.
+    now: Time,
     /// Rows not yet learnt, with the time they were seen.
     waiting: VecDeque<(Time, Rows)>,
     /// When an entry operation last missed, or a service was last crossed by one that did.
@@ -123,6 +143,7 @@ impl Baseline {
 
     /// Learns the rows whose quarantine is over.
     pub fn advance(&mut self, now: Time) {
+        self.now = now;
         while self.waiting.front().is_some_and(|(at, _)| *at + QUARANTINE <= now) {
             let Some((at, rows)) = self.waiting.pop_front() else { return };
             // Missed while the rows waited, or just before they came: their quarantine looks both ways.
@@ -147,25 +168,48 @@ impl Baseline {
         for (key, sums) in rows.health.iter().filter(|(key, _)| !tainted.contains(&key.service)) {
             let (service, last_second) = self.services.entry(key.service.clone()).or_default();
             service.sums.merge(sums);
-            service.seconds += i64::from(key.second > *last_second);
+            let mut load = Load {
+                adjusted_milli: (sums.requests as f64 * sums.weight() * 1e3) as i64,
+                seconds: i64::from(key.second > *last_second),
+                pod_seconds: 0,
+            };
+            service.seconds += load.seconds;
             *last_second = key.second.max(*last_second);
             if !key.pod.is_empty() {
                 let pod = self.pods.entry((key.service.clone(), key.pod.clone())).or_default();
-                let is_another_second = key.second > pod.last_second;
-                service.pod_seconds += i64::from(is_another_second);
-                pod.seconds += i64::from(is_another_second);
+                load.pod_seconds = i64::from(key.second > pod.last_second);
+                service.pod_seconds += load.pod_seconds;
+                pod.seconds += load.pod_seconds;
                 pod.requests += sums.requests;
-                pod.adjusted_milli += (sums.requests as f64 * sums.weight() * 1e3) as i64;
+                pod.adjusted_milli += load.adjusted_milli;
                 pod.last_second = key.second.max(pod.last_second);
-                let sets = self.replica_sets.entry(key.service.clone()).or_default();
-                *sets.entry(replica_set(&key.pod).into()).or_default() += sums.requests;
+                let set = (key.service.clone(), replica_set(&key.pod).into());
+                *self.replica_sets.entry(set).or_default() += sums.requests;
             }
+            self.hours.learn(&key.service, key.second, load);
             self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
         }
         self.operations.learn(rows, |service| tainted.contains(service));
         let newest = rows.health.keys().map(|key| key.second).max().unwrap_or(i64::MIN);
         self.pods.retain(|_, pod| pod.last_second >= newest.saturating_sub(POD_REMEMBERED_S));
         self.fade();
+        self.forget();
+    }
+
+    /// See [`forget_rare`].
+    fn forget(&mut self) {
+        forget_rare(&mut self.entries, NAMES_MAX, |entry| entry.sums.requests);
+        forget_rare(&mut self.paths, NAMES_MAX, |nanos| *nanos);
+        if forget_rare(&mut self.services, NAMES_MAX, |(service, _)| service.sums.requests) {
+            self.hours.forget(|service| self.services.contains_key(service));
+        }
+        forget_rare(&mut self.versions, NAMES_MAX, |sums| sums.requests);
+        forget_rare(&mut self.replica_sets, NAMES_MAX, |requests| *requests);
+    }
+
+    /// Whether anything is remembered of an entry operation.
+    pub fn knows_entry(&self, entry: &str) -> bool {
+        self.entries.contains_key(entry)
     }
 
     /// Halves what has become large, so that the last minutes to hours decide.
@@ -198,7 +242,9 @@ impl Baseline {
 
     /// None until enough healthy requests were seen.
     pub fn service(&self, name: &str) -> Option<ServiceBaseline> {
-        self.services.get(name).map(|(service, _)| *service).filter(|s| s.sums.requests >= ENOUGH_REQUESTS)
+        let known = self.services.get(name).map(|(service, _)| *service);
+        let known = known.filter(|service| service.sums.requests >= ENOUGH_REQUESTS)?;
+        Some(ServiceBaseline { this_hour: self.hours.usual(name, self.now.second()), ..known })
     }
 
     /// Whether this version served in healthy time.
@@ -215,13 +261,21 @@ impl Baseline {
 
     /// Whether pods of this ReplicaSet served in healthy time; nothing is strange while no other is known.
     pub fn knows_replica_set(&self, service: &Text, set: &str) -> bool {
-        let known = |requests: &i64| *requests >= ENOUGH_REQUESTS;
-        self.replica_sets.get(service).is_none_or(|sets| sets.get(set).is_some_and(known) || !sets.values().any(known))
+        let of_service = self.replica_sets.range((service.clone(), Text::from(""))..);
+        let mut known = of_service.take_while(|((of, _), _)| of == service).filter(|(_, n)| **n >= ENOUGH_REQUESTS);
+        let is_it = |((_, known), _): (&(Text, Text), &i64)| **known == *set;
+        known.next().is_none_or(|first| is_it(first) || known.any(is_it))
     }
 
     /// What requests of each operation do in healthy time.
     pub fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// The share of an entry operation's requests that come near its objective in healthy time.
+    pub fn near_share(&self, entry: &str) -> Option<f64> {
+        let sums = self.entries.get(entry).map(|e| e.sums).filter(|sums| sums.requests >= ENOUGH_REQUESTS)?;
+        Some((sums.near + sums.missed) as f64 / sums.requests as f64)
     }
 
     /// A latency bound for an entry operation that has none: see [`DERIVED_FACTOR`].
@@ -293,6 +347,7 @@ mod tests {
             second,
             entry: "e".into(),
             missed: false,
+            near: false,
             service: "s".into(),
             operation: "op".into(),
             peer: "".into(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::ServiceBaseline;
+use super::baseline::{Load, ServiceBaseline};
 use super::capacity::Capacity;
 use super::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
 use crate::model::Time;
@@ -59,6 +59,9 @@ pub struct Service {
     /// Requests of each ReplicaSet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) replica_sets: BTreeMap<String, i64>,
+    /// Load by the hour of the day, in UTC.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) hours: Vec<(usize, Load)>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) operations: BTreeMap<String, Operation>,
     #[serde(skip_serializing_if = "Option::is_none")]

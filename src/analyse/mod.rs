@@ -13,6 +13,7 @@ mod gaps;
 pub mod histogram;
 pub mod learnt;
 mod objective;
+mod rare;
 mod roll_call;
 pub mod rollup;
 mod sampling;

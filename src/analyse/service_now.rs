@@ -6,7 +6,7 @@ use super::answers::PodAnswer;
 use super::arrivals::Arrivals;
 use super::baseline::{Baseline, ServiceBaseline};
 use super::findings::Evidence;
-use super::objective::{SURELY, exceeds};
+use super::objective::{LIKELY, SURELY, exceeds};
 use super::roll_call::RollCall;
 use super::rollup::{HealthSums, Merge};
 
@@ -27,6 +27,9 @@ const COLLAPSED: f64 = 0.3;
 const FAR: f64 = 3.0;
 /// Requests of a pod below which its mean says nothing.
 const POD_REQUESTS: i64 = 5;
+/// Requests of a new version from which their mean may say that it is far slower: where times spread by half (lognormal),
+/// each of three at three times the mean is two deviations off.
+const FAR_REQUESTS: i64 = 3;
 /// A share of errors that objectives commonly allow, and that a service may have without being the matter.
 const ERRORS: f64 = 0.01;
 /// Sums over a stretch of time and the pods that served.
@@ -85,14 +88,15 @@ impl ServiceNow<'_> {
     fn load_factor(&self, baseline: ServiceBaseline) -> f64 {
         let over = |now: f64, healthy: f64| if healthy > 0.0 { now / healthy } else { 0.0 };
         let in_all = self.load_factor_in_all(baseline);
-        let per_pod = over(self.arrivals.counted_per_s / self.pod_count(), baseline.rate_per_pod());
+        let per_pod = over(self.arrivals.counted_per_s / self.pod_count(), baseline.usual_rate_per_pod());
         let work_s = self.per_request(self.sums.expected_own_ns) + self.healthy_callees_s();
         let heavier = over(work_s, baseline.hold_s());
         in_all.max(per_pod) * heavier.max(1.0)
     }
 
     fn load_factor_in_all(&self, baseline: ServiceBaseline) -> f64 {
-        if baseline.rate() > 0.0 { self.arrivals.counted_per_s / baseline.rate() } else { 0.0 }
+        let usual = baseline.usual_rate();
+        if usual > 0.0 { self.arrivals.counted_per_s / usual } else { 0.0 }
     }
 
     /// Whether a factor on the load stands clear of one and of chance.
@@ -140,10 +144,12 @@ impl ServiceNow<'_> {
         2 * self.pods.iter().filter(suffers).count() > self.pods.len()
     }
 
-    /// Errors among all its requests, whoever asked, beyond what chance and healthy time explain.
+    /// Errors among all its requests, whoever asked: surely more than in healthy time, and likely more than are allowed.
     pub fn fails_clearly(&self, baseline: Option<ServiceBaseline>) -> bool {
-        let healthy = baseline.map_or(0.0, |b| b.sums.errors as f64 / b.sums.requests.max(1) as f64);
-        exceeds(self.sums.errors, self.sums.requests, healthy.max(ERRORS), SURELY)
+        // Of none in so many, the next is an error by the rule of succession (Laplace, 1814).
+        let healthy = baseline.map_or(ERRORS, |b| (b.sums.errors + 1) as f64 / (b.sums.requests + 2) as f64);
+        let more_than = |share: f64, chance: f64| exceeds(self.sums.errors, self.sums.requests, share, chance);
+        more_than(healthy, SURELY) && more_than(ERRORS, LIKELY)
     }
 
     /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
@@ -230,8 +236,9 @@ impl ServiceNow<'_> {
             let mean_s = sums.own_ns as f64 / 1e9 / sums.requests.max(1) as f64;
             sums.own_factor().unwrap_or(mean_s / baseline.own_s().max(1e-9))
         };
-        // Being cold explains that a pod is slow, and not that it is far slower.
-        let is_slow = new.requests >= POD_REQUESTS && factor(&new) > if is_warm { GROWN } else { FAR };
+        // Being cold explains that a pod is slow, and not that it is far slower. That is seen sooner.
+        let slow_enough = is_warm && new.requests >= POD_REQUESTS && factor(&new) > GROWN;
+        let is_slow = slow_enough || new.requests >= FAR_REQUESTS && factor(&new) > FAR;
         let beside = old.requests >= POD_REQUESTS && factor(&old) < GROWN && factor(&new) > FAR * factor(&old);
         name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
     }
@@ -244,7 +251,7 @@ impl ServiceNow<'_> {
             baseline: healthy,
         };
         let pods = self.pod_count();
-        let rate = baseline.map(|b| b.rate_per_pod());
+        let rate = baseline.map(|b| b.usual_rate_per_pod());
         let mut facts = vec![
             fact("arrivals_per_pod_per_s", self.arrivals.per_s / pods, rate),
             fact("throughput_per_pod_per_s", self.arrivals.throughput_per_s / pods, rate),

@@ -150,15 +150,14 @@ fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyse::analyser::tick_schema;
+    use crate::analyse::baseline::Baseline;
     use crate::analyse::rollup::TABLES;
-    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
     /// The first line of what planning says of an operator's own text for a query.
     fn refusal(name: &str, text: &str) -> String {
-        let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false);
-        let tick = Arc::new(Schema::new(["slow_from", "fast_from", "complete_to"].map(time).to_vec()));
         let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
-        let tables = tables.chain([("baseline_paths", crate::analyse::baseline::Baseline::schema()), ("tick", tick)]);
+        let tables = tables.chain([("baseline_paths", Baseline::schema()), ("tick", tick_schema())]);
         let overrides = BTreeMap::from([(name.to_owned(), text.to_owned())]);
         Sql::plan(tables, &overrides).err().map(|e| e.to_string()).unwrap_or_default()
     }

@@ -162,8 +162,9 @@ impl Judge<'_> {
     ) -> Judgement {
         let suffers = now.most_pods_suffer(baseline);
         let new_version = now.slow_new_version(service, self.baseline, baseline);
-        // Each call is served as ever; if they cost more, there are more of them.
-        if !suffers && !now.is_slower(baseline) && !now.loses_calls() {
+        // Each call is served as ever; if they cost more, there are more of them. A slow version that serves few yet is not
+        // seen in the whole.
+        if new_version.is_none() && !suffers && !now.is_slower(baseline) && !now.loses_calls() {
             return self.amplified_above(service, 0).unwrap_or(judgement);
         }
         if let Some(amplified) = amplification(self.answers, service).filter(Amplification::is_felt) {
@@ -210,16 +211,14 @@ impl Judge<'_> {
 
     /// Names the caller, and its version if that is new.
     fn amplified(&self, judgement: Judgement, amplified: &Amplification) -> Judgement {
-        let Amplification { caller, by_caller, .. } = amplified;
+        let Amplification { caller, version, by_caller, .. } = amplified;
         // Of the caller's operation, for each healthy call: the requests behind it are the same.
         let evidence =
             Evidence { measure: "calls_for_each_expected".into(), now: by_caller.factor(), baseline: Some(1.0) };
-        let pods = self.now.get(caller).map_or(&[][..], |now| now.pods);
-        let known = self.baseline.service(caller).is_some();
-        let new = pods.iter().find(|p| known && !self.baseline.knows_version(caller, &p.version));
+        let is_new = self.baseline.service(caller).is_some() && !self.baseline.knows_version(caller, version);
         Judgement {
             caller: Some(caller.clone()),
-            version: new.map(|pod| pod.version.clone()),
+            version: is_new.then(|| version.clone()),
             evidence: judgement.evidence.into_iter().chain([evidence]).collect(),
             ..judgement
         }

@@ -9,7 +9,7 @@ use crate::analyse::arrivals::Arrivals;
 use crate::analyse::capacity::Sample;
 use crate::analyse::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use crate::analyse::histogram::quantile_ns;
-use crate::analyse::objective::{Objective, SURELY, exceeds};
+use crate::analyse::objective::{LEANING, Objective, SURELY, exceeds};
 use crate::analyse::roll_call::RollCall;
 use crate::analyse::rollup::{HealthSums, Merge};
 use crate::analyse::service_now::ServiceNow;
@@ -28,6 +28,9 @@ const EXEMPLARS: usize = 5;
 /// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
 /// no more than one request.
 const FEW_REQUESTS: i64 = 100;
+/// As many in the longer one, which is not three times as long: below, requests that come near missing tell as well.
+pub(super) const FEW_LONG: i64 = 3 * FEW_REQUESTS;
+
 impl Analyser {
     pub(super) fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch) -> EntryFinding {
         let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
@@ -52,6 +55,18 @@ impl Analyser {
                 || exceeds(answer.errors, answer.requests, o.errors, chance)
         };
         answer.requests >= self.config.requests_min && objective.is_some_and(missed)
+    }
+
+    /// Whether an entry operation of few requests comes near missing its objective, with more of them than healthy time
+    /// has and than may miss. What it will miss by is not seen yet, where one request in a hundred is.
+    fn is_near(&self, answer: &EntryAnswer, chance: f64) -> bool {
+        let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
+        let (Some(objective), Some(healthy)) = (objective, self.baseline.near_share(&answer.entry)) else {
+            return false;
+        };
+        let allowed = healthy.max(1.0 - objective.quantile);
+        let is_few = chance >= LEANING && (self.config.requests_min..FEW_LONG).contains(&answer.requests);
+        is_few && exceeds(answer.missed + answer.near, answer.requests, allowed, SURELY)
     }
 
     pub(super) fn services_now<'a>(
@@ -81,7 +96,7 @@ impl Analyser {
             let of_it = |b: &&Bottleneck| *b.entry == *answer.entry;
             match findings.bottlenecks.iter().find(of_it) {
                 Some(bottleneck) => bottleneck.verdict == Verdict::Unknown,
-                None => answer.requests < FEW_REQUESTS && answer.missed > 0,
+                None => answer.requests < FEW_REQUESTS && answer.missed + answer.near > 0,
             }
         };
         answers.entries.iter().filter(is_open).map(|answer| answer.entry.to_string()).collect()
@@ -95,14 +110,14 @@ impl Analyser {
             let slot = findings.entries.iter_mut().find(|e| *e.entry == *answer.entry && open(&e.entry));
             let Some(slot) = slot else { continue };
             let mut entry = self.entry_finding(answer, view.stretch);
-            if !entry.missed && !self.misses(answer, view.chance) {
+            if !entry.missed && !self.misses(answer, view.chance) && !self.is_near(answer, view.chance) {
                 continue;
             }
             let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services };
             let judgement = judge.judge(&entry.entry);
             // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
             // request makes its pod look slow by itself.
-            let is_one_pod = |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed < 2;
+            let is_one_pod = |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.near < 2;
             entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_pod(j));
             if !entry.missed {
                 continue;

@@ -34,9 +34,12 @@ impl Baseline {
             let service = learnt.services.entry(name.to_string()).or_default();
             service.versions.insert(version.to_string(), *sums);
         }
-        for (name, sets) in &self.replica_sets {
+        for ((name, set), requests) in &self.replica_sets {
             let service = learnt.services.entry(name.to_string()).or_default();
-            service.replica_sets = sets.iter().map(|(set, requests)| (set.to_string(), *requests)).collect();
+            service.replica_sets.insert(set.to_string(), *requests);
+        }
+        for (name, hours) in self.hours.keep() {
+            learnt.services.entry(name.to_string()).or_default().hours = hours;
         }
         self.operations.keep(learnt);
     }
@@ -65,8 +68,9 @@ impl Baseline {
             if let Some(healthy) = kept.healthy.filter(|_| known.sums.requests < ENOUGH_REQUESTS) {
                 *known = healthy;
             }
+            self.hours.restore(&name, &kept.hours);
             for (set, requests) in &kept.replica_sets {
-                let known = self.replica_sets.entry(name.clone()).or_default().entry(set.as_str().into()).or_default();
+                let known = self.replica_sets.entry((name.clone(), set.as_str().into())).or_default();
                 *known = (*known).max(*requests);
             }
             for (version, sums) in &kept.versions {

@@ -20,6 +20,7 @@ fn healthy() -> Baseline {
                 second,
                 entry: format!("{service} GET /").as_str().into(),
                 missed: false,
+                near: false,
                 service: name.clone(),
                 operation: operation.clone(),
                 peer: "db".into(),
@@ -28,9 +29,10 @@ fn healthy() -> Baseline {
             Rows::add(&mut rows.paths, path, PathSums { traces: requests, exclusive_ns: 7 * requests });
             let pod = HealthKey { second, service: name.clone(), pod: "a".into(), version: "1".into() };
             Rows::add(&mut rows.health, pod, HealthSums { requests, hold_ns: 9 * requests, ..HealthSums::default() });
-            let key = OperationKey { second, service: name.clone(), operation: operation.clone() };
+            let key = OperationKey { second, service: name.clone(), version: "1".into(), operation: operation.clone() };
             Rows::add(&mut rows.operations, key, OperationSums { requests, own_ns: requests, ..Default::default() });
-            let edge = EdgeKey { second, caller: name, operation, callee: "db".into(), answered: false };
+            let edge =
+                EdgeKey { second, caller: name, version: "1".into(), operation, callee: "db".into(), answered: false };
             Rows::add(
                 &mut rows.edges,
                 edge,

@@ -1,6 +1,6 @@
 -- Who calls whom over the fast window.
--- Columns: caller, operation, callee, answered, then the sums of service_edges. Ordered by the same four.
-SELECT e.caller, e.operation, e.callee, e.answered,
+-- Columns: caller, its version, operation, callee, answered, then the sums of service_edges. Ordered by the same five.
+SELECT e.caller, e.version, e.operation, e.callee, e.answered,
        SUM(e.calls)     AS calls,
        SUM(e.errors)    AS errors,
        SUM(e.caller_ns) AS caller_ns,
@@ -9,5 +9,5 @@ SELECT e.caller, e.operation, e.callee, e.answered,
        SUM(e.expected_milli) AS expected_milli
 FROM service_edges e, tick t
 WHERE e.second >= t.fast_from AND e.second < t.complete_to
-GROUP BY e.caller, e.operation, e.callee, e.answered
-ORDER BY e.caller, e.operation, e.callee, e.answered
+GROUP BY e.caller, e.version, e.operation, e.callee, e.answered
+ORDER BY e.caller, e.version, e.operation, e.callee, e.answered

@@ -16,6 +16,9 @@ use crate::model::{Span, Status, Symbol, Symbols};
 /// Caller, operation, and the peer it names.
 type CallKind = (Symbol, Symbol, Symbol);
 
+/// A request that took more than one such part of what was promised came near missing it: ordinary requests are well
+/// below, as an objective lies above what is healthy by a factor or it is missed all day.
+const NEAR: i64 = 2;
 /// A client has this many kinds of call in the worst case we keep; past it, new kinds stay unresolved.
 const CALL_KINDS_MAX: usize = 100_000;
 
@@ -134,6 +137,7 @@ impl Tally {
         let failed = has_failed(&node.span);
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
         let missed = slow || failed;
+        let near = !missed && objective_ns.is_some_and(|bound| duration_ns > bound / NEAR);
         let second = node.end.second();
         self.entries.add(
             EntryKey { second, entry, bucket: bucket_of(duration_ns) },
@@ -142,13 +146,14 @@ impl Tally {
                 slow: i64::from(slow),
                 errors: i64::from(failed),
                 missed: i64::from(missed),
+                near: i64::from(near),
                 duration_ns,
                 adjusted_milli: milli(node.span.weight),
                 unweighted: i64::from(node.span.weight.is_none()),
             },
         );
         let path = critical_path(tree, root);
-        self.absorb_path(tree, root, &path, entry, missed);
+        self.absorb_path(tree, root, &path, entry, (missed, near));
         if failed {
             self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), healthy, symbols);
         }
@@ -213,7 +218,7 @@ impl Tally {
             let key = DurationKey { second, service, bucket: bucket_of(hold_ns + wait_ns) };
             self.durations.add(key, CountSums { requests: 1 });
             self.operations.add(
-                OperationKey { second, service, operation },
+                OperationKey { second, service, version, operation },
                 OperationSums {
                     requests: 1,
                     errors: i64::from(failed),
@@ -243,9 +248,9 @@ impl Tally {
         };
         let caller_ns = node.duration_ns();
         let failed = has_failed(&node.span);
-        let caller = node.span.service;
+        let Span { service: caller, version, .. } = node.span;
         self.edges.add(
-            EdgeKey { second: node.end.second(), caller, operation, callee, answered: answered.is_some() },
+            EdgeKey { second: node.end.second(), caller, version, operation, callee, answered: answered.is_some() },
             EdgeSums {
                 calls: 1,
                 errors: i64::from(failed),
@@ -274,7 +279,15 @@ impl Tally {
         );
     }
 
-    fn absorb_path(&mut self, tree: &Tree<Span>, root: usize, path: &[Segment], entry: Symbol, missed: bool) {
+    /// Time of a trace that missed its objective, or came near it, or neither.
+    fn absorb_path(
+        &mut self,
+        tree: &Tree<Span>,
+        root: usize,
+        path: &[Segment],
+        entry: Symbol,
+        (missed, near): (bool, bool),
+    ) {
         let second = tree.nodes[root].end.second();
         // A node's time lies in pieces between its children's.
         let mut spent = std::mem::take(&mut self.spent);
@@ -301,7 +314,7 @@ impl Tally {
                     None => (span.service, span.operation, peer_of(span), SegmentKind::Peer),
                 },
             };
-            let key = PathKey { second, entry, missed, service, operation, peer, kind: PathKind::Time(kind) };
+            let key = PathKey { second, entry, missed, near, service, operation, peer, kind: PathKind::Time(kind) };
             self.paths.add(key, PathSums { traces: 1, exclusive_ns });
         }
         self.spent = spent;
@@ -337,7 +350,7 @@ impl Tally {
         };
         let operation = span.operation;
         let second = tree.nodes[root].end.second();
-        let key = PathKey { second, entry, missed: true, operation, service, peer, kind };
+        let key = PathKey { second, entry, missed: true, near: false, operation, service, peer, kind };
         self.paths.add(key, PathSums { traces: 1, exclusive_ns: cost_ns });
     }
 }

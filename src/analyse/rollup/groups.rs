@@ -52,11 +52,11 @@ macro_rules! key {
 }
 
 key!(EntryKey { entry }, { second, bucket });
-key!(PathKey { entry, service, operation, peer }, { second, missed, kind });
+key!(PathKey { entry, service, operation, peer }, { second, missed, near, kind });
 key!(HealthKey { service, pod, version }, { second });
 key!(DurationKey { service }, { second, bucket });
-key!(EdgeKey { caller, operation, callee }, { second, answered });
-key!(OperationKey { service, operation }, { second });
+key!(EdgeKey { caller, version, operation, callee }, { second, answered });
+key!(OperationKey { service, version, operation }, { second });
 
 /// Rows that wait before they are added. Added together they find the table in the processor's cache, and the
 /// memory that one needs is fetched while the one before is added.

@@ -9,14 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::analyse::learnt::{Calls, Learnt, Operation};
+use crate::analyse::rare::{NAMES_MAX, forget_rare};
 
-use super::rows::{EdgeKey, EdgeSums, Merge, OperationSums, Rows};
+use super::rows::{EdgeKey, EdgeSums, Merge, OperationKey, OperationSums, Rows};
 
 type Text = Arc<str>;
 
 /// Requests that make a mean: with times spread as widely as their mean, it errs by a fifth, far from the half more
 /// that counts as growth. Traces that are sampled one in a hundred reach it within a minute.
 const ENOUGH_REQUESTS: i64 = 25;
+/// Operations of one service that are remembered, and callees of one operation.
+const OPERATIONS_MAX: usize = 2_000;
 /// Requests after which the old half fades: as the rest of a baseline.
 const HALVE_AT_REQUESTS: i64 = 50_000;
 
@@ -64,11 +67,23 @@ impl Operations {
             let calls = &mut self.entry(&key.caller, &key.operation).calls;
             calls.entry((key.callee.clone(), key.answered)).or_default().merge(sums);
         }
+        self.forget(OPERATIONS_MAX);
         let large = |h: &&mut Healthy| h.sums.requests > HALVE_AT_REQUESTS;
         for healthy in self.known.values_mut().flat_map(BTreeMap::values_mut).filter(large) {
             healthy.sums.halve();
             healthy.calls.values_mut().for_each(EdgeSums::halve);
         }
+    }
+
+    /// Of a service whose operations, or their callees, carry identifiers, the rare ones go.
+    fn forget(&mut self, max: usize) {
+        for operations in self.known.values_mut() {
+            forget_rare(operations, max, |healthy| healthy.sums.requests);
+            for healthy in operations.values_mut() {
+                forget_rare(&mut healthy.calls, max, |sums| sums.calls);
+            }
+        }
+        forget_rare(&mut self.known, NAMES_MAX, |operations| operations.values().map(|h| h.sums.requests).sum());
     }
 
     fn entry(&mut self, service: &Text, operation: &Text) -> &mut Healthy {
@@ -126,8 +141,8 @@ impl Rows {
         for (key, sums) in &self.operations {
             let Some(known) = healthy.get(&key.service, &key.operation) else { continue };
             for (callee, answered, milli) in known.calls() {
-                let (caller, operation, callee) = (key.service.clone(), key.operation.clone(), callee.clone());
-                let edge = EdgeKey { second: key.second, caller, operation, callee, answered };
+                let OperationKey { second, service: caller, version, operation } = key.clone();
+                let edge = EdgeKey { second, caller, version, operation, callee: callee.clone(), answered };
                 let expected_milli = sums.requests.saturating_mul(milli);
                 Rows::add(&mut self.edges, edge, EdgeSums { expected_milli, ..EdgeSums::default() });
             }
@@ -138,15 +153,16 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyse::rollup::OperationKey;
 
     fn learnt(requests: i64) -> Operations {
         let mut rows = Rows::default();
         let (service, operation): (Text, Text) = ("shop".into(), "GET /".into());
-        let key = OperationKey { second: 1, service: service.clone(), operation: operation.clone() };
+        let key =
+            OperationKey { second: 1, service: service.clone(), version: "".into(), operation: operation.clone() };
         let sums = OperationSums { requests, own_ns: 30 * requests, callees_ns: 7 * requests, ..Default::default() };
         Rows::add(&mut rows.operations, key, sums);
-        let key = EdgeKey { second: 1, caller: service, operation, callee: "db".into(), answered: false };
+        let key =
+            EdgeKey { second: 1, caller: service, version: "".into(), operation, callee: "db".into(), answered: false };
         let sums = EdgeSums { calls: requests * 5 / 2, caller_ns: requests * 5, ..EdgeSums::default() };
         Rows::add(&mut rows.edges, key, sums);
         let mut operations = Operations::default();

@@ -53,6 +53,8 @@ sums! {
         errors,
         /// Slow or in error.
         missed,
+        /// Not missed, but slower than half the objective.
+        near,
         duration_ns,
         /// Requests these stand for, in thousandths (adjusted count of sampling).
         adjusted_milli,
@@ -67,6 +69,7 @@ pub struct PathKey<T = Text> {
     pub second: i64,
     pub entry: T,
     pub missed: bool,
+    pub near: bool,
     pub service: T,
     pub operation: T,
     /// The unanswered callee, for kind `peer`; else empty.
@@ -138,11 +141,12 @@ sums! {
     }
 }
 
-/// Requests of one operation served in one second, all pods together.
+/// Requests of one operation served in one second, all pods of a version together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationKey<T = Text> {
     pub second: i64,
     pub service: T,
+    pub version: T,
     pub operation: T,
 }
 
@@ -179,6 +183,8 @@ pub struct DurationKey<T = Text> {
 pub struct EdgeKey<T = Text> {
     pub second: i64,
     pub caller: T,
+    /// The caller's: during a release, two ask side by side.
+    pub version: T,
     /// What the caller was asked for when it called; empty in a partial trace that does not tell.
     pub operation: T,
     pub callee: T,

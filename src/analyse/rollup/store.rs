@@ -38,17 +38,25 @@ pub static TABLES: LazyLock<[Table; 6]> = LazyLock::new(|| {
         table("entry_seconds", vec![text("entry"), bucket()], EntrySums::FIELDS),
         table(
             "path_seconds",
-            vec![text("entry"), flag("missed"), text("service"), text("operation"), text("peer"), text("kind")],
+            vec![
+                text("entry"),
+                flag("missed"),
+                flag("near"),
+                text("service"),
+                text("operation"),
+                text("peer"),
+                text("kind"),
+            ],
             PathSums::FIELDS,
         ),
         table("service_health", vec![text("service"), text("pod"), text("version")], HealthSums::FIELDS),
         table("service_durations", vec![text("service"), bucket()], CountSums::FIELDS),
         table(
             "service_edges",
-            vec![text("caller"), text("operation"), text("callee"), flag("answered")],
+            vec![text("caller"), text("version"), text("operation"), text("callee"), flag("answered")],
             EdgeSums::FIELDS,
         ),
-        table("service_operations", vec![text("service"), text("operation")], OperationSums::FIELDS),
+        table("service_operations", vec![text("service"), text("version"), text("operation")], OperationSums::FIELDS),
     ]
 });
 
@@ -152,8 +160,9 @@ fn paths(rows: &BTreeMap<PathKey, PathSums>) -> RecordBatch {
         keys.push(k.second, [&*k.entry, &*k.service, &*k.operation, &*k.peer, k.kind.as_str()]);
     }
     let (second, mut texts) = keys.finish();
-    let missed: ArrayRef = Arc::new(BooleanArray::from_iter(rows.keys().map(|k| Some(k.missed))));
-    texts.insert(1, missed);
+    let flag =
+        |of: fn(&PathKey) -> bool| -> ArrayRef { Arc::new(BooleanArray::from_iter(rows.keys().map(|k| Some(of(k))))) };
+    texts.splice(1..1, [flag(|k| k.missed), flag(|k| k.near)]);
     let sums = sum_columns(PathSums::FIELDS.len(), rows.values().map(PathSums::values));
     batch(1, [second].into_iter().chain(texts).chain(sums).collect())
 }
@@ -176,8 +185,8 @@ fn durations(rows: &BTreeMap<DurationKey, CountSums>) -> RecordBatch {
 }
 
 fn edges(rows: &BTreeMap<EdgeKey, EdgeSums>) -> RecordBatch {
-    let mut keys = Columns::new(3);
-    rows.keys().for_each(|k| keys.push(k.second, [&*k.caller, &*k.operation, &*k.callee]));
+    let mut keys = Columns::new(4);
+    rows.keys().for_each(|k| keys.push(k.second, [&*k.caller, &*k.version, &*k.operation, &*k.callee]));
     let (second, texts) = keys.finish();
     let answered: ArrayRef = Arc::new(BooleanArray::from_iter(rows.keys().map(|k| Some(k.answered))));
     let sums = sum_columns(EdgeSums::FIELDS.len(), rows.values().map(EdgeSums::values));
@@ -185,8 +194,8 @@ fn edges(rows: &BTreeMap<EdgeKey, EdgeSums>) -> RecordBatch {
 }
 
 fn operations(rows: &BTreeMap<OperationKey, OperationSums>) -> RecordBatch {
-    let mut keys = Columns::new(2);
-    rows.keys().for_each(|k| keys.push(k.second, [&*k.service, &*k.operation]));
+    let mut keys = Columns::new(3);
+    rows.keys().for_each(|k| keys.push(k.second, [&*k.service, &*k.version, &*k.operation]));
     let (second, texts) = keys.finish();
     let sums = sum_columns(OperationSums::FIELDS.len(), rows.values().map(OperationSums::values));
     batch(5, [second].into_iter().chain(texts).chain(sums).collect())

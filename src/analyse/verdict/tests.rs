@@ -101,17 +101,20 @@ impl World {
             Rows::add(&mut rows.health, key, pod.sums);
             let HealthSums { requests, own_ns, hold_ns, .. } = pod.sums;
             let sums = OperationSums { requests, own_ns, callees_ns: hold_ns - own_ns, ..OperationSums::default() };
-            Rows::add(&mut rows.operations, OperationKey { second, service, operation }, sums);
+            let version = "1".into();
+            Rows::add(&mut rows.operations, OperationKey { second, service, version, operation }, sums);
         }
         let requests = self.requests_per_s as i64;
         let (service, operation): (Text, Text) = ("front".into(), "op".into());
         let key = HealthKey { second, service: service.clone(), pod: "front-0".into(), version: "1".into() };
         Rows::add(&mut rows.health, key, HealthSums { requests, ..HealthSums::default() });
         let sums = OperationSums { requests, ..OperationSums::default() };
-        Rows::add(&mut rows.operations, OperationKey { second, service, operation }, sums);
+        let version = || Text::from("1");
+        Rows::add(&mut rows.operations, OperationKey { second, service, version: version(), operation }, sums);
         for (caller, callee, sums) in self.edges(1.0) {
             let (caller, operation, callee) = (caller.into(), "op".into(), callee.into());
-            Rows::add(&mut rows.edges, EdgeKey { second, caller, operation, callee, answered: true }, sums);
+            let key = EdgeKey { second, caller, version: version(), operation, callee, answered: true };
+            Rows::add(&mut rows.edges, key, sums);
         }
         rows
     }
@@ -129,7 +132,8 @@ impl World {
     fn judged_against(&self, baseline: &Baseline) -> Judgement {
         let mut answers = Answers::default();
         for (caller, callee, sums) in self.edges(SECONDS) {
-            let edge = EdgeAnswer { operation: "op".into(), callee: callee.into(), answered: true, sums };
+            let (version, operation, callee) = ("1".into(), "op".into(), callee.into());
+            let edge = EdgeAnswer { version, operation, callee, answered: true, sums };
             answers.edges.entry(caller.into()).or_default().push(edge);
         }
         answers.blame = vec![BlameAnswer {

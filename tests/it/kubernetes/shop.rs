@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::control_plane::ControlPlane;
-use crate::process::{self, Daemon};
+use super::stage;
+use crate::process::Daemon;
 
 /// The service account of [`Shop::open`], in the namespace of the shop.
 const ACCOUNT: &str = "headroom";
@@ -26,10 +27,7 @@ pub struct Shop<'a> {
 impl<'a> Shop<'a> {
     /// Installs the CRD, the namespace, and what the chart grants to headroom. `directory` is for its files.
     pub fn open(cluster: &'a ControlPlane, namespace: &'static str, directory: &Path) -> Shop<'a> {
-        let (code, crd, error) = process::run(directory, &["crd"]);
-        assert_eq!(code, 0, "{error}");
-        cluster.apply(&crd);
-        cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+        stage::define(cluster);
         cluster.kubectl(&["create", "namespace", namespace]);
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/helm/headroom");
         let template = ["template", ACCOUNT, chart.to_str().unwrap(), "--namespace", namespace];
@@ -40,41 +38,13 @@ impl<'a> Shop<'a> {
 
     /// Deployments of two pods each, which start within a second and a half.
     pub fn add(&self, names: &[&str]) {
-        let namespace = self.namespace;
-        let deployment = |name: &&str| {
-            format!(
-                "---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{ name: {name}, namespace: {namespace} }}
-spec:
-  replicas: 2
-  selector: {{ matchLabels: {{ app: {name} }} }}
-  template:
-    metadata:
-      labels: {{ app: {name} }}
-      annotations: {{ kubelet/starts-in: 500ms, kubelet/starts-within: 1s }}
-    spec:
-      containers: [{{ name: web, image: web, resources: {{ requests: {{ cpu: 100m }} }} }}]
-"
-            )
-        };
+        let deployment = |name: &&str| stage::deployment(self.namespace, name, 2);
         self.cluster.apply(&names.iter().map(deployment).collect::<String>());
     }
 
     /// Opts Deployments in.
     pub fn opt_in(&self, names: &[&str]) {
-        let namespace = self.namespace;
-        let objective = |name: &&str| {
-            format!(
-                "---
-apiVersion: headroom.dev/v1alpha1
-kind: ServiceObjective
-metadata: {{ name: {name}, namespace: {namespace} }}
-spec: {{ target: {{ name: {name} }}, service: {name}, minReplicas: 2, maxReplicas: 12, mode: Enforce }}
-"
-            )
-        };
+        let objective = |name: &&str| stage::objective(self.namespace, name, "");
         self.cluster.apply(&names.iter().map(objective).collect::<String>());
     }
 
@@ -122,11 +92,9 @@ pub struct Home(PathBuf);
 
 impl Home {
     pub fn serve(&self, kubeconfig: &Path) -> Daemon {
-        // Nobody reads its log while it works, and a pipe holds little.
-        let log = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
         Daemon::start_with(
             &self.0,
-            &["--config", "headroom.yaml", "--log", log],
+            &["--config", "headroom.yaml", "--log", stage::LOG],
             &[("KUBECONFIG", kubeconfig.to_str().unwrap())],
         )
     }

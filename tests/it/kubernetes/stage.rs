@@ -12,6 +12,9 @@ use super::traffic::{Burst, Traffic};
 use crate::process::{self, Daemon};
 use crate::real::probe::until;
 
+/// Nobody reads its log while a burst lasts, and a pipe holds little.
+pub const LOG: &str = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
+
 /// When the burst of every service begins, in seconds from the start: by then there is a baseline.
 const BURST_AFTER_S: f64 = 25.0;
 
@@ -22,12 +25,17 @@ const JOURNAL_MAX: Duration = Duration::from_secs(90);
 /// A namespace of its own on the shared cluster, where the ServiceObjective is known.
 pub fn opened(test: &str, namespace: &str) -> Option<&'static ControlPlane> {
     let cluster = ControlPlane::shared(test)?;
+    define(cluster);
+    cluster.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {namespace} }}\n"));
+    Some(cluster)
+}
+
+/// Installs the definition of ServiceObjective.
+pub fn define(cluster: &ControlPlane) {
     let (code, crd, error) = process::run(Path::new("."), &["crd"]);
     assert_eq!(code, 0, "{error}");
     cluster.apply(&crd);
     cluster.kubectl(&["wait", "--for=condition=Established", "crd/serviceobjectives.headroom.dev", "--timeout=60s"]);
-    cluster.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {namespace} }}\n"));
-    Some(cluster)
 }
 
 /// A Deployment whose pods are Ready after about a second. All tests here share one cluster, and every headroom sees all of
@@ -81,9 +89,7 @@ cluster: {{ kubernetes: {{ namespace: {namespace}, identity: {identity} }} }}
     );
     std::fs::write(home.join("headroom.yaml"), configuration).unwrap();
     let kubeconfig = cluster.kubeconfig();
-    // Nobody reads its log while a burst lasts, and a pipe holds little.
-    let log = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
-    let arguments = ["--config", "headroom.yaml", "--log", log];
+    let arguments = ["--config", "headroom.yaml", "--log", LOG];
     Daemon::start_with(&home, &arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())])
 }
 
