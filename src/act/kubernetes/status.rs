@@ -52,7 +52,8 @@ pub async fn write(
     let mut written = BTreeMap::<Key, (Time, ServiceObjectiveStatus)>::new();
     while surveyed.changed().await.is_ok() {
         let (all, sight) = (surveyed.borrow_and_update().clone(), sight.borrow().clone());
-        if *leads.borrow() {
+        // Before the first tick nothing is known, which is not to be taken for a verdict or a mode.
+        if *leads.borrow() && sight.findings.at > Time::default() {
             written.retain(|of, _| all.iter().any(|one| key(&one.objective) == *of));
             for one in all.iter().filter(|one| !led_by_another(one)) {
                 let of = key(&one.objective);
