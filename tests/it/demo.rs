@@ -201,6 +201,9 @@ fn a_caller_that_asks_six_times_is_named() {
 fn one_trace_in_a_hundred_and_shared_pods_are_enough() {
     let text = include_str!("../../examples/scenarios/locked-database.yaml");
     named(text, &["--pods", "shared", "--load-factor", "16", "--sampling", "0.01"]);
+    // Named by requests that come near missing, before a sample shows one that does.
+    let text = include_str!("../../examples/scenarios/hidden-fan-out.yaml");
+    named(text, &["--load-factor", "16", "--sampling", "0.01"]);
 }
 
 #[test]

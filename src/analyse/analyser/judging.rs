@@ -9,7 +9,7 @@ use crate::analyse::arrivals::Arrivals;
 use crate::analyse::capacity::Sample;
 use crate::analyse::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
 use crate::analyse::histogram::quantile_ns;
-use crate::analyse::objective::{LEANING, Objective, SURELY, exceeds};
+use crate::analyse::objective::{LEANING, LIKELY, Objective, SURELY, exceeds};
 use crate::analyse::roll_call::RollCall;
 use crate::analyse::rollup::{HealthSums, Merge};
 use crate::analyse::service_now::ServiceNow;
@@ -66,7 +66,7 @@ impl Analyser {
         };
         let allowed = healthy.max(1.0 - objective.quantile);
         let is_few = chance >= LEANING && (self.config.requests_min..FEW_LONG).contains(&answer.requests);
-        is_few && exceeds(answer.missed + answer.near, answer.requests, allowed, SURELY)
+        is_few && exceeds(answer.missed + answer.near, answer.requests, allowed, LIKELY)
     }
 
     pub(super) fn services_now<'a>(
