@@ -87,14 +87,14 @@ pub fn once_each(writes: &[Write], namespace: &str) -> BTreeMap<String, Vec<Inte
     by_object
 }
 
-/// What headroom may write, whoever watches: levers of what is opted in, the status of any objective (each is an opt-in,
-/// those of tests beside this one too), its Lease, its ConfigMap and Events. The rest of `writes`, which should be nothing.
+/// What headroom may write, whoever watches: levers of what is opted in, the objectives' status, its Lease, its
+/// ConfigMap and Events. The rest of `writes`, which should be nothing.
 pub fn beyond<'a>(writes: &'a [Write], namespace: &str, opted_in: &[&str]) -> Vec<&'a Write> {
     let own = |write: &&Write| {
         let opted_in = write.namespace == namespace && opted_in.contains(&write.name.as_str());
         match (write.resource.as_str(), write.subresource.as_str()) {
             ("deployments", "" | "scale") | ("horizontalpodautoscalers" | "scaledobjects", "") => opted_in,
-            ("serviceobjectives", "status") => true,
+            ("serviceobjectives", "status") => opted_in,
             ("leases" | "configmaps", "") => write.namespace == namespace,
             ("events", "") => write.namespace == namespace,
             _ => false,
