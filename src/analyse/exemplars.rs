@@ -179,6 +179,7 @@ impl Default for TraceRows {
 
 impl TraceRows {
     fn push(&mut self, id: TraceId, tree: &Tree<Span>, root: usize, absorbed: &Absorbed, symbols: &Symbols) {
+        // The builder is one of 16 bytes, and so is an id, by its type.
         self.ids.append_value(id.0).expect("16 bytes");
         self.starts.append_value(tree.nodes[root].start.0);
         self.durations.append_value(absorbed.duration_ns);
@@ -198,6 +199,7 @@ impl TraceRows {
         ];
         columns.extend(self.flags.iter_mut().map(|f| Arc::new(f.finish()) as ArrayRef));
         self.entries = texts();
+        // Every `push` appends one value to each column, in the order and of the types of the schema.
         RecordBatch::try_new(TRACES.clone(), columns).expect("columns follow the schema")
     }
 }
@@ -237,6 +239,7 @@ impl PathRows {
             let span = &tree.nodes[segment.node].span;
             let nanos = segment.nanos();
             let queue = if segment.kind == SegmentKind::Queue { nanos } else { 0 };
+            // The builders are of 16 and 8 bytes, and so are the ids, by their types.
             self.traces.append_value(id.0).expect("16 bytes");
             self.spans.append_value(span.id.0).expect("8 bytes");
             self.starts.append_value(segment.from.0);
@@ -261,6 +264,7 @@ impl PathRows {
         columns.push(Arc::new(self.missed.finish()));
         self.texts = std::array::from_fn(|_| texts());
         self.entries = texts();
+        // Every segment appends one value to each column, in the order and of the types of the schema.
         RecordBatch::try_new(CRITICAL_PATH.clone(), columns).expect("columns follow the schema")
     }
 }
