@@ -27,6 +27,7 @@ use super::service_now::ServiceNow;
 use super::sql::{self, Sql};
 use super::starts::Starts;
 use super::trace::Tree;
+use super::victims::Victims;
 use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
 use crate::window::Window;
 use judging::FEW_LONG;
@@ -114,6 +115,7 @@ pub struct Analyser {
     exemplars: Exemplars,
     gaps: Gaps,
     starts: Starts,
+    victims: Victims,
     sampling: Sampling,
     pods: PodsWithSpans,
     /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
@@ -138,6 +140,7 @@ impl Analyser {
             exemplars: Exemplars::default(),
             gaps: Gaps::default(),
             starts: Starts::default(),
+            victims: Victims::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
             tree: Tree::default(),

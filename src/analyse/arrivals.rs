@@ -27,6 +27,8 @@ const TREND_FACTOR_MAX: f64 = 2.0;
 pub struct Arrivals {
     /// Requests served a second (ended, not refused).
     pub throughput_per_s: f64,
+    /// Requests served in the best second, less the deviation that chance gives it.
+    pub best_per_s: f64,
     /// With those refused: what was counted, and nothing estimated. Calls that were given up are left out, because a
     /// service mostly works on and serves them as well, and each would count twice.
     pub counted_per_s: f64,
@@ -65,6 +67,7 @@ impl Arrivals {
     pub fn weighted(self, weight: f64) -> Arrivals {
         Arrivals {
             throughput_per_s: self.throughput_per_s * weight,
+            best_per_s: self.best_per_s * weight,
             counted_per_s: self.counted_per_s * weight,
             per_s: self.per_s * weight,
             trend_per_s2: self.trend_per_s2 * weight,
@@ -110,8 +113,10 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     let clear = slope * seconds > RISE_MIN * mean_sojourn;
     let slope = if clear { slope.clamp(0.0, SLOPE_MAX) } else { 0.0 };
     let served: f64 = rows.iter().map(|r| r.sums.requests as f64).sum();
+    let best = rows.iter().map(|r| r.sums.requests as f64).fold(0.0, f64::max);
     Arrivals {
         throughput_per_s: served / seconds,
+        best_per_s: best - best.sqrt(),
         counted_per_s: (served + refused) / seconds,
         counted: served + refused,
         per_s: (total / (1.0 - slope) + refused) / seconds,

@@ -22,6 +22,7 @@ mod sql;
 mod starts;
 pub mod trace;
 mod verdict;
+mod victims;
 
 pub use analyser::{Analyser, Config, PodsWithSpans};
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};

@@ -16,11 +16,12 @@ type Text = Arc<str>;
 /// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is neither its capacity nor a
 /// fault.
 const WARM_UP: Duration = Duration::from_secs(10);
-/// Requests that a pod is expected to serve, as it did in healthy time or as its siblings do, before its silence tells:
-/// that chance leaves it two of twenty happens once in four million (Poisson).
-const EXPECTED_MIN: f64 = 20.0;
-/// A pod is silent that serves less than this share of what is expected.
+/// A pod is silent that serves less than this share of what is expected, as it did in healthy time or as its siblings
+/// do.
 const SILENT: f64 = 0.1;
+/// And that chance leaves it so little is as rare as this (Poisson): none of twelve, or one of fifteen. Silence alone names
+/// nobody, calls that nobody answers are asked for as well.
+const CHANCE: f64 = 1e-5;
 
 /// What the cluster knows of a service's pods and spans do not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,12 +64,24 @@ impl RollCall {
                 call.new.insert(name.clone());
             }
             let expected = baseline.pod_rate(service, &name).map_or(median, |per_s| per_s * seconds);
-            if ready_at <= from && expected >= EXPECTED_MIN && (served(&name) as f64) < SILENT * expected {
+            let served = served(&name);
+            let is_little = (served as f64) < SILENT * expected && at_most(served, expected) < CHANCE;
+            if ready_at <= from && is_little {
                 call.silent.insert(name);
             }
         }
         call
     }
+}
+
+/// The chance of so many events or fewer where `expected` are (Poisson).
+fn at_most(events: i64, expected: f64) -> f64 {
+    let terms = (0..=events).scan((-expected).exp(), |term, i| {
+        let this = *term;
+        *term *= expected / (i + 1) as f64;
+        Some(this)
+    });
+    terms.sum()
 }
 
 /// What the names of pods of one ReplicaSet begin with, by the convention of Kubernetes: all but the last part.
@@ -107,7 +120,8 @@ mod tests {
         assert_eq!(silent([50, 60, 0]), 1);
         assert_eq!(silent([50, 60, 4]), 1);
         assert_eq!(silent([50, 60, 20]), 0, "less than its siblings, but it serves");
-        assert_eq!(silent([9, 10, 0]), 0, "of so few, chance may leave it none");
+        assert_eq!(silent([12, 13, 0]), 1);
+        assert_eq!(silent([11, 13, 0]), 0, "of so few, chance may leave it none");
         assert_eq!(silent([0, 0, 0]), 0, "spans may name pods otherwise");
     }
 

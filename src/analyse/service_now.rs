@@ -76,6 +76,11 @@ impl ServiceNow<'_> {
         self.arrivals.throughput_per_s * self.hold_s() / self.pod_count()
     }
 
+    /// The same in the best second: where work stood still and goes on, the mean is of neither.
+    pub fn best_concurrency_per_pod(&self) -> f64 {
+        self.arrivals.best_per_s.max(self.arrivals.throughput_per_s) * self.hold_s() / self.pod_count()
+    }
+
     /// Those that served and those that should have.
     pub fn pod_count(&self) -> f64 {
         let mute = self.roll.silent.iter().filter(|pod| self.pods.iter().all(|p| p.pod != **pod)).count();
@@ -154,7 +159,13 @@ impl ServiceNow<'_> {
 
     /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
     pub fn odd_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
-        self.far_pod(baseline).or_else(|| self.silent_pod())
+        // The few requests that were answered among many turned away or given up say little of the pods that did.
+        self.far_pod(baseline).filter(|_| !self.answers_few()).or_else(|| self.silent_pod())
+    }
+
+    /// It answers less than half of what it is asked for: the rest is turned away, or answered to nobody.
+    pub fn answers_few(&self) -> bool {
+        self.sums.refused + self.sums.gave_up > self.sums.requests
     }
 
     /// Ready, asked and mute, while most of its siblings serve.

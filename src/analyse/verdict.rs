@@ -3,7 +3,7 @@
 //! Starts at the node with the most blame and asks whose fault its time is: a queue in front of a service whose
 //! workers are held by a slow callee is the callee's fault; a queue that the load alone would fill is its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::amplification::{Amplification, amplification};
@@ -18,7 +18,8 @@ mod tests;
 type Text = Arc<str>;
 
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
-/// above, the queue is the service's own; below, it is a victim of what it calls.
+/// below, the service is a victim of what it calls; above one, the queue is its own; between, a callee decides that is
+/// at fault itself.
 const OWN_SHARE: f64 = 0.75;
 /// A slow callee's callee's callee … is followed this far; graphs of services are seldom deeper.
 const DEPTH_MAX: usize = 8;
@@ -44,6 +45,8 @@ pub struct Judgement {
     pub at_limit: bool,
     /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
     pub undisturbed_share: f64,
+    /// Services that were passed on the way here: their time is the doing of what they call.
+    pub victims: Vec<Text>,
 }
 
 /// Blame at one service by kind.
@@ -74,6 +77,8 @@ pub struct Judge<'a> {
     pub answers: &'a Answers,
     pub baseline: &'a Baseline,
     pub now: &'a BTreeMap<Text, ServiceNow<'a>>,
+    /// Services whose requests may have begun to wait when a callee held them back (`victims`).
+    pub held: BTreeSet<Text>,
 }
 
 impl Judge<'_> {
@@ -135,18 +140,29 @@ impl Judge<'_> {
         if blame.no_room >= blame.own {
             // What its workers would be busy with, were its callees as fast as ever and called as often.
             let undisturbed_s = now.own_s() + now.healthy_callees_s();
-            let seen = now.concurrency_per_pod();
-            let own_share = now.arrivals.per_s / now.pod_count() * undisturbed_s / seen.max(f64::MIN_POSITIVE);
+            judgement.undisturbed_share = (undisturbed_s / now.hold_s().max(1e-9)).clamp(0.0, 1.0);
+            // Where most callers gave up, concurrency is not seen in time: what was answered has to tell.
+            let own_share = if now.answers_few() {
+                judgement.undisturbed_share
+            } else {
+                let seen = now.best_concurrency_per_pod();
+                now.arrivals.per_s / now.pod_count() * undisturbed_s / seen.max(f64::MIN_POSITIVE)
+            };
             judgement.evidence.push(Evidence {
                 measure: "own_share_of_concurrency".into(),
                 now: own_share,
                 baseline: None,
             });
-            judgement.undisturbed_share = (undisturbed_s / now.hold_s().max(1e-9)).clamp(0.0, 1.0);
-            if own_share < OWN_SHARE
+            if own_share < 1.0
                 && let Some(followed) = self.follow_callee(&judgement, service, rows, depth)
+                && (own_share < OWN_SHARE || followed.verdict != Verdict::Unknown)
             {
                 return followed;
+            }
+            // Its callees look well by now, and it works off what came while they were not.
+            if own_share < OWN_SHARE || self.held.contains(service) {
+                let own = self.own_fault(judgement.clone(), service, now, baseline);
+                return if own.verdict == Verdict::Saturated { judgement } else { own };
             }
         }
         self.own_fault(judgement, service, now, baseline)
@@ -287,6 +303,9 @@ impl Judge<'_> {
         if self.now.contains_key(callee) && depth < DEPTH_MAX {
             let mut judgement = self.judge_service(callee, rows, depth + 1);
             judgement.evidence.push(growth);
+            if judgement.verdict != Verdict::Unknown {
+                judgement.victims.push(service.clone());
+            }
             return Some(judgement);
         }
         let victim = victim.clone();

@@ -181,7 +181,7 @@ def slow_dependency(system, chance):
         return None
     service, peer = chance.choice(callers)
     slowest = max(system.time_ms(entry) for entry in system.entries_to(service))
-    factor = round(8 * slowest / system.peers[peer]["latency_ms"] + 20)
+    factor = min(1000, round(8 * slowest / system.peers[peer]["latency_ms"] + 20))
     fault = {"slow_peer": {"peer": peer, "factor": factor, "from_s": ONSET_S, "to_s": 400}}
     return system.file({"verdict": "slow_dependency", "at": [service]}, [fault], {}, "slow_dependency")
 

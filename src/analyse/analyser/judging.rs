@@ -113,7 +113,8 @@ impl Analyser {
             if !entry.missed && !self.misses(answer, view.chance) && !self.is_near(answer, view.chance) {
                 continue;
             }
-            let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services };
+            let held = self.victims.still(view.services, view.stretch.from);
+            let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services, held };
             let judgement = judge.judge(&entry.entry);
             // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
             // request makes its pod look slow by itself.
@@ -125,7 +126,8 @@ impl Analyser {
             let crossed = self.crossed(view.answers, &entry.entry);
             self.baseline.missed(now, crossed.into_iter().chain([entry.entry.as_str().into()]));
             *slot = entry.clone();
-            let Some(judgement) = judgement else { continue };
+            let Some(mut judgement) = judgement else { continue };
+            self.victims.seen(std::mem::take(&mut judgement.victims), view.stretch.to);
             if judgement.verdict == Verdict::Unknown && findings.bottlenecks.iter().any(|b| b.entry == entry.entry) {
                 continue;
             }

@@ -109,6 +109,9 @@ impl Hours {
 
     /// Out of a snapshot, where nothing is known of the hour.
     pub fn restore(&mut self, service: &Text, kept: &[(usize, Load)]) {
+        if kept.is_empty() {
+            return;
+        }
         let hours = self.0.entry(service.clone()).or_default();
         for (hour, load) in kept.iter().filter(|(hour, _)| *hour < HOURS) {
             if hours[*hour].before.seconds == 0 {

@@ -64,9 +64,11 @@ impl Baseline {
         }
         for (name, kept) in &learnt.services {
             let name = Text::from(name.as_str());
-            let (known, _) = self.services.entry(name.clone()).or_default();
-            if let Some(healthy) = kept.healthy.filter(|_| known.sums.requests < ENOUGH_REQUESTS) {
-                *known = healthy;
+            if let Some(healthy) = kept.healthy {
+                let (known, _) = self.services.entry(name.clone()).or_default();
+                if known.sums.requests < ENOUGH_REQUESTS {
+                    *known = healthy;
+                }
             }
             self.hours.restore(&name, &kept.hours);
             for (set, requests) in &kept.replica_sets {

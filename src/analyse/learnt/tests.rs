@@ -105,3 +105,12 @@ fn what_cannot_be_used_is_said() {
     assert!(late(8 * 24 * 3600).contains("more than a week ago"));
     assert!(late(-3600).contains("yet to come"));
 }
+
+#[test]
+fn of_a_service_whose_requests_were_never_seen_nothing_is_made_up() {
+    let starts_only = Service { pod_starts_ms: vec![900], ..Service::default() };
+    let learnt = Learnt { services: BTreeMap::from([("quiet".into(), starts_only)]), at: NOW, ..Learnt::default() };
+    let mut baseline = Baseline::default();
+    baseline.restore(&learnt);
+    assert!(kept(&baseline).is_empty());
+}

@@ -136,8 +136,13 @@ impl Operations {
 
 impl Rows {
     /// Writes beside the calls made those that as many healthy requests of the same operations would have made, so
-    /// that a call that stopped has a row too.
+    /// that a call that stopped has a row too. Of operations that healthy time does not know, just those made: seconds
+    /// from before it was learnt are summed with later ones.
     pub(super) fn expect_calls(&mut self, healthy: &Operations) {
+        let is_unknown = |key: &EdgeKey| healthy.get(&key.caller, &key.operation).is_none();
+        for (_, sums) in self.edges.iter_mut().filter(|(key, _)| is_unknown(key)) {
+            sums.expected_milli = sums.calls.saturating_mul(1000);
+        }
         for (key, sums) in &self.operations {
             let Some(known) = healthy.get(&key.service, &key.operation) else { continue };
             for (callee, answered, milli) in known.calls() {
@@ -179,6 +184,28 @@ mod tests {
         assert_eq!(healthy.calls().collect::<Vec<_>>(), [(&"db".into(), false, 2500)]);
         assert_eq!(operations.call_ns("shop", "GET /", &"db".into()), Some(2.0));
         assert_eq!(operations.call_ns("shop", "GET /", &"cache".into()), None);
+    }
+
+    #[test]
+    fn of_an_operation_that_is_not_known_as_many_calls_are_expected_as_were_made() {
+        let edge = |operation: &str| EdgeKey {
+            second: 1,
+            caller: "shop".into(),
+            version: "".into(),
+            operation: operation.into(),
+            callee: "db".into(),
+            answered: false,
+        };
+        let mut rows = Rows::default();
+        for operation in ["GET /", "GET /new"] {
+            Rows::add(&mut rows.edges, edge(operation), EdgeSums { calls: 12, ..EdgeSums::default() });
+            let (service, version, operation) = ("shop".into(), "".into(), operation.into());
+            let key = OperationKey { second: 1, service, version, operation };
+            Rows::add(&mut rows.operations, key, OperationSums { requests: 2, ..OperationSums::default() });
+        }
+        rows.expect_calls(&learnt(100));
+        let expected = |operation| rows.edges[&edge(operation)].expected_milli;
+        assert_eq!((expected("GET /"), expected("GET /new")), (5_000, 12_000));
     }
 
     #[test]

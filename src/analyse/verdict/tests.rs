@@ -121,15 +121,20 @@ impl World {
 
     /// What is said after a minute of healthy time.
     fn judged(&self) -> Judgement {
+        self.judged_against(&World::learnt(), &[])
+    }
+
+    fn learnt() -> Baseline {
         let mut baseline = Baseline::default();
         for second in 0..60 {
             baseline.offer(Time::from_secs(second), HEALTHY.rows(second));
             baseline.advance(Time::from_secs(second));
         }
-        self.judged_against(&baseline)
+        baseline
     }
 
-    fn judged_against(&self, baseline: &Baseline) -> Judgement {
+    /// `held`: services whose queue may be from when a callee was slow.
+    fn judged_against(&self, baseline: &Baseline, held: &[&str]) -> Judgement {
         let mut answers = Answers::default();
         for (caller, callee, sums) in self.edges(SECONDS) {
             let (version, operation, callee) = ("1".into(), "op".into(), callee.into());
@@ -157,8 +162,9 @@ impl World {
             stretch_s: SECONDS,
             ..Arrivals::default()
         };
+        let held = held.iter().map(|service| Text::from(*service)).collect();
         let now = BTreeMap::from([("back".into(), ServiceNow { sums, pods: &pods, arrivals, roll: self.roll() })]);
-        Judge { answers: &answers, baseline, now: &now }.judge(ENTRY).expect("there is blame")
+        Judge { answers: &answers, baseline, now: &now, held }.judge(ENTRY).expect("there is blame")
     }
 }
 
@@ -253,6 +259,24 @@ fn a_queue_in_front_of_workers_that_a_slow_callee_holds_is_the_callees_fault() {
 }
 
 #[test]
+fn where_most_callers_gave_up_what_was_answered_tells_whose_fault_it_is() {
+    let held = World { requests_per_s: 20.0, lost_per_s: 200.0, db_ms: 300.0, blame: "gave_up", ..HEALTHY };
+    assert_eq!(check(held, Verdict::SlowDependency).peer.as_deref(), Some("db"));
+    let own = World { requests_per_s: 150.0, lost_per_s: 200.0, waiting_ms: 900.0, blame: "gave_up", ..HEALTHY };
+    check(own, Verdict::Saturated);
+    // Of the few that were answered, those of one pod took long: they are the few that were not given up.
+    check(World { own_ms: [10.0, 50.0], ..own }, Verdict::Saturated);
+}
+
+#[test]
+fn a_queue_from_when_a_callee_was_slow_is_worked_off() {
+    let late = World { requests_per_s: 250.0, waiting_ms: 300.0, blame: "queue", ..HEALTHY };
+    let judged = |held: &[&str]| late.judged_against(&World::learnt(), held).verdict;
+    assert_eq!(judged(&[]), Verdict::Saturated);
+    assert_eq!(judged(&["back"]), Verdict::Unknown);
+}
+
+#[test]
 fn errors_that_begin_here_are_failing() {
     check(World { blame: "error", own_ms: [5.0; 2], ..HEALTHY }, Verdict::Failing);
 }
@@ -260,7 +284,7 @@ fn errors_that_begin_here_are_failing() {
 #[test]
 fn without_healthy_time_only_what_the_window_shows_is_said() {
     let waiting = World { requests_per_s: 250.0, waiting_ms: 80.0, blame: "queue", ..HEALTHY };
-    assert_eq!(waiting.judged_against(&Baseline::default()).verdict, Verdict::Saturated);
+    assert_eq!(waiting.judged_against(&Baseline::default(), &[]).verdict, Verdict::Saturated);
     let held = World { db_ms: 80.0, ..waiting };
-    assert_eq!(held.judged_against(&Baseline::default()).verdict, Verdict::Unknown);
+    assert_eq!(held.judged_against(&Baseline::default(), &[]).verdict, Verdict::Unknown);
 }

@@ -100,8 +100,17 @@ impl Target {
 
     /// Spans acknowledged in this life, up to this instant; the tables are those of the last tick.
     pub fn acknowledged(&self) -> u64 {
+        self.metric("headroom_receive_acknowledged_spans_total")
+    }
+
+    /// Spans that came after their trace was analysed.
+    pub fn late(&self) -> u64 {
+        self.metric("headroom_window_late_spans_total")
+    }
+
+    fn metric(&self, name: &str) -> u64 {
         let page = probe::get(&format!("http://127.0.0.1:{}/metrics", self.api)).unwrap_or_default();
-        probe::series(&page, "headroom_receive_acknowledged_spans_total")
+        probe::series(&page, name)
     }
 
     pub fn spans(&self) -> u64 {
