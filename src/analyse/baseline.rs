@@ -275,7 +275,8 @@ impl Baseline {
     /// The share of an entry operation's requests that come near its objective in healthy time.
     pub fn near_share(&self, entry: &str) -> Option<f64> {
         let sums = self.entries.get(entry).map(|e| e.sums).filter(|sums| sums.requests >= ENOUGH_REQUESTS)?;
-        Some((sums.near + sums.missed) as f64 / sums.requests as f64)
+        // Of none in so many, the next is one by the rule of succession (Laplace, 1814).
+        Some((sums.near + sums.missed + 1) as f64 / (sums.requests + 2) as f64)
     }
 
     /// A latency bound for an entry operation that has none: see [`DERIVED_FACTOR`].

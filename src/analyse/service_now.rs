@@ -104,14 +104,17 @@ impl ServiceNow<'_> {
         if usual > 0.0 { self.arrivals.counted_per_s / usual } else { 0.0 }
     }
 
-    /// Whether a factor on the load stands clear of one and of chance.
-    fn is_more(&self, factor: f64) -> bool {
-        factor > MORE_LOAD * (1.0 + LOAD_DEVIATIONS / self.arrivals.counted.max(1.0).sqrt())
+    /// Whether a factor on the load stands clear of one, of chance in both counts, and of what a short healthy time leaves
+    /// open: its first and its newest second are seen in part.
+    fn is_more(&self, factor: f64, baseline: ServiceBaseline) -> bool {
+        let variance = 1.0 / self.arrivals.counted.max(1.0) + 1.0 / baseline.sums.requests.max(1) as f64;
+        let in_part = 1.0 / baseline.seconds.max(1) as f64;
+        factor > MORE_LOAD * (1.0 + LOAD_DEVIATIONS * variance.sqrt()) * (1.0 + in_part)
     }
 
     /// Clearly more load than in healthy time, were it `amplification` times less than it is.
     pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
-        self.is_more(self.load_factor(baseline) / amplification)
+        self.is_more(self.load_factor(baseline) / amplification, baseline)
     }
 
     /// Requests became slower by a greater factor than they became more.
@@ -191,7 +194,7 @@ impl ServiceNow<'_> {
         let middle = slowness(siblings.get(siblings.len() / 2)?);
         let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
         // Siblings that suffer too, of more load, mean that the load, not the pod, is the matter.
-        let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b)));
+        let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b), b));
         (slowness(worst) > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
     }
 
