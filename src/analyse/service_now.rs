@@ -163,7 +163,7 @@ impl ServiceNow<'_> {
     /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
     pub fn odd_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
         // The few requests that were answered among many turned away or given up say little of the pods that did.
-        self.far_pod(baseline).filter(|_| !self.answers_few()).or_else(|| self.silent_pod())
+        self.far_pod(baseline).filter(|_| !self.answers_few()).or_else(|| self.silent_pod(baseline))
     }
 
     /// It answers less than half of what it is asked for: the rest is turned away, or answered to nobody.
@@ -171,8 +171,11 @@ impl ServiceNow<'_> {
         self.sums.refused + self.sums.gave_up > self.sums.requests
     }
 
-    /// Ready, asked and mute, while most of its siblings serve.
-    fn silent_pod(&self) -> Option<&Text> {
+    /// Ready, asked and mute, while most of its siblings serve, and do not wait for a callee that may hold it as well.
+    fn silent_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
+        if baseline.is_some_and(|healthy| self.waits_for_callees(healthy)) {
+            return None;
+        }
         let silent = &self.roll.silent;
         let is_one_of_many = silent.len() == 1 || 2 * silent.len() < self.roll.ready;
         silent.first().filter(|_| is_one_of_many && !self.pods.is_empty() && self.loses_calls())

@@ -212,6 +212,8 @@ fn a_pod_that_does_not_answer_is_missed_at_roll_call() {
     assert_eq!(check(hung, Verdict::BadInstance).pod.as_deref(), Some("back-0"));
     // One that nobody asked, and that lost no call, may be silent.
     check(World { lost_per_s: 0.0, blame: "queue", ..hung }, Verdict::Unknown);
+    // Its sibling waits for the database, and it may do so too.
+    check(World { db_ms: 300.0, ..hung }, Verdict::SlowDependency);
     // Its ReplicaSet is new, and the old one serves: the next pod will hang as well.
     check(World { new: 1, ..hung }, Verdict::Regression);
     check(World { serving: 0, new: 2, ..hung }, Verdict::Regression);

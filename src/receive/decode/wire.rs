@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    /// Bytes not read yet.
+    pub const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next field's key, or [`Key::END`] where the message ends.
     #[inline(always)]
     pub fn key(&mut self) -> Result<Key, WireError> {
