@@ -18,7 +18,7 @@ use ensemble::{Ensemble, Route};
 use programs::Programs;
 use target::Target;
 
-use crate::skip::measured;
+use crate::skip::{measured, say};
 
 /// Of one request: two of Envoy, two of each service that calls another, one of the last.
 const SPANS_A_TRACE: u64 = 7;
@@ -162,7 +162,7 @@ fn unless_the_machine_stalls(attempt: impl Fn() -> Result<(), String>) {
     let mut outcome = attempt();
     for _ in 1..ATTEMPTS {
         let Err(why) = &outcome else { break };
-        println!("once more, since this may have been a stall: {why}");
+        say(&format!("once more, since this may have been a stall: {why}"));
         outcome = attempt();
     }
     outcome.unwrap_or_else(|why| panic!("{why}"));
