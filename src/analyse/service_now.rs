@@ -81,6 +81,27 @@ impl ServiceNow<'_> {
         self.arrivals.best_per_s.max(self.arrivals.throughput_per_s) * self.hold_s() / self.pod_count()
     }
 
+    /// What a request would hold a worker for, were callees as fast as ever and called as often.
+    fn undisturbed_s(&self) -> f64 {
+        self.own_s() + self.healthy_callees_s()
+    }
+
+    /// The part of what it does hold one for, 0 to 1.
+    pub fn undisturbed_share(&self) -> f64 {
+        (self.undisturbed_s() / self.hold_s().max(1e-9)).clamp(0.0, 1.0)
+    }
+
+    /// The share of the concurrency seen that the load would keep busy, were callees as fast as ever; more than one where
+    /// it is too much for the service itself.
+    pub fn own_share(&self) -> f64 {
+        // Where most callers gave up, concurrency is not seen in time: what was answered has to tell.
+        if self.answers_few() {
+            return self.undisturbed_share();
+        }
+        let seen = self.best_concurrency_per_pod().max(f64::MIN_POSITIVE);
+        self.arrivals.per_s / self.pod_count() * self.undisturbed_s() / seen
+    }
+
     /// Those that served and those that should have.
     pub fn pod_count(&self) -> f64 {
         let mute = self.roll.silent.iter().filter(|pod| self.pods.iter().all(|p| p.pod != **pod)).count();

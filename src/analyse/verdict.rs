@@ -138,16 +138,8 @@ impl Judge<'_> {
             return followed;
         }
         if blame.no_room >= blame.own {
-            // What its workers would be busy with, were its callees as fast as ever and called as often.
-            let undisturbed_s = now.own_s() + now.healthy_callees_s();
-            judgement.undisturbed_share = (undisturbed_s / now.hold_s().max(1e-9)).clamp(0.0, 1.0);
-            // Where most callers gave up, concurrency is not seen in time: what was answered has to tell.
-            let own_share = if now.answers_few() {
-                judgement.undisturbed_share
-            } else {
-                let seen = now.best_concurrency_per_pod();
-                now.arrivals.per_s / now.pod_count() * undisturbed_s / seen.max(f64::MIN_POSITIVE)
-            };
+            judgement.undisturbed_share = now.undisturbed_share();
+            let own_share = now.own_share();
             judgement.evidence.push(Evidence {
                 measure: "own_share_of_concurrency".into(),
                 now: own_share,
