@@ -30,7 +30,8 @@ impl Victims {
     pub fn still(&self, services: &BTreeMap<Text, ServiceNow<'_>>, from: Time) -> BTreeSet<Text> {
         let wait = |service: &Text| {
             let wait_s = services.get(service).map_or(0.0, ServiceNow::wait_s);
-            Duration::from_secs_f64(wait_s).min(WAIT_MAX)
+            // Times that no clock makes may have summed up to anything; then it is held.
+            Duration::try_from_secs_f64(wait_s).map_or(WAIT_MAX, |wait| wait.min(WAIT_MAX))
         };
         let held = self.until.iter().filter(|(service, until)| **until + wait(service) > from);
         held.map(|(service, _)| service.clone()).collect()
@@ -52,6 +53,16 @@ mod tests {
         let is_one = |from_s: i64| !victims.still(&now, Time::from_secs(from_s)).is_empty();
         assert!(is_one(101), "requests wait two seconds");
         assert!(!is_one(102));
+    }
+
+    #[test]
+    fn a_wait_that_is_no_time_is_the_longest() {
+        let service = Text::from("page");
+        let sums = HealthSums { requests: 1, wait_ns: i64::MIN, ..HealthSums::default() };
+        let now = BTreeMap::from([(service.clone(), ServiceNow { sums, ..ServiceNow::default() })]);
+        let mut victims = Victims::default();
+        victims.seen([service], Time::from_secs(100));
+        assert_eq!(victims.still(&now, Time::from_secs(159)).len(), 1);
     }
 
     #[test]
