@@ -11,6 +11,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
+use slab::Slab;
 
 use super::Config;
 use crate::model::{Span, Symbols, Time, TraceId};
@@ -44,6 +45,7 @@ pub struct AssembledTrace {
 }
 
 struct OpenTrace {
+    id: TraceId,
     spans: Vec<Span>,
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
@@ -61,39 +63,71 @@ impl OpenTrace {
 
 #[derive(Default)]
 pub(super) struct Assembly {
-    open: HashMap<TraceId, OpenTrace, RandomState>,
-    /// Open traces by the event time at which they may be closed. A trace is due later with every span that comes
-    /// before its root, so an entry is a lower bound: it is put back when its turn comes too early.
-    queue: BinaryHeap<Reverse<(Time, TraceId)>>,
+    /// Where each open trace is. The map alone is small: what one looks up is near.
+    places: HashMap<TraceId, usize, RandomState>,
+    open: Slab<OpenTrace>,
+    /// Open traces by the event time at which they may be closed, each with its place. A trace is due later with every
+    /// span that comes before its root, so an entry is a lower bound: it is put back when its turn comes too early.
+    queue: BinaryHeap<Reverse<(Time, TraceId, usize)>>,
     closed: HashSet<TraceId, RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
     /// Spans of open traces.
     spans: usize,
     /// Memory of traces that are gone, for new ones.
     spare: Vec<Vec<Span>>,
+    /// Spans at hand, each with its end by the receiver's clock, and the places of their traces.
+    coming: Vec<(TraceId, Span, Time)>,
+    coming_places: Vec<Option<usize>>,
     counters: AssemblyCounters,
 }
 
 /// Memory kept for new traces: of as many as close at once, and of none that was large.
 const SPARE_MAX: usize = 1_000;
 const SPARE_SPANS_MAX: usize = 64;
+/// Spans whose places are looked up together: they stay in the cache until they are put there.
+const AT_ONCE: usize = 256;
 
 impl Assembly {
-    /// Adds a span that ended at `end`, by the receiver's clock.
-    pub fn add(&mut self, config: &Config, id: TraceId, span: Span, end: Time) {
-        let trace = match self.open.entry(id) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(_) if self.closed.contains(&id) => {
-                self.counters.late_spans += 1;
+    /// Adds spans of traces, each with its end by the receiver's clock.
+    ///
+    /// Most of the cost is to wait for memory: hundreds of thousands of open traces are in no cache. So all places are looked
+    /// up first, in a loop in which the processor asks for many at once, and the spans are put there in a second one.
+    pub fn add(&mut self, config: &Config, spans: impl IntoIterator<Item = (TraceId, Span, Time)>) {
+        let mut spans = spans.into_iter();
+        loop {
+            let mut coming = std::mem::take(&mut self.coming);
+            coming.extend(spans.by_ref().take(AT_ONCE));
+            let mut places = std::mem::take(&mut self.coming_places);
+            places.extend(coming.iter().map(|(id, ..)| self.place(*id)));
+            let is_last = coming.is_empty();
+            for ((_, span, end), place) in coming.drain(..).zip(places.drain(..)) {
+                match place {
+                    Some(place) => self.put(config, place, span, end),
+                    None => self.counters.late_spans += 1,
+                }
+            }
+            (self.coming, self.coming_places) = (coming, places);
+            if is_last {
                 return;
             }
-            Entry::Vacant(new) => new.insert(OpenTrace {
-                spans: self.spare.pop().unwrap_or_default(),
-                root_end: None,
-                newest_end: Time::MIN,
-                queued: Time(i64::MAX),
-            }),
-        };
+        }
+    }
+
+    /// The place of a trace, opened if it is new; None for one that was closed.
+    fn place(&mut self, id: TraceId) -> Option<usize> {
+        match self.places.entry(id) {
+            Entry::Occupied(place) => Some(*place.get()),
+            Entry::Vacant(_) if self.closed.contains(&id) => None,
+            Entry::Vacant(new) => {
+                let spans = self.spare.pop().unwrap_or_default();
+                let trace = OpenTrace { id, spans, root_end: None, newest_end: Time::MIN, queued: Time(i64::MAX) };
+                Some(*new.insert(self.open.insert(trace)))
+            }
+        }
+    }
+
+    fn put(&mut self, config: &Config, place: usize, span: Span, end: Time) {
+        let trace = &mut self.open[place];
         if trace.spans.len() >= config.trace_spans_max {
             self.counters.surplus_spans += 1;
             return;
@@ -107,30 +141,31 @@ impl Assembly {
         let due = trace.due(config);
         if due < trace.queued {
             trace.queued = due;
-            self.queue.push(Reverse((due, id)));
+            self.queue.push(Reverse((due, trace.id, place)));
         }
     }
 
     /// Closes every trace that is due at `complete_to`, in order of (due, id).
     pub fn close(&mut self, config: &Config, complete_to: Time) -> Vec<AssembledTrace> {
         let mut traces = Vec::new();
-        while let Some(&Reverse((queued, id))) = self.queue.peek() {
+        while let Some(&Reverse((queued, id, place))) = self.queue.peek() {
             let forced = self.open.len() > config.open_traces_max;
             if queued > complete_to && !forced {
                 break;
             }
             self.queue.pop();
-            let Some(trace) = self.open.get_mut(&id) else { continue };
-            if trace.queued != queued {
+            // Its place may be another's by now.
+            let Some(trace) = self.open.get_mut(place).filter(|trace| trace.id == id && trace.queued == queued) else {
                 continue;
-            }
+            };
             let due = trace.due(config);
             if due > queued {
                 trace.queued = due;
-                self.queue.push(Reverse((due, id)));
+                self.queue.push(Reverse((due, id, place)));
                 continue;
             }
-            let Some(trace) = self.open.remove(&id) else { continue };
+            let trace = self.open.remove(place);
+            self.places.remove(&id);
             self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
             self.counters.partial += u64::from(trace.root_end.is_none());
@@ -154,7 +189,7 @@ impl Assembly {
     }
 
     pub fn is_open(&self, id: &TraceId) -> bool {
-        self.open.contains_key(id)
+        self.places.contains_key(id)
     }
 
     /// Bytes of the spans of open traces.
@@ -165,9 +200,9 @@ impl Assembly {
     /// Writes the spans of open traces in the symbols of another table.
     pub fn translate(&mut self, from: &Symbols, to: &mut Symbols) {
         // Symbols are numbered as they come: in the same order on every run.
-        let mut open: Vec<_> = self.open.iter_mut().collect();
-        open.sort_unstable_by_key(|(id, _)| **id);
-        let spans = open.into_iter().flat_map(|(_, trace)| &mut trace.spans);
+        let mut open: Vec<_> = self.open.iter_mut().map(|(_, trace)| trace).collect();
+        open.sort_unstable_by_key(|trace| trace.id);
+        let spans = open.into_iter().flat_map(|trace| &mut trace.spans);
         spans.for_each(|span| *span = span.translated(from, to));
     }
 

@@ -112,14 +112,15 @@ impl Window {
         if batch.is_empty() {
             return;
         }
-        let mut newest = Time::MIN;
-        for (trace, span) in batch.spans(&mut self.symbols) {
+        let (mut newest, lag) = (Time::MIN, &mut self.lag);
+        let spans = batch.spans(&mut self.symbols).map(|(trace, span)| {
             // A source ahead of its receiver is clamped: the future must not open the present's traces early.
             let end = span.end().min(received_at);
             newest = newest.max(end);
-            self.lag.record(received_at, end);
-            self.assembly.add(&self.config, trace, span, end);
-        }
+            lag.record(received_at, end);
+            (trace, span, end)
+        });
+        self.assembly.add(&self.config, spans);
         self.slices.push(batch, newest);
         self.evict(Time::MIN);
     }

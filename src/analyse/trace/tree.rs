@@ -89,6 +89,9 @@ impl TreeSpan for Span {
     }
 }
 
+/// Spans up to which looking through their ids is quicker than sorting them first: most traces have no more.
+const FEW: usize = 16;
+
 /// A span in its place. Indices are into [`Tree::nodes`].
 #[derive(Clone, Debug)]
 pub struct Node<S> {
@@ -125,6 +128,7 @@ pub struct Tree<S> {
     pub duplicates: usize,
     /// Places of the spans in the order of the nodes, and node by id: kept so that the next trace allocates nothing.
     sorted: Vec<usize>,
+    /// In the order of the ids where they are more than [`FEW`].
     by_id: Vec<(SpanId, usize)>,
     pending: Vec<(usize, i64)>,
 }
@@ -144,6 +148,24 @@ impl<S> Default for Tree<S> {
     }
 }
 
+impl<S> Tree<S> {
+    /// The same tree of what is made of each span.
+    pub fn map<T>(&self, mut make: impl FnMut(&S) -> T) -> Tree<T> {
+        let of = |node: &Node<S>| {
+            let Node { ref span, parent, children, start, end, adjusted } = *node;
+            Node { span: make(span), parent, children, start, end, adjusted }
+        };
+        Tree {
+            nodes: self.nodes.iter().map(of).collect(),
+            children: self.children.clone(),
+            root: self.root,
+            orphans: self.orphans.clone(),
+            duplicates: self.duplicates,
+            ..Tree::default()
+        }
+    }
+}
+
 impl<S: TreeSpan> Tree<S> {
     pub fn build(spans: impl IntoIterator<Item = S>) -> Tree<S> {
         let mut tree = Tree::default();
@@ -155,10 +177,7 @@ impl<S: TreeSpan> Tree<S> {
     pub fn rebuild(&mut self, spans: &[S]) {
         self.place(spans);
         for child in 0..self.nodes.len() {
-            let parent = self.nodes[child].span.parent().and_then(|id| {
-                let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-                Some(self.by_id[found].1)
-            });
+            let parent = self.nodes[child].span.parent().and_then(|id| self.find(id));
             self.nodes[child].parent = parent.filter(|&p| p != child);
         }
         break_cycles(&mut self.nodes);
@@ -171,6 +190,15 @@ impl<S: TreeSpan> Tree<S> {
         self.correct_skew();
     }
 
+    /// The node of an id.
+    fn find(&self, id: SpanId) -> Option<usize> {
+        if self.by_id.len() <= FEW {
+            return self.by_id.iter().find(|(known, _)| *known == id).map(|&(_, at)| at);
+        }
+        let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        Some(self.by_id[found].1)
+    }
+
     /// A node for each span, in order; of spans with one id the first stays.
     fn place(&mut self, spans: &[S]) {
         let Tree { nodes, sorted, by_id, .. } = self;
@@ -179,8 +207,11 @@ impl<S: TreeSpan> Tree<S> {
         sorted.sort_unstable_by(|&a, &b| order(&spans[a], &spans[b]).then(a.cmp(&b)));
         by_id.clear();
         by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (spans[place].id(), at)));
-        by_id.sort_unstable();
-        by_id.dedup_by_key(|(id, _)| *id);
+        let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(id, _)| *id != by_id[at].0);
+        if by_id.len() > FEW || !(1..by_id.len()).all(is_unlike_those_before) {
+            by_id.sort_unstable();
+            by_id.dedup_by_key(|(id, _)| *id);
+        }
         self.duplicates = spans.len() - by_id.len();
         if self.duplicates > 0 {
             let mut kept: Vec<usize> = by_id.iter().map(|&(_, at)| at).collect();
@@ -239,7 +270,8 @@ impl<S: TreeSpan> Tree<S> {
         pending.extend(self.root.iter().chain(&self.orphans).map(|&top| (top, 0)));
         while let Some((index, inherited)) = pending.pop() {
             let node = &nodes[index];
-            let (mut start, mut end) = (node.start.0 + inherited, node.end.0 + inherited);
+            let moved = |time: Time| time.0.saturating_add(inherited);
+            let (mut start, mut end) = (moved(node.start), moved(node.end));
             let mut shift = inherited;
             if let Some(parent) = node.parent {
                 let parent = &nodes[parent];
@@ -247,8 +279,9 @@ impl<S: TreeSpan> Tree<S> {
                 if !inside && on_other_host(&parent.span, &node.span) {
                     let room = parent.duration_ns() - (end - start);
                     let wanted = if room >= 0 { parent.start.0 + room / 2 } else { start.max(parent.start.0) };
-                    shift += wanted - start;
-                    end += wanted - start;
+                    let by = wanted.saturating_sub(start);
+                    shift = shift.saturating_add(by);
+                    end = end.saturating_add(by);
                     start = wanted;
                 }
             }
