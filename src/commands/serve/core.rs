@@ -54,11 +54,11 @@ struct Kept {
 impl Core {
     /// Runs until the receivers are gone and everything they took is in the engine; the last tick included.
     pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut events: mpsc::Receiver<Event>) {
-        let mut due = next_tick(self.clock.now(), self.tick, Duration::ZERO);
+        let mut next_due = Due::after(self.clock.now(), self.tick, Duration::ZERO);
         let mut kept = Kept::default();
         loop {
             // The engine itself runs outside of the runtime, which would not let it block.
-            let wake = handle.block_on(next(&self.clock, due, &mut batches, &mut events));
+            let wake = handle.block_on(next(&self.clock, next_due.at, &mut batches, &mut events));
             match wake {
                 Wake::Batch(Received { received_at, batch, ack }) if !self.engine.has_room(received_at, &batch) => {
                     ack.refused();
@@ -72,13 +72,15 @@ impl Core {
                     ack.taken();
                 }
                 Wake::Event(event) => self.engine.observe(self.clock.now(), event),
+                Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
+                    let due = next_due.at;
                     let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
                     let skipped = (self.clock.now().nanos_since(due).max(0) / interval_ns) as u64;
                     self.tick(&mut kept, skipped);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
                     let now = self.clock.now();
-                    due = next_tick(now.max(due), self.tick, self.engine.lag(now));
+                    next_due = Due::after(now.max(due), self.tick, self.engine.lag(now));
                 }
                 Wake::Drained => {
                     while let Ok(event) = events.try_recv() {
@@ -182,13 +184,41 @@ impl Core {
     }
 }
 
-/// The first instant, more than half a tick from now, at which telemetry has just become complete to the end of a
-/// second (or of whatever part of it ticks are apart): spans wait for the tick no longer than they must.
-fn next_tick(now: Time, tick: Duration, lag: Duration) -> Time {
-    let interval_ns = tick.as_nanos().clamp(1, i64::MAX as u128) as i64;
-    let lag_ns = lag.as_nanos().min(i64::MAX as u128 / 2) as i64;
-    let earliest = now.0 + interval_ns / 2 - lag_ns;
-    Time((earliest.div_euclid(interval_ns) + 1) * interval_ns + lag_ns)
+/// When to tick next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Due {
+    at: Time,
+    /// What telemetry is to be complete to by then.
+    complete_to: Time,
+    /// How far it may be put off.
+    latest: Time,
+}
+
+impl Due {
+    /// The first instant, more than half a tick from now, at which telemetry has just become complete to the end of a
+    /// second (or of whatever part of it ticks are apart): spans wait for the tick no longer than they must.
+    fn after(now: Time, tick: Duration, lag: Duration) -> Due {
+        let interval_ns = tick.as_nanos().clamp(1, i64::MAX as u128) as i64;
+        let earliest = now.0 + interval_ns / 2 - nanos(lag);
+        let complete_to = (earliest.div_euclid(interval_ns) + 1) * interval_ns;
+        let at = Time(complete_to + nanos(lag));
+        Due { at, complete_to: Time(complete_to), latest: at + tick / 2 }
+    }
+
+    /// Waits for what it is to be complete to, where the lag has grown meanwhile: a tick that comes a moment before it would
+    /// leave a whole second to the next. By half a tick at most.
+    fn put_off(&mut self, lag: Duration) -> bool {
+        let wanted = Time(self.complete_to.0 + nanos(lag));
+        let is_worth_it = wanted > self.at && wanted <= self.latest;
+        if is_worth_it {
+            self.at = wanted;
+        }
+        is_worth_it
+    }
+}
+
+fn nanos(lag: Duration) -> i64 {
+    lag.as_nanos().min(i64::MAX as u128 / 4) as i64
 }
 
 async fn next(clock: &Clock, due: Time, batches: &mut Outlet, events: &mut mpsc::Receiver<Event>) -> Wake {
@@ -262,10 +292,23 @@ mod tests {
     fn ticks_come_when_a_second_has_just_become_complete() {
         let ms = |ms: i64| Time(ms * 1_000_000);
         let (second, lag) = (Duration::from_secs(1), Duration::from_millis(300));
+        let next_tick = |now: Time, tick: Duration, lag: Duration| Due::after(now, tick, lag).at;
         assert_eq!(next_tick(ms(10_300), second, lag), ms(11_300));
         assert_eq!(next_tick(ms(10_900), second, lag), ms(12_300), "a tick that took long leaves half a second free");
         assert_eq!(next_tick(ms(10_300), second, Duration::from_millis(400)), ms(11_400), "a lag that grew");
         assert_eq!(next_tick(ms(10_300), second, Duration::from_millis(2_200)), ms(11_200));
         assert_eq!(next_tick(ms(10_000), Duration::from_millis(500), lag), ms(10_300));
+    }
+
+    #[test]
+    fn a_tick_waits_for_a_lag_that_grew_a_little() {
+        let ms = |ms: i64| Time(ms * 1_000_000);
+        let (second, lag) = (Duration::from_secs(1), Duration::from_millis);
+        let due = Due::after(ms(10_300), second, lag(300));
+        let put_off = |grown: u64| {
+            let mut due = due;
+            due.put_off(lag(grown)).then_some(due.at)
+        };
+        assert_eq!([300, 200, 400, 900].map(put_off), [None, None, Some(ms(11_400)), None]);
     }
 }
