@@ -6,7 +6,11 @@
 use arrow::array::StringArray;
 
 use super::spans::{Columns, Kind, Status, status_number, text};
-use super::{SpanBatch, SpanId, Symbol, Symbols, Time, TraceId};
+use super::{SpanBatch, SpanId, SpanRow, Symbol, Symbols, Time, TraceId};
+
+/// No request takes longer than a day; what says so is wrong, and must not make sums of times overflow. The table keeps
+/// what was sent.
+const LONGEST_NS: i64 = 86_400 * 1_000_000_000;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +39,27 @@ pub struct Span {
 impl Span {
     pub fn end(&self) -> Time {
         Time(self.start.0.saturating_add(self.duration_ns))
+    }
+
+    /// As a row, for those who analyse rows of files: its service by the whole identity, its status that of the answer.
+    pub fn row<'a>(&self, trace_id: TraceId, symbols: &'a Symbols) -> SpanRow<'a> {
+        let text = |symbol: Symbol| &**symbols.text(symbol);
+        SpanRow {
+            trace_id,
+            span_id: self.id,
+            parent_span_id: self.parent,
+            start: self.start,
+            duration_ns: self.duration_ns,
+            kind: self.kind,
+            status: if self.http_status >= 500 { Status::Error } else { self.status },
+            service: text(self.service),
+            operation: text(self.operation),
+            pod: text(self.pod),
+            version: text(self.version),
+            peer: text(self.peer),
+            sampled_weight: self.weight,
+            ..SpanRow::default()
+        }
     }
 
     /// The same span in the symbols of another table.
@@ -76,7 +101,7 @@ impl SpanBatch {
                 id: columns.span_id(row),
                 parent: columns.parent(row),
                 start: columns.start(row),
-                duration_ns: columns.duration_ns(row),
+                duration_ns: columns.duration_ns(row).min(LONGEST_NS),
                 weight: columns.weight(row),
                 service,
                 service_name: names.at(row),
@@ -115,6 +140,15 @@ impl<'a, T: Copy> Known<'a, T> {
 mod tests {
     use super::*;
     use crate::model::{SpanBuilder, SpanRow};
+
+    #[test]
+    fn a_span_of_two_hundred_years_counts_as_one_of_a_day() {
+        let mut builder = SpanBuilder::new();
+        builder.append(&SpanRow { duration_ns: i64::MAX, ..SpanRow::default() });
+        let batch = builder.finish();
+        assert_eq!(batch.spans(&mut Symbols::default()).map(|(_, span)| span.duration_ns).sum::<i64>(), LONGEST_NS);
+        assert_eq!(batch.columns().duration_ns(0), i64::MAX);
+    }
 
     #[test]
     fn a_span_says_what_its_row_says() {

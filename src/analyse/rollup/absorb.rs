@@ -441,7 +441,10 @@ fn failure_origin(tree: &Tree<Span>, root: usize) -> usize {
     }
 }
 
+/// Requests that one may stand for; nobody samples less than one in a million, and sums must not overflow.
+const WEIGHT_MAX: f64 = 1e6;
+
 /// An adjusted count in thousandths; an unknown weight counts as one, and is counted as unknown elsewhere.
 fn milli(weight: Option<f64>) -> i64 {
-    (weight.unwrap_or(1.0) * 1000.0).round() as i64
+    (weight.unwrap_or(1.0).min(WEIGHT_MAX) * 1000.0).round() as i64
 }

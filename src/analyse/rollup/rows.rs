@@ -31,6 +31,8 @@ macro_rules! sums {
         }
 
         impl Merge for $name {
+            // In the hottest of loops, so no check: a span is a day long at most and stands for a million, and the
+            // hundred thousand that a key takes in a second, or that healthy time holds, stay within an i64.
             fn merge(&mut self, other: &Self) { $(self.$field += other.$field;)+ }
         }
     };
