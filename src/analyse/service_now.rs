@@ -77,7 +77,7 @@ impl ServiceNow<'_> {
     }
 
     /// The same in the best second: where work stood still and goes on, the mean is of neither.
-    pub fn best_concurrency_per_pod(&self) -> f64 {
+    fn best_concurrency_per_pod(&self) -> f64 {
         self.arrivals.best_per_s.max(self.arrivals.throughput_per_s) * self.hold_s() / self.pod_count()
     }
 
@@ -184,11 +184,17 @@ impl ServiceNow<'_> {
     /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
     pub fn odd_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
         // The few requests that were answered among many turned away or given up say little of the pods that did.
-        self.far_pod(baseline).filter(|_| !self.answers_few()).or_else(|| self.silent_pod(baseline))
+        self.far_pod(baseline, 0).filter(|_| !self.answers_few()).or_else(|| self.silent_pod(baseline))
+    }
+
+    /// It is far slower without these nanoseconds as well, which are what requests that missed an objective spent there: its
+    /// other requests, that missed none, tell the same.
+    pub fn is_far_beside(&self, pod: &Text, missed_ns: i64, baseline: Option<ServiceBaseline>) -> bool {
+        self.far_pod(baseline, missed_ns) == Some(pod)
     }
 
     /// It answers less than half of what it is asked for: the rest is turned away, or answered to nobody.
-    pub fn answers_few(&self) -> bool {
+    fn answers_few(&self) -> bool {
         self.sums.refused + self.sums.gave_up > self.sums.requests
     }
 
@@ -205,7 +211,8 @@ impl ServiceNow<'_> {
     /// The one pod whose own work is far slower than its siblings', while these are as they always were, or bear no
     /// more than they did and what it leaves to them. Own work: a pod that merely waits longer for a callee than its
     /// siblings do has met the callee's trouble, not its own.
-    fn far_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
+    /// Less so much of the time that was spent there.
+    fn far_pod(&self, baseline: Option<ServiceBaseline>, less_ns: i64) -> Option<&Text> {
         let mut pods: Vec<&PodAnswer> = self.warm_pods().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
         // By the mean where healthy time is not known; then the mix of requests is assumed to be that of the siblings.
         let compared = pods.iter().all(|p| p.sums.own_factor().is_some());
@@ -216,10 +223,13 @@ impl ServiceNow<'_> {
         pods.sort_by(|a, b| slowness(b).total_cmp(&slowness(a)).then(a.pod.cmp(&b.pod)));
         let (worst, siblings) = pods.split_first()?;
         let middle = slowness(siblings.get(siblings.len() / 2)?);
+        let expected_ns =
+            if compared { worst.sums.expected_own_ns } else { worst.sums.requests.saturating_mul(1_000_000_000) };
+        let worst_slowness = slowness(worst) - less_ns as f64 / expected_ns.max(1) as f64;
         let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
         // Siblings that suffer too, of more load, mean that the load, not the pod, is the matter.
         let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b), b));
-        (slowness(worst) > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
+        (worst_slowness > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
     }
 
     /// Requests take clearly longer here than healthy ones of the same operations.

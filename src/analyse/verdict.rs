@@ -41,6 +41,8 @@ pub struct Judgement {
     pub evidence: Vec<Evidence>,
     /// It rests on all requests of the service, not only on those of traces that missed their objective.
     pub borne_out: bool,
+    /// Of one pod: the requests that missed no objective show it as well.
+    pub shown_beside: bool,
     /// Its pods do all they can: what they serve now is what they can serve.
     pub at_limit: bool,
     /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
@@ -117,7 +119,9 @@ impl Judge<'_> {
             if is_new(pod) && now.pods.iter().any(|p| !is_new(&p.pod)) {
                 return Judgement { verdict: Verdict::Regression, version: now.version_of(pod).cloned(), ..judgement };
             }
-            return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.clone()), ..judgement };
+            let own = self.answers.blame.iter().filter(|b| b.service == *service && &*b.kind == "own");
+            let shown_beside = now.is_far_beside(pod, own.map(|b| b.blame_ns).sum(), baseline);
+            return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.clone()), shown_beside, ..judgement };
         }
         if blame.error > blame.own + blame.no_room + blame.peer {
             return failing(judgement, service, rows, now.fails_clearly(baseline));

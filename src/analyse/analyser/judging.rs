@@ -117,9 +117,10 @@ impl Analyser {
             let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services, held };
             let judgement = judge.judge(&entry.entry);
             // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
-            // request makes its pod look slow by itself.
-            let is_one_pod = |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.near < 2;
-            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_pod(j));
+            // request makes its pod look slow by itself, unless others show it too.
+            let is_one_request =
+                |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.near < 2 && !j.shown_beside;
+            entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_request(j));
             if !entry.missed {
                 continue;
             }

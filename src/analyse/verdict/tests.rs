@@ -30,8 +30,9 @@ struct World {
     /// The pods that serve, of two that are ready, and those of a new ReplicaSet.
     serving: usize,
     new: usize,
-    /// The kind of blame, at `back`.
+    /// The kind of blame, at `back`, and how much of it.
     blame: &'static str,
+    blame_ms: f64,
 }
 
 const HEALTHY: World = World {
@@ -46,6 +47,7 @@ const HEALTHY: World = World {
     serving: 2,
     new: 0,
     blame: "own",
+    blame_ms: 1.0,
 };
 
 fn ns(ms: f64) -> i64 {
@@ -147,7 +149,7 @@ impl World {
             operation: "op".into(),
             peer: if self.blame == "peer" { "db".into() } else { "".into() },
             kind: self.blame.into(),
-            blame_ns: 1,
+            blame_ns: ns(self.blame_ms),
         }];
         let pods = self.pods(SECONDS);
         let mut sums = HealthSums::default();
@@ -204,6 +206,15 @@ fn a_new_version_that_is_slow_at_the_old_load_is_a_regression() {
 fn one_pod_far_from_its_siblings_is_a_bad_instance() {
     let bad = check(World { own_ms: [10.0, 50.0], ..HEALTHY }, Verdict::BadInstance);
     assert_eq!(bad.pod.as_deref(), Some("back-1"));
+}
+
+#[test]
+fn a_bad_pod_shows_in_requests_that_missed_nothing_or_in_one_alone() {
+    let bad = World { own_ms: [10.0, 50.0], ..HEALTHY };
+    assert!(bad.judged().shown_beside, "a hundred and fifty are slow");
+    // All that it took longer, the requests that missed took.
+    let slow_once = World { blame_ms: 40.0 * 150.0, ..bad };
+    assert!(!check(slow_once, Verdict::BadInstance).shown_beside);
 }
 
 #[test]
