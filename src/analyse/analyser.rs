@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::{Answers, PodAnswer};
 use super::baseline::Baseline;
 use super::capacity::Capacities;
+use super::changes::Changes;
 use super::exemplars::Exemplars;
 use super::findings::Findings;
 use super::gaps::Gaps;
@@ -116,6 +117,7 @@ pub struct Analyser {
     gaps: Gaps,
     starts: Starts,
     victims: Victims,
+    changes: Changes,
     sampling: Sampling,
     pods: PodsWithSpans,
     /// The tree of the trace at hand, and the promised latencies looked up since the last tick.
@@ -141,6 +143,7 @@ impl Analyser {
             gaps: Gaps::default(),
             starts: Starts::default(),
             victims: Victims::default(),
+            changes: Changes::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
             tree: Tree::default(),
@@ -183,6 +186,9 @@ impl Analyser {
         }
         self.say_services(&mut findings, &answers, &services, cluster, now);
         self.complete_bottlenecks(&mut findings, cluster);
+        let missed = findings.entries.iter().any(|entry| entry.missed);
+        findings.suspects = self.changes.find(now, missed).to_vec();
+        findings.unfelt = self.changes.unfelt(now);
         Ok(findings)
     }
 
@@ -233,6 +239,7 @@ impl Analyser {
         let closed = window.close(now);
         let symbols = window.symbols();
         let mut repeated = 0;
+        self.changes.refill(now);
         for trace in &closed {
             self.tree.rebuild(&trace.spans);
             repeated += self.tree.duplicates;
@@ -244,6 +251,7 @@ impl Analyser {
             let (tree, healthy) = (&self.tree, self.baseline.operations());
             if let Some(absorbed) = self.tally.absorb(tree, entry, healthy, symbols) {
                 self.exemplars.add(trace.id, tree, &absorbed, symbols);
+                self.changes.offer(absorbed.entry, trace.id, tree, symbols);
             }
         }
         window.settle(closed, repeated);
@@ -266,6 +274,7 @@ impl Analyser {
         if symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten.
             self.tally.forget_symbols();
+            self.changes.forget_symbols();
             window.renew_symbols();
         }
     }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Suspect;
 use super::gaps::Gap;
 use crate::model::{ServiceId, Time, TraceId};
 
@@ -146,6 +147,14 @@ pub struct Findings {
     pub bottlenecks: Vec<Bottleneck>,
     pub services: Vec<ServiceFinding>,
     pub entries: Vec<EntryFinding>,
+    /// Who behaves otherwise than in healthy time, whether or not an objective is missed; most likely first. Of a sample
+    /// of the traces: shape and time of requests, not load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
+    /// Those of them that fail, surely and for some seconds, while no objective is missed and none was lately: they answer
+    /// early, or with errors that few meet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfelt: Vec<Suspect>,
     /// Services whose telemetry is incomplete: what is said of them rests on a part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,

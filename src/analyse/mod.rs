@@ -7,6 +7,7 @@ mod arrivals;
 mod baseline;
 mod capacity;
 pub mod change;
+mod changes;
 mod exemplars;
 pub mod findings;
 mod gaps;
@@ -25,6 +26,7 @@ mod verdict;
 mod victims;
 
 pub use analyser::{Analyser, Config, PodsWithSpans};
+pub use change::Suspect;
 pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
 pub use gaps::Gap;
 pub use learnt::Learnt;

@@ -63,6 +63,7 @@ pub struct Metrics {
     findings_delay: Histogram,
     analyse_blind: Gauge,
     analyse_bottlenecks: Gauge,
+    analyse_unfelt: Gauge,
     analyse_entries_missed: Gauge,
     decide_rule_failures: Counter,
     decide_rule_loads: Counter,
@@ -105,6 +106,7 @@ impl Default for Metrics {
             findings_delay: Histogram::new(delay_buckets),
             analyse_blind: Gauge::default(),
             analyse_bottlenecks: Gauge::default(),
+            analyse_unfelt: Gauge::default(),
             analyse_entries_missed: Gauge::default(),
             decide_rule_failures: Counter::default(),
             decide_rule_loads: Counter::default(),
@@ -151,6 +153,7 @@ impl Metrics {
             process_resident_bytes: "Resident memory of the process",
             analyse_blind: "1 while there are no spans to judge by",
             analyse_bottlenecks: "Entry operations whose bottleneck is named now",
+            analyse_unfelt: "Services that fail, surely, while no objective is missed",
             analyse_entries_missed: "Entry operations that miss their objective now",
             decide_rule_failures: "Rules that failed to load or, once at each tick, to run, and were skipped",
             decide_rule_loads: "Times the rules were loaded anew",
@@ -231,6 +234,7 @@ impl Metrics {
         self.analyse_blind.set(i64::from(findings.blind));
         self.analyse_gaps.set(findings.gaps.len() as i64);
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
+        self.analyse_unfelt.set(findings.unfelt.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
         self.guard_paused.set(i64::from(snapshot.paused.is_some()));
         rise(&self.decide_rule_failures, snapshot.rule_failures);

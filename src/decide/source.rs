@@ -33,6 +33,7 @@ pub fn shipped() -> Vec<RuleSource> {
         };
     }
     vec![
+        rule!("notify_early_return"),
         rule!("notify_slow_dependency"),
         rule!("restart_bad_pod"),
         rule!("scale_in_idle"),

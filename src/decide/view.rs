@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::wishes::Lapse;
-use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding};
-use crate::model::ClusterState;
+use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect};
+use crate::model::{ClusterState, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
     engine
@@ -18,6 +18,7 @@ pub(super) fn register(engine: &mut Engine) {
         .build_type::<BottleneckView>()
         .build_type::<ServiceView>()
         .build_type::<EntryView>()
+        .build_type::<SuspectView>()
         .build_type::<EvidenceView>();
 }
 
@@ -33,6 +34,8 @@ struct Inner {
     bottlenecks: Array,
     services: Array,
     entries: Array,
+    suspects: Array,
+    unfelt: Array,
 }
 
 impl Now {
@@ -42,6 +45,7 @@ impl Now {
             let workload = cluster.workload(s.service.as_str());
             ServiceView(Arc::new((s.clone(), workload.map(|w| (w.min_replicas, w.max_replicas)))))
         };
+        let suspect = |s: &Suspect| Dynamic::from(SuspectView(Arc::new(s.clone())));
         Now(Arc::new(Inner {
             at: findings.at.to_string(),
             complete_to: findings.complete_to.to_string(),
@@ -50,6 +54,8 @@ impl Now {
             bottlenecks: findings.bottlenecks.iter().cloned().map(|b| Dynamic::from(bottleneck(b))).collect(),
             services: findings.services.iter().map(|s| Dynamic::from(service(s))).collect(),
             entries: findings.entries.iter().map(|e| Dynamic::from(EntryView(Arc::new(e.clone())))).collect(),
+            suspects: findings.suspects.iter().map(suspect).collect(),
+            unfelt: findings.unfelt.iter().map(suspect).collect(),
         }))
     }
 }
@@ -65,6 +71,8 @@ impl CustomType for Now {
             .with_get("bottlenecks", |now: &mut Now| now.0.bottlenecks.clone())
             .with_get("services", |now: &mut Now| now.0.services.clone())
             .with_get("entries", |now: &mut Now| now.0.entries.clone())
+            .with_get("suspects", |now: &mut Now| now.0.suspects.clone())
+            .with_get("unfelt", |now: &mut Now| now.0.unfelt.clone())
             .with_fn("service", |now: &mut Now, name: ImmutableString| {
                 let named = |s: &&Dynamic| {
                     s.read_lock::<ServiceView>().is_some_and(|s| s.0.0.service.as_str() == name.as_str())
@@ -87,6 +95,14 @@ fn count(number: u32) -> i64 {
 
 fn known<T: Into<Dynamic>>(value: Option<T>) -> Dynamic {
     value.map_or(Dynamic::UNIT, Into::into)
+}
+
+fn evidence(of: &[Evidence]) -> Array {
+    of.iter().map(|e| Dynamic::from(EvidenceView(Arc::new(e.clone())))).collect()
+}
+
+fn exemplars(of: &[TraceId]) -> Array {
+    of.iter().map(|id| id.to_string().into()).collect()
 }
 
 #[derive(Clone)]
@@ -114,8 +130,8 @@ impl CustomType for BottleneckView {
             "missed_share" => b.missed_share,
             "replicas" => count(b.replicas),
             "replicas_needed" => known(b.replicas_needed.map(count)),
-            "evidence" => b.evidence.iter().map(|e| Dynamic::from(EvidenceView(Arc::new(e.clone())))).collect::<Array>(),
-            "exemplars" => b.exemplars.iter().map(|id| id.to_string().into()).collect::<Array>(),
+            "evidence" => evidence(&b.evidence),
+            "exemplars" => exemplars(&b.exemplars),
         });
     }
 }
@@ -172,6 +188,25 @@ impl CustomType for EntryView {
             "missed_share" => e.missed_share,
             "error_share" => e.error_share,
             "missed" => e.missed,
+        });
+    }
+}
+
+#[derive(Clone)]
+struct SuspectView(Arc<Suspect>);
+
+impl CustomType for SuspectView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("suspect").on_print(|s| format!("{} at {}", s.0.verdict.as_str(), s.0.service));
+        getters!(builder, SuspectView, |s| {
+            "service" => s.service.clone(),
+            "is_peer" => s.peer,
+            "operation" => s.operation.clone(),
+            "verdict" => s.verdict.as_str(),
+            "score" => s.score,
+            "sure" => s.is_sure(),
+            "evidence" => evidence(&s.evidence),
+            "exemplars" => exemplars(&s.exemplars),
         });
     }
 }

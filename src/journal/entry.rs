@@ -63,7 +63,7 @@ pub enum What {
     },
 
     // Steps: what came of it.
-    /// The bottlenecks changed (service or verdict); the findings behind it.
+    /// The bottlenecks changed (service or verdict), or who is surely at fault without one; the findings behind it.
     Found {
         findings: Findings,
     },

@@ -248,6 +248,10 @@ impl Display for Quiet {
             write!(f, "  ")?;
             bottleneck(f, b)?;
         }
+        for s in &self.unfelt {
+            let (service, what, at) = (&s.service, s.verdict.as_str().replace('_', " "), &s.operation);
+            writeln!(f, "  {service} is {what} at {at} all the same (probability {:.2}).", s.score)?;
+        }
         if !self.standing.is_empty() {
             writeln!(f, "\nWhat had been decided before, last first")?;
             let mut standing: Vec<&Decision> = self.standing.iter().collect();

@@ -9,7 +9,7 @@ use super::random::{Key, lognormal};
 use super::scenario::{Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
-use super::spans::{FAILED, OK, REFUSED, SpanRecord, Subject};
+use super::spans::{OK, REFUSED, SpanRecord, Subject};
 use super::workers::Offer;
 
 /// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.
@@ -63,8 +63,8 @@ pub(super) struct Frame {
     round: u32,
     /// Calls made or skipped so far.
     calls: u16,
-    /// It is going to fail once its first piece of work is done.
-    fails: bool,
+    /// It is going to end with this status once its first piece of work is done.
+    cut_short: Option<u16>,
     status: u16,
     started: i64,
     /// When the present step began.
@@ -141,7 +141,7 @@ impl Simulation {
             open: 0,
             round: 0,
             calls: 0,
-            fails: false,
+            cut_short: None,
             status: OK,
             started: 0,
             since: 0,
@@ -190,8 +190,8 @@ impl Simulation {
         if now < pod.warm_from {
             factor *= self.scenario.pod_start.warm_up_factor;
         }
-        let failing = self.failing_shares[service][operation];
-        frame.fails = failing > 0.0 && frame.key.child(5).uniform() < failing;
+        let (share, status) = self.cut_short[service][operation];
+        frame.cut_short = (share > 0.0 && frame.key.child(5).uniform() < share).then_some(status);
         frame.started = now;
         frame.own_ns = lognormal(&mut frame.key.child(1).stream(), own.median_ns, own.sigma) * factor;
         self.advance(id);
@@ -298,8 +298,9 @@ impl Simulation {
             let pod = frame.pod as usize;
             self.record(pod, span);
         }
-        let Some(frame) = self.frames.get_mut(id).filter(|frame| frame.fails) else { return self.advance(id) };
-        frame.status = FAILED;
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        let Some(status) = frame.cut_short else { return self.advance(id) };
+        frame.status = status;
         self.finish(id);
     }
 

@@ -187,7 +187,7 @@ impl Simulation {
                 Fault::SlowPeer { from_ns, to_ns, .. }
                 | Fault::SlowOperation { from_ns, to_ns, .. }
                 | Fault::SlowPod { from_ns, to_ns, .. }
-                | Fault::FailingOperation { from_ns, to_ns, .. } => {
+                | Fault::CutShort { from_ns, to_ns, .. } => {
                     self.schedule.push(from_ns, Event::Fault);
                     self.schedule.push(to_ns, Event::Fault);
                 }
@@ -202,7 +202,7 @@ impl Simulation {
         let active = |from_ns: i64, to_ns: i64| (from_ns..to_ns).contains(&self.now);
         self.peers.iter_mut().for_each(|peer| peer.factor = 1.0);
         self.operation_factors.iter_mut().flatten().for_each(|factor| *factor = 1.0);
-        self.failing_shares.iter_mut().flatten().for_each(|share| *share = 0.0);
+        self.cut_short.iter_mut().flatten().for_each(|(share, _)| *share = 0.0);
         self.pods.iter_mut().for_each(|pod| pod.slowness = 1.0);
         for fault in &scenario.faults {
             match *fault {
@@ -212,8 +212,8 @@ impl Simulation {
                 Fault::SlowOperation { service, operation, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
                     self.operation_factors[service][operation] *= factor;
                 }
-                Fault::FailingOperation { service, operation, share, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    self.failing_shares[service][operation] = share;
+                Fault::CutShort { service, operation, share, status, from_ns, to_ns } if active(from_ns, to_ns) => {
+                    self.cut_short[service][operation] = (share, status);
                 }
                 Fault::SlowPod { service, pod, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
                     // A pod that was replaced takes its noisy neighbour's effect with it.

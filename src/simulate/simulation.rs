@@ -11,6 +11,7 @@ use super::random::{Key, Purpose};
 use super::scenario::{Pods, Scenario};
 use super::schedule::Schedule;
 use super::slab::{Id, Slab};
+use super::spans::OK;
 use super::telemetry::{Delivery, Telemetry};
 use super::traffic::{self, SLOT_NS};
 use crate::model::Time;
@@ -95,8 +96,8 @@ pub struct Simulation {
     pub(super) peers: Vec<PeerState>,
     /// By service and operation: own times are multiplied by this while a fault lasts.
     pub(super) operation_factors: Vec<Vec<f64>>,
-    /// By service and operation: the share of requests that fail while a fault lasts.
-    pub(super) failing_shares: Vec<Vec<f64>>,
+    /// By service and operation: the share of requests that are cut short while a fault lasts, and with which status.
+    pub(super) cut_short: Vec<Vec<(f64, u16)>>,
     /// Retries that may still be made, by service, operation and call; the entries' own after them.
     pub(super) call_budgets: Vec<Vec<Vec<f64>>>,
     pub(super) entry_budgets: Vec<f64>,
@@ -122,7 +123,7 @@ impl Simulation {
     }
 
     fn build(scenario: &Scenario, seed: u64, start: Time, telemetry: bool) -> Simulation {
-        let per_operation = |value: f64| move |s: &super::scenario::Service| vec![value; s.operations.len()];
+        let operations = |s: &super::scenario::Service| s.operations.len();
         let budgets = |s: &super::scenario::Service| {
             s.operations.iter().map(|o| vec![super::calls::BUDGET_MAX; o.calls.len()]).collect()
         };
@@ -142,8 +143,8 @@ impl Simulation {
             pending: VecDeque::new(),
             nodes: Nodes::new(scenario),
             peers: scenario.peers.iter().map(|_| PeerState::new()).collect(),
-            operation_factors: scenario.services.iter().map(per_operation(1.0)).collect(),
-            failing_shares: scenario.services.iter().map(per_operation(0.0)).collect(),
+            operation_factors: scenario.services.iter().map(|s| vec![1.0; operations(s)]).collect(),
+            cut_short: scenario.services.iter().map(|s| vec![(0.0, OK); operations(s)]).collect(),
             call_budgets: scenario.services.iter().map(budgets).collect(),
             entry_budgets: vec![super::calls::BUDGET_MAX; entries],
             telemetry: Telemetry::new(scenario, seed, start, telemetry),

@@ -215,6 +215,8 @@ SCENARIOS = [
     "bad-release",
     "failing",
 ]
+# Where something is to be named that no user feels: their times are from the onset, and nobody set a bound.
+UNFELT = ["early-return"]
 ONSET_S = 60
 # Long past what is allowed: the run may end once it is decided.
 UNTIL_S = ONSET_S + 40
@@ -251,7 +253,12 @@ def item_4(card, seeds, scenarios):
                 key = f"4.{scenario}.{name}.{finding['service']}.{finding['verdict']}"
                 found.setdefault(key, []).append({**finding, "wrong_actions": summary["wrong_actions"]})
     for key, each in found.items():
-        delays = [one["delay_s"] for one in each]
+        unfelt = key.split(".")[1] in UNFELT
+        delays = [one["first_correct_s" if unfelt else "delay_s"] for one in each]
+        if unfelt:
+            card.figure(f"{key}.named", sum(d is not None for d in delays), f"of_{len(each)}_runs", "reported", True)
+            card.figure(f"{key}.slowest", None if None in delays else max(delays), "s_from_onset", "reported", True)
+            continue
         within = sum(delay is not None and delay <= NAMED_WITHIN_S for delay in delays)
         card.equal(f"{key}.named_in_time", within, "of_runs", len(each))
         # The slowest, and how often something else was said before.
@@ -273,7 +280,7 @@ def item_6(card, seeds):
 
         runs = {key: pool.submit(play, *key) for key in wanted}
         for kind, verdict in systems.KINDS.items():
-            felt, in_time, before, wrong, acted = 0, 0, 0, 0, 0
+            felt, in_time, named, before, wrong, acted = 0, 0, 0, 0, 0, 0
             for seed in seeds:
                 try:
                     actions, summary = runs[kind, seed].result()
@@ -285,12 +292,15 @@ def item_6(card, seeds):
                 wrong += summary["wrong_actions"]
                 acted += len(actions)
                 for finding in summary["findings"]:
+                    named += finding["first_correct_s"] is not None
                     if finding["first_missed_s"] is not None:
                         felt += 1
                         in_time += finding["delay_s"] is not None and finding["delay_s"] <= NAMED_WITHIN_S
                         before += finding["wrong_before"]
             if verdict is None:
                 card.figure(f"{name}.{kind}.actions", acted, "actions", "reported", True)
+            elif kind in systems.UNFELT:
+                card.figure(f"{name}.{kind}.named", named, f"of_{len(seeds)}", "reported", True)
             else:
                 card.figure(f"{name}.{kind}.named_in_time", in_time, f"of_{felt}_felt", "reported", felt > 0)
                 card.figure(f"{name}.{kind}.wrong_before", before, "times", "reported", True)
@@ -312,7 +322,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", type=int, choices=range(1, 7), default=list(range(1, 7)))
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 1 on")
-    parser.add_argument("--scenarios", nargs="+", default=SCENARIOS)
+    parser.add_argument("--scenarios", nargs="+", default=SCENARIOS + UNFELT)
     parser.add_argument("--systems", type=int, default=15, help="drawn systems of each kind, from seed 1 on")
     args = parser.parse_args()
     card = Scorecard("localise")

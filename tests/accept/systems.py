@@ -22,9 +22,12 @@ KINDS = {
     "regression": "regression",
     "failing": "failing",
     "amplification": "amplification",
+    # Nobody misses an objective by it.
+    "early_return": "failing",
     "none": None,
     "harmless": None,
 }
+UNFELT = ["early_return"]
 # Share of a pool that the load holds where nothing is wrong.
 CALM = (0.2, 0.45)
 
@@ -229,6 +232,18 @@ def failing(system, chance):
     return system.file({"verdict": "failing", "at": [culprit]}, [fault], {}, "failing")
 
 
+def early_return(system, chance):
+    rates = system.rates()
+    # Often enough for a share to show in some seconds.
+    callers = [key for key, known in system.operations.items() if known["calls"] and system.layer[key[0]] > 0 and rates[key] >= 5]
+    if not callers:
+        return None
+    service, operation = chance.choice(sorted(callers))
+    share = round(chance.uniform(0.2, 0.6), 2)
+    fault = {"early_return": {"service": service, "operation": operation, "share": share, "from_s": ONSET_S, "to_s": 400}}
+    return system.file({"verdict": "failing", "at": [service]}, [fault], {}, "early_return")
+
+
 def amplification(system, chance):
     rates = system.rates()
     pairs = []
@@ -259,6 +274,7 @@ FAULTS = {
     "regression": release("regression", slow_factor, lambda culprit: {"verdict": "regression", "at": [culprit]}),
     "failing": failing,
     "amplification": amplification,
+    "early_return": early_return,
     "none": none,
     "harmless": release("harmless", lambda *_: 1.0, lambda _: {"verdict": "healthy"}),
 }

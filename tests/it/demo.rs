@@ -198,6 +198,17 @@ fn a_caller_that_asks_six_times_is_named() {
 }
 
 #[test]
+fn who_answers_early_is_told_though_no_objective_is_missed() {
+    let text = include_str!("../../examples/scenarios/early-return.yaml");
+    let (actions, summary) = parsed(&printed(tempfile::tempdir().unwrap().path(), text, &["--until", "85"]));
+    let told: Vec<_> = actions.iter().map(|a| (a["rule"].as_str(), a["service"].as_str())).collect();
+    assert_eq!(told, [(Some("notify_early_return"), Some("exam-api"))], "{actions:?}");
+    let found = &summary["findings"][0];
+    assert!(found["first_missed_s"].is_null() && found["first_correct_s"].as_f64() < Some(20.0), "{found}");
+    assert_eq!(found["wrong_before"], 0, "{found}");
+}
+
+#[test]
 fn one_trace_in_a_hundred_and_shared_pods_are_enough() {
     let text = include_str!("../../examples/scenarios/locked-database.yaml");
     named(text, &["--pods", "shared", "--load-factor", "16", "--sampling", "0.01"]);

@@ -432,6 +432,16 @@ fn releases_and_faults_change_the_shape_of_traces() {
     let (errors, served): (Vec<_>, Vec<_>) = spans(&all).filter(taken).partition(failed);
     let share = errors.len() as f64 / (errors.len() + served.len()) as f64;
     assert!((share - 0.33).abs() < 0.05, "{share}");
+    // The same answered with OK: no user feels it, and the database is asked less.
+    let shape = |name: &str| {
+        let all = seconds(name, 70, 100);
+        let served =
+            |operation: &str, kind| spans(&all).filter(|(_, s)| s.name == operation && s.kind == kind).count() as f64;
+        let failed = spans(&all).filter(failed).count();
+        (failed, served("INSERT answer", 3) / served("POST /submit", 2))
+    };
+    let (failed, inserts) = shape("early-return");
+    assert!(failed == 0 && (inserts - 2.0 * 0.67).abs() < 0.1, "{failed} failed, {inserts} inserts each");
     // They call nobody, and so take less.
     let mean = |of: &[(&[KeyValue], &Span)]| {
         of.iter().map(|(_, s)| s.end_time_unix_nano - s.start_time_unix_nano).sum::<u64>() / of.len() as u64

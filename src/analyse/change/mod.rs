@@ -22,7 +22,7 @@ pub use parameters::Parameters;
 pub use profile::{EXEMPLARS_MAX, Profile};
 pub use services::Components;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::evidence::{Model, Tables};
 use self::services::{Candidate, Party};
@@ -39,7 +39,7 @@ mod tests;
 pub const EXPLAINED_MAX: usize = 10;
 
 /// A place where the fault may lie.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     /// 1 is the most likely.
     pub rank: usize,
@@ -61,6 +61,17 @@ pub struct Suspect {
     pub exemplars: Vec<TraceId>,
 }
 
+/// A suspect at least this likely is told to people unasked: of five such four are faults at least. What is lost of a trace's
+/// shape seldom comes above 0.95, as an operation may be meant to have changed (`Parameters::other_mix`).
+const SURE: f64 = 0.8;
+
+impl Suspect {
+    /// Likely enough to be told to people who did not ask, and with a reason.
+    pub fn is_sure(&self) -> bool {
+        self.score >= SURE && self.verdict != Verdict::Unknown
+    }
+}
+
 /// All candidates, most likely first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Diagnosis {
@@ -71,6 +82,16 @@ pub struct Diagnosis {
 
 /// Compares an incident with healthy time. Degenerate input (no baseline, one trace) gives low scores, no error.
 pub fn localise(baseline: &Profile, incident: &Profile, parameters: &Parameters) -> Diagnosis {
+    localise_from(0.0, baseline, incident, parameters)
+}
+
+/// The same; suspects below a score are not explained, for those who will not look at them.
+pub fn localise_from(
+    explained_from: f64,
+    baseline: &Profile,
+    incident: &Profile,
+    parameters: &Parameters,
+) -> Diagnosis {
     let (healthy, now) = (Tables::new(baseline, baseline), Tables::new(incident, baseline));
     let (healthy_merged, now_merged) = (healthy.merged(), now.merged());
     let typical_ns = baseline.typical_ns().or(incident.typical_ns()).unwrap_or(0.0);
@@ -96,7 +117,8 @@ pub fn localise(baseline: &Profile, incident: &Profile, parameters: &Parameters)
             components: candidate.components,
             exemplars: Vec::new(),
         };
-        if index < EXPLAINED_MAX { explained(suspect, *party, candidate, baseline, incident) } else { suspect }
+        let is_worth_it = index < EXPLAINED_MAX && score >= explained_from;
+        if is_worth_it { explained(suspect, *party, candidate, baseline, incident) } else { suspect }
     });
     Diagnosis { suspects: suspects.collect(), nothing_probability }
 }

@@ -144,6 +144,11 @@ impl Profile {
         self.spans.values().map(|counts| counts.spans).sum::<u64>() + peers
     }
 
+    /// Rows that a comparison goes over, roughly: what it costs.
+    pub fn rows(&self) -> usize {
+        self.own.len() + self.gaps_by_caller.len() + self.gaps_by_callee.len() + self.peers.len()
+    }
+
     /// Length of the time that the traces come from, in seconds; 0 when nobody said.
     pub fn observed_s(&self) -> f64 {
         self.observed_ns as f64 / 1e9

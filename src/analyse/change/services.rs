@@ -30,7 +30,7 @@ impl<'a> Party<'a> {
 }
 
 /// Log-likelihood ratios of one service, each None where there is nothing to judge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Components {
     /// Its exclusive time grew.
     pub own: Option<f64>,

@@ -36,6 +36,8 @@ struct Children<'a> {
     gained: f64,
     /// Presence gained by calls of an operation that nobody answers.
     unanswered: BTreeMap<&'a str, f64>,
+    /// What a share of the baseline is worth at most, in calls.
+    calls_max: f64,
 }
 
 impl Children<'_> {
@@ -50,15 +52,15 @@ struct Judge<'a> {
     parameters: &'a Parameters,
     /// Spans that never came are not calls that stopped: the share of the baseline's calls that can still be seen.
     keep: f64,
-    /// What a baseline share is worth at most, in calls.
-    calls_max: f64,
+    /// What a baseline share of each service is worth at most, in calls.
+    calls_max: BTreeMap<&'a str, f64>,
 }
 
 impl<'a> Shape<'a> {
     pub fn new(baseline: &'a Profile, incident: &'a Profile, parameters: &'a Parameters) -> Shape<'a> {
         let seen_before = 1.0 - baseline.orphan_share().min(ORPHANS_MAX);
         let keep = ((1.0 - incident.orphan_share()) / seen_before).min(1.0);
-        let calls_max = worth_of_a_share(baseline, incident, parameters);
+        let calls_max = worth_of_shares(baseline, incident, parameters);
         let judge = Judge { baseline, incident, parameters, keep, calls_max };
         let mut lost: BTreeMap<Party<'a>, (Vec<f64>, f64, f64)> = BTreeMap::new();
         let mut failing: BTreeMap<Party<'a>, Vec<f64>> = BTreeMap::new();
@@ -104,9 +106,10 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// How many calls a baseline share is worth: fewer, the more the odds of optional calls drift in this very case.
-fn worth_of_a_share(baseline: &Profile, incident: &Profile, parameters: &Parameters) -> f64 {
-    let mut drifts = Vec::new();
+/// How many calls a baseline share of each service is worth: fewer, the more the odds of optional calls drift in this very
+/// case, its own left out. Where few calls are optional, those of the culprit would else excuse it.
+fn worth_of_shares<'a>(baseline: &'a Profile, incident: &Profile, parameters: &Parameters) -> BTreeMap<&'a str, f64> {
+    let mut drifts: Vec<(&str, f64)> = Vec::new();
     for (operation, children) in &baseline.children {
         let (before, now) = (spans_of(baseline, operation), spans_of(incident, operation));
         if now == 0.0 {
@@ -119,12 +122,20 @@ fn worth_of_a_share(baseline: &Profile, incident: &Profile, parameters: &Paramet
                 let (odds_before, variance_before) = log_odds(Share::new(parents, before));
                 let (odds_now, variance_now) = log_odds(Share::new(after.parents as f64, now));
                 let moved2 = (odds_before - odds_now).powi(2) / MEDIAN_SQUARE;
-                drifts.push((moved2 - variance_before - variance_now).max(0.0));
+                drifts.push((&operation.0, (moved2 - variance_before - variance_now).max(0.0)));
             }
         }
     }
-    // The variance of the log odds of n calls of even odds is 4/n.
-    4.0 / median(drifts).unwrap_or(0.0).max(parameters.mix_drift * parameters.mix_drift)
+    // In order once, so that each median is quick.
+    drifts.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    let worth = |service: &str| {
+        let others = drifts.iter().filter(|(of, _)| *of != service).map(|(_, drift)| *drift);
+        let drift = median(others.collect()).unwrap_or(0.0);
+        // The variance of the log odds of n calls of even odds is 4/n.
+        4.0 / drift.max(parameters.mix_drift * parameters.mix_drift)
+    };
+    let services: BTreeSet<&str> = baseline.spans.keys().map(|(service, _)| &**service).collect();
+    services.into_iter().map(|service| (service, worth(service))).collect()
 }
 
 fn spans_of(profile: &Profile, operation: &(super::profile::Text, super::profile::Text)) -> f64 {
@@ -147,6 +158,7 @@ impl<'a> Judge<'a> {
                 more: 0,
                 gained: 0.0,
                 unanswered: BTreeMap::new(),
+                calls_max: self.calls_max[&*operation.0],
             };
             for child in kinds {
                 let parents = |rows: Option<&BTreeMap<Child, ChildCounts>>| {
@@ -156,7 +168,7 @@ impl<'a> Judge<'a> {
                 let now = Share::new(parents(now), all.1);
                 let change = now.value() - before.value();
                 if change < 0.0 {
-                    let model = ShareModel { calls_max: self.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
+                    let model = ShareModel { calls_max: moved.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
                     moved.fewer.push((child, share_changed(before, now, &model), -change));
                 } else {
                     moved.more += 1;
@@ -191,7 +203,8 @@ impl<'a> Judge<'a> {
                 let (before, now) = (total(self.baseline, child), total(self.incident, child));
                 let before = Share::new(before * self.keep, before + total(self.baseline, &nobody));
                 let now = Share::new(now, now + missing);
-                let model = ShareModel { calls_max: self.calls_max, jump: self.parameters.stray_errors, prior: 0.5 };
+                let model =
+                    ShareModel { calls_max: children.calls_max, jump: self.parameters.stray_errors, prior: 0.5 };
                 let log = share_changed(before, now, &model);
                 if log > 0.0 {
                     found.push((child, log));

@@ -153,7 +153,7 @@ pub(super) fn verdict(
         Verdict::Amplification
     } else if load_grew(before, now) {
         Verdict::Saturated
-    } else if new_version(before, now) {
+    } else if new_version(before, now) && load_is_known(before, now) {
         Verdict::Regression
     } else {
         Verdict::Unknown
@@ -165,6 +165,11 @@ fn amplified(demand: Demand) -> bool {
     demand.expected > 0.0
         && demand.calls > AMPLIFICATION_MIN * demand.expected
         && demand.calls - demand.expected > chance
+}
+
+/// Of a sample nobody knows what it was taken from: a new version may be slow for its load.
+fn load_is_known(before: &Facts<'_>, now: &Facts<'_>) -> bool {
+    before.throughput_per_pod().is_some() && now.throughput_per_pod().is_some()
 }
 
 /// More requests for each pod than in healthy time. Counts are Poisson: the variance is the count.

@@ -46,7 +46,7 @@ const SPEED_MAX: f64 = 1000.0;
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
 front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
-retry-storm, failing, beyond-capacity, calm; or a file of your own.
+retry-storm, failing, early-return, beyond-capacity, calm; or a file of your own.
 
 With --json: one line an action, {t_s, action, service, from, to, verdict, rule},
 where action is scale_out, scale_in or notify and t_s counts from the scenario's

@@ -7,7 +7,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Play, course};
-use crate::analyse::{Bottleneck, Verdict};
+use crate::analyse::{Bottleneck, Findings, Suspect, Verdict};
 use crate::commands::Error;
 use crate::decide::Wish;
 use crate::guard::{Change, Decision, Gate, Outcome};
@@ -49,6 +49,8 @@ pub struct Story {
     expected: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
+    /// Who is surely at fault though no objective is missed: service and verdict.
+    changed: Vec<(String, Verdict)>,
     /// Each time that an entry operation began to be held back by a service, for a reason.
     pub named: Vec<Named>,
     /// What was told to people, oldest first.
@@ -60,17 +62,18 @@ pub struct Story {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     pub t_s: f64,
-    /// The entry operation, by its service and name.
-    pub entry: String,
+    /// The entry operation, by its service and name; None where none misses its objective.
+    pub entry: Option<String>,
     /// The service's name alone.
     pub service: String,
     pub verdict: Verdict,
 }
 
 impl Named {
-    /// Whether this is of the scenario's entry operation.
+    /// Whether this may be of the scenario's entry operation.
     pub fn is_of(&self, scenario: &Scenario, entry: usize) -> bool {
-        self.entry == course::entry_name(scenario, &scenario.entries[entry])
+        let name = course::entry_name(scenario, &scenario.entries[entry]);
+        self.entry.as_ref().is_none_or(|of| *of == name)
     }
 }
 
@@ -174,7 +177,7 @@ impl Story {
     pub fn take(&mut self, entry: &Entry) {
         let t_s = seconds(entry.at);
         match &entry.what {
-            What::Found { findings } => self.found(t_s, &findings.bottlenecks),
+            What::Found { findings } => self.found(t_s, findings),
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
                 // A close carries its scaling's decision; it is no action on the service.
@@ -205,18 +208,31 @@ impl Story {
         }
     }
 
-    fn found(&mut self, t_s: f64, bottlenecks: &[Bottleneck]) {
+    fn found(&mut self, t_s: f64, findings: &Findings) {
+        let bottlenecks = &findings.bottlenecks;
         let key = |b: &Bottleneck| (b.entry.clone(), b.service.clone(), b.verdict);
         let known: Vec<_> = self.bottlenecks.iter().map(key).collect();
         for b in bottlenecks.iter().filter(|b| !known.contains(&key(b))) {
             self.say(t_s, Tone::Trouble, held_back(b));
             let service = ServiceId::from(&*b.service).name().to_owned();
-            self.named.push(Named { t_s, entry: b.entry.clone(), service, verdict: b.verdict });
+            self.named.push(Named { t_s, entry: Some(b.entry.clone()), service, verdict: b.verdict });
         }
+        for suspect in &findings.unfelt {
+            let Suspect { service, verdict, operation, score, .. } = suspect;
+            if !self.changed.contains(&(service.clone(), *verdict)) {
+                let what = verdict.as_str().replace('_', " ");
+                let text = format!("{service} is {what} at {operation} ({score:.2}); no objective is missed by it");
+                self.say(t_s, Tone::Trouble, text);
+                let service = ServiceId::from(&**service).name().to_owned();
+                self.named.push(Named { t_s, entry: None, service, verdict: *verdict });
+            }
+        }
+        let changed = findings.unfelt.iter();
+        self.changed = changed.map(|suspect| (suspect.service.clone(), suspect.verdict)).collect();
         if bottlenecks.is_empty() && !known.is_empty() {
             self.say(t_s, Tone::Good, "every objective holds".into());
         }
-        self.bottlenecks = bottlenecks.to_vec();
+        self.bottlenecks = bottlenecks.clone();
     }
 
     fn decided(&mut self, t_s: f64, decision: &Decision) {

@@ -8,6 +8,7 @@ use super::{
     Call, Duration, Entry, Fault, Nodes, Operation, Peer, PodStart, Pods, Retries, Scenario, Service, Step, Target,
     Telemetry, Truth, seconds,
 };
+use crate::simulate::spans::{FAILED, OK};
 
 /// Past these a simulation would not end in a useful time; they are far above what a test bed has.
 const REPLICAS_MAX: u32 = 1_000;
@@ -315,7 +316,8 @@ fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault)
         file::Fault::SlowPeer { from_s, to_s, .. }
         | file::Fault::SlowOperation { from_s, to_s, .. }
         | file::Fault::SlowPod { from_s, to_s, .. }
-        | file::Fault::FailingOperation { from_s, to_s, .. } => {
+        | file::Fault::FailingOperation { from_s, to_s, .. }
+        | file::Fault::EarlyReturn { from_s, to_s, .. } => {
             p.within(&format!("{path}.to_s"), *to_s, *from_s, f64::MAX);
             (seconds(*from_s), seconds(*to_s))
         }
@@ -334,10 +336,12 @@ fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault)
             let service = p.index(&service_path, "service", &file.services, service);
             Fault::SlowPod { service, pod: *pod, factor: *factor, from_ns, to_ns }
         }
-        file::Fault::FailingOperation { service, operation, share, .. } => {
+        file::Fault::FailingOperation { service, operation, share, .. }
+        | file::Fault::EarlyReturn { service, operation, share, .. } => {
             let (service, operation) = p.operation(&path, file, service, operation);
             p.within(&format!("{path}.share"), *share, 0.0, 1.0);
-            Fault::FailingOperation { service, operation, share: *share, from_ns, to_ns }
+            let status = if matches!(fault, file::Fault::EarlyReturn { .. }) { OK } else { FAILED };
+            Fault::CutShort { service, operation, share: *share, status, from_ns, to_ns }
         }
         file::Fault::Release { service: name, version, factor, calls, .. } => {
             let service = p.index(&service_path, "service", &file.services, name);

@@ -308,8 +308,10 @@ pub(super) enum Fault {
     SlowOperation { service: String, operation: String, factor: f64, from_s: f64, to_s: f64 },
     /// Own time in one pod is multiplied: the service's `pod`-th, from 0, in order of creation.
     SlowPod { service: String, pod: u32, factor: f64, from_s: f64, to_s: f64 },
-    /// Requests of the operation are answered 500 after the first piece of its own work, before it calls anybody.
+    /// Requests of the operation are answered after the first piece of its own work, before it calls anybody: with 500.
     FailingOperation { service: String, operation: String, share: f64, from_s: f64, to_s: f64 },
+    /// The same with 200, as if all was well.
+    EarlyReturn { service: String, operation: String, share: f64, from_s: f64, to_s: f64 },
     /// A rolling deploy of a version whose own times are multiplied (1: an ordinary deploy).
     Release {
         service: String,

@@ -11,7 +11,7 @@ use std::path::Path;
 pub use file::{Balance, Objective, Shape};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
-const SHIPPED: [(&str, &str); 13] = [
+const SHIPPED: [(&str, &str); 14] = [
     ("exam-start", include_str!("../../../examples/scenarios/exam-start.yaml")),
     ("login-storm", include_str!("../../../examples/scenarios/login-storm.yaml")),
     ("login-storm-shared", include_str!("../../../examples/scenarios/login-storm-shared.yaml")),
@@ -23,6 +23,7 @@ const SHIPPED: [(&str, &str); 13] = [
     ("hidden-fan-out", include_str!("../../../examples/scenarios/hidden-fan-out.yaml")),
     ("retry-storm", include_str!("../../../examples/scenarios/retry-storm.yaml")),
     ("failing", include_str!("../../../examples/scenarios/failing.yaml")),
+    ("early-return", include_str!("../../../examples/scenarios/early-return.yaml")),
     ("beyond-capacity", include_str!("../../../examples/scenarios/beyond-capacity.yaml")),
     ("calm", include_str!("../../../examples/scenarios/calm.yaml")),
 ];
@@ -212,10 +213,12 @@ pub(super) enum Fault {
         from_ns: i64,
         to_ns: i64,
     },
-    FailingOperation {
+    /// A share of the requests is answered with `status` before anybody is called.
+    CutShort {
         service: usize,
         operation: usize,
         share: f64,
+        status: u16,
         from_ns: i64,
         to_ns: i64,
     },
