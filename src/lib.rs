@@ -20,18 +20,25 @@
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "daemon")]
 pub mod act;
 pub mod analyse;
+#[cfg(feature = "daemon")]
 pub mod api;
+#[cfg(feature = "daemon")]
 pub mod clock;
+#[cfg(feature = "daemon")]
 pub mod commands;
+#[cfg(feature = "daemon")]
 pub mod config;
 pub mod decide;
 pub mod engine;
 pub mod guard;
 pub mod journal;
 pub mod model;
+#[cfg(feature = "daemon")]
 pub mod receive;
+#[cfg(feature = "daemon")]
 pub mod simulate;
 pub mod verify;
 pub mod window;

@@ -12,23 +12,24 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Answers, PodAnswer};
-use super::baseline::Baseline;
-use super::capacity::Capacities;
-use super::changes::Changes;
-use super::exemplars::Exemplars;
-use super::findings::Findings;
-use super::gaps::Gaps;
-use super::learnt::Learnt;
-use super::objective::{LEANING, LIKELY, Objective};
-use super::rare::NAMES_MAX;
-use super::rollup::{Store, TABLES, Tally};
-use super::sampling::Sampling;
-use super::service_now::ServiceNow;
-use super::sql::{self, Sql};
-use super::starts::Starts;
-use super::trace::Tree;
-use super::victims::Victims;
+use crate::analyse::change::live::Changes;
+use crate::analyse::diagnosis::backlog::Backlog;
+use crate::analyse::diagnosis::service_state::ServiceState;
+use crate::analyse::findings::Findings;
+use crate::analyse::learned::Learnt;
+use crate::analyse::learned::baseline::Baseline;
+use crate::analyse::learned::capacity::Capacities;
+use crate::analyse::learned::pod_startup::PodStartup;
+use crate::analyse::objective::Objective;
+use crate::analyse::rollup::exemplars::Exemplars;
+use crate::analyse::rollup::sql::{self, Sql};
+use crate::analyse::rollup::window_totals::{Answers, PodAnswer};
+use crate::analyse::rollup::{Store, TABLES, Tally};
+use crate::analyse::statistics::eviction::NAMES_MAX;
+use crate::analyse::statistics::significance::{LEANING, LIKELY};
+use crate::analyse::telemetry::LostSpans;
+use crate::analyse::telemetry::Sampling;
+use crate::analyse::trace::Tree;
 use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
 use crate::window::Window;
 use judging::FEW_LONG;
@@ -98,7 +99,7 @@ impl Stretch {
 struct View<'a> {
     stretch: Stretch,
     answers: &'a Answers,
-    services: &'a BTreeMap<Text, ServiceNow<'a>>,
+    services: &'a BTreeMap<Text, ServiceState<'a>>,
     /// The chance to be mistaken in a missed objective, above which there is no need to look further.
     chance: f64,
 }
@@ -114,9 +115,9 @@ pub struct Analyser {
     promised: Vec<Objective>,
     objectives: BTreeMap<Text, Option<Objective>>,
     exemplars: Exemplars,
-    gaps: Gaps,
-    starts: Starts,
-    victims: Victims,
+    lost_spans: LostSpans,
+    starts: PodStartup,
+    victims: Backlog,
     changes: Changes,
     sampling: Sampling,
     pods: PodsWithSpans,
@@ -140,9 +141,9 @@ impl Analyser {
             promised: Vec::new(),
             objectives: BTreeMap::new(),
             exemplars: Exemplars::default(),
-            gaps: Gaps::default(),
-            starts: Starts::default(),
-            victims: Victims::default(),
+            lost_spans: LostSpans::default(),
+            starts: PodStartup::default(),
+            victims: Backlog::default(),
             changes: Changes::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
@@ -162,7 +163,8 @@ impl Analyser {
         self.store.evict((now - self.config.keep).second());
         self.baseline.advance(now);
         self.starts.learn(cluster);
-        let mut findings = Findings { at: now, complete_to, gaps: self.gaps.find(), ..Findings::default() };
+        let mut findings =
+            Findings { at: now, complete_to, missing_parents: self.lost_spans.find(), ..Findings::default() };
         findings.sampling_changed_at = self.sampling.changed_at();
         findings.blind = window.last_received().is_none_or(|last| last + self.config.blind_after < now);
         if findings.blind {
@@ -188,7 +190,7 @@ impl Analyser {
         self.complete_bottlenecks(&mut findings, cluster);
         let missed = findings.entries.iter().any(|entry| entry.missed);
         findings.suspects = self.changes.find(now, missed).to_vec();
-        findings.unfelt = self.changes.unfelt(now);
+        findings.silent_failures = self.changes.silent_failures(now);
         Ok(findings)
     }
 
@@ -202,7 +204,7 @@ impl Analyser {
 
     /// Spans whose parent never came, since the start.
     pub fn spans_without_parent(&self) -> u64 {
-        self.gaps.without_parent()
+        self.lost_spans.without_parent()
     }
 
     pub fn pods_with_spans(&self) -> &PodsWithSpans {
@@ -254,13 +256,13 @@ impl Analyser {
                 self.changes.offer(absorbed.entry, trace.id, tree, symbols);
             }
         }
-        window.settle(closed, repeated);
+        window.recycle(closed, repeated);
     }
 
     /// Makes rows of what was absorbed since the last tick.
     fn seal(&mut self, now: Time, window: &mut Window) {
         let symbols = window.symbols();
-        self.gaps.push(now, self.tally.take_taken(symbols));
+        self.lost_spans.push(now, self.tally.take_taken(symbols));
         let rows = self.tally.take(self.baseline.operations(), symbols);
         let exemplars_from = now - self.config.fast - self.config.fast;
         self.exemplars.seal(now, now - self.config.keep, exemplars_from, symbols);

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::change::Suspect;
-use super::gaps::Gap;
+use crate::analyse::change::Suspect;
+use crate::analyse::telemetry::MissingParents;
 use crate::model::{ServiceId, Time, TraceId};
 
 /// Why a service holds requests back. The verdict decides what a rule may do, so `Unknown` is said rather than guessed.
@@ -115,7 +115,7 @@ pub struct ServiceFinding {
     /// Some objective of an entry operation that crosses this service misses.
     pub objective_missed: bool,
     /// Fewer requests than a judgement needs.
-    pub thin: bool,
+    pub low_traffic: bool,
     /// Seconds within which 95 of 100 of its pods were Ready after they were created; None until one was seen to start.
     #[serde(default)]
     pub pod_start_s: Option<f64>,
@@ -154,10 +154,11 @@ pub struct Findings {
     /// Those of them that fail, surely and for some seconds, while no objective is missed and none was lately: they answer
     /// early, or with errors that few meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unfelt: Vec<Suspect>,
+    pub silent_failures: Vec<Suspect>,
     /// Services whose telemetry is incomplete: what is said of them rests on a part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<Gap>,
+    #[serde(alias = "gaps")]
+    pub missing_parents: Vec<MissingParents>,
     /// When senders last began, or ended, to say how many requests a sampled trace stands for: what is counted jumped then,
     /// whatever the load did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,7 +63,7 @@ pub struct Metrics {
     findings_delay: Histogram,
     analyse_blind: Gauge,
     analyse_bottlenecks: Gauge,
-    analyse_unfelt: Gauge,
+    analyse_silent_failures: Gauge,
     analyse_entries_missed: Gauge,
     decide_rule_failures: Counter,
     decide_rule_loads: Counter,
@@ -106,7 +106,7 @@ impl Default for Metrics {
             findings_delay: Histogram::new(delay_buckets),
             analyse_blind: Gauge::default(),
             analyse_bottlenecks: Gauge::default(),
-            analyse_unfelt: Gauge::default(),
+            analyse_silent_failures: Gauge::default(),
             analyse_entries_missed: Gauge::default(),
             decide_rule_failures: Counter::default(),
             decide_rule_loads: Counter::default(),
@@ -146,14 +146,14 @@ impl Metrics {
             window_evicted_spans: "Spans that were analysed and are no longer in the table",
             window_partial_traces: "Traces closed without a root: a sender lost it, or it never came",
             analyse_spans_without_parent: "Spans whose parent never came: a sender lost it",
-            analyse_gaps: "Services of whose telemetry a part is missing now",
+            analyse_gaps: "Services with incomplete telemetry",
             window_spans: "Spans in the table",
             window_bytes: "Arrow memory of the table",
             window_open_traces: "Traces that are not closed yet",
             process_resident_bytes: "Resident memory of the process",
             analyse_blind: "1 while there are no spans to judge by",
             analyse_bottlenecks: "Entry operations whose bottleneck is named now",
-            analyse_unfelt: "Services that fail, surely, while no objective is missed",
+            analyse_silent_failures: "Services that fail, surely, while no objective is missed",
             analyse_entries_missed: "Entry operations that miss their objective now",
             decide_rule_failures: "Rules that failed to load or, once at each tick, to run, and were skipped",
             decide_rule_loads: "Times the rules were loaded anew",
@@ -232,9 +232,9 @@ impl Metrics {
         let lag = if findings.complete_to.0 > 0 { snapshot.at.seconds_since(findings.complete_to) } else { 0.0 };
         self.window_watermark_lag.set(lag);
         self.analyse_blind.set(i64::from(findings.blind));
-        self.analyse_gaps.set(findings.gaps.len() as i64);
+        self.analyse_gaps.set(findings.missing_parents.len() as i64);
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
-        self.analyse_unfelt.set(findings.unfelt.len() as i64);
+        self.analyse_silent_failures.set(findings.silent_failures.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
         self.guard_paused.set(i64::from(snapshot.paused.is_some()));
         rise(&self.decide_rule_failures, snapshot.rule_failures);

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::act::ActError;
 use crate::api::query::QueryError;
+use crate::guard::ActError;
 use crate::model::Time;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;

@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::proposal::Proposal;
 use super::source::{GIVE_BACK, RuleSource};
 use super::view::{self, Now};
-use super::wishes::{self, Defaults, Draft, Lapse};
+use super::wishes::{self, Defaults, Draft, RuleDuration};
 use crate::analyse::Findings;
 use crate::model::{ClusterState, ServiceId};
 
@@ -132,7 +132,7 @@ impl Rules {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let lapse = |constant: &str| match scope.get(constant) {
             None => Ok(None),
-            Some(value) => match value.clone().try_cast::<Lapse>() {
+            Some(value) => match value.clone().try_cast::<RuleDuration>() {
                 Some(lapse) => Ok(Some(lapse)),
                 None => Err(RuleError::whole(name, format!("const {constant} is not a duration; write seconds(60)"))),
             },

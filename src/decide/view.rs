@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
-use super::wishes::Lapse;
+use super::wishes::RuleDuration;
 use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect};
 use crate::model::{ClusterState, TraceId};
 
@@ -35,7 +35,7 @@ struct Inner {
     services: Array,
     entries: Array,
     suspects: Array,
-    unfelt: Array,
+    silent_failures: Array,
 }
 
 impl Now {
@@ -55,7 +55,7 @@ impl Now {
             services: findings.services.iter().map(|s| Dynamic::from(service(s))).collect(),
             entries: findings.entries.iter().map(|e| Dynamic::from(EntryView(Arc::new(e.clone())))).collect(),
             suspects: findings.suspects.iter().map(suspect).collect(),
-            unfelt: findings.unfelt.iter().map(suspect).collect(),
+            silent_failures: findings.silent_failures.iter().map(suspect).collect(),
         }))
     }
 }
@@ -72,7 +72,7 @@ impl CustomType for Now {
             .with_get("services", |now: &mut Now| now.0.services.clone())
             .with_get("entries", |now: &mut Now| now.0.entries.clone())
             .with_get("suspects", |now: &mut Now| now.0.suspects.clone())
-            .with_get("unfelt", |now: &mut Now| now.0.unfelt.clone())
+            .with_get("silent_failures", |now: &mut Now| now.0.silent_failures.clone())
             .with_fn("service", |now: &mut Now, name: ImmutableString| {
                 let named = |s: &&Dynamic| {
                     s.read_lock::<ServiceView>().is_some_and(|s| s.0.0.service.as_str() == name.as_str())
@@ -121,11 +121,11 @@ impl CustomType for BottleneckView {
             "version" => known(b.version.clone()),
             "verdict" => b.verdict.as_str(),
             "score" => b.score,
-            "blame" => Lapse::from_ms(b.blame_ms),
+            "blame" => RuleDuration::from_ms(b.blame_ms),
             "blame_ms" => b.blame_ms,
-            "p99" => Lapse::from_ms(b.p99_ms),
+            "p99" => RuleDuration::from_ms(b.p99_ms),
             "p99_ms" => b.p99_ms,
-            "objective" => Lapse::from_ms(b.objective_ms),
+            "objective" => RuleDuration::from_ms(b.objective_ms),
             "objective_ms" => b.objective_ms,
             "missed_share" => b.missed_share,
             "replicas" => count(b.replicas),
@@ -148,11 +148,11 @@ impl CustomType for ServiceView {
             "throughput_per_s" => s.0.throughput_per_s,
             "arrivals_per_s" => s.0.arrivals_per_s,
             "error_share" => s.0.error_share,
-            "p99" => Lapse::from_ms(s.0.p99_ms),
+            "p99" => RuleDuration::from_ms(s.0.p99_ms),
             "p99_ms" => s.0.p99_ms,
-            "waiting" => Lapse::from_ms(s.0.waiting_ms),
+            "waiting" => RuleDuration::from_ms(s.0.waiting_ms),
             "waiting_ms" => s.0.waiting_ms,
-            "own_time" => Lapse::from_ms(s.0.own_time_ms),
+            "own_time" => RuleDuration::from_ms(s.0.own_time_ms),
             "own_time_ms" => s.0.own_time_ms,
             "concurrency_per_pod" => s.0.concurrency_per_pod,
             "capacity_per_pod_per_s" => known(s.0.capacity_per_pod_per_s),
@@ -160,8 +160,8 @@ impl CustomType for ServiceView {
             "ready" => count(s.0.ready),
             "replicas_needed" => known(s.0.replicas_needed.map(count)),
             "objective_missed" => s.0.objective_missed,
-            "thin" => s.0.thin,
-            "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(Lapse::from_ms(s * 1e3)))),
+            "low_traffic" => s.0.low_traffic,
+            "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(RuleDuration::from_ms(s * 1e3)))),
             "opted_in" => s.1.is_some(),
             "min_replicas" => known(s.1.map(|(min, _)| count(min))),
             "max_replicas" => known(s.1.map(|(_, max)| count(max))),
@@ -179,11 +179,11 @@ impl CustomType for EntryView {
             "entry" => e.entry.clone(),
             "requests" => i64::try_from(e.requests).unwrap_or(i64::MAX),
             "requests_per_s" => e.requests_per_s,
-            "p50" => Lapse::from_ms(e.p50_ms),
+            "p50" => RuleDuration::from_ms(e.p50_ms),
             "p50_ms" => e.p50_ms,
-            "p99" => Lapse::from_ms(e.p99_ms),
+            "p99" => RuleDuration::from_ms(e.p99_ms),
             "p99_ms" => e.p99_ms,
-            "objective" => Lapse::from_ms(e.objective_ms),
+            "objective" => RuleDuration::from_ms(e.objective_ms),
             "objective_ms" => e.objective_ms,
             "missed_share" => e.missed_share,
             "error_share" => e.error_share,

@@ -9,7 +9,7 @@ use super::proposal::Wish;
 use crate::model::ServiceId;
 
 pub(super) fn register(engine: &mut Engine) {
-    engine.build_type::<Lapse>().build_type::<Draft>();
+    engine.build_type::<RuleDuration>().build_type::<Draft>();
     engine
         .register_fn("scale_out", |service: ImmutableString| Draft::new(Kind::ScaleOut, &service))
         .register_fn("scale_in", |service: ImmutableString| Draft::new(Kind::ScaleIn, &service))
@@ -29,38 +29,41 @@ pub(super) fn register(engine: &mut Engine) {
             Err(format!(".to({n}) is not a whole number of replicas; write .to((…).ceiling().to_int())").into())
         })
         .register_fn("because", |draft: Draft, text: ImmutableString| Draft { because: text.to_string(), ..draft })
-        .register_fn("cooldown", |draft: Draft, lapse: Lapse| Draft { cooldown: Some(lapse), ..draft })
-        .register_fn("lasting", |draft: Draft, lapse: Lapse| Draft { lasting: Some(lapse), ..draft })
-        .register_fn("stabilisation", |draft: Draft, lapse: Lapse| Draft { stabilisation: Some(lapse), ..draft });
+        .register_fn("cooldown", |draft: Draft, lapse: RuleDuration| Draft { cooldown: Some(lapse), ..draft })
+        .register_fn("for_duration", |draft: Draft, lapse: RuleDuration| Draft { lasting: Some(lapse), ..draft })
+        .register_fn("stabilisation", |draft: Draft, lapse: RuleDuration| Draft {
+            stabilisation: Some(lapse),
+            ..draft
+        });
     engine
-        .register_fn("milliseconds", |n: i64| Lapse::of(n as f64, 1.0))
-        .register_fn("milliseconds", |n: f64| Lapse::of(n, 1.0))
-        .register_fn("seconds", |n: i64| Lapse::of(n as f64, MS_PER_SECOND))
-        .register_fn("seconds", |n: f64| Lapse::of(n, MS_PER_SECOND))
-        .register_fn("minutes", |n: i64| Lapse::of(n as f64, 60.0 * MS_PER_SECOND))
-        .register_fn("minutes", |n: f64| Lapse::of(n, 60.0 * MS_PER_SECOND))
-        .register_fn("<", |a: Lapse, b: Lapse| a < b)
-        .register_fn("<=", |a: Lapse, b: Lapse| a <= b)
-        .register_fn(">", |a: Lapse, b: Lapse| a > b)
-        .register_fn(">=", |a: Lapse, b: Lapse| a >= b)
-        .register_fn("==", |a: Lapse, b: Lapse| a == b)
-        .register_fn("!=", |a: Lapse, b: Lapse| a != b)
-        .register_fn("+", |a: Lapse, b: Lapse| Lapse(a.0 + b.0))
-        .register_fn("-", |a: Lapse, b: Lapse| Lapse(a.0 - b.0))
-        .register_fn("*", |a: Lapse, n: i64| Lapse(a.0 * n as f64))
-        .register_fn("*", |a: Lapse, n: f64| Lapse(a.0 * n))
-        .register_fn("/", |a: Lapse, b: Lapse| a.0 / b.0);
+        .register_fn("milliseconds", |n: i64| RuleDuration::of(n as f64, 1.0))
+        .register_fn("milliseconds", |n: f64| RuleDuration::of(n, 1.0))
+        .register_fn("seconds", |n: i64| RuleDuration::of(n as f64, MS_PER_SECOND))
+        .register_fn("seconds", |n: f64| RuleDuration::of(n, MS_PER_SECOND))
+        .register_fn("minutes", |n: i64| RuleDuration::of(n as f64, 60.0 * MS_PER_SECOND))
+        .register_fn("minutes", |n: f64| RuleDuration::of(n, 60.0 * MS_PER_SECOND))
+        .register_fn("<", |a: RuleDuration, b: RuleDuration| a < b)
+        .register_fn("<=", |a: RuleDuration, b: RuleDuration| a <= b)
+        .register_fn(">", |a: RuleDuration, b: RuleDuration| a > b)
+        .register_fn(">=", |a: RuleDuration, b: RuleDuration| a >= b)
+        .register_fn("==", |a: RuleDuration, b: RuleDuration| a == b)
+        .register_fn("!=", |a: RuleDuration, b: RuleDuration| a != b)
+        .register_fn("+", |a: RuleDuration, b: RuleDuration| RuleDuration(a.0 + b.0))
+        .register_fn("-", |a: RuleDuration, b: RuleDuration| RuleDuration(a.0 - b.0))
+        .register_fn("*", |a: RuleDuration, n: i64| RuleDuration(a.0 * n as f64))
+        .register_fn("*", |a: RuleDuration, n: f64| RuleDuration(a.0 * n))
+        .register_fn("/", |a: RuleDuration, b: RuleDuration| a.0 / b.0);
     // Left to itself rhai answers `b.p99 > 300` with false; nobody means that.
     for operator in ["<", "<=", ">", ">=", "==", "!="] {
         engine
-            .register_fn(operator, |a: Lapse, b: i64| unitless(a, &b))
-            .register_fn(operator, |a: Lapse, b: f64| unitless(a, &b))
-            .register_fn(operator, |a: i64, b: Lapse| unitless(b, &a))
-            .register_fn(operator, |a: f64, b: Lapse| unitless(b, &a));
+            .register_fn(operator, |a: RuleDuration, b: i64| unitless(a, &b))
+            .register_fn(operator, |a: RuleDuration, b: f64| unitless(a, &b))
+            .register_fn(operator, |a: i64, b: RuleDuration| unitless(b, &a))
+            .register_fn(operator, |a: f64, b: RuleDuration| unitless(b, &a));
     }
 }
 
-fn unitless(lapse: Lapse, number: &dyn fmt::Display) -> Result<bool, Box<EvalAltResult>> {
+fn unitless(lapse: RuleDuration, number: &dyn fmt::Display) -> Result<bool, Box<EvalAltResult>> {
     Err(format!("{lapse} is a duration and {number} a number; write seconds(…), or compare the field that ends in _ms")
         .into())
 }
@@ -72,17 +75,17 @@ const LAPSE_MAX_MS: f64 = 24.0 * 3600.0 * MS_PER_SECOND;
 
 /// A duration as scripts hold it, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(super) struct Lapse(f64);
+pub(super) struct RuleDuration(f64);
 
-impl Lapse {
-    pub(super) fn from_ms(ms: f64) -> Lapse {
-        Lapse(ms)
+impl RuleDuration {
+    pub(super) fn from_ms(ms: f64) -> RuleDuration {
+        RuleDuration(ms)
     }
 
-    fn of(n: f64, unit_ms: f64) -> Result<Lapse, Box<EvalAltResult>> {
+    fn of(n: f64, unit_ms: f64) -> Result<RuleDuration, Box<EvalAltResult>> {
         let ms = n * unit_ms;
         if (0.0..=LAPSE_MAX_MS).contains(&ms) {
-            return Ok(Lapse(ms));
+            return Ok(RuleDuration(ms));
         }
         Err(format!(
             "a duration of {} s is out of range; use 0 to {} s",
@@ -97,7 +100,7 @@ impl Lapse {
     }
 }
 
-impl fmt::Display for Lapse {
+impl fmt::Display for RuleDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             ms if ms.abs() < 10.0 => write!(f, "{ms:.1} ms"),
@@ -108,14 +111,14 @@ impl fmt::Display for Lapse {
     }
 }
 
-impl CustomType for Lapse {
+impl CustomType for RuleDuration {
     fn build(mut builder: TypeBuilder<Self>) {
         builder
             .with_name("duration")
             .on_print(|lapse| lapse.to_string())
             .on_debug(|lapse| lapse.to_string())
-            .with_get("ms", |lapse: &mut Lapse| lapse.0)
-            .with_get("seconds", |lapse: &mut Lapse| lapse.seconds());
+            .with_get("ms", |lapse: &mut RuleDuration| lapse.0)
+            .with_get("seconds", |lapse: &mut RuleDuration| lapse.seconds());
     }
 }
 
@@ -148,9 +151,9 @@ pub(super) struct Draft {
     service: ServiceId,
     to: Option<u32>,
     because: String,
-    cooldown: Option<Lapse>,
-    stabilisation: Option<Lapse>,
-    lasting: Option<Lapse>,
+    cooldown: Option<RuleDuration>,
+    stabilisation: Option<RuleDuration>,
+    lasting: Option<RuleDuration>,
 }
 
 /// How long pods keep the CPU that a rule lends without a word of how long: as long as a burst mostly lasts.
@@ -159,8 +162,8 @@ const LASTING_S: f64 = 300.0;
 /// The durations a rule gives for all its proposals, with `const COOLDOWN` and `const STABILISATION`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Defaults {
-    pub(super) cooldown: Option<Lapse>,
-    pub(super) stabilisation: Option<Lapse>,
+    pub(super) cooldown: Option<RuleDuration>,
+    pub(super) stabilisation: Option<RuleDuration>,
 }
 
 impl Draft {
@@ -190,14 +193,14 @@ impl Draft {
             return Err("it names no service: nothing holds requests back");
         }
         let missing = "the replicas needed are not known (no capacity learnt yet, or the sampling weight is unknown)";
-        let cooldown_s = cooldown.or(defaults.cooldown).map(Lapse::seconds);
-        let stabilisation_s = stabilisation.or(defaults.stabilisation).map(Lapse::seconds);
+        let cooldown_s = cooldown.or(defaults.cooldown).map(RuleDuration::seconds);
+        let stabilisation_s = stabilisation.or(defaults.stabilisation).map(RuleDuration::seconds);
         let wish = match kind {
             Kind::ScaleOut => Wish::ScaleOut { service, to: to.ok_or(missing)?, cooldown_s },
             Kind::ScaleIn => Wish::ScaleIn { service, to: to.ok_or(missing)?, stabilisation_s },
             Kind::RestartPod(pod) => Wish::RestartPod { service, pod: pod.ok_or("the verdict names no pod")? },
             Kind::ResizeCpu(factor) if factor.is_finite() && factor > 0.0 => {
-                Wish::ResizeCpu { service, factor, lasting_s: lasting.map_or(LASTING_S, Lapse::seconds) }
+                Wish::ResizeCpu { service, factor, lasting_s: lasting.map_or(LASTING_S, RuleDuration::seconds) }
             }
             Kind::ResizeCpu(_) => return Err("its factor is no number above 0"),
             Kind::Notify(message) => Wish::Notify { service, message },

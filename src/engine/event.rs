@@ -1,8 +1,8 @@
 //! What goes into the engine beside spans, and what comes out.
 
-use crate::act::ActError;
 use crate::analyse::Learnt;
 use crate::decide::RuleSource;
+use crate::guard::ActError;
 use crate::guard::{Change, Permit};
 use crate::journal::Entry;
 use crate::model::ClusterState;

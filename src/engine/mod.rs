@@ -263,8 +263,9 @@ impl Engine {
         let context = context(now, self.mode, self.paused, &self.cluster, &self.findings);
         let reviewed = self.guard.review(proposals, &context);
         let held_back = self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict));
-        let unfelt = self.findings.unfelt.iter().map(|s| (String::new(), s.service.clone(), s.verdict));
-        let said: Vec<_> = held_back.chain(unfelt).collect();
+        let silent_failures =
+            self.findings.silent_failures.iter().map(|s| (String::new(), s.service.clone(), s.verdict));
+        let said: Vec<_> = held_back.chain(silent_failures).collect();
         // Sight that is lost, and that comes back, is news; before the first span there is none to lose.
         let sight_changed = self.blind.is_some_and(|blind| blind != self.findings.blind);
         if self.blind.is_some() || !self.findings.blind {

@@ -221,10 +221,11 @@ pub(super) fn telemetry(
         let reason = format!("senders sample otherwise since {changed_at}; fewer spans are not less load");
         return refuse(Gate::Telemetry, reason);
     }
-    let is_gap = |f: &ServiceFinding| context.findings.gaps.iter().any(|gap| gap.service == f.service.as_str());
+    let is_gap =
+        |f: &ServiceFinding| context.findings.missing_parents.iter().any(|gap| gap.service == f.service.as_str());
     match finding {
         None => refuse(Gate::Telemetry, "no spans of it are seen; nothing is given back unseen"),
-        Some(f) if f.thin => refuse(Gate::Telemetry, "too few requests to judge what a scale-in would do"),
+        Some(f) if f.low_traffic => refuse(Gate::Telemetry, "too few requests to judge what a scale-in would do"),
         Some(f) if is_gap(f) => refuse(Gate::Telemetry, "spans of its callers are lost; what is seen is a part"),
         Some(f) if f.objective_missed => {
             refuse(Gate::Telemetry, "an objective that crosses it is missed; nothing is given back meanwhile")

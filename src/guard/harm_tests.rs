@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tests::{World, finding, scale_in, scale_out, workload};
 use super::*;
-use crate::analyse::Gap;
+use crate::analyse::MissingParents;
 use crate::model::{Ceiling, Connections, Pod};
 
 fn connected(to: &str, per_replica: u32, max: u32) -> Connections {
@@ -80,16 +80,16 @@ fn no_second_step_for_a_need_whose_pods_are_still_coming() {
 #[test]
 fn a_part_of_the_telemetry_gives_nothing_back() {
     let mut world = World::new().watched(301, 2);
-    world.findings.gaps = vec![Gap { service: "a".into(), without_parent: 40, share: 0.2 }];
+    world.findings.missing_parents = vec![MissingParents { service: "a".into(), without_parent: 40, share: 0.2 }];
     assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: spans of its callers are lost"));
 }
 
 #[test]
 fn zero_is_not_idle() {
     let mut world = World::new().watched(301, 2);
-    // A service that is asked nothing is thin, and one that is not seen has no need.
+    // A service that receives no requests has low traffic, and one that is not seen has no need.
     let mut silent = finding("a", 4, Some(0));
-    (silent.arrivals_per_s, silent.thin) = (0.0, true);
+    (silent.arrivals_per_s, silent.low_traffic) = (0.0, true);
     world.findings.services = vec![silent];
     assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: too few requests"));
     world.findings.services.clear();

@@ -3,16 +3,18 @@
 //! [`Guard::review`] is the only way from a wish to a [`Permit`], and a permit the only thing `act` takes.
 //! The gates are those of [`Gate`], in that order; [`gates`] holds one function for each.
 
+mod act_error;
 pub mod config;
 pub mod decision;
+mod decision_dedup;
 mod gates;
 mod needs;
 pub mod permit;
 mod pods;
 pub mod review;
-mod said;
 mod target;
 
+pub use act_error::ActError;
 pub use config::{Config, Mode};
 pub use decision::{Decision, Gate, Outcome, Reviewed};
 pub use permit::{Change, Permit};

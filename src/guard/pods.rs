@@ -98,7 +98,7 @@ fn restartable(workload: &Workload, pod: &str) -> Result<Option<()>, Refusal> {
     if !coming.is_empty() || ready.len() as u32 + 1 < workload.replicas {
         return refuse(Gate::Bounds, "not all of its other pods are ready; it loses no further one");
     }
-    match &workload.terms.undisturbable {
+    match &workload.terms.eviction_blocked_by {
         Some(reason) => refuse(Gate::Bounds, reason.clone()),
         None => Ok(Some(())),
     }

@@ -55,9 +55,9 @@ fn never_the_last_ready_pod_nor_a_second_one() {
 #[test]
 fn a_disruption_budget_and_an_open_intervention_are_heard_before_it_is_tried() {
     let mut world = World::new();
-    world.cluster.workloads[0].terms.undisturbable = Some("PodDisruptionBudget a lets no pod go".into());
+    world.cluster.workloads[0].terms.eviction_blocked_by = Some("PodDisruptionBudget a lets no pod go".into());
     assert_eq!(outcome(&mut world, restart("a-2")).unwrap_err(), "bounds: PodDisruptionBudget a lets no pod go");
-    world.cluster.workloads[0].terms.undisturbable = None;
+    world.cluster.workloads[0].terms.eviction_blocked_by = None;
     let permitted = world.tick(vec![super::tests::scale_out("a", 5)]);
     world.act(&permitted);
     let refused = outcome(&mut world, restart("a-2")).unwrap_err();

@@ -18,7 +18,7 @@ struct Second {
     paused: bool,
     blind: bool,
     observe: bool,
-    thin: bool,
+    low_traffic: bool,
     /// The cluster does what was permitted, or fails.
     applied: bool,
     passes_s: u64,
@@ -34,13 +34,13 @@ fn second() -> impl Strategy<Value = Second> {
     let needs = prop::array::uniform3(prop::option::weighted(0.9, 0..30u32));
     let rarely = || prop::bool::weighted(0.1);
     (proposals, needs, rarely(), rarely(), rarely(), rarely(), prop::bool::weighted(0.9), 1..5u64).prop_map(
-        |(proposals, needs, paused, blind, observe, thin, applied, passes_s)| Second {
+        |(proposals, needs, paused, blind, observe, low_traffic, applied, passes_s)| Second {
             proposals,
             needs,
             paused,
             blind,
             observe,
-            thin,
+            low_traffic,
             applied,
             passes_s,
         },
@@ -74,7 +74,7 @@ fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) 
             .zip(second.needs)
             .map(|(service, need)| {
                 let mut finding = finding(service, 4, need);
-                finding.thin = second.thin;
+                finding.low_traffic = second.low_traffic;
                 finding
             })
             .collect();
@@ -119,7 +119,7 @@ proptest! {
                 assert_ne!(from, to);
                 assert!((workload.min_replicas..=workload.max_replicas).contains(&to));
                 assert!(targets.insert(service.clone()), "at most one permit a target");
-                assert!(!(second.thin && to < from), "nothing is given back on thin telemetry");
+                assert!(!(second.low_traffic && to < from), "nothing is given back on thin telemetry");
             }
         });
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::config::{Config, Mode};
 use super::decision::{Decision, Outcome, Reviewed};
+use super::decision_dedup::DecisionDedup;
 use super::gates::{Refusal, Step, waiting_ns};
 use super::permit::{Change, Permit};
-use super::said::Said;
 use super::target::{Before, Pending, Target};
 use crate::analyse::Findings;
 use crate::decide::{Proposal, Wish};
@@ -40,7 +40,7 @@ pub struct Guard {
     pub(super) breakers: BTreeMap<(String, ServiceId), Breaker>,
     /// When permits were made, over the last minute; never longer than the rate allows.
     pub(super) actions: VecDeque<Time>,
-    said: Said,
+    said: DecisionDedup,
     /// The second and number of the last id: ids only rise, whatever the clock does.
     last_id: (i64, u32),
 }
@@ -66,7 +66,7 @@ impl Guard {
             targets: BTreeMap::new(),
             breakers: BTreeMap::new(),
             actions: VecDeque::new(),
-            said: Said::default(),
+            said: DecisionDedup::default(),
             last_id: (i64::MIN, 0),
         }
     }
@@ -301,7 +301,7 @@ impl Guard {
             (Wish::RestartPod { pod, .. }, _) => pod,
             _ => "",
         };
-        if !self.said.is_news((rule, service, topic), &outcome, context.now, self.config.notify_again) {
+        if !self.said.is_new((rule, service, topic), &outcome, context.now, self.config.notify_again) {
             return None;
         }
         let (second, n) = self.last_id;

@@ -47,7 +47,7 @@ pub(super) fn finding(service: &str, replicas: u32, need: Option<u32>) -> Servic
         ready: replicas,
         replicas_needed: need,
         objective_missed: false,
-        thin: false,
+        low_traffic: false,
         pod_start_s: None,
     }
 }
@@ -201,7 +201,7 @@ fn giving_back_needs_good_sight_of_the_target() {
         bend(&mut world);
         world.one(vec![scale_in("a", 2)])
     };
-    assert!(refused(|w| w.findings.services[0].thin = true).starts_with("telemetry: too few requests"));
+    assert!(refused(|w| w.findings.services[0].low_traffic = true).starts_with("telemetry: too few requests"));
     assert!(refused(|w| w.findings.services[0].objective_missed = true).starts_with("telemetry: an objective"));
     assert!(refused(|w| w.findings.services.clear()).starts_with("telemetry: no spans of it"));
     assert_eq!(refused(|_| ()), "4->2");

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::act::ActError;
 use crate::analyse::{Findings, Learnt};
 use crate::decide::RuleSource;
+use crate::guard::ActError;
 use crate::guard::{Change, Decision};
 use crate::model::{ClusterState, ServiceId, Time};
 use crate::verify::InterventionReport;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::entry::{Entry, What};
-use crate::act::ActError;
 use crate::analyse::{Bottleneck, Findings, Suspect};
+use crate::guard::ActError;
 use crate::guard::{Change, Decision, decision_of};
 use crate::model::Time;
 use crate::verify::InterventionReport;
@@ -72,7 +72,7 @@ pub struct Quiet {
     pub bottlenecks: Vec<Bottleneck>,
     /// Surely at fault, though no objective is missed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unfelt: Vec<Suspect>,
+    pub silent_failures: Vec<Suspect>,
     /// The last word until then on each target and rule: a refusal that lasts is not repeated.
     pub standing: Vec<Decision>,
     /// Interventions that were open.
@@ -171,7 +171,7 @@ fn quiet(entries: &[Entry], moment: &str) -> Quiet {
     }
     Quiet {
         bottlenecks: findings.map(|f| f.bottlenecks.clone()).unwrap_or_default(),
-        unfelt: findings.map(|f| f.unfelt.clone()).unwrap_or_default(),
+        silent_failures: findings.map(|f| f.silent_failures.clone()).unwrap_or_default(),
         standing: standing.into_values().cloned().collect(),
         open: open.into_values().collect(),
     }

@@ -248,7 +248,7 @@ impl Display for Quiet {
             write!(f, "  ")?;
             bottleneck(f, b)?;
         }
-        for s in &self.unfelt {
+        for s in &self.silent_failures {
             let (service, what, at) = (&s.service, s.verdict.as_str().replace('_', " "), &s.operation);
             writeln!(f, "  {service} is {what} at {at} all the same (probability {:.2}).", s.score)?;
         }

@@ -6,7 +6,7 @@ use super::random::{Key, Purpose, lognormal};
 use super::scenario::Fault;
 use super::simulation::{Event, Simulation};
 use super::spans::PodResource;
-use crate::act::ActError;
+use crate::guard::ActError;
 use crate::guard::Change;
 use crate::model::{self, ClusterState, ServiceId, Terms, Time};
 
@@ -261,7 +261,7 @@ impl Simulation {
             pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
             intervention: workload.intervention.clone(),
             held: None,
-            terms: Terms { undisturbable: Some(RESTARTS_NONE.into()), ..Terms::default() },
+            terms: Terms { eviction_blocked_by: Some(RESTARTS_NONE.into()), ..Terms::default() },
         };
         let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
         workloads.sort_by(|a, b| a.service.cmp(&b.service));

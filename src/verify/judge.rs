@@ -99,7 +99,7 @@ impl Watch {
             return moved;
         }
 
-        let sight = findings.service(self.report.service.as_str()).filter(|f| !findings.blind && !f.thin);
+        let sight = findings.service(self.report.service.as_str()).filter(|f| !findings.blind && !f.low_traffic);
         self.report.waiting_ms_now = sight.map(|f| f.waiting_ms);
         self.calm_since = match sight {
             Some(f) if !f.objective_missed => self.calm_since.or(Some(now)),

@@ -51,7 +51,7 @@ impl World {
             ready: 4,
             replicas_needed: Some(9),
             objective_missed: true,
-            thin: false,
+            low_traffic: false,
             pod_start_s: None,
         };
         let findings = Findings {
@@ -216,9 +216,9 @@ fn no_effect_opens_the_breaker_and_is_given_back_through_the_guard_once_calm() {
     );
     assert!(world.pass(300).is_empty(), "never undone while the objective misses");
     world.calm();
-    world.service().thin = true;
+    world.service().low_traffic = true;
     assert!(world.pass(100).is_empty(), "nor on thin telemetry");
-    world.service().thin = false;
+    world.service().low_traffic = false;
     world.service().replicas_needed = Some(3);
     assert!(world.pass(60).is_empty(), "nor in a lull");
     let Some(Verification::GiveBack(wish)) = world.tick().pop() else { panic!("calm has lasted") };
@@ -275,9 +275,9 @@ fn nothing_is_judged_while_blind_or_thin() {
     world.findings.blind = true;
     assert!(world.pass(300).is_empty());
     world.findings.blind = false;
-    world.service().thin = true;
+    world.service().low_traffic = true;
     assert!(world.pass(300).is_empty());
-    world.service().thin = false;
+    world.service().low_traffic = false;
     assert_eq!(world.pass(1).len(), 2, "no effect, and the breaker");
 }
 

@@ -206,7 +206,7 @@ impl Assembly {
         spans.for_each(|span| *span = span.translated(from, to));
     }
 
-    pub fn settle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
+    pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
         self.counters.duplicate_spans += repeated as u64;
         let fit = traces.into_iter().map(|trace| trace.spans).filter(|spans| spans.capacity() <= SPARE_SPANS_MAX);
         for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {

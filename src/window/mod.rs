@@ -152,8 +152,8 @@ impl Window {
     }
 
     /// Takes back traces that are analysed, for their memory, and how many of their spans repeated another.
-    pub fn settle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
-        self.assembly.settle(traces, repeated);
+    pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
+        self.assembly.recycle(traces, repeated);
     }
 
     /// The texts of the spans in traces.

@@ -39,7 +39,7 @@ fn late_and_repeated_spans_are_counted_and_open_nothing() {
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100), (1, 1, 0, 90, 100)]));
     let closed = window.close(Time::from_secs(3));
     assert_eq!((closed.len(), closed[0].spans.len()), (1, 2), "the tree finds what repeats");
-    window.settle(closed, 1);
+    window.recycle(closed, 1);
     window.ingest(Time::from_secs(3), batch(&[(1, 2, 1, 100, 50)]));
     assert_eq!(window.close(Time::from_secs(30)), []);
     let counters = window.counters().assembly;

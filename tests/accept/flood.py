@@ -372,7 +372,7 @@ def lossy_sdk(card):
             until = time.monotonic() + 25
             while not seen and time.monotonic() < until:
                 time.sleep(0.5)
-                seen = daemon.get("/api/v1/findings")["findings"].get("gaps")
+                seen = daemon.get("/api/v1/findings")["findings"].get("missing_parents")
             spans = daemon.spans()
         finally:
             daemon.end()

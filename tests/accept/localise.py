@@ -253,9 +253,9 @@ def item_4(card, seeds, scenarios):
                 key = f"4.{scenario}.{name}.{finding['service']}.{finding['verdict']}"
                 found.setdefault(key, []).append({**finding, "wrong_actions": summary["wrong_actions"]})
     for key, each in found.items():
-        unfelt = key.split(".")[1] in UNFELT
-        delays = [one["first_correct_s" if unfelt else "delay_s"] for one in each]
-        if unfelt:
+        silent_failures = key.split(".")[1] in UNFELT
+        delays = [one["first_correct_s" if silent_failures else "delay_s"] for one in each]
+        if silent_failures:
             card.figure(f"{key}.named", sum(d is not None for d in delays), f"of_{len(each)}_runs", "reported", True)
             card.figure(f"{key}.slowest", None if None in delays else max(delays), "s_from_onset", "reported", True)
             continue

@@ -88,7 +88,7 @@ fn a_restart_in_a_burst_knows_what_is_normal() {
 
     // Over its document, as a file or a ConfigMap keeps it.
     let over_the_document = |engine: &Engine, now: Time| {
-        let (document, left_out) = engine.learnt(now).encode(headroom::analyse::learnt::BYTES_MAX);
+        let (document, left_out) = engine.learnt(now).encode(headroom::analyse::learned::snapshot::BYTES_MAX);
         assert_eq!(left_out, 0);
         Some(Learnt::decode(&document, now).unwrap())
     };

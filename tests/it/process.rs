@@ -35,7 +35,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits until it says that it is ready.
+    /// PodStartup it and waits until it says that it is ready.
     pub fn start(directory: &Path, args: &[&str]) -> Daemon {
         Daemon::start_with(directory, args, &[])
     }

@@ -27,7 +27,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         ready: 3,
         replicas_needed: Some(9),
         objective_missed: true,
-        thin: false,
+        low_traffic: false,
         pod_start_s: None,
     };
     let bottleneck = Bottleneck {

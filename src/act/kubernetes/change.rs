@@ -11,7 +11,7 @@ use super::lever::{Lever, Means, value};
 use super::patch;
 use super::record::{self, MANAGER};
 use super::retry::{ATTEMPTS, Outcome, Reason, retried};
-use crate::act::ActError;
+use crate::guard::ActError;
 use crate::guard::{Change, Permit};
 
 /// Status writes of controllers move an object's version while its pods start; the change is then tried on the newer

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
-use crate::act::ActError;
+use crate::guard::ActError;
 
 /// A handshake beyond this is a server that is down; every caller has a deadline of its own above it.
 const CONNECT_MAX: Duration = Duration::from_secs(3);

@@ -26,8 +26,8 @@ mod quantity;
 pub mod record;
 pub mod retry;
 pub mod reverts;
-pub mod room;
 pub mod scaler;
+pub mod scheduling_capacity;
 pub mod share;
 pub mod shelf;
 pub mod status;
@@ -87,7 +87,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Starts its watches and stands for election.
+    /// PodStartup its watches and stands for election.
     pub fn start(client: Client, standing: Standing, sight: watch::Receiver<Arc<Sight>>, now: Now) -> Kubernetes {
         let (statuses, surveyed) = watch::channel(Arc::new(Vec::new()));
         let leadership = Leadership::stand(client.clone(), standing.clone());

@@ -15,7 +15,7 @@ use super::quantity::milli;
 use super::record::MANAGER;
 use super::retry::retried;
 use super::survey::Found;
-use crate::act::ActError;
+use crate::guard::ActError;
 use crate::guard::{Change, Permit};
 use crate::model::Time;
 

@@ -59,7 +59,7 @@ pub async fn write(
                 let of = key(&one.objective);
                 let status = status(one, &sight, now());
                 let last = written.get(&of);
-                if !is_news(last, one.objective.status.as_ref(), &status, now()) {
+                if !is_new(last, one.objective.status.as_ref(), &status, now()) {
                     continue;
                 }
                 match apply(&client, &one.objective, &status).await {
@@ -79,7 +79,7 @@ fn led_by_another(one: &Surveyed) -> bool {
     one.found.as_ref().is_ok_and(|found| matches!(found.workload.held, Some(Hold::Leader { .. })))
 }
 
-fn is_news(
+fn is_new(
     last: Option<&(Time, ServiceObjectiveStatus)>,
     there: Option<&ServiceObjectiveStatus>,
     status: &ServiceObjectiveStatus,

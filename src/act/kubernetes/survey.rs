@@ -14,7 +14,7 @@ use kube::core::{Selector, SelectorExt};
 use super::lever::{Autoscalers, Lever, Means, paused};
 use super::mapping::{self, Seen};
 use super::objective::{ObjectiveMode, ServiceObjective, ServiceObjectiveSpec};
-use super::room::{self, Demand, Nodes};
+use super::scheduling_capacity::{self, Demand, Nodes};
 use crate::model::{self, Connections, Hold, Promise, ServiceId, Terms, Time, Workload};
 
 /// An objective by namespace and name.
@@ -90,8 +90,14 @@ pub fn survey(objects: &Objects, seen: &Seen) -> Vec<Surveyed> {
         let pods: Vec<Arc<Pod>> = pods.into_iter().filter(|pod| !is_leaving(pod)).collect();
         let mut workload = workload(service, objective, object, &lever, hold, &pods);
         workload.terms = Terms {
-            ceilings: room::ceilings(&Demand::of(object), &pods, &namespace, &objects.quotas, nodes.as_ref()),
-            undisturbable: room::undisturbable(&pods, &namespace, &objects.budgets),
+            ceilings: scheduling_capacity::ceilings(
+                &Demand::of(object),
+                &pods,
+                &namespace,
+                &objects.quotas,
+                nodes.as_ref(),
+            ),
+            eviction_blocked_by: scheduling_capacity::eviction_blocked_by(&pods, &namespace, &objects.budgets),
             ..terms(&objective.spec)
         };
         Ok(Found { workload, lever, resource: resource.clone(), object: object.clone(), pods })

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Analyser, Stretch, Text, View};
-use crate::analyse::answers::{Answers, EntryAnswer, ServiceSecond};
-use crate::analyse::arrivals::Arrivals;
-use crate::analyse::capacity::Sample;
+use crate::analyse::diagnosis::arrival_rate::Arrivals;
+use crate::analyse::diagnosis::attribution::{Judge, Judgement};
+use crate::analyse::diagnosis::pod_health::PodHealth;
+use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::findings::{Bottleneck, EntryFinding, Findings, ServiceFinding, Verdict};
-use crate::analyse::histogram::quantile_ns;
-use crate::analyse::objective::{LEANING, LIKELY, Objective, SURELY, exceeds};
-use crate::analyse::roll_call::RollCall;
+use crate::analyse::learned::capacity::Sample;
+use crate::analyse::objective::Objective;
+use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Merge};
-use crate::analyse::service_now::ServiceNow;
-use crate::analyse::verdict::{Judge, Judgement};
+use crate::analyse::statistics::histogram::quantile_ns;
+use crate::analyse::statistics::significance::{LEANING, LIKELY, SURELY, exceeds};
 use crate::model::{ClusterState, ServiceId, Time};
 
 /// How far beyond now a growing load is carried on: a tick, and what the change takes to be written. Not the time a
@@ -21,8 +22,8 @@ use crate::model::{ClusterState, ServiceId, Time};
 const AHEAD: Duration = Duration::from_secs(1);
 /// Without a baseline (just after a start) a scale-out at most doubles.
 const BLIND_STEP_FACTOR: u32 = 2;
-/// Requests in the fast window below which a service counts as thin: they say little of what many would need.
-const THIN_REQUESTS: i64 = 20;
+/// Requests in the fast window below which a service counts as one of low traffic: they say little of what many would need.
+const LOW_TRAFFIC_REQUESTS: i64 = 20;
 /// Exemplars kept for each entry operation.
 const EXEMPLARS: usize = 5;
 /// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
@@ -59,7 +60,7 @@ impl Analyser {
 
     /// Whether an entry operation of few requests comes near missing its objective, with more of them than healthy time
     /// has and than may miss. What it will miss by is not seen yet, where one request in a hundred is.
-    fn is_near(&self, answer: &EntryAnswer, chance: f64) -> bool {
+    fn is_at_risk(&self, answer: &EntryAnswer, chance: f64) -> bool {
         let objective = self.objectives.get(&answer.entry).and_then(Option::as_ref);
         let (Some(objective), Some(healthy)) = (objective, self.baseline.near_share(&answer.entry)) else {
             return false;
@@ -74,7 +75,7 @@ impl Analyser {
         answers: &'a Answers,
         stretch: Stretch,
         cluster: &ClusterState,
-    ) -> BTreeMap<Text, ServiceNow<'a>> {
+    ) -> BTreeMap<Text, ServiceState<'a>> {
         let from = stretch.from.second();
         let now = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
             let mut sums = HealthSums::default();
@@ -82,9 +83,9 @@ impl Analyser {
             let pods = answers.pods.get(service).map_or(&[][..], Vec::as_slice);
             let workload = cluster.workload(service);
             let counted = (stretch.from, stretch.seconds() / sums.weight());
-            let roll = RollCall::take(service, workload, pods, counted, &self.baseline);
+            let pod_health = PodHealth::of(service, workload, pods, counted, &self.baseline);
             let arrivals = Arrivals::estimate(seconds, stretch.to.second()).weighted(sums.weight());
-            (service.clone(), ServiceNow { sums, pods, roll, arrivals })
+            (service.clone(), ServiceState { sums, pods, pod_health, arrivals })
         };
         answers.services.iter().map(now).collect()
     }
@@ -110,10 +111,10 @@ impl Analyser {
             let slot = findings.entries.iter_mut().find(|e| *e.entry == *answer.entry && open(&e.entry));
             let Some(slot) = slot else { continue };
             let mut entry = self.entry_finding(answer, view.stretch);
-            if !entry.missed && !self.misses(answer, view.chance) && !self.is_near(answer, view.chance) {
+            if !entry.missed && !self.misses(answer, view.chance) && !self.is_at_risk(answer, view.chance) {
                 continue;
             }
-            let held = self.victims.still(view.services, view.stretch.from);
+            let held = self.victims.draining_backlog_since(view.services, view.stretch.from);
             let judge = Judge { answers: view.answers, baseline: &self.baseline, now: view.services, held };
             let judgement = judge.judge(&entry.entry);
             // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
@@ -180,7 +181,7 @@ impl Analyser {
         &self,
         findings: &mut Findings,
         answers: &Answers,
-        services: &BTreeMap<Text, ServiceNow<'_>>,
+        services: &BTreeMap<Text, ServiceState<'_>>,
         cluster: &ClusterState,
         now: Time,
     ) {
@@ -220,8 +221,8 @@ impl Analyser {
                     ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
                     replicas_needed: if known { needed } else { needed.map(blind_step) },
                     objective_missed: crossed.contains(service),
-                    thin: there.sums.requests < THIN_REQUESTS,
-                    pod_start_s: self.starts.within_s(&ServiceId::from(&**service)),
+                    low_traffic: there.sums.requests < LOW_TRAFFIC_REQUESTS,
+                    pod_start_s: self.starts.p95_s(&ServiceId::from(&**service)),
                 }
             })
             .collect();

@@ -1,6 +1,6 @@
 //! Histograms of the logarithm of durations: what a mean of logs and its variance need, mergeable by adding counts.
 //!
-//! [`crate::analyse::histogram`] answers quantiles; here equal *ratios* must weigh the same over nine orders of
+//! [`crate::analyse::statistics::histogram`] answers quantiles; here equal *ratios* must weigh the same over nine orders of
 //! magnitude, so buckets are even in the logarithm, and "no positive duration" is a bucket of its own.
 
 use std::collections::BTreeMap;

@@ -45,9 +45,9 @@ pub(super) type PodTable<'a> = BTreeMap<(Key<'a>, &'a str), Durations>;
 /// The durations of a profile, without those that measure nothing.
 pub(super) struct Tables<'a> {
     pub own: PodTable<'a>,
-    /// Gaps and calls to peers, by the caller's pod.
+    /// LostSpans and calls to peers, by the caller's pod.
     pub by_caller: PodTable<'a>,
-    /// Gaps by the callee's pod.
+    /// LostSpans by the callee's pod.
     pub by_callee: PodTable<'a>,
 }
 

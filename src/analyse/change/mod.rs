@@ -7,6 +7,7 @@
 mod calm;
 mod durations;
 mod evidence;
+pub mod live;
 mod mathematics;
 mod objectives;
 mod parameters;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::profile::{Entry, Profile};
-use crate::analyse::objective::{SURELY, exceeds};
+use crate::analyse::statistics::significance::{SURELY, exceeds};
 
 /// The quantile that objectives are derived for, as is usual.
 const QUANTILE: f64 = 0.99;

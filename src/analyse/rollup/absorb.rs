@@ -6,10 +6,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::groups::Groups;
-use super::operations::Operations;
 use super::rows::*;
-use crate::analyse::gaps::Taken;
-use crate::analyse::histogram::bucket_of;
+use crate::analyse::learned::operations::Operations;
+use crate::analyse::statistics::histogram::bucket_of;
+use crate::analyse::telemetry::ReceivedCounts;
 use crate::analyse::trace::{Segment, SegmentKind, Tree, critical_path, is_call};
 use crate::model::{Span, Status, Symbol, Symbols};
 
@@ -41,7 +41,7 @@ pub struct Tally {
     operations: Groups<OperationKey<Symbol>, OperationSums>,
     /// What a healthy request of (service, operation) takes, once asked; forgotten when the rows are taken.
     expected: HashMap<(Symbol, Symbol), Option<Expected>, RandomState>,
-    taken: HashMap<Symbol, Taken, RandomState>,
+    taken: HashMap<Symbol, ReceivedCounts, RandomState>,
 }
 
 /// Own time of a healthy request of an operation, and its time in what it calls.
@@ -65,7 +65,7 @@ pub struct Absorbed {
 
 impl Tally {
     /// Requests that each service took since the last call, and how many came without their parent.
-    pub fn take_taken(&mut self, symbols: &Symbols) -> BTreeMap<Text, Taken> {
+    pub fn take_taken(&mut self, symbols: &Symbols) -> BTreeMap<Text, ReceivedCounts> {
         self.taken.drain().map(|(service, taken)| (symbols.text(service).clone(), taken)).collect()
     }
 
@@ -115,7 +115,7 @@ impl Tally {
             let is_taken = is_taken(tree, index);
             let is_orphan = node.parent.is_none() && node.span.parent.is_some();
             if is_taken || is_orphan {
-                let taken = Taken { requests: 1, without_parent: i64::from(is_orphan) };
+                let taken = ReceivedCounts { requests: 1, without_parent: i64::from(is_orphan) };
                 self.taken.entry(node.span.service).or_default().add(taken);
             }
             if is_taken {

@@ -4,13 +4,14 @@
 //! and integer sums. Merging is adding, in any order, so the same spans give the same answer.
 
 mod absorb;
+pub mod exemplars;
 mod groups;
-mod operations;
 mod rows;
+pub mod sql;
 mod store;
+pub mod window_totals;
 
 pub use absorb::{Absorbed, Tally};
-pub use operations::Operations;
 pub use rows::*;
 pub use store::Store;
-pub(super) use store::TABLES;
+pub use store::TABLES;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 
-use crate::act::ActError;
 use crate::act::embedded::Write;
 use crate::clock::{Clock, Stopwatch};
+use crate::guard::ActError;
 use crate::model::Time;
 use crate::simulate::{Delivery, Simulation};
 

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::hosted::{Applied, Hosted};
-use crate::act::ActError;
 use crate::act::embedded::{ClockReading, Write};
 use crate::clock::Clock;
+use crate::guard::ActError;
 use crate::model::ClusterState;
 use crate::simulate::{Live, Measures, Simulation};
 

@@ -217,7 +217,7 @@ impl Story {
             let service = ServiceId::from(&*b.service).name().to_owned();
             self.named.push(Named { t_s, entry: Some(b.entry.clone()), service, verdict: b.verdict });
         }
-        for suspect in &findings.unfelt {
+        for suspect in &findings.silent_failures {
             let Suspect { service, verdict, operation, score, .. } = suspect;
             if !self.changed.contains(&(service.clone(), *verdict)) {
                 let what = verdict.as_str().replace('_', " ");
@@ -227,7 +227,7 @@ impl Story {
                 self.named.push(Named { t_s, entry: None, service, verdict: *verdict });
             }
         }
-        let changed = findings.unfelt.iter();
+        let changed = findings.silent_failures.iter();
         self.changed = changed.map(|suspect| (suspect.service.clone(), suspect.verdict)).collect();
         if bottlenecks.is_empty() && !known.is_empty() {
             self.say(t_s, Tone::Good, "every objective holds".into());

@@ -69,7 +69,7 @@ impl Reached {
         Ok(Some(Reached { client, standing, scaler, nodes_grow: kubernetes.nodes_grow }))
     }
 
-    /// Starts it, and KEDA's external scaler where one is configured.
+    /// PodStartup it, and KEDA's external scaler where one is configured.
     pub fn start(self, clock: Clock, snapshots: watch::Receiver<Arc<Snapshot>>) -> (Kubernetes, Shelf) {
         let (sight, seen) = watch::channel(Arc::new(Sight::default()));
         tokio::spawn(tell(snapshots, sight));

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::act::kubernetes::shelf::Shelf;
 use crate::analyse::Learnt;
-use crate::analyse::learnt::BYTES_MAX;
+use crate::analyse::learned::snapshot::BYTES_MAX;
 use crate::clock::Clock;
 use crate::engine::{Engine, Event};
 use crate::model::Time;

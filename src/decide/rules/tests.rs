@@ -37,7 +37,7 @@ fn service(name: &str, replicas: u32, needed: Option<u32>) -> ServiceFinding {
         ready: replicas,
         replicas_needed: needed,
         objective_missed: false,
-        thin: false,
+        low_traffic: false,
         pod_start_s: None,
     }
 }
@@ -164,7 +164,7 @@ fn every_field_of_the_findings_can_be_read() {
             print(`${b.evidence[0].measure} ${b.evidence[0].now} ${b.evidence[0].baseline} ${b.exemplars[0]}`);
             print(`${s.service} ${s.throughput_per_s} ${s.arrivals_per_s} ${s.error_share} ${s.p99} ${s.p99_ms} ${s.waiting} ${s.waiting_ms}`);
             print(`${s.own_time} ${s.own_time_ms} ${s.concurrency_per_pod} ${s.capacity_per_pod_per_s} ${s.replicas} ${s.ready}`);
-            print(`${s.replicas_needed} ${s.objective_missed} ${s.thin} ${s.opted_in} ${s.min_replicas} ${s.max_replicas}`);
+            print(`${s.replicas_needed} ${s.objective_missed} ${s.low_traffic} ${s.opted_in} ${s.min_replicas} ${s.max_replicas}`);
             print(`${e.entry} ${e.requests} ${e.requests_per_s} ${e.p50} ${e.p50_ms} ${e.p99} ${e.p99_ms} ${e.objective} ${e.objective_ms} ${e.missed_share} ${e.error_share} ${e.missed}`);
             print(`${now.service("other") == ()} ${b.p99 > seconds(0.5)} ${b.p99 - b.objective} ${b.p99 / b.objective > 2.7}`);
         }"#;
@@ -294,7 +294,7 @@ fn shipped_rules_say_what_they_should() {
         service("busy", 3, Some(3)),
         service("foreign", 9, Some(3)),
         service("unsaid", 9, None),
-        ServiceFinding { thin: true, ..service("thin", 9, Some(3)) },
+        ServiceFinding { low_traffic: true, ..service("low_traffic", 9, Some(3)) },
         ServiceFinding { objective_missed: true, ..service("missing", 9, Some(3)) },
     ];
     let workload = |name: &str| Workload {
@@ -308,7 +308,7 @@ fn shipped_rules_say_what_they_should() {
         held: None,
         terms: Default::default(),
     };
-    let workloads = ["idle", "busy", "unsaid", "thin", "missing"].map(workload).to_vec();
+    let workloads = ["idle", "busy", "unsaid", "low_traffic", "missing"].map(workload).to_vec();
     let evaluated = rules.evaluate(&all, &ClusterState { at: all.at, workloads });
     assert_eq!(evaluated.errors, []);
     let lines: Vec<String> =
@@ -319,7 +319,7 @@ fn shipped_rules_say_what_they_should() {
 #[test]
 fn pods_are_restarted_and_lent_cpu_by_their_names() {
     let text = r#"fn evaluate(now) {
-        [restart_pod("a", "a-1"), restart_pod("b", ()), resize_cpu("c", 1.5).lasting(minutes(1)), resize_cpu("d", 0.0)]
+        [restart_pod("a", "a-1"), restart_pod("b", ()), resize_cpu("c", 1.5).for_duration(minutes(1)), resize_cpu("d", 0.0)]
     }"#;
     let evaluated = run(text, &findings(vec![]));
     let wishes: Vec<Wish> = evaluated.proposals.into_iter().map(|p| p.wish).collect();

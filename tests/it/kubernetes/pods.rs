@@ -129,7 +129,11 @@ spec: {{ hard: {{ pods: 2 }} }}
     assert!(record.contains(r#""kind":"restarted_pod""#) && record.contains(slow_name), "{record}");
 
     // Lent for five seconds, and given back.
-    rule(directory.path(), "lend", "if now.service(\"lent\") != () { resize_cpu(\"lent\", 1.5).lasting(seconds(5)) }");
+    rule(
+        directory.path(),
+        "lend",
+        "if now.service(\"lent\") != () { resize_cpu(\"lent\", 1.5).for_duration(seconds(5)) }",
+    );
     let pod = pods(cluster, "lent")[0]["metadata"]["name"].as_str().unwrap().to_owned();
     let one = ["pod", pod.as_str(), "--namespace", NAMESPACE];
     let cpu = |of: &Value| of["spec"]["containers"][0]["resources"].clone();

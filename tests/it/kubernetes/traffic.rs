@@ -73,7 +73,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts the services, each the Deployment of its name in this namespace, and their users. Every address of `otlp`
+    /// PodStartup the services, each the Deployment of its name in this namespace, and their users. Every address of `otlp`
     /// (OTLP over HTTP, with or without `http://`) gets all spans.
     pub fn start(cluster: &ControlPlane, namespace: &str, bursts: &[Burst], otlp: &[String]) -> Traffic {
         Traffic::through(Pipeline::Usual, cluster, namespace, bursts, otlp)

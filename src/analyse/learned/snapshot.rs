@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{Load, ServiceBaseline};
-use super::capacity::Capacity;
-use super::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
+use crate::analyse::learned::baseline::{Load, ServiceBaseline};
+use crate::analyse::learned::capacity::Capacity;
+use crate::analyse::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
 use crate::model::Time;
 
 #[cfg(test)]
@@ -53,60 +53,60 @@ pub struct Learnt {
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) healthy: Option<ServiceBaseline>,
+    pub(in crate::analyse) healthy: Option<ServiceBaseline>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) versions: BTreeMap<String, HealthSums>,
+    pub(in crate::analyse) versions: BTreeMap<String, HealthSums>,
     /// Requests of each ReplicaSet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) replica_sets: BTreeMap<String, i64>,
+    pub(in crate::analyse) replica_sets: BTreeMap<String, i64>,
     /// Load by the hour of the day, in UTC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) hours: Vec<(usize, Load)>,
+    pub(in crate::analyse) hours: Vec<(usize, Load)>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) operations: BTreeMap<String, Operation>,
+    pub(in crate::analyse) operations: BTreeMap<String, Operation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) capacity: Option<Capacity>,
+    pub(in crate::analyse) capacity: Option<Capacity>,
     /// From creation to Ready of the last pods, in milliseconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) pod_starts_ms: Vec<i64>,
+    pub(in crate::analyse) pod_starts_ms: Vec<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Operation {
-    pub(super) sums: OperationSums,
+pub(in crate::analyse) struct Operation {
+    pub(in crate::analyse) sums: OperationSums,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) calls: Vec<Calls>,
+    pub(in crate::analyse) calls: Vec<Calls>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Calls {
-    pub(super) callee: String,
-    pub(super) answered: bool,
-    pub(super) sums: EdgeSums,
+pub(in crate::analyse) struct Calls {
+    pub(in crate::analyse) callee: String,
+    pub(in crate::analyse) answered: bool,
+    pub(in crate::analyse) sums: EdgeSums,
 }
 
 /// Of one entry operation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    pub(super) sums: EntrySums,
+    pub(in crate::analyse) sums: EntrySums,
     /// Histogram bucket of the duration, and requests in it.
-    pub(super) buckets: Vec<(i32, i64)>,
-    pub(super) paths: Vec<Path>,
+    pub(in crate::analyse) buckets: Vec<(i32, i64)>,
+    pub(in crate::analyse) paths: Vec<Path>,
 }
 
 /// Where its critical path leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Path {
-    pub(super) service: String,
-    pub(super) operation: String,
+pub(in crate::analyse) struct Path {
+    pub(in crate::analyse) service: String,
+    pub(in crate::analyse) operation: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) peer: String,
-    pub(super) kind: String,
-    pub(super) ns: i64,
+    pub(in crate::analyse) peer: String,
+    pub(in crate::analyse) kind: String,
+    pub(in crate::analyse) ns: i64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The pods that a cluster calls ready, set beside those that spans come from: who is cold, who is silent, who is new.
+//! The pods that a cluster calls ready, set beside those that spans come from: which are warming, unresponsive, or of a new revision.
 //!
 //! A pod that hangs sends nothing: its spans would end with its answers, and its callers give up before. What is missed
 //! at roll call is then all there is to see of it.
@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answers::PodAnswer;
-use super::baseline::Baseline;
+use crate::analyse::learned::baseline::Baseline;
+use crate::analyse::rollup::window_totals::PodAnswer;
 use crate::model::{Time, Workload};
 
 type Text = Arc<str>;
 
-/// After readiness a pod is cold for a while (caches, JIT, pools); what it does then is neither its capacity nor a
+/// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor a
 /// fault.
 const WARM_UP: Duration = Duration::from_secs(10);
 /// A pod is silent that serves less than this share of what is expected, as it did in healthy time or as its siblings
@@ -25,28 +25,28 @@ const CHANCE: f64 = 1e-5;
 
 /// What the cluster knows of a service's pods and spans do not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RollCall {
+pub struct PodHealth {
     /// Not yet warm when the stretch began. A pod that the cluster does not tell of counts as warm.
-    pub cold: BTreeSet<Text>,
+    pub warming: BTreeSet<Text>,
     /// Ready all the time, and with next to no span.
-    pub silent: BTreeSet<Text>,
+    pub unresponsive: BTreeSet<Text>,
     /// Ready, of a ReplicaSet that did not serve in healthy time: a release.
-    pub new: BTreeSet<Text>,
+    pub new_revision: BTreeSet<Text>,
     /// Ready pods.
     pub ready: usize,
 }
 
-impl RollCall {
+impl PodHealth {
     /// Over a stretch that begins at `from`, in which `seen` sent spans: the requests of so many seconds (less than there
     /// were where a sampler leaves some out).
-    pub fn take(
+    pub fn of(
         service: &Text,
         workload: Option<&Workload>,
         seen: &[PodAnswer],
         (from, seconds): (Time, f64),
         baseline: &Baseline,
-    ) -> RollCall {
-        let mut call = RollCall::default();
+    ) -> PodHealth {
+        let mut call = PodHealth::default();
         let pods = workload.map_or(&[][..], |w| &w.pods);
         let served = |name: &str| seen.iter().find(|a| *a.pod == *name).map_or(0, |a| a.sums.requests);
         let mut requests: Vec<i64> = pods.iter().filter(|p| p.ready_at.is_some()).map(|p| served(&p.name)).collect();
@@ -56,18 +56,18 @@ impl RollCall {
         for pod in pods {
             let name: Text = pod.name.as_str().into();
             if pod.ready_at.is_none_or(|ready| ready + WARM_UP > from) {
-                call.cold.insert(name.clone());
+                call.warming.insert(name.clone());
             }
             let Some(ready_at) = pod.ready_at else { continue };
             call.ready += 1;
             if !baseline.knows_replica_set(service, replica_set(&name)) {
-                call.new.insert(name.clone());
+                call.new_revision.insert(name.clone());
             }
             let expected = baseline.pod_rate(service, &name).map_or(median, |per_s| per_s * seconds);
             let served = served(&name);
             let is_little = (served as f64) < SILENT * expected && at_most(served, expected) < CHANCE;
             if ready_at <= from && is_little {
-                call.silent.insert(name);
+                call.unresponsive.insert(name);
             }
         }
         call
@@ -98,7 +98,7 @@ mod tests {
     const READY: Time = Time::from_secs(100);
 
     /// Three pods, ready since `READY`, that served so many requests in the three seconds from `from`.
-    fn call(from: Time, served: [i64; 3]) -> RollCall {
+    fn call(from: Time, served: [i64; 3]) -> PodHealth {
         let name = |n: usize| format!("auth-5d8f7c-{n}");
         let pod = |n: usize| Pod { name: name(n), created_at: READY, ready_at: Some(READY) };
         let workload = Workload { pods: (0..3).map(pod).collect(), ..Workload::default() };
@@ -108,11 +108,11 @@ mod tests {
             sums: HealthSums { requests, ..HealthSums::default() },
         };
         let seen: Vec<PodAnswer> = served.iter().enumerate().filter(|(_, n)| **n > 0).map(answer).collect();
-        RollCall::take(&"auth".into(), Some(&workload), &seen, (from, 3.0), &Baseline::default())
+        PodHealth::of(&"auth".into(), Some(&workload), &seen, (from, 3.0), &Baseline::default())
     }
 
     fn silent(served: [i64; 3]) -> usize {
-        call(READY + WARM_UP, served).silent.len()
+        call(READY + WARM_UP, served).unresponsive.len()
     }
 
     #[test]
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn a_pod_is_cold_at_first_and_not_missed_before_it_was_ready() {
-        assert_eq!(call(READY, [50, 60, 50]).cold.len(), 3);
-        assert_eq!(call(READY + WARM_UP, [50, 60, 50]).cold.len(), 0);
+        assert_eq!(call(READY, [50, 60, 50]).warming.len(), 3);
+        assert_eq!(call(READY + WARM_UP, [50, 60, 50]).warming.len(), 0);
         let before = call(READY - Duration::from_secs(1), [50, 60, 0]);
-        assert_eq!((before.silent.len(), before.ready), (0, 3));
+        assert_eq!((before.unresponsive.len(), before.ready), (0, 3));
     }
 
     #[test]

@@ -8,17 +8,17 @@ use std::time::Duration;
 use arrow::array::{Float64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::histogram::quantile_ns;
-use super::rare::{NAMES_MAX, forget_rare};
-use super::roll_call::replica_set;
-use super::rollup::{EntrySums, HealthSums, Merge, Operations, PathKind, Rows};
+use super::operations::Operations;
+use crate::analyse::diagnosis::pod_health::replica_set;
+use crate::analyse::rollup::{EntrySums, HealthSums, Merge, PathKind, Rows};
+use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
+use crate::analyse::statistics::histogram::quantile_ns;
 use crate::model::Time;
 
-mod hours;
 mod snapshot;
 
-use hours::Hours;
-pub use hours::Load;
+use super::hour_of_day::Hours;
+pub use super::hour_of_day::Load;
 
 type Text = Arc<str>;
 

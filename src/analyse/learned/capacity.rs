@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::learnt::Learnt;
-use super::service_now::ServiceNow;
+use crate::analyse::diagnosis::service_state::ServiceState;
+use crate::analyse::learned::snapshot::Learnt;
 
 type Text = Arc<str>;
 
@@ -13,7 +13,7 @@ const WEIGHT: f64 = 0.3;
 
 /// What pods of a service can do.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Capacity {
+pub(in crate::analyse) struct Capacity {
     /// Requests a second that a warm pod sustained while work was waiting.
     per_pod_per_s: f64,
     /// Uncontended time of a request, in seconds.
@@ -36,7 +36,7 @@ pub struct Capacities {
 
 impl Capacities {
     /// Learns from a service that is saturated now: its warm pods are at their limit.
-    pub fn learn(&mut self, service: &Text, now: &ServiceNow<'_>, sample: Sample) {
+    pub fn learn(&mut self, service: &Text, now: &ServiceState<'_>, sample: Sample) {
         let (mut pods, mut requests) = (0, 0);
         for pod in now.warm_pods() {
             pods += 1;

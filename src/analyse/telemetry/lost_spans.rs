@@ -20,7 +20,7 @@ const SPANS_MIN: i64 = 10;
 
 /// Spans of one service that came without what called them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Gap {
+pub struct MissingParents {
     pub service: String,
     /// Spans that name a parent which never came, over the last half minute.
     pub without_parent: i64,
@@ -30,27 +30,27 @@ pub struct Gap {
 
 /// Requests that a service took, and those of them whose parent is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct ReceivedCounts {
     pub requests: i64,
     pub without_parent: i64,
 }
 
-impl Taken {
-    pub fn add(&mut self, other: Taken) {
+impl ReceivedCounts {
+    pub fn add(&mut self, other: ReceivedCounts) {
         self.requests += other.requests;
         self.without_parent += other.without_parent;
     }
 }
 
 #[derive(Default)]
-pub struct Gaps {
-    ticks: VecDeque<(Time, BTreeMap<Arc<str>, Taken>)>,
+pub struct LostSpans {
+    ticks: VecDeque<(Time, BTreeMap<Arc<str>, ReceivedCounts>)>,
     without_parent: u64,
 }
 
-impl Gaps {
+impl LostSpans {
     /// Takes in what was seen since the last tick.
-    pub fn push(&mut self, now: Time, taken: BTreeMap<Arc<str>, Taken>) {
+    pub fn push(&mut self, now: Time, taken: BTreeMap<Arc<str>, ReceivedCounts>) {
         self.without_parent += taken.values().map(|one| one.without_parent.max(0) as u64).sum::<u64>();
         self.ticks.push_back((now, taken));
         while self.ticks.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
@@ -59,15 +59,15 @@ impl Gaps {
     }
 
     /// Services with a gap, by name.
-    pub fn find(&self) -> Vec<Gap> {
-        let mut sums: BTreeMap<&Arc<str>, Taken> = BTreeMap::new();
+    pub fn find(&self) -> Vec<MissingParents> {
+        let mut sums: BTreeMap<&Arc<str>, ReceivedCounts> = BTreeMap::new();
         for (service, taken) in self.ticks.iter().flat_map(|(_, taken)| taken) {
             sums.entry(service).or_default().add(*taken);
         }
-        let gap = |(service, taken): (&Arc<str>, Taken)| {
+        let gap = |(service, taken): (&Arc<str>, ReceivedCounts)| {
             let share = taken.without_parent as f64 / taken.requests.max(1) as f64;
             let found = taken.without_parent >= SPANS_MIN && share >= SHARE_MIN;
-            found.then(|| Gap { service: service.to_string(), without_parent: taken.without_parent, share })
+            found.then(|| MissingParents { service: service.to_string(), without_parent: taken.without_parent, share })
         };
         sums.into_iter().filter_map(gap).collect()
     }
@@ -84,15 +84,18 @@ mod tests {
 
     #[test]
     fn a_gap_is_seen_while_it_lasts_and_half_a_minute_longer() {
-        let mut gaps = Gaps::default();
+        let mut gaps = LostSpans::default();
         let mut tick = |second: i64, without_parent: i64| {
-            let taken = [("a".into(), Taken { requests: 100, without_parent }), ("b".into(), Taken::default())];
+            let taken = [
+                ("a".into(), ReceivedCounts { requests: 100, without_parent }),
+                ("b".into(), ReceivedCounts::default()),
+            ];
             gaps.push(Time::from_secs(second), taken.into());
             gaps.find()
         };
         assert_eq!(tick(0, 0), []);
         assert_eq!(tick(1, 5), [], "an accident");
-        assert_eq!(tick(2, 10), [Gap { service: "a".into(), without_parent: 15, share: 0.05 }]);
+        assert_eq!(tick(2, 10), [MissingParents { service: "a".into(), without_parent: 15, share: 0.05 }]);
         assert_eq!(tick(20, 0).len(), 1);
         assert_eq!(tick(40, 0), []);
         assert_eq!(gaps.without_parent(), 15);

@@ -11,9 +11,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::change::{Parameters, Profile, Suspect, localise_from};
-use super::findings::Verdict;
-use super::trace::Tree;
+use crate::analyse::change::{Parameters, Profile, Suspect, localise_from};
+use crate::analyse::findings::Verdict;
+use crate::analyse::trace::Tree;
 use crate::model::{Span, SpanRow, Symbol, Symbols, Time, TraceId};
 
 /// Spans a second in the sample; as many may come at once.
@@ -145,7 +145,7 @@ impl Changes {
     }
 
     /// Who fails, surely and not only just now, though nobody misses an objective. Slowness that nobody feels is not told.
-    pub fn unfelt(&self, now: Time) -> Vec<Suspect> {
+    pub fn silent_failures(&self, now: Time) -> Vec<Suspect> {
         if self.missed_at.is_some_and(|missed| missed + CALM > now) {
             return Vec::new();
         }
@@ -276,9 +276,9 @@ mod tests {
             }
         }
 
-        fn unfelt(&self) -> Vec<String> {
-            let unfelt = self.changes.unfelt(self.changes.under_way.from);
-            unfelt.into_iter().map(|suspect| suspect.service).collect()
+        fn silent_failures(&self) -> Vec<String> {
+            let silent_failures = self.changes.silent_failures(self.changes.under_way.from);
+            silent_failures.into_iter().map(|suspect| suspect.service).collect()
         }
     }
 
@@ -288,10 +288,10 @@ mod tests {
         shop.seconds(0..100, None);
         assert_eq!(shop.changes.suspects, vec![]);
         shop.seconds(100..106, Some(3));
-        assert_eq!(shop.unfelt(), ["shop"]);
+        assert_eq!(shop.silent_failures(), ["shop"]);
         let now = shop.changes.under_way.from;
         shop.changes.find(now, true);
-        assert_eq!(shop.unfelt(), [""; 0], "where one is missed, the bottleneck says more");
+        assert_eq!(shop.silent_failures(), [""; 0], "where one is missed, the bottleneck says more");
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         let mut shop = Shop::new();
         shop.seconds(0..100, None);
         shop.seconds(100..690, Some(3));
-        assert_eq!(shop.unfelt(), ["shop"], "for ten minutes");
+        assert_eq!(shop.silent_failures(), ["shop"], "for ten minutes");
         shop.seconds(690..800, Some(3));
         assert_eq!(shop.changes.suspects, vec![], "then it is how the shop works");
     }

@@ -1,9 +1,9 @@
 //! One system, told in a sentence each: what happens at its back end, and what is said of it.
 
 use super::*;
-use crate::analyse::answers::{EdgeAnswer, PodAnswer};
-use crate::analyse::arrivals::Arrivals;
-use crate::analyse::roll_call::RollCall;
+use crate::analyse::diagnosis::arrival_rate::Arrivals;
+use crate::analyse::diagnosis::pod_health::PodHealth;
+use crate::analyse::rollup::window_totals::{EdgeAnswer, PodAnswer};
 use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, Merge, OperationKey, OperationSums, Rows};
 use crate::model::Time;
 
@@ -74,9 +74,14 @@ impl World {
         (2 - self.serving..2).map(pod).collect()
     }
 
-    fn roll(&self) -> RollCall {
+    fn pod_health(&self) -> PodHealth {
         let pods = |indices: std::ops::Range<usize>| indices.map(|index| format!("back-{index}").into()).collect();
-        RollCall { silent: pods(0..2 - self.serving), new: pods(0..self.new), ready: 2, ..RollCall::default() }
+        PodHealth {
+            unresponsive: pods(0..2 - self.serving),
+            new_revision: pods(0..self.new),
+            ready: 2,
+            ..PodHealth::default()
+        }
     }
 
     fn edges(&self, seconds: f64) -> [(&'static str, &'static str, EdgeSums); 2] {
@@ -165,7 +170,10 @@ impl World {
             ..Arrivals::default()
         };
         let held = held.iter().map(|service| Text::from(*service)).collect();
-        let now = BTreeMap::from([("back".into(), ServiceNow { sums, pods: &pods, arrivals, roll: self.roll() })]);
+        let now = BTreeMap::from([(
+            "back".into(),
+            ServiceState { sums, pods: &pods, arrivals, pod_health: self.pod_health() },
+        )]);
         Judge { answers: &answers, baseline, now: &now, held }.judge(ENTRY).expect("there is blame")
     }
 }

@@ -11,8 +11,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::rollup::Absorbed;
-use super::trace::{SegmentKind, Tree};
+use crate::analyse::rollup::Absorbed;
+use crate::analyse::trace::{SegmentKind, Tree};
 use crate::model::{Span, Symbol, Symbols, Time, TraceId};
 
 /// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.

@@ -20,12 +20,12 @@ use futures::executor::block_on;
 
 /// The queries of a tick: name and shipped text.
 pub const SHIPPED: [(&str, &str); 6] = [
-    ("entries", include_str!("queries/entries.sql")),
-    ("blame", include_str!("queries/blame.sql")),
-    ("services", include_str!("queries/services.sql")),
-    ("pods", include_str!("queries/pods.sql")),
-    ("durations", include_str!("queries/durations.sql")),
-    ("edges", include_str!("queries/edges.sql")),
+    ("entries", include_str!("../queries/entries.sql")),
+    ("blame", include_str!("../queries/blame.sql")),
+    ("services", include_str!("../queries/services.sql")),
+    ("pods", include_str!("../queries/pods.sql")),
+    ("durations", include_str!("../queries/durations.sql")),
+    ("edges", include_str!("../queries/edges.sql")),
 ];
 
 /// Functions that would let a query see anything but its tables.
@@ -151,7 +151,7 @@ fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String,
 mod tests {
     use super::*;
     use crate::analyse::analyser::tick_schema;
-    use crate::analyse::baseline::Baseline;
+    use crate::analyse::learned::baseline::Baseline;
     use crate::analyse::rollup::TABLES;
 
     /// The first line of what planning says of an operator's own text for a query.

@@ -11,7 +11,7 @@ use crate::model::{ServiceId, Time};
 /// pod. Bounded by
 /// rules times services, and emptied of what no longer recurs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said(BTreeMap<(String, ServiceId, String), Memory>);
+pub(super) struct DecisionDedup(BTreeMap<(String, ServiceId, String), Memory>);
 
 #[derive(Clone, Debug)]
 struct Memory {
@@ -32,9 +32,9 @@ enum Words {
     Notified,
 }
 
-impl Said {
+impl DecisionDedup {
     /// Whether this outcome is news; remembers it.
-    pub(super) fn is_news(
+    pub(super) fn is_new(
         &mut self,
         (rule, service, topic): (&str, &ServiceId, &str),
         outcome: &Outcome,

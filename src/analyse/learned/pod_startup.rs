@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::learnt::Learnt;
+use crate::analyse::learned::snapshot::Learnt;
 use crate::model::{ClusterState, ServiceId};
 
 /// The last so many of a service: images and nodes change, and a 95th percentile of fewer is their maximum.
 const KEPT: usize = 32;
 
 #[derive(Debug, Default)]
-pub struct Starts {
+pub struct PodStartup {
     /// Pods that were seen before they were ready, by service and name. The time of one that was ready when it was first
     /// seen is not known: readiness comes and goes, and the cluster tells of the last time alone.
     coming: BTreeSet<(ServiceId, String)>,
     known: BTreeMap<ServiceId, VecDeque<i64>>,
 }
 
-impl Starts {
+impl PodStartup {
     pub fn learn(&mut self, cluster: &ClusterState) {
         let mut coming = BTreeSet::new();
         for workload in &cluster.workloads {
@@ -40,7 +40,7 @@ impl Starts {
     }
 
     /// What 95 of 100 pods are ready within, in seconds; None until one was seen to start.
-    pub fn within_s(&self, service: &ServiceId) -> Option<f64> {
+    pub fn p95_s(&self, service: &ServiceId) -> Option<f64> {
         let mut sorted: Vec<i64> = self.known.get(service)?.iter().copied().collect();
         sorted.sort_unstable();
         let rank = (sorted.len() as f64 * 0.95).ceil() as usize;
@@ -81,26 +81,26 @@ mod tests {
 
     #[test]
     fn a_start_counts_when_it_was_seen_to_begin() {
-        let mut starts = Starts::default();
+        let mut starts = PodStartup::default();
         starts.learn(&seen(&[("a", Some(900)), ("b", None)]));
-        assert_eq!(starts.within_s(&"auth".into()), None);
+        assert_eq!(starts.p95_s(&"auth".into()), None);
         starts.learn(&seen(&[("a", Some(900)), ("b", Some(108))]));
         starts.learn(&seen(&[("a", Some(900)), ("b", Some(300))]));
-        assert_eq!(starts.within_s(&"auth".into()), Some(8.0), "readiness that was lost and came again is no start");
+        assert_eq!(starts.p95_s(&"auth".into()), Some(8.0), "readiness that was lost and came again is no start");
     }
 
     #[test]
     fn the_last_ones_tell_and_are_kept() {
-        let mut starts = Starts::default();
+        let mut starts = PodStartup::default();
         for n in 0..100 {
             starts.learn(&seen(&[("a", None)]));
             starts.learn(&seen(&[("a", Some(100 + n))]));
         }
-        assert_eq!(starts.within_s(&"auth".into()), Some(98.0), "of 68 to 99");
+        assert_eq!(starts.p95_s(&"auth".into()), Some(98.0), "of 68 to 99");
         let mut learnt = Learnt::default();
         starts.keep(&mut learnt);
-        let mut others = Starts::default();
+        let mut others = PodStartup::default();
         others.restore(&learnt);
-        assert_eq!(others.within_s(&"auth".into()), Some(98.0));
+        assert_eq!(others.p95_s(&"auth".into()), Some(98.0));
     }
 }

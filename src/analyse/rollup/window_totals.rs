@@ -7,9 +7,9 @@ use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordB
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 
-use super::histogram::quantile_ns;
-use super::rollup::{EdgeSums, HealthSums};
-use super::sql::{Error, Sql};
+use crate::analyse::rollup::sql::{Error, Sql};
+use crate::analyse::rollup::{EdgeSums, HealthSums};
+use crate::analyse::statistics::histogram::quantile_ns;
 use crate::model::time::NANOS_PER_SECOND;
 
 /// One entry operation over the fast window.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::answers::PodAnswer;
-use super::arrivals::Arrivals;
-use super::baseline::{Baseline, ServiceBaseline};
-use super::findings::Evidence;
-use super::objective::{LIKELY, SURELY, exceeds};
-use super::roll_call::RollCall;
-use super::rollup::{HealthSums, Merge};
+use crate::analyse::diagnosis::arrival_rate::Arrivals;
+use crate::analyse::diagnosis::pod_health::PodHealth;
+use crate::analyse::findings::Evidence;
+use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
+use crate::analyse::rollup::window_totals::PodAnswer;
+use crate::analyse::rollup::{HealthSums, Merge};
+use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
 
 type Text = Arc<str>;
 
@@ -34,10 +34,10 @@ const FAR_REQUESTS: i64 = 3;
 const ERRORS: f64 = 0.01;
 /// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceNow<'a> {
+pub struct ServiceState<'a> {
     pub sums: HealthSums,
     pub pods: &'a [PodAnswer],
-    pub roll: RollCall,
+    pub pod_health: PodHealth,
     pub arrivals: Arrivals,
 }
 
@@ -48,7 +48,7 @@ impl HealthSums {
     }
 }
 
-impl ServiceNow<'_> {
+impl ServiceState<'_> {
     fn per_request(&self, nanos: i64) -> f64 {
         nanos as f64 / 1e9 / self.sums.requests.max(1) as f64
     }
@@ -104,7 +104,7 @@ impl ServiceNow<'_> {
 
     /// Those that served and those that should have.
     pub fn pod_count(&self) -> f64 {
-        let mute = self.roll.silent.iter().filter(|pod| self.pods.iter().all(|p| p.pod != **pod)).count();
+        let mute = self.pod_health.unresponsive.iter().filter(|pod| self.pods.iter().all(|p| p.pod != **pod)).count();
         (self.pods.len() + mute).max(1) as f64
     }
 
@@ -150,7 +150,7 @@ impl ServiceNow<'_> {
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
-        self.pods.iter().filter(|pod| !self.roll.cold.contains(&pod.pod))
+        self.pods.iter().filter(|pod| !self.pod_health.warming.contains(&pod.pod))
     }
 
     /// Calls that nobody answers, beyond what chance makes of some.
@@ -203,8 +203,8 @@ impl ServiceNow<'_> {
         if baseline.is_some_and(|healthy| self.waits_for_callees(healthy)) {
             return None;
         }
-        let silent = &self.roll.silent;
-        let is_one_of_many = silent.len() == 1 || 2 * silent.len() < self.roll.ready;
+        let silent = &self.pod_health.unresponsive;
+        let is_one_of_many = silent.len() == 1 || 2 * silent.len() < self.pod_health.ready;
         silent.first().filter(|_| is_one_of_many && !self.pods.is_empty() && self.loses_calls())
     }
 
@@ -252,7 +252,8 @@ impl ServiceNow<'_> {
 
     /// Whether healthy time knows neither the pod's ReplicaSet nor its version.
     pub fn is_new(&self, pod: &Text, service: &Text, all: &Baseline) -> bool {
-        self.roll.new.contains(pod) || self.version_of(pod).is_some_and(|version| !all.knows_version(service, version))
+        self.pod_health.new_revision.contains(pod)
+            || self.version_of(pod).is_some_and(|version| !all.knows_version(service, version))
     }
 
     /// The version of a pod that is new, if one told it.
@@ -262,7 +263,7 @@ impl ServiceNow<'_> {
 
     /// Pods of a release that do not answer, or none but such to answer calls that are lost.
     pub fn is_hung_release(&self) -> bool {
-        let RollCall { silent, new, ready, .. } = &self.roll;
+        let PodHealth { unresponsive: silent, new_revision: new, ready, .. } = &self.pod_health;
         self.loses_calls() && (!silent.is_disjoint(new) || *ready > 0 && new.len() == *ready)
     }
 
@@ -276,7 +277,7 @@ impl ServiceNow<'_> {
                 old.merge(&pod.sums);
             } else {
                 name = Some(pod.version.clone());
-                is_warm |= !self.roll.cold.contains(&pod.pod);
+                is_warm |= !self.pod_health.warming.contains(&pod.pod);
                 new.merge(&pod.sums);
             }
         }
@@ -323,7 +324,7 @@ impl ServiceNow<'_> {
     }
 }
 
-/// See [`ServiceNow::slow_new_version`].
+/// See [`ServiceState::slow_new_version`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewVersion {
     pub version: Text,

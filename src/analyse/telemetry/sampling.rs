@@ -3,7 +3,7 @@
 //! A rate that is stated is corrected for, whatever it is. Where a sampler begins, or ends, to say so, what is counted
 //! jumps while the load stays: then a lower count is no lower load.
 
-use super::rollup::Rows;
+use crate::analyse::rollup::Rows;
 use crate::model::Time;
 
 /// Traces of a tick below which their share is chance.

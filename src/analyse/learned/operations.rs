@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::analyse::learnt::{Calls, Learnt, Operation};
-use crate::analyse::rare::{NAMES_MAX, forget_rare};
+use crate::analyse::learned::snapshot::{Calls, Learnt, Operation};
+use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
 
-use super::rows::{EdgeKey, EdgeSums, Merge, OperationKey, OperationSums, Rows};
+use crate::analyse::rollup::{EdgeKey, EdgeSums, Merge, OperationKey, OperationSums, Rows};
 
 type Text = Arc<str>;
 
@@ -138,7 +138,7 @@ impl Rows {
     /// Writes beside the calls made those that as many healthy requests of the same operations would have made, so
     /// that a call that stopped has a row too. Of operations that healthy time does not know, just those made: seconds
     /// from before it was learnt are summed with later ones.
-    pub(super) fn expect_calls(&mut self, healthy: &Operations) {
+    pub(in crate::analyse) fn expect_calls(&mut self, healthy: &Operations) {
         let is_unknown = |key: &EdgeKey| healthy.get(&key.caller, &key.operation).is_none();
         for (_, sums) in self.edges.iter_mut().filter(|(key, _)| is_unknown(key)) {
             sums.expected_milli = sums.calls.saturating_mul(1000);

@@ -1,16 +1,16 @@
 //! Who is to blame for an entry operation that misses its objective, and why.
 //!
-//! Starts at the node with the most blame and asks whose fault its time is: a queue in front of a service whose
+//! PodStartup at the node with the most blame and asks whose fault its time is: a queue in front of a service whose
 //! workers are held by a slow callee is the callee's fault; a queue that the load alone would fill is its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::amplification::{Amplification, amplification};
-use super::answers::{Answers, BlameAnswer, EdgeAnswer};
-use super::baseline::{Baseline, ServiceBaseline};
-use super::findings::{Evidence, Verdict};
-use super::service_now::{GROWN, ServiceNow};
+use crate::analyse::diagnosis::amplification::{Amplification, amplification};
+use crate::analyse::diagnosis::service_state::{GROWN, ServiceState};
+use crate::analyse::findings::{Evidence, Verdict};
+use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
+use crate::analyse::rollup::window_totals::{Answers, BlameAnswer, EdgeAnswer};
 
 #[cfg(test)]
 mod tests;
@@ -78,7 +78,7 @@ impl Blame {
 pub struct Judge<'a> {
     pub answers: &'a Answers,
     pub baseline: &'a Baseline,
-    pub now: &'a BTreeMap<Text, ServiceNow<'a>>,
+    pub now: &'a BTreeMap<Text, ServiceState<'a>>,
     /// Services whose requests may have begun to wait when a callee held them back (`victims`).
     pub held: BTreeSet<Text>,
 }
@@ -169,7 +169,7 @@ impl Judge<'_> {
         &self,
         mut judgement: Judgement,
         service: &Text,
-        now: &ServiceNow<'_>,
+        now: &ServiceState<'_>,
         baseline: ServiceBaseline,
     ) -> Judgement {
         let suffers = now.most_pods_suffer(baseline);
@@ -325,7 +325,7 @@ fn failing(judgement: Judgement, service: &Text, rows: &[&BlameAnswer], borne_ou
 
 /// Without a baseline (just after a start) only what the window itself shows counts: requests that wait longer
 /// than they are served, at a service whose own work holds its workers. Anything else stays unknown.
-fn verdict_within_the_window(now: &ServiceNow<'_>, waiting_dominates: bool) -> Verdict {
+fn verdict_within_the_window(now: &ServiceState<'_>, waiting_dominates: bool) -> Verdict {
     let (hold_s, own_s) = (now.hold_s(), now.own_s());
     let turned_away = now.sums.refused + now.sums.gave_up;
     let queues = now.wait_s() > hold_s || turned_away > now.sums.requests;

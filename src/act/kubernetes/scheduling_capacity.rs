@@ -199,7 +199,7 @@ fn by_quota(demand: &Demand, pods: u32, quota: &ResourceQuota) -> Option<Ceiling
 }
 
 /// Why no pod of these may be taken away now.
-pub fn undisturbable(pods: &[Arc<Pod>], namespace: &str, budgets: &[Arc<PodDisruptionBudget>]) -> Option<String> {
+pub fn eviction_blocked_by(pods: &[Arc<Pod>], namespace: &str, budgets: &[Arc<PodDisruptionBudget>]) -> Option<String> {
     let here = budgets.iter().filter(|budget| budget.namespace().as_deref() == Some(namespace));
     here.filter_map(|budget| {
         let selector: Selector = budget.spec.as_ref()?.selector.clone()?.try_into().ok()?;
@@ -316,9 +316,9 @@ mod tests {
             }))
         };
         let pods = [pod("auth-1", None, "1")];
-        let said = undisturbable(&pods, "shop", &[budget(0, "auth")]).unwrap();
+        let said = eviction_blocked_by(&pods, "shop", &[budget(0, "auth")]).unwrap();
         assert_eq!(said, "PodDisruptionBudget auth lets no pod go: 2 are healthy and 2 must be");
-        assert_eq!(undisturbable(&pods, "shop", &[budget(1, "auth"), budget(0, "web")]), None);
-        assert_eq!(undisturbable(&pods, "lab", &[budget(0, "auth")]), None);
+        assert_eq!(eviction_blocked_by(&pods, "shop", &[budget(1, "auth"), budget(0, "web")]), None);
+        assert_eq!(eviction_blocked_by(&pods, "lab", &[budget(0, "auth")]), None);
     }
 }

@@ -2,7 +2,7 @@
 //! not known yet is taken over.
 
 use super::{Baseline, ENOUGH_REQUESTS, EntryBaseline, Text};
-use crate::analyse::learnt::{Entry, Learnt, Path};
+use crate::analyse::learned::snapshot::{Entry, Learnt, Path};
 use crate::analyse::rollup::PathKind;
 use crate::analyse::trace::SegmentKind;
 

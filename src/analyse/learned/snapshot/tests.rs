@@ -1,7 +1,7 @@
 //! What is kept comes back the same; what is none of ours, or too old, is named and not used.
 
 use super::*;
-use crate::analyse::baseline::Baseline;
+use crate::analyse::learned::baseline::Baseline;
 use crate::analyse::rollup::{EdgeKey, EntryKey, HealthKey, OperationKey, PathKey, PathKind, PathSums, Rows};
 use crate::analyse::trace::SegmentKind;
 

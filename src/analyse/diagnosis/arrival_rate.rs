@@ -6,7 +6,7 @@
 //! by `de - dT`, so arrivals = throughput / (1 - dT/de), which is throughput x (1 + dT/ds) with the slope over
 //! start time. Exact for a FIFO queue; a good account of processor sharing in the mean.
 
-use super::answers::ServiceSecond;
+use crate::analyse::rollup::window_totals::ServiceSecond;
 
 /// The slope can come near one (nothing that started lately has ended); beyond this the estimate is a guess.
 const SLOPE_MAX: f64 = 0.9;

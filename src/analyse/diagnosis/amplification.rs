@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::answers::{Answers, EdgeAnswer};
+use crate::analyse::rollup::window_totals::{Answers, EdgeAnswer};
 
 type Text = Arc<str>;
 

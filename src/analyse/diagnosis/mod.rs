@@ -1,0 +1,8 @@
+//! From the totals of a window to who holds requests back.
+
+pub mod amplification;
+pub mod arrival_rate;
+pub mod attribution;
+pub mod backlog;
+pub mod pod_health;
+pub mod service_state;

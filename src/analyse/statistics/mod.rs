@@ -1,0 +1,5 @@
+//! Counting and chance, without a word of services.
+
+pub mod eviction;
+pub mod histogram;
+pub mod significance;
