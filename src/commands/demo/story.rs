@@ -19,14 +19,16 @@ use crate::verify::Stage;
 /// How often a quiet run says that it goes on, in seconds of the scenario.
 const PROGRESS_S: f64 = 30.0;
 
-/// Something that was done to a service, or said of it.
+/// What was done to a service, or said about it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Action {
-    /// Of the decision, in seconds since the scenario's start.
+    /// When it was decided, in seconds since the scenario's start.
     pub t_s: f64,
     pub action: Kind,
     pub service: String,
-    /// Replicas; null for a notification.
+    /// The pod of a restart.
+    pub pod: Option<String>,
+    /// Replicas; null for what changes none.
     pub from: Option<u32>,
     pub to: Option<u32>,
     /// The verdict the rule acted on; empty when it named none.
@@ -39,12 +41,14 @@ pub struct Action {
 pub enum Kind {
     ScaleOut,
     ScaleIn,
+    RestartPod,
+    ResizeCpu,
     Notify,
 }
 
 #[derive(Default)]
 pub struct Story {
-    /// Permitted, and not yet answered by the cluster.
+    /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<String, Decision>,
     expected: Vec<String>,
     pub actions: Vec<Action>,
@@ -115,10 +119,15 @@ impl Story {
         targets
     }
 
-    /// Scalings, out or in, of services that are no expected target.
-    pub fn wrong_actions(&self) -> usize {
-        let scalings = self.actions.iter().filter(|action| action.action != Kind::Notify);
-        scalings.filter(|action| !self.expected.contains(&action.service)).count()
+    /// Scalings and resizes of services that are no expected target. Whether a restart was wrong is for the simulator
+    /// to say, which knows the pod.
+    pub fn wrong_targets(&self) -> usize {
+        let changes_target = |action: &&Action| match action.action {
+            Kind::ScaleOut | Kind::ScaleIn | Kind::ResizeCpu => true,
+            Kind::RestartPod | Kind::Notify => false,
+        };
+        let changes = self.actions.iter().filter(changes_target);
+        changes.filter(|action| !self.expected.contains(&action.service)).count()
     }
 
     /// When an expected target was first scaled out, in seconds since the scenario's start.
@@ -161,7 +170,7 @@ impl Story {
     pub fn close(&mut self, json: bool, out: &mut dyn Write) -> Result<(), Error> {
         let before = self.actions.len();
         for (_, decision) in std::mem::take(&mut self.permitted) {
-            self.actions.extend(scaling(&decision));
+            self.actions.extend(done(&decision));
         }
         if json { self.print_actions(before, out) } else { Ok(()) }
     }
@@ -180,13 +189,13 @@ impl Story {
             What::Found { findings } => self.found(t_s, findings),
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
-                // A close carries its scaling's decision; it is no action on the service.
+                // A close carries the decision that it ends; it is no action on the service.
                 if matches!(change, Change::Close { .. }) {
                     return;
                 }
                 let Some(decided) = self.permitted.remove(decision) else { return };
                 match error {
-                    None => self.actions.extend(scaling(&decided)),
+                    None => self.actions.extend(done(&decided)),
                     Some(error) => self.say(t_s, Tone::Trouble, format!("not done: {error}")),
                 }
             }
@@ -241,7 +250,11 @@ impl Story {
         match &decision.outcome {
             Outcome::Permitted { .. } | Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
                 let deed = decision.proposal.wish.deed().unwrap_or_default();
-                let would = if matches!(decision.outcome, Outcome::Observed { .. }) { "would " } else { "" };
+                let observed = matches!(decision.outcome, Outcome::Observed { .. });
+                if !observed {
+                    self.permitted.insert(decision.id.clone(), decision.clone());
+                }
+                let would = if observed { "would " } else { "" };
                 self.say(t_s, Tone::Done, format!("{would}{deed}: {because} ({rule})"));
             }
             Outcome::Permitted { from, to } => {
@@ -257,6 +270,7 @@ impl Story {
                     t_s,
                     action: Kind::Notify,
                     service: service.name().into(),
+                    pod: None,
                     from: None,
                     to: None,
                     verdict: decision.proposal.verdict.clone(),
@@ -297,14 +311,23 @@ pub fn held_back(b: &Bottleneck) -> String {
     text
 }
 
-fn scaling(decision: &Decision) -> Option<Action> {
+/// The action that a permitted decision became; None for one that only notified.
+fn done(decision: &Decision) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
+    let (action, pod, replicas) = match &decision.proposal.wish {
+        Wish::ScaleOut { .. } => (Kind::ScaleOut, None, Some((from, to))),
+        Wish::ScaleIn { .. } => (Kind::ScaleIn, None, Some((from, to))),
+        Wish::RestartPod { pod, .. } => (Kind::RestartPod, Some(pod.clone()), None),
+        Wish::ResizeCpu { .. } => (Kind::ResizeCpu, None, None),
+        Wish::Notify { .. } => return None,
+    };
     Some(Action {
         t_s: seconds(decision.at),
-        action: if to > from { Kind::ScaleOut } else { Kind::ScaleIn },
+        action,
         service: decision.proposal.wish.service().name().into(),
-        from: Some(from),
-        to: Some(to),
+        pod,
+        from: replicas.map(|(from, _)| from),
+        to: replicas.map(|(_, to)| to),
         verdict: decision.proposal.verdict.clone(),
         rule: decision.proposal.rule.clone(),
     })
