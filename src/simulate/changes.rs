@@ -59,7 +59,7 @@ impl Simulation {
                 let pod = self.living_pod(index, pod, *created_at).ok_or_else(conflict)?;
                 self.restart(pod);
             }
-            Change::ResizeCpu { factor, .. } => self.resize_cpu(index, *factor),
+            Change::ResizeCpu { factor, .. } => self.lend_cpu(index, *factor),
             Change::Close { intervention, .. } => {
                 let recorded = self.workloads[index].intervention.as_ref();
                 if recorded.is_none_or(|record| record.id != *intervention) {
@@ -95,11 +95,11 @@ impl Simulation {
     }
 
     /// Lends CPU to the pods that are there, or takes it back; those that come later have what their template says.
-    fn resize_cpu(&mut self, service: usize, factor: f64) {
+    fn lend_cpu(&mut self, service: usize, factor: f64) {
         for index in 0..self.workloads[service].pods.len() {
             let pod = self.workloads[service].pods[index];
             if self.pods[pod].alive() {
-                self.pods[pod].resize_cpu(self.scenario.services[service].pods, factor, self.now);
+                self.pods[pod].lend_cpu(self.scenario.services[service].pods, factor, self.now);
                 self.schedule_shared(pod);
             }
         }

@@ -67,7 +67,7 @@ impl Pod {
 
     /// Gives it so many times the CPU that `pods` says. A worker's request runs faster; the requests of a shared pod
     /// share more cores.
-    pub fn resize_cpu(&mut self, pods: Pods, factor: f64, now: i64) {
+    pub fn lend_cpu(&mut self, pods: Pods, factor: f64, now: i64) {
         match (&mut self.queue, pods) {
             (Queue::Shared(shared), Pods::Shared { cores, burst_cores, .. }) => {
                 shared.resize(cores * factor, burst_cores * factor, now);

@@ -24,7 +24,8 @@ const PROGRESS_S: f64 = 30.0;
 pub struct Action {
     /// When it was decided, in seconds since the scenario's start.
     pub t_s: f64,
-    pub action: Kind,
+    /// What the rule proposed, by its name in the rules: `scale_out`, `restart_pod`, `notify`, …
+    pub action: &'static str,
     pub service: String,
     /// The pod of a restart.
     pub pod: Option<String>,
@@ -34,16 +35,6 @@ pub struct Action {
     /// The verdict the rule acted on; empty when it named none.
     pub verdict: String,
     pub rule: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    ScaleOut,
-    ScaleIn,
-    RestartPod,
-    ResizeCpu,
-    Notify,
 }
 
 #[derive(Default)]
@@ -111,7 +102,7 @@ impl Story {
     /// Services scaled out, in the order of their first action.
     pub fn targets(&self) -> Vec<String> {
         let mut targets = Vec::new();
-        for action in self.actions.iter().filter(|action| action.action == Kind::ScaleOut) {
+        for action in self.actions.iter().filter(|action| action.action == "scale_out") {
             if !targets.contains(&action.service) {
                 targets.push(action.service.clone());
             }
@@ -119,20 +110,17 @@ impl Story {
         targets
     }
 
-    /// Scalings and resizes of services that are no expected target. Whether a restart was wrong is for the simulator
-    /// to say, which knows the pod.
+    /// Changes of services that are no expected target. Whether a restart was wrong is for the simulator to say, which
+    /// knows the pod.
     pub fn wrong_targets(&self) -> usize {
-        let changes_target = |action: &&Action| match action.action {
-            Kind::ScaleOut | Kind::ScaleIn | Kind::ResizeCpu => true,
-            Kind::RestartPod | Kind::Notify => false,
-        };
+        let changes_target = |action: &&Action| !["restart_pod", "notify"].contains(&action.action);
         let changes = self.actions.iter().filter(changes_target);
         changes.filter(|action| !self.expected.contains(&action.service)).count()
     }
 
     /// When an expected target was first scaled out, in seconds since the scenario's start.
     pub fn first_correct_action_s(&self) -> Option<f64> {
-        let correct = |a: &&Action| a.action == Kind::ScaleOut && self.expected.contains(&a.service);
+        let correct = |a: &&Action| a.action == "scale_out" && self.expected.contains(&a.service);
         self.actions.iter().find(correct).map(|action| action.t_s)
     }
 
@@ -268,7 +256,7 @@ impl Story {
             Outcome::Notified => {
                 self.actions.push(Action {
                     t_s,
-                    action: Kind::Notify,
+                    action: decision.proposal.wish.as_str(),
                     service: service.name().into(),
                     pod: None,
                     from: None,
@@ -311,20 +299,17 @@ pub fn held_back(b: &Bottleneck) -> String {
     text
 }
 
-/// The action that a permitted decision became; None for one that only notified.
+/// The action that a permitted decision became.
 fn done(decision: &Decision) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
-    let (action, pod, replicas) = match &decision.proposal.wish {
-        Wish::ScaleOut { .. } => (Kind::ScaleOut, None, Some((from, to))),
-        Wish::ScaleIn { .. } => (Kind::ScaleIn, None, Some((from, to))),
-        Wish::RestartPod { pod, .. } => (Kind::RestartPod, Some(pod.clone()), None),
-        Wish::ResizeCpu { .. } => (Kind::ResizeCpu, None, None),
-        Wish::Notify { .. } => return None,
-    };
+    let wish = &decision.proposal.wish;
+    let pod = if let Wish::RestartPod { pod, .. } = wish { Some(pod.clone()) } else { None };
+    // What changes no replicas has the same number twice.
+    let replicas = (from != to).then_some((from, to));
     Some(Action {
         t_s: seconds(decision.at),
-        action,
-        service: decision.proposal.wish.service().name().into(),
+        action: wish.as_str(),
+        service: wish.service().name().into(),
         pod,
         from: replicas.map(|(from, _)| from),
         to: replicas.map(|(_, to)| to),

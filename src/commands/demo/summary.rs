@@ -34,8 +34,7 @@ pub struct Summary {
     pub slo_violation_share_without: Option<f64>,
     /// As without, where there is nothing to order.
     pub slo_violation_share_onset: Option<f64>,
-    /// Scalings and resizes of services that are no expected target, and restarts of pods that had no fault of their
-    /// own.
+    /// Changes of services that are no expected target, and restarts of pods that had no fault of their own.
     pub wrong_actions: usize,
     /// Pods that were restarted.
     pub restarts: Vec<Restart>,
