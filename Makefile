@@ -14,9 +14,9 @@ SPEED ?= 4
 .DEFAULT_GOAL := help
 # How long `make fuzz` runs, in all: make fuzz SECONDS=60
 SECONDS ?= 600
-FUZZ_TARGETS = protobuf json
+FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes
+.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,10 @@ deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules,
 	deploy/render.sh
 
 # Needs a nightly compiler and cargo-fuzz. Without a sanitizer: the code is safe Rust, a finding is a panic.
-fuzz: ## feed the decoders what nobody would send (SECONDS)
+fuzz: ## feed the decoders and the engine what nobody would send (SECONDS, FUZZ_TARGETS)
 	@cd fuzz && for target in $(FUZZ_TARGETS); do \
-	  $(CARGO) +nightly fuzz run --sanitizer none --target-dir $(CARGO_TARGET_DIR)/fuzz $$target -- \
+	  features=; [ $$target = engine ] && features='--features engine'; \
+	  $(CARGO) +nightly fuzz run --sanitizer none --target-dir $(CARGO_TARGET_DIR)/fuzz $$features $$target -- \
 	    -max_total_time=$$(($(SECONDS) / $(words $(FUZZ_TARGETS)))) -max_len=4096 || exit 1; \
 	done
 
@@ -73,3 +74,7 @@ accept-kubernetes: ## the loop on a real control plane: levers, policies, failov
 	tests/control-plane/build.sh
 	$(CARGO) build --locked --release
 	python3 tests/accept/kubernetes.py
+
+accept-house: ## what the inside must show: borders, orders, clocks, sentences, arbitrary input, speed
+	$(CARGO) build --locked --release --bin headroom --examples
+	python3 tests/accept/house.py

@@ -1,9 +1,11 @@
 //! Whatever rules propose and however the world turns, the guard keeps its promises.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::tests::{World, finding, scale_in, scale_out, workload};
 use super::*;
@@ -103,6 +105,29 @@ fn changes(reviewed: &[Reviewed]) -> impl Iterator<Item = (&ServiceId, u32, u32)
         Change::Scale { service, from, to, .. } => Some((service, *from, *to)),
         _ => None,
     })
+}
+
+/// The properties below say nothing of a world in which nothing is permitted: enough of their cases must permit a
+/// scale-out, and enough a scale-in.
+#[test]
+fn drawn_worlds_permit_scale_outs_and_scale_ins() {
+    const CASES: u32 = 200;
+    let (outs, ins) = (Cell::new(0), Cell::new(0));
+    let config = ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() };
+    let count = |seconds: Vec<Second>| {
+        let (mut out, mut into) = (0, 0);
+        run(&seconds, |_, _, reviewed| {
+            out += changes(reviewed).filter(|(_, from, to)| to > from).count();
+            into += changes(reviewed).filter(|(_, from, to)| to < from).count();
+        });
+        outs.set(outs.get() + u32::from(out > 0));
+        ins.set(ins.get() + u32::from(into > 0));
+        Ok(())
+    };
+    let seconds = prop::collection::vec(second(), 1..80);
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)).run(&seconds, count).unwrap();
+    let (outs, ins) = (outs.get(), ins.get());
+    assert!(outs >= CASES / 2 && ins >= CASES / 5, "of {CASES} cases {outs} permit a scale-out, {ins} a scale-in");
 }
 
 proptest! {

@@ -186,7 +186,8 @@ impl Simulation {
         let own = self.scenario.services[service].operations[operation].own;
         let mut factor = self.workloads[service].versions[pod.version].factor
             * self.operation_factors[service][operation]
-            * pod.slowness;
+            * pod.slowness
+            / pod.speed;
         if now < pod.warm_from {
             factor *= self.scenario.pod_start.warm_up_factor;
         }
@@ -317,7 +318,8 @@ impl Simulation {
         }
     }
 
-    fn schedule_shared(&mut self, pod: usize) {
+    /// Schedules the next change of a shared pod; nothing for a pod of workers.
+    pub(super) fn schedule_shared(&mut self, pod: usize) {
         if let Queue::Shared(shared) = &mut self.pods[pod].queue {
             shared.epoch = shared.epoch.wrapping_add(1);
             if let Some(at) = shared.next_event() {
@@ -341,6 +343,17 @@ impl Simulation {
             self.schedule.push(self.now, Event::Take(next));
         }
         self.answered_by(frame.pod as usize);
+    }
+
+    /// Ends every request at a pod without an answer or a SERVER span: its process is gone, and callers see a reset
+    /// connection.
+    pub(super) fn reset_requests_at(&mut self, pod: usize) {
+        for id in self.frames.ids_where(|frame| frame.pod as usize == pod) {
+            let Some(frame) = self.frames.remove(id) else { continue };
+            let reply = Event::Reply { call: frame.call, status: REFUSED };
+            self.schedule.push(self.now + self.network(frame.key, 0), reply);
+        }
+        (self.pods[pod].outstanding, self.pods[pod].in_flight) = (0, 0);
     }
 
     /// The caller has its answer, or gives up: the CLIENT span ends; try again or go on.

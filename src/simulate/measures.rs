@@ -37,6 +37,20 @@ pub struct Measures {
     /// Over all services within the window, from a pod's creation until it stopped.
     pub pod_seconds: f64,
     pub entries: Vec<EntryMeasures>,
+    /// Pods that were restarted since the start of the simulation.
+    #[serde(default)]
+    pub restarts: Vec<Restart>,
+}
+
+/// A pod that was taken away for its controller to put another in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Since the start of the simulation.
+    pub at_s: f64,
+    pub service: String,
+    pub pod: String,
+    /// A fault of the scenario was in this very pod at that time. The restart of any other pod is wrong.
+    pub was_bad: bool,
 }
 
 /// One entry operation, over the same window.
@@ -138,6 +152,7 @@ pub(super) struct Ledger {
     entries: Vec<EntryLedger>,
     /// By service and bucket of [`ARRIVALS_BUCKET_NS`].
     arrivals: Vec<Vec<u32>>,
+    restarts: Vec<Restart>,
 }
 
 fn second_of(at: i64) -> usize {
@@ -159,6 +174,7 @@ impl Ledger {
             window_end: onset + seconds(scenario.truth.window_s),
             entries: scenario.entries.iter().map(entry).collect(),
             arrivals: vec![Vec::new(); scenario.services.len()],
+            restarts: Vec::new(),
         }
     }
 
@@ -208,6 +224,10 @@ impl Ledger {
         buckets[bucket] += 1;
     }
 
+    pub fn restarted(&mut self, restart: Restart) {
+        self.restarts.push(restart);
+    }
+
     pub fn arrivals(&self, service: usize, from: i64, to: i64) -> u64 {
         let buckets = &self.arrivals[service];
         let index = |at: i64| ((at.max(0) / ARRIVALS_BUCKET_NS) as usize).min(buckets.len());
@@ -250,6 +270,7 @@ impl Ledger {
                 .zip(&self.entries)
                 .map(|(e, l)| l.measures(scenario, e, window.clone()))
                 .collect(),
+            restarts: self.restarts.clone(),
         }
     }
 

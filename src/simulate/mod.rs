@@ -11,7 +11,8 @@
 //! | databases and other peers: connections, waiting | `peers` |
 //! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
 //! | pods, nodes, the load balancer | `pods` |
-//! | pod start, scale-out, drain, rolling deploy, faults, `state` and `apply` | `rollout` |
+//! | pod start, scale-out, drain, rolling deploy, faults | `rollout` |
+//! | what headroom sees and does: `state` and `apply` | `changes` |
 //! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry` |
 //! | what users got and what it cost | [`measures`] |
 //! | the loop over events | `simulation`, `schedule`, `slab` |
@@ -23,6 +24,7 @@
 //! spans and in `state`; in between there are indices, so renaming a service changes no event.
 
 mod calls;
+mod changes;
 pub mod measures;
 mod peers;
 mod pods;
@@ -39,7 +41,7 @@ mod telemetry;
 mod traffic;
 mod workers;
 
-pub use measures::{EntryMeasures, Live, LiveEntry, LiveService, Measures};
+pub use measures::{EntryMeasures, Live, LiveEntry, LiveService, Measures, Restart};
 pub use references::{Policy, References, reference};
 pub use scenario::{PodKind, Scenario, ScenarioError};
 pub use simulation::{Simulation, Usage};

@@ -34,8 +34,10 @@ pub(super) struct Pod {
     /// Requests it has taken and not yet answered.
     pub in_flight: u32,
     pub queue: Queue,
-    /// Own times are multiplied by this while a fault lasts (a noisy neighbour).
+    /// Own times are multiplied by this while a fault of this pod lasts (a noisy neighbour); 1 when it has none.
     pub slowness: f64,
+    /// Own times are divided by this while CPU is lent to a pod of workers; a shared pod's cores change instead.
+    pub speed: f64,
 }
 
 impl Pod {
@@ -59,6 +61,18 @@ impl Pod {
             in_flight: 0,
             queue,
             slowness: 1.0,
+            speed: 1.0,
+        }
+    }
+
+    /// Gives it so many times the CPU that `pods` says. A worker's request runs faster; the requests of a shared pod
+    /// share more cores.
+    pub fn lend_cpu(&mut self, pods: Pods, factor: f64, now: i64) {
+        match (&mut self.queue, pods) {
+            (Queue::Shared(shared), Pods::Shared { cores, burst_cores, .. }) => {
+                shared.resize(cores * factor, burst_cores * factor, now);
+            }
+            (Queue::Workers(_) | Queue::Shared(_), _) => self.speed = factor,
         }
     }
 

@@ -1,19 +1,17 @@
-//! The cluster over time: pods are created, placed, pulled, ready, drained; releases roll; nodes arrive; faults
-//! come and go. Also what the outside may do to it: read its state, apply one change.
+//! The cluster over time: pods are created, placed, pulled, ready, drained, stopped; releases roll; nodes arrive;
+//! faults begin and end.
 
 use super::pods::{Pod, Version};
 use super::random::{Key, Purpose, lognormal};
 use super::scenario::Fault;
 use super::simulation::{Event, Simulation};
 use super::spans::PodResource;
-use crate::guard::ActError;
-use crate::guard::Change;
-use crate::model::{self, ClusterState, ServiceId, Terms, Time};
+use crate::model::time::NANOS_PER_SECOND;
 
-/// The letters of generated names, without vowels so that no words come out, as Kubernetes does.
-/// Said where a pod would be restarted or resized.
-const RESTARTS_NONE: &str = "the embedded cluster restarts and resizes no pods";
+/// `terminationGracePeriodSeconds` of a pod that sets none. A pod that still works on requests by then is killed.
+const GRACE_NS: i64 = 30 * NANOS_PER_SECOND;
 
+/// Letters of generated names. Like Kubernetes, no vowels, so that no words come out.
 const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Simulation {
@@ -155,11 +153,22 @@ impl Simulation {
         self.place_pending();
     }
 
-    /// Takes a pod out of the balancer; it stops when its last request is answered. Its callers' timeouts bound that.
-    fn drain(&mut self, pod: usize) {
+    /// Takes a pod out of the balancer: no new requests reach it. It stops when it has answered those that it has, or
+    /// is killed at the end of its grace period.
+    pub(super) fn drain(&mut self, pod: usize) {
         self.pods[pod].draining = true;
         self.workloads[self.pods[pod].service].serving.retain(|&p| p != pod);
         if self.pods[pod].outstanding == 0 {
+            self.stop(pod);
+        } else {
+            self.schedule.push(self.now + GRACE_NS, Event::Kill(pod as u32));
+        }
+    }
+
+    /// The grace period is over: what the pod still works on ends without an answer.
+    pub(super) fn kill(&mut self, pod: usize) {
+        if self.pods[pod].stopped.is_none() {
+            self.reset_requests_at(pod);
             self.stop(pod);
         }
     }
@@ -216,7 +225,7 @@ impl Simulation {
                     self.cut_short[service][operation] = (share, status);
                 }
                 Fault::SlowPod { service, pod, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    // A pod that was replaced takes its noisy neighbour's effect with it.
+                    // The pod is slow, not its place: another pod has another ordinal, so a restart ends the fault.
                     if let Some(&pod) = self.workloads[service].pods.get(pod as usize) {
                         self.pods[pod].slowness *= factor;
                     }
@@ -235,78 +244,5 @@ impl Simulation {
             workload.resource_version += 1;
             self.reconcile(*service);
         }
-    }
-
-    fn service_id(&self, service: usize) -> ServiceId {
-        ServiceId::new("", &self.scenario.namespace, &self.scenario.services[service].name)
-    }
-
-    fn time(&self, ns: i64) -> Time {
-        Time(self.start.0 + ns)
-    }
-
-    /// What is running, as the cluster tells it: terminating pods are left out.
-    pub fn state(&self) -> ClusterState {
-        let pod = |&p: &usize| model::Pod {
-            name: self.pods[p].name.clone(),
-            created_at: self.time(self.pods[p].created),
-            ready_at: self.pods[p].ready.map(|at| self.time(at)),
-        };
-        let workload = |(index, workload): (usize, &super::pods::Workload)| model::Workload {
-            service: self.service_id(index),
-            replicas: workload.replicas,
-            min_replicas: self.scenario.services[index].min_replicas,
-            max_replicas: self.scenario.services[index].max_replicas,
-            resource_version: workload.resource_version,
-            pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
-            intervention: workload.intervention.clone(),
-            held: None,
-            terms: Terms { eviction_blocked_by: Some(RESTARTS_NONE.into()), ..Terms::default() },
-        };
-        let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
-        workloads.sort_by(|a, b| a.service.cmp(&b.service));
-        ClusterState { at: self.now(), workloads }
-    }
-
-    /// One atomic write: the replicas and the record of the intervention, or nothing.
-    ///
-    /// # Errors
-    /// `NotFound` for an unknown service, `Conflict` when the workload is no longer at `resource_version` (so that
-    /// the same change twice is done once) or when the intervention to close is not the one recorded.
-    pub fn apply(&mut self, change: &Change, resource_version: u64) -> Result<(), ActError> {
-        let service = change.service();
-        let index = (0..self.workloads.len())
-            .find(|&s| self.service_id(s) == *service)
-            .ok_or_else(|| ActError::NotFound { service: service.to_string() })?;
-        let workload = &mut self.workloads[index];
-        let conflict = || ActError::Conflict { service: service.to_string() };
-        if workload.resource_version != resource_version {
-            return Err(conflict());
-        }
-        match change {
-            Change::Scale { to, record, .. } => {
-                workload.replicas = *to;
-                workload.intervention = Some(record.clone());
-            }
-            Change::RestartPod { .. } | Change::ResizeCpu { .. } => {
-                return Err(ActError::Refused { service: service.to_string(), reason: RESTARTS_NONE.into() });
-            }
-            Change::Close { intervention, .. } => {
-                if workload.intervention.as_ref().is_none_or(|record| record.id != *intervention) {
-                    return Err(conflict());
-                }
-                workload.intervention = None;
-            }
-        }
-        workload.resource_version += 1;
-        self.reconcile(index);
-        Ok(())
-    }
-
-    /// Orders replicas directly, for the references.
-    pub(super) fn order(&mut self, service: usize, replicas: u32) {
-        self.workloads[service].replicas = replicas;
-        self.workloads[service].resource_version += 1;
-        self.reconcile(service);
     }
 }

@@ -109,6 +109,13 @@ impl<J> Shared<J> {
         (jobs, jobs.min(self.parallel))
     }
 
+    /// Another CPU quota from now on, as of an in-place resize.
+    pub fn resize(&mut self, cores: f64, burst_cores: f64, now: i64) {
+        self.advance(now);
+        (self.quota_ns, self.parallel) = (cores * PERIOD_NS, burst_cores);
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     pub fn add(&mut self, job: J, work_ns: f64, now: i64) {
         self.advance(now);
         self.running.push(Running { leaves_at: self.attained_ns + work_ns, sequence: self.sequence, job });
@@ -199,6 +206,15 @@ mod tests {
         // Four jobs of 40 ms on four cores with a quota of one: 100 of 160 ms of CPU in the first period.
         let left = departures(Shared::new(1.0, 4.0, 0), &[(0, 40e6); 4]);
         assert!(left.iter().all(|&at| (115_000_000..=115_000_002).contains(&at)), "{left:?}");
+    }
+
+    #[test]
+    fn lent_cores_count_from_the_moment_they_are_lent() {
+        let mut pod = Shared::new(1.0, 1.0, 0);
+        [0, 1].into_iter().for_each(|job| pod.add(job, 20e6, 0));
+        // 5 ms of each job are done by 10 ms; the 15 ms left of each run side by side on two cores.
+        pod.resize(2.0, 2.0, 10_000_000);
+        assert_eq!(pod.next_event(), Some(25_000_000));
     }
 
     /// M/G/1 under processor sharing: mean sojourn = mean work / (1 - utilisation), whatever the distribution.

@@ -59,6 +59,8 @@ pub(super) enum Event {
     Flush(u32),
     /// The pod passes its readiness probe.
     Ready(u32),
+    /// The grace period of a pod that terminates is over.
+    Kill(u32),
     NodeArrives,
     /// A fault begins or ends.
     Fault,
@@ -193,6 +195,7 @@ impl Simulation {
             Event::Timeout(call) => self.reply(call, super::spans::TIMED_OUT),
             Event::Flush(pod) => self.telemetry.flush(pod as usize, self.now),
             Event::Ready(pod) => self.ready(pod as usize),
+            Event::Kill(pod) => self.kill(pod as usize),
             Event::NodeArrives => self.node_arrives(),
             Event::Fault => self.refresh_faults(),
             Event::Release(fault) => self.release(fault.into()),

@@ -62,6 +62,12 @@ impl<T> Slab<T> {
         self.slots.get_mut(id.index as usize).filter(|slot| slot.0 == id.generation)?.1.as_mut()
     }
 
+    /// In the order of their slots.
+    pub fn ids_where(&self, is_it: impl Fn(&T) -> bool) -> Vec<Id<T>> {
+        let held = self.slots.iter().enumerate().filter(|(_, slot)| slot.1.as_ref().is_some_and(&is_it));
+        held.map(|(index, slot)| Id { index: index as u32, generation: slot.0, kind: PhantomData }).collect()
+    }
+
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.0 == id.generation)?;
         let value = slot.1.take()?;
@@ -84,5 +90,6 @@ mod tests {
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"b"));
+        assert_eq!(slab.ids_where(|value| *value == "b"), [second]);
     }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use headroom::clock::Clock;
-use headroom::commands::{Answer, Cli};
+use headroom::commands::{Answer, Cli, demo};
 use headroom::journal::{self, What};
 use headroom::model::Time;
+use headroom::simulate::{Scenario, Simulation};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -64,9 +65,9 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-const ACTION_KEYS: [&str; 7] = ["t_s", "action", "service", "from", "to", "verdict", "rule"];
+const ACTION_KEYS: [&str; 8] = ["t_s", "action", "service", "pod", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 16] = [
+const SUMMARY_KEYS: [&str; 17] = [
     "scenario",
     "seed",
     "targets",
@@ -80,6 +81,7 @@ const SUMMARY_KEYS: [&str; 16] = [
     "slo_violation_share_without",
     "slo_violation_share_onset",
     "wrong_actions",
+    "restarts",
     "pod_seconds",
     "pod_seconds_onset",
     "findings",
@@ -160,17 +162,48 @@ fn a_locked_database_is_told_of_and_nothing_is_scaled() {
     assert_eq!((&summary["targets"], &summary["wrong_actions"]), (&json!([]), &json!(0)));
 }
 
-#[test]
-fn a_bad_pod_is_no_reason_to_scale_out() {
-    let (actions, summary) = played(&quiet(&[
+/// Four pods, the second of which becomes ten times slower.
+fn bad_pod() -> String {
+    quiet(&[
         ("    replicas: 2\n    max_replicas: 12", "    replicas: 4\n    max_replicas: 12\n    balance: round_robin"),
         ("own_ms: 200", "own_ms: 20"),
         ("rate: 12", "rate: 80"),
         ("entries:", "faults:\n  - slow_pod: { service: auth, pod: 1, factor: 10, from_s: 30, to_s: 400 }\n\nentries:"),
-    ]));
-    assert!(actions.iter().any(|action| action["verdict"] == "bad_instance"), "{actions:?}");
-    assert!(actions.iter().all(|action| action["action"] == "notify"), "{actions:?}");
+    ])
+}
+
+#[test]
+fn a_bad_pod_is_restarted_nothing_is_scaled_and_objectives_hold_again() {
+    let (actions, summary) = played(&bad_pod());
+    assert!(actions.iter().any(|action| action["action"] == "notify"), "{actions:?}");
+    let changes: Vec<&Value> = actions.iter().filter(|action| action["action"] != "notify").collect();
+    let [restart] = changes[..] else { panic!("one change: {actions:?}") };
+    assert_eq!((&restart["action"], &restart["verdict"]), (&json!("restart_pod"), &json!("bad_instance")));
+    assert_eq!(summary["restarts"].as_array().unwrap().len(), 1, "{summary}");
+    let told = &summary["restarts"][0];
+    assert_eq!((&told["pod"], &told["was_bad"]), (&restart["pod"], &json!(true)));
     assert_eq!(summary["wrong_actions"], 0);
+    assert!(summary["recovered_s"].is_number(), "{summary}");
+}
+
+#[test]
+fn the_restart_of_a_healthy_pod_is_a_wrong_action() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = Scenario::from_yaml("bad-pod", &bad_pod()).unwrap();
+    let at_start = Simulation::new(&scenario, demo::SEED, demo::course::START).state();
+    let healthy = &at_start.workload("auth").unwrap().pods[0].name;
+    let rules = directory.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let rule = format!(
+        "// Restart a certain pod.\nfn evaluate(now) {{ [restart_pod(\"auth\", \"{healthy}\").because(\"it can\")] }}\n"
+    );
+    std::fs::write(rules.join("restart_any.rhai"), rule).unwrap();
+
+    let (actions, summary) = parsed(&printed(directory.path(), &bad_pod(), &["--rules", rules.to_str().unwrap()]));
+    let done: Vec<_> = actions.iter().map(|action| (&action["action"], &action["pod"])).collect();
+    assert_eq!(done, [(&json!("restart_pod"), &json!(healthy))]);
+    assert_eq!(summary["restarts"][0]["was_bad"], false, "{summary}");
+    assert_eq!(summary["wrong_actions"], 1, "{summary}");
 }
 
 /// What was to be named in a shipped scenario, soon after users felt it.

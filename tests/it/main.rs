@@ -6,6 +6,8 @@
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
+//! - [`endurance`]: memory over virtual hours, and faults that grow
+//! - [`engine_fuzz`]: the engine under arbitrary spans, events and times
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
@@ -22,6 +24,8 @@ mod bad_input;
 mod cli;
 mod demo;
 mod diagnose;
+mod endurance;
+mod engine_fuzz;
 mod kubernetes;
 mod learnt;
 mod process;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headroom::act::ActError;
 use headroom::guard::Change;
-use headroom::model::{InterventionRecord, Time};
+use headroom::model::{InterventionRecord, Pod, Time, Workload};
 use headroom::simulate::{Delivery, PodKind, Policy, Scenario, Simulation, reference};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -293,22 +293,34 @@ fn refusals_and_timeouts_are_seen_as_real_ones_are() {
     assert!(gave_up.iter().all(|s| s.kind == 3 && failed(s) && status(s).is_none()));
 }
 
-fn scale(simulation: &Simulation, service: &str, to: u32) -> (Change, u64) {
-    let state = simulation.state();
-    let workload = state.workload(service).expect("in the graph");
-    let record = InterventionRecord {
+fn record(workload: &Workload, replicas_after: u32) -> InterventionRecord {
+    InterventionRecord {
         id: "i-1".into(),
         rule: "scale_out_bottleneck".into(),
         reason: "saturated".into(),
-        applied_at: state.at,
-        deadline: state.at + Duration::from_secs(60),
+        applied_at: Time(0),
+        deadline: START + Duration::from_secs(600),
         replicas_before: workload.replicas,
-        replicas_after: to,
+        replicas_after,
         waiting_ns_before: 0,
         deed: Default::default(),
-    };
-    let change = Change::Scale { service: service.into(), from: workload.replicas, to, record };
+    }
+}
+
+fn scale(simulation: &Simulation, service: &str, to: u32) -> (Change, u64) {
+    let state = simulation.state();
+    let workload = state.workload(service).expect("in the graph");
+    let change = Change::Scale { service: service.into(), from: workload.replicas, to, record: record(workload, to) };
     (change, workload.resource_version)
+}
+
+/// The restart of a service's pod of this index.
+fn restart(simulation: &Simulation, service: &str, pod: usize) -> (Change, u64) {
+    let state = simulation.state();
+    let workload = state.workload(service).expect("in the graph");
+    let Pod { name, created_at, .. } = workload.pods[pod].clone();
+    let record = record(workload, workload.replicas);
+    (Change::RestartPod { service: service.into(), pod: name, created_at, record }, workload.resource_version)
 }
 
 #[test]
@@ -353,6 +365,78 @@ fn scale_in_drains_and_fails_nobody() {
     all.extend(simulation.run_until(START + Duration::from_secs(50)));
     assert_eq!(simulation.state().workload("content-api").map(|w| w.pods.len()), Some(2));
     assert!(spans(&all).all(|(_, span)| span.status.as_ref().is_some_and(|s| s.code != 2)));
+}
+
+/// Mean milliseconds of a service's SERVER spans of one operation that began in these seconds.
+fn mean_ms(all: &[Delivery], service: &str, operation: &str, from: u64, to: u64) -> f64 {
+    let within = |span: &Span| {
+        let at = |second: u64| (START + Duration::from_secs(second)).0 as u64;
+        (at(from)..at(to)).contains(&span.start_time_unix_nano)
+    };
+    let of = |(r, s): &(&[KeyValue], &Span)| {
+        text(r, "service.name") == service && s.name == operation && s.kind == 2 && within(s)
+    };
+    let times: Vec<u64> = spans(all).filter(of).map(|(_, s)| s.end_time_unix_nano - s.start_time_unix_nano).collect();
+    times.iter().sum::<u64>() as f64 / times.len() as f64 / 1e6
+}
+
+#[test]
+fn a_restarted_pod_drains_another_takes_its_place_and_its_fault_goes_with_it() {
+    let mut simulation = Simulation::new(&shipped("bad-pod"), SEED, START);
+    let mut all = simulation.run_until(START + Duration::from_secs(90));
+    let (change, version) = restart(&simulation, "auth", 0);
+    simulation.apply(&change, version).expect("current version");
+    let at_once = simulation.state();
+    let auth = at_once.workload("auth").expect("in the graph");
+    assert_eq!((auth.replicas, auth.pods.len(), auth.ready()), (4, 4, 3), "another one starts at once");
+    assert!(auth.intervention.is_some());
+    assert_eq!(simulation.apply(&change, version), Err(ActError::Conflict { service: "auth".into() }));
+    assert_eq!(
+        simulation.apply(&change, auth.resource_version),
+        Err(ActError::Conflict { service: "auth".into() }),
+        "that pod is gone"
+    );
+
+    all.extend(simulation.run_until(START + Duration::from_secs(200)));
+    let later = simulation.state();
+    assert_eq!(later.workload("auth").map(Workload::ready), Some(4));
+    let login = |from, to| mean_ms(&all, "auth", "POST /login", from, to);
+    assert!(login(65, 90) > 2.0 * login(10, 60), "the fault shows: {} {}", login(65, 90), login(10, 60));
+    assert!(login(160, 190) < 1.1 * login(10, 60), "and is over: {} {}", login(160, 190), login(10, 60));
+    let restarts = simulation.measures().restarts;
+    assert_eq!(restarts.iter().map(|restart| restart.was_bad).collect::<Vec<_>>(), [true]);
+}
+
+#[test]
+fn the_restart_of_a_pod_beside_the_bad_one_is_told_apart() {
+    let mut simulation = Simulation::new(&shipped("bad-pod"), SEED, START);
+    // Before the fault begins no pod is bad.
+    for (second, pod, was_bad) in [(30, 0, false), (90, 1, false)] {
+        simulation.run_until(START + Duration::from_secs(second));
+        let (change, version) = restart(&simulation, "auth", pod);
+        simulation.apply(&change, version).expect("current version");
+        assert_eq!(simulation.measures().restarts.last().map(|restart| restart.was_bad), Some(was_bad));
+    }
+}
+
+#[test]
+fn lent_cpu_shortens_service_times_until_it_is_given_back() {
+    let mut simulation = Simulation::new(&shipped("calm"), SEED, START);
+    let mut all = Vec::new();
+    for (second, factor) in [(40, 2.0), (80, 1.0)] {
+        all.extend(simulation.run_until(START + Duration::from_secs(second)));
+        let state = simulation.state();
+        let workload = state.workload("content-api").expect("in the graph");
+        assert!(workload.terms.resizable);
+        let record = record(workload, workload.replicas);
+        let change = Change::ResizeCpu { service: "content-api".into(), factor, record };
+        simulation.apply(&change, workload.resource_version).expect("current version");
+    }
+    all.extend(simulation.run_until(START + Duration::from_secs(130)));
+    let content = |from, to| mean_ms(&all, "content-api", "GET /content/{id}", from, to);
+    let (before, lent, after) = (content(5, 40), content(42, 80), content(82, 120));
+    assert!((0.45..0.75).contains(&(lent / before)), "{before} {lent}");
+    assert!((0.9..1.1).contains(&(after / before)), "{before} {after}");
 }
 
 /// For 10 s after its readiness a pod takes twice as long.

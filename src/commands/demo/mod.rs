@@ -48,10 +48,13 @@ Scenarios: exam-start, login-storm, login-storm-shared, front-door,
 front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
 retry-storm, failing, early-return, beyond-capacity, calm; or a file of your own.
 
-With --json: one line an action, {t_s, action, service, from, to, verdict, rule},
-where action is scale_out, scale_in or notify and t_s counts from the scenario's
-start; then one summary line. Its onset_s counts from the scenario's start too,
-first_correct_action_s and recovered_s from the onset (null: never). findings has
+With --json: one line an action, {t_s, action, service, pod, from, to, verdict,
+rule}, where action is what the rule proposed (scale_out, restart_pod, notify, …)
+and t_s counts from the scenario's start; then one summary line. Its onset_s counts
+from the scenario's start too, first_correct_action_s and recovered_s from the
+onset (null: never). restarts has an element for each pod that was restarted, and
+whether a fault was in that pod; wrong_actions counts restarts of other pods, and
+changes of services that are no expected target. findings has
 an element for each service and verdict that should be named: when, from the onset,
 users first missed an objective of a request that crosses the service (so the
 simulator; 5 s of it), when it was named, and how often something else was named

@@ -19,14 +19,17 @@ use crate::verify::Stage;
 /// How often a quiet run says that it goes on, in seconds of the scenario.
 const PROGRESS_S: f64 = 30.0;
 
-/// Something that was done to a service, or said of it.
+/// What was done to a service, or said about it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Action {
-    /// Of the decision, in seconds since the scenario's start.
+    /// When it was decided, in seconds since the scenario's start.
     pub t_s: f64,
-    pub action: Kind,
+    /// What the rule proposed, by its name in the rules: `scale_out`, `restart_pod`, `notify`, …
+    pub action: &'static str,
     pub service: String,
-    /// Replicas; null for a notification.
+    /// The pod of a restart.
+    pub pod: Option<String>,
+    /// Replicas; null for what changes none.
     pub from: Option<u32>,
     pub to: Option<u32>,
     /// The verdict the rule acted on; empty when it named none.
@@ -34,17 +37,9 @@ pub struct Action {
     pub rule: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    ScaleOut,
-    ScaleIn,
-    Notify,
-}
-
 #[derive(Default)]
 pub struct Story {
-    /// Permitted, and not yet answered by the cluster.
+    /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<String, Decision>,
     expected: Vec<String>,
     pub actions: Vec<Action>,
@@ -107,7 +102,7 @@ impl Story {
     /// Services scaled out, in the order of their first action.
     pub fn targets(&self) -> Vec<String> {
         let mut targets = Vec::new();
-        for action in self.actions.iter().filter(|action| action.action == Kind::ScaleOut) {
+        for action in self.actions.iter().filter(|action| action.action == "scale_out") {
             if !targets.contains(&action.service) {
                 targets.push(action.service.clone());
             }
@@ -115,15 +110,17 @@ impl Story {
         targets
     }
 
-    /// Scalings, out or in, of services that are no expected target.
-    pub fn wrong_actions(&self) -> usize {
-        let scalings = self.actions.iter().filter(|action| action.action != Kind::Notify);
-        scalings.filter(|action| !self.expected.contains(&action.service)).count()
+    /// Changes of services that are no expected target. Whether a restart was wrong is for the simulator to say, which
+    /// knows the pod.
+    pub fn wrong_targets(&self) -> usize {
+        let changes_target = |action: &&Action| !["restart_pod", "notify"].contains(&action.action);
+        let changes = self.actions.iter().filter(changes_target);
+        changes.filter(|action| !self.expected.contains(&action.service)).count()
     }
 
     /// When an expected target was first scaled out, in seconds since the scenario's start.
     pub fn first_correct_action_s(&self) -> Option<f64> {
-        let correct = |a: &&Action| a.action == Kind::ScaleOut && self.expected.contains(&a.service);
+        let correct = |a: &&Action| a.action == "scale_out" && self.expected.contains(&a.service);
         self.actions.iter().find(correct).map(|action| action.t_s)
     }
 
@@ -161,7 +158,7 @@ impl Story {
     pub fn close(&mut self, json: bool, out: &mut dyn Write) -> Result<(), Error> {
         let before = self.actions.len();
         for (_, decision) in std::mem::take(&mut self.permitted) {
-            self.actions.extend(scaling(&decision));
+            self.actions.extend(done(&decision));
         }
         if json { self.print_actions(before, out) } else { Ok(()) }
     }
@@ -180,13 +177,13 @@ impl Story {
             What::Found { findings } => self.found(t_s, findings),
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
-                // A close carries its scaling's decision; it is no action on the service.
+                // A close carries the decision that it ends; it is no action on the service.
                 if matches!(change, Change::Close { .. }) {
                     return;
                 }
                 let Some(decided) = self.permitted.remove(decision) else { return };
                 match error {
-                    None => self.actions.extend(scaling(&decided)),
+                    None => self.actions.extend(done(&decided)),
                     Some(error) => self.say(t_s, Tone::Trouble, format!("not done: {error}")),
                 }
             }
@@ -241,7 +238,11 @@ impl Story {
         match &decision.outcome {
             Outcome::Permitted { .. } | Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
                 let deed = decision.proposal.wish.deed().unwrap_or_default();
-                let would = if matches!(decision.outcome, Outcome::Observed { .. }) { "would " } else { "" };
+                let observed = matches!(decision.outcome, Outcome::Observed { .. });
+                if !observed {
+                    self.permitted.insert(decision.id.clone(), decision.clone());
+                }
+                let would = if observed { "would " } else { "" };
                 self.say(t_s, Tone::Done, format!("{would}{deed}: {because} ({rule})"));
             }
             Outcome::Permitted { from, to } => {
@@ -255,8 +256,9 @@ impl Story {
             Outcome::Notified => {
                 self.actions.push(Action {
                     t_s,
-                    action: Kind::Notify,
+                    action: decision.proposal.wish.as_str(),
                     service: service.name().into(),
+                    pod: None,
                     from: None,
                     to: None,
                     verdict: decision.proposal.verdict.clone(),
@@ -297,14 +299,20 @@ pub fn held_back(b: &Bottleneck) -> String {
     text
 }
 
-fn scaling(decision: &Decision) -> Option<Action> {
+/// The action that a permitted decision became.
+fn done(decision: &Decision) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
+    let wish = &decision.proposal.wish;
+    let pod = if let Wish::RestartPod { pod, .. } = wish { Some(pod.clone()) } else { None };
+    // What changes no replicas has the same number twice.
+    let replicas = (from != to).then_some((from, to));
     Some(Action {
         t_s: seconds(decision.at),
-        action: if to > from { Kind::ScaleOut } else { Kind::ScaleIn },
-        service: decision.proposal.wish.service().name().into(),
-        from: Some(from),
-        to: Some(to),
+        action: wish.as_str(),
+        service: wish.service().name().into(),
+        pod,
+        from: replicas.map(|(from, _)| from),
+        to: replicas.map(|(_, to)| to),
         verdict: decision.proposal.verdict.clone(),
         rule: decision.proposal.rule.clone(),
     })

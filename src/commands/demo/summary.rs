@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Play;
 use super::story::{Named, Story};
 use crate::analyse::Verdict;
-use crate::simulate::{Measures, References};
+use crate::simulate::{Measures, References, Restart};
 
 /// The last line of `demo --json`. Shares are 0 to 1, of the requests that arrive in the scenario's measured window
 /// from the onset; pod-seconds are counted over the same window.
@@ -34,8 +34,10 @@ pub struct Summary {
     pub slo_violation_share_without: Option<f64>,
     /// As without, where there is nothing to order.
     pub slo_violation_share_onset: Option<f64>,
-    /// Scalings of services that are no expected target.
+    /// Changes of services that are no expected target, and restarts of pods that had no fault of their own.
     pub wrong_actions: usize,
+    /// Pods that were restarted.
+    pub restarts: Vec<Restart>,
     pub pod_seconds: f64,
     pub pod_seconds_onset: Option<f64>,
     pub findings: Vec<FindingSummary>,
@@ -69,6 +71,7 @@ impl Summary {
         let without = references.map(|r| &r.without);
         let onset = references.map(|r| &r.onset);
         let onset_s = play.scenario.truth.onset_s;
+        let healthy_restarted = measures.restarts.iter().filter(|restart| !restart.was_bad).count();
         Summary {
             scenario: play.scenario.name.clone(),
             seed: play.seed,
@@ -82,7 +85,8 @@ impl Summary {
             slo_violation_share_before: rounded(measures.slo_violation_share_before, 6),
             slo_violation_share_without: without.map(|m| rounded(m.slo_violation_share, 6)),
             slo_violation_share_onset: onset.map(|m| rounded(m.slo_violation_share, 6)),
-            wrong_actions: story.wrong_actions(),
+            wrong_actions: story.wrong_targets() + healthy_restarted,
+            restarts: measures.restarts.clone(),
             pod_seconds: rounded(measures.pod_seconds, 3),
             pod_seconds_onset: onset.map(|m| rounded(m.pod_seconds, 3)),
             findings: findings(play, story, measures),
@@ -162,6 +166,10 @@ impl fmt::Display for Summary {
         write!(f, "scaled out: {} (right: {})", list(&self.targets), list(&self.expected_targets))?;
         if let Some(first) = self.first_correct_action_s {
             write!(f, ", first {first:.1} s after the onset")?;
+        }
+        if !self.restarts.is_empty() {
+            let bad = self.restarts.iter().filter(|restart| restart.was_bad).count();
+            write!(f, "; pods restarted: {}, {bad} of them bad", self.restarts.len())?;
         }
         writeln!(f, "; wrong actions: {}", self.wrong_actions)?;
         for found in &self.findings {

@@ -12,7 +12,7 @@ horizon_s: 310
 truth: {{ verdict: healthy, onset_s: 0, window_s: 300 }}
 services:
   a:
-    pods: {{ shared: {{ cores: 8 }} }}
+    pods: {{ shared: {{ cores: 8, in_flight_max: 100000 }} }}
     replicas: 1
     max_replicas: 1
     operations:
@@ -30,6 +30,24 @@ entries:
     let mut simulation = Simulation::unobserved(&Scenario::from_yaml("two", &text).expect("valid"), 1);
     simulation.run_until(Time::from_secs(300));
     simulation
+}
+
+/// One worker whose queue holds a hundred seconds of work, and callers who wait as long.
+#[test]
+fn a_pod_that_still_works_when_its_grace_period_ends_is_killed_and_its_callers_hear_it() {
+    let call = "calls: [{ service: b, operation: GET /b, timeout_ms: 200000 }]";
+    let queued = "{ workers: { threads: 1, queue: 100000 } }";
+    let mut simulation = run(queued, call, "timeout_ms: 200000,");
+    let pod = simulation.workloads[1].serving[0];
+    let refused = |simulation: &Simulation| simulation.measures().entries[0].refused;
+    simulation.drain(pod);
+    simulation.run_until(Time::from_secs(329));
+    assert_eq!((simulation.pods[pod].stopped, refused(&simulation)), (None, 0), "it works on what it has");
+    let answered_within_grace = simulation.usage()[1].used_s;
+    assert!((answered_within_grace - 329.0).abs() < 1.0, "{answered_within_grace}");
+    simulation.run_until(Time::from_secs(331));
+    assert_eq!(simulation.pods[pod].stopped, Some(330_000_000_000));
+    assert!(refused(&simulation) > 1_000, "{}", refused(&simulation));
 }
 
 fn attempts_per_request(simulation: &Simulation, service: &str) -> f64 {

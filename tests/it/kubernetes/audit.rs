@@ -1,10 +1,10 @@
 //! What somebody wrote, by the API server's own account (`audit.k8s.io/v1`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headroom::model::{InterventionRecord, Time};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 
@@ -68,23 +68,42 @@ pub fn writes(cluster: &ControlPlane, user: &str) -> Vec<Write> {
     events.iter().filter(|event| event["user"]["username"] == user).map(Write::read).collect()
 }
 
-/// The writes that changed a lever of `namespace`, by object; asserts that nothing was done twice: each intervention
-/// was begun by one write and ended by one at most, each step goes on from where the one before left it, and no object
-/// has a record without the write that put it there.
-pub fn once_each(writes: &[Write], namespace: &str) -> BTreeMap<String, Vec<InterventionRecord>> {
-    let mut by_object = BTreeMap::<String, Vec<InterventionRecord>>::new();
-    let mut open = BTreeMap::<&str, String>::new();
+/// What was done to the levers of a namespace.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// The interventions of each object, in the order in which they began.
+    pub begun: BTreeMap<String, Vec<InterventionRecord>>,
+    /// Interventions that a second write began again, and closes of what was closed already.
+    pub twice: Vec<String>,
+    /// Objects whose last record was never taken away.
+    pub dangling: Vec<String>,
+}
+
+/// The account of the writes that changed a lever of `namespace`.
+pub fn account(writes: &[Write], namespace: &str) -> Account {
+    let mut account = Account::default();
+    let mut open = BTreeSet::<&str>::new();
     for write in writes.iter().filter(|write| write.done() && write.namespace == namespace) {
         if let Some(record) = write.begins() {
-            let before = by_object.entry(write.name.clone()).or_default();
-            assert!(before.iter().all(|other| other.id != record.id), "{} was done twice: {before:#?}", record.id);
-            open.insert(&write.name, record.id.clone());
+            let before = account.begun.entry(write.name.clone()).or_default();
+            if before.iter().any(|other| other.id == record.id) {
+                account.twice.push(format!("{} of {} was begun twice", record.id, write.name));
+            }
+            open.insert(&write.name);
             before.push(record);
-        } else if write.closes() {
-            assert!(open.remove(write.name.as_str()).is_some(), "{} was closed twice", write.name);
+        } else if write.closes() && !open.remove(write.name.as_str()) {
+            account.twice.push(format!("{} was closed twice", write.name));
         }
     }
-    by_object
+    account.dangling = open.into_iter().map(str::to_owned).collect();
+    account
+}
+
+/// The interventions of each object; asserts that nothing was done twice.
+pub fn once_each(writes: &[Write], namespace: &str) -> BTreeMap<String, Vec<InterventionRecord>> {
+    let account = account(writes, namespace);
+    assert_eq!(account.twice, [""; 0], "{:#?}", account.begun);
+    account.begun
 }
 
 /// What headroom may write, whoever watches: levers of what is opted in, the objectives' status, its Lease, its
@@ -101,4 +120,31 @@ pub fn beyond<'a>(writes: &'a [Write], namespace: &str, opted_in: &[&str]) -> Ve
         }
     };
     writes.iter().filter(|write| !own(write)).collect()
+}
+
+/// An audit log in which one intervention is begun by two writes, closed twice, and another is left open.
+#[test]
+fn what_is_done_twice_and_what_is_left_open_is_found() {
+    let write = |name: &str, body: Value| Write {
+        at: Time(0),
+        resource: "deployments".into(),
+        subresource: String::new(),
+        namespace: "shop".into(),
+        name: name.into(),
+        dry: false,
+        code: 200,
+        body,
+    };
+    let begin = |name: &str, id: &str| {
+        let record = json!({"id": id, "rule": "r", "reason": "", "applied_at": 0, "deadline": 1, "replicas_before": 1,
+            "replicas_after": 2, "waiting_ns_before": 0});
+        write(name, json!([{"op": "add", "path": RECORD, "value": record.to_string()}]))
+    };
+    let close = |name: &str| write(name, json!([{"op": "remove", "path": RECORD}]));
+    let sound = [begin("a", "i-1"), close("a"), begin("a", "i-2"), close("a")];
+    let told = account(&sound, "shop");
+    assert_eq!((told.begun["a"].len(), told.twice.len(), told.dangling.len()), (2, 0, 0));
+    let told = account(&[begin("a", "i-1"), begin("a", "i-1"), close("a"), close("a"), begin("b", "i-3")], "shop");
+    assert_eq!(told.twice, ["i-1 of a was begun twice", "a was closed twice"]);
+    assert_eq!(told.dangling, ["b"]);
 }
