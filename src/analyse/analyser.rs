@@ -30,7 +30,7 @@ use crate::analyse::statistics::significance::{LEANING, LIKELY};
 use crate::analyse::telemetry::LostSpans;
 use crate::analyse::telemetry::Sampling;
 use crate::analyse::trace::Tree;
-use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
+use crate::model::{ClockStep, ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
 use crate::window::Window;
 use judging::FEW_LONG;
 
@@ -225,6 +225,21 @@ impl Analyser {
         self.baseline.restore(learnt);
         self.capacities.restore(learnt);
         self.starts.restore(learnt);
+    }
+
+    /// All clocks stepped at `now`: what is remembered moves with them.
+    pub fn step_clock(&mut self, now: Time, step: ClockStep, window: &mut Window) {
+        // What was absorbed since the last tick becomes rows first: then there is one place less to look at.
+        self.seal(now, window);
+        self.store.step_clock(now, step);
+        self.baseline.step_clock(step);
+        self.exemplars.step_clock(step);
+        self.lost_spans.step_clock(step);
+        self.starts.step_clock();
+        self.victims.step_clock(step);
+        self.changes.step_clock(step);
+        self.sampling.step_clock(step);
+        step.move_all([&mut self.absorbed_at]);
     }
 
     /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is

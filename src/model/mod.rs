@@ -2,6 +2,7 @@
 //! of a cluster. Nothing here knows of a station.
 
 mod builder;
+mod clock_step;
 pub mod cluster;
 pub mod freshness;
 pub mod identity;
@@ -12,6 +13,7 @@ mod texts;
 pub mod time;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
+pub use clock_step::ClockStep;
 pub use cluster::{Ceiling, ClusterState, Connections, Deed, Hold, InterventionRecord, Pod, Promise, Terms, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{SpanBatch, Symbols, Time, is_fresh};
+use crate::model::{ClockStep, SpanBatch, Symbols, Time, is_fresh};
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
@@ -177,6 +177,16 @@ impl Window {
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
     pub fn complete_to(&self, now: Time) -> Time {
         Time(now.0.saturating_sub(self.lag.quantile_ns()))
+    }
+
+    /// All clocks stepped: what is held moves with them. How late spans come is learnt anew, as those that came between
+    /// the step and its notice tell nothing of it.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.slices.step_clock(step);
+        self.admission.step_clock(step);
+        self.assembly.step_clock(step);
+        self.lag = ArrivalLag::default();
+        step.move_all(&mut self.last_received);
     }
 
     /// When a span was last received; None before the first.

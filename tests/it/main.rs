@@ -19,6 +19,7 @@
 mod architecture;
 mod arrivals;
 mod bad_input;
+mod clock;
 mod cli;
 mod demo;
 mod diagnose;

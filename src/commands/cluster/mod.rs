@@ -92,7 +92,7 @@ async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let exporter = tokio::spawn(exporter.run(outlet));
     let leave = Arc::new(Notify::new());
     let left = leave.clone();
-    let server = axum::serve(listener, server::router(hosted.clone(), clock))
+    let server = axum::serve(listener, server::router(hosted.clone(), &clock))
         .with_graceful_shutdown(async move { left.notified().await });
     let server = tokio::spawn(server.into_future());
     writeln!(out, "http://{address}")?;

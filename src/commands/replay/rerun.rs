@@ -135,6 +135,7 @@ impl Run {
             What::Paused { by } => Event::Paused { by },
             What::Resumed { by } => Event::Resumed { by },
             What::Learnt { learnt } => Event::Learnt(learnt),
+            What::ClockStepped { seconds } => Event::ClockStepped(seconds),
             What::Acted { decision, change, error } => Event::Acted { decision, change, error },
             _ => return None,
         })

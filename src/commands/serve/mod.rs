@@ -28,7 +28,7 @@ use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Engine, Event};
-use crate::receive::{Receivers, queue};
+use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
 use shutdown::Signals;
 
 /// Receive traces, find what holds requests back, and act on it (or, by default, say what it would do).
@@ -119,8 +119,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
     let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
     let (inlet, outlet) = queue(stations::queue_limits(config));
-    let receive_clock = Arc::new(move || clock.now());
-    let receivers = Receivers::start(stations::receive(config), inlet, receive_clock, None).await?;
+    let receivers = Receivers::start(stations::receive(config), inlet, stamps(clock.clone()), None).await?;
     let metrics = Metrics::default().with_receivers(receivers.counters());
     let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
 
@@ -132,7 +131,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let (taker, taken) = learnt::Taker::new();
     let core = core::Core {
         engine,
-        clock,
+        clock: clock.clone(),
         tick: config.tick,
         journal,
         permits: permits_in,
@@ -141,6 +140,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
         memory: stations::memory(config),
         delay: delay::Delay::default(),
         learnt: taker,
+        sources: SourceClocks::default(),
     };
     let (core_ended, mut core_end) = oneshot::channel();
     let handle = Handle::current();
@@ -156,7 +156,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let mut place = config.learnt.clone().map(learnt::Place::File);
     let (kept_in, kept) = oneshot::channel::<()>();
     let adapter = adapter::Adapter {
-        clock,
+        clock: clock.clone(),
         pace: adapter::Pace::new(config.tick),
         bounds: config.services.clone(),
         permits,
@@ -167,7 +167,7 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     let cluster = match (stations::embedded(config)?, kubernetes) {
         (Some(cluster), _) => Some(tokio::spawn(adapter.run(cluster))),
         (None, Some(kubernetes)) => {
-            let (cluster, shelf) = kubernetes.start(clock, snapshot.clone());
+            let (cluster, shelf) = kubernetes.start(clock.clone(), snapshot.clone());
             place = place.or(Some(learnt::Place::ConfigMap(shelf)));
             Some(tokio::spawn(adapter.run(cluster)))
         }
@@ -234,6 +234,15 @@ pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: 
     }
     info!("drained");
     Ok(())
+}
+
+/// What the receivers stamp requests with.
+fn stamps(clock: Clock) -> receive::Clock {
+    Arc::new(move || {
+        let received_at = clock.now();
+        let ahead = Duration::from_nanos(clock.system_ahead_ns().max(0) as u64); // not negative
+        Stamp { received_at, latest: received_at + ahead }
+    })
 }
 
 /// Says so once the engine has ticked; then waits for ever, as readiness ends by a signal alone.
