@@ -2,6 +2,7 @@
 //!
 //! To add one: a file with `Args` and `run`, its `mod` line, a variant of [`Command`] and an arm of its `run`.
 
+mod answer;
 mod check_config;
 mod client;
 mod cluster;
@@ -12,16 +13,21 @@ mod diagnose;
 mod error;
 mod explain;
 mod pause;
+mod recording;
 mod replay;
+mod rule_files;
+mod scenario;
 mod score;
 pub mod serve;
 mod sql;
+mod stations;
 mod traces;
 
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+pub use answer::Answer;
 pub use error::Error;
 
 /// Finds the one service that holds requests back, from OpenTelemetry traces, and acts on that service alone.
@@ -49,14 +55,6 @@ pub enum Command {
     CheckConfig(check_config::Args),
     Crd(crd::Args),
     Completion(completion::Args),
-}
-
-/// What a command has to say with its exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Yes,
-    /// It did its work, and the answer is no.
-    No,
 }
 
 impl Command {

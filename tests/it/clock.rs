@@ -166,6 +166,21 @@ fn when_all_clocks_are_set_the_loop_follows_and_does_nothing_else_for_it() {
         assert!((stepping.at_s..stepping.at_s + 12).contains(&anchored_s), "{stepping:?}: after {anchored_s} s");
         let late: Vec<_> = run.unseeing.iter().filter(|second| **second > stepping.at_s + 12).collect();
         assert!(late.is_empty(), "{stepping:?}: sees nothing at {late:?}");
-        println!("{stepping:?}: anchored at {anchored_s}, unseeing {:?}, scaled {:?} / {:?}", run.unseeing, run.scaled, unbroken.scaled);
+        println!(
+            "{stepping:?}: anchored at {anchored_s}, unseeing {:?}, scaled {:?} / {:?}",
+            run.unseeing, run.scaled, unbroken.scaled
+        );
     }
+}
+
+#[test]
+fn a_step_is_an_input_that_a_replay_takes_too() {
+    let played = play(Stepping { whose: Whose::All, at_s: 35, by_s: -5 });
+    let directory = tempfile::tempdir().unwrap();
+    let lines = played.journal.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect::<String>();
+    assert!(lines.contains("\"what\":\"clock_stepped\",\"seconds\":-5"));
+    std::fs::write(directory.path().join("journal.jsonl"), lines).unwrap();
+    std::fs::write(directory.path().join("spans.jsonl"), &played.spans).unwrap();
+    let (code, out, error) = run(directory.path(), &["replay", "spans.jsonl", "--journal", "journal.jsonl"]);
+    assert!(code == 0 && out.contains("all reproduced"), "{out}{error}");
 }

@@ -19,8 +19,8 @@
 mod architecture;
 mod arrivals;
 mod bad_input;
-mod clock;
 mod cli;
+mod clock;
 mod demo;
 mod diagnose;
 mod kubernetes;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Replayed;
 use super::compare::{Comparison, Standing};
 use super::supply::Supply;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::{Decision, Mode};

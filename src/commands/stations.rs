@@ -4,12 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::memory::{self, Memory};
 use crate::act::embedded::Embedded;
 use crate::clock::Clock;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::config::{self, Config};
-use crate::decide::{self, RuleSource};
 use crate::journal::{self, Writer};
 use crate::model::Time;
 use crate::receive::queue;
@@ -48,10 +46,6 @@ pub fn settings(config: &Config) -> engine::Settings {
     }
 }
 
-pub fn shipped_rules() -> Vec<RuleSource> {
-    decide::shipped()
-}
-
 pub fn receive(config: &Config) -> receive::Config {
     let config::Receive { grpc, http, tls, token, body_bytes_max, decompressed_bytes_max, connections_max, .. } =
         config.receive.clone();
@@ -75,12 +69,6 @@ pub fn queue_limits(config: &Config) -> queue::Limits {
         spans_max: config.receive.queue_spans_max,
         bytes_max: usize::try_from(config.receive.queue_bytes_max).unwrap_or(usize::MAX),
     }
-}
-
-/// The configured limit, else that of the cgroup.
-pub fn memory(config: &Config) -> Memory {
-    let limit = config.limits.memory_bytes.or_else(memory::default_limit);
-    Memory::new(limit, usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX))
 }
 
 fn embedded_url(config: &Config) -> Option<&str> {
