@@ -7,6 +7,7 @@ mod check_config;
 mod client;
 mod cluster;
 mod completion;
+mod config_schema;
 mod crd;
 pub mod demo;
 mod diagnose;
@@ -53,6 +54,7 @@ pub enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     CheckConfig(check_config::Args),
+    ConfigSchema(config_schema::Args),
     Crd(crd::Args),
     Completion(completion::Args),
 }
@@ -72,6 +74,7 @@ impl Command {
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
+            Command::ConfigSchema(args) => config_schema::run(args, out),
             Command::Crd(args) => crd::run(args, out),
             Command::Completion(args) => completion::run(args, out),
         }

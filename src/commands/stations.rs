@@ -27,40 +27,38 @@ pub fn settings(config: &Config) -> engine::Settings {
     engine::Settings {
         mode: config.mode,
         analysis: config.analysis,
-        window: window::Config {
-            duration: config.window.duration,
-            bytes_max: usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX),
-            spans_per_second: config.limits.spans_per_second,
-            ..window::Config::default()
-        },
+        window: window::Config { spans_per_second: config.limits.spans_per_second, ..config.window.clone() },
         analyse: analyse::Config {
             objectives: config.objectives.iter().map(of).collect(),
             default_objective: Some(objective("*".into(), &config.default_objective)),
             keep: config.window.duration,
-            ..analyse::Config::default()
+            ..config.analyse.station.clone()
         },
         decide: config.rules.limits.clone(),
+        verify: config.verify.clone(),
         guard: config.guard.clone(),
         assume_weight: receive(config).assume_weight,
-        ..engine::Settings::default()
     }
 }
 
 pub fn receive(config: &Config) -> receive::Config {
-    let config::Receive { grpc, http, tls, token, body_bytes_max, decompressed_bytes_max, connections_max, .. } =
-        config.receive.clone();
+    let received = config.receive.clone();
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     receive::Config {
-        grpc: Some(grpc),
-        http: Some(http),
-        tls: tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
-        token: token.map(|token| receive::Token::new(token.reveal())),
-        body_bytes_max: bytes(body_bytes_max),
-        decompressed_bytes_max: bytes(decompressed_bytes_max),
-        connections_max,
+        grpc: Some(received.grpc),
+        http: Some(received.http),
+        tls: received.tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
+        token: received.token.map(|token| receive::Token::new(token.reveal())),
+        body_bytes_max: bytes(received.body_bytes_max),
+        decompressed_bytes_max: bytes(received.decompressed_bytes_max),
+        requests_bytes_max: bytes(received.requests_bytes_max),
+        connections_max: received.connections_max,
+        request_timeout: received.request_timeout,
+        hand_over_timeout: received.hand_over_timeout,
+        retry_after: received.retry_after,
+        future_max: received.future_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
         assume_weight: embedded_url(config).map(|_| 1.0),
-        ..receive::Config::default()
     }
 }
 

@@ -30,7 +30,7 @@ const KEPT: usize = 1000;
 
 /// How each station is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Settings {
     pub mode: Mode,
     /// False: spans are kept, and nothing is found or done.

@@ -31,7 +31,7 @@ impl Memory {
     /// The configured limit, else that of the cgroup.
     pub fn of(config: &Config) -> Memory {
         let limit = config.limits.memory_bytes.or_else(default_limit);
-        Memory::new(limit, usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX))
+        Memory::new(limit, config.window.bytes_max)
     }
 
     pub fn new(limit: Option<u64>, window_max: usize) -> Memory {
