@@ -30,7 +30,9 @@ use crate::analyse::statistics::significance::{LEANING, LIKELY};
 use crate::analyse::telemetry::LostSpans;
 use crate::analyse::telemetry::Sampling;
 use crate::analyse::trace::Tree;
-use crate::model::{ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
+use crate::model::setting::{Kind, Setting};
+use crate::model::{ClockStep, ClusterState, Promise, ServiceId, Span, Symbol, Symbols, Time, Workload};
+use crate::settings;
 use crate::window::Window;
 use judging::FEW_LONG;
 
@@ -40,7 +42,7 @@ type Text = Arc<str>;
 pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// The first that matches an entry operation counts.
     pub objectives: Vec<Objective>,
@@ -59,6 +61,16 @@ pub struct Config {
     pub blind_after: Duration,
     /// An operator's own queries, by name, in place of the shipped ones.
     pub queries: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// What an operator may set; objectives and queries have sections of their own, and what is kept is the window's.
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        fast: Kind::seconds(1, 60), "complete time that a verdict looks at";
+        requests_min: Kind::count(1, 1_000_000), "requests of an entry operation in that time below which nothing is said of it";
+        target_utilisation: Kind::Share, "share of its capacity that a pod is to be used to";
+        blind_after: Kind::seconds(1, 3_600), "without a span for so long nothing is known, and nothing is done";
+    ];
 }
 
 impl Default for Config {
@@ -227,6 +239,21 @@ impl Analyser {
         self.starts.restore(learnt);
     }
 
+    /// All clocks stepped at `now`: what is remembered moves with them.
+    pub fn step_clock(&mut self, now: Time, step: ClockStep, window: &mut Window) {
+        // What was absorbed since the last tick becomes rows first: then there is one place less to look at.
+        self.seal(now, window);
+        self.store.step_clock(now, step);
+        self.baseline.step_clock(step);
+        self.exemplars.step_clock(step);
+        self.lost_spans.step_clock(step);
+        self.starts.step_clock();
+        self.victims.step_clock(step);
+        self.changes.step_clock(step);
+        self.sampling.step_clock(step);
+        step.move_all([&mut self.absorbed_at]);
+    }
+
     /// Takes in the traces that are complete at `now`, every [so often](PORTION). Called as spans come, so that a tick is
     /// left with few.
     pub fn absorb(&mut self, now: Time, window: &mut Window) {
@@ -363,4 +390,15 @@ fn tick_row(times: [Time; 3], near_below: i64) -> RecordBatch {
     // Columns of one row each, in the order and of the types of the schema.
     RecordBatch::try_new(tick_schema(), times.map(time).into_iter().chain([near_below]).collect())
         .expect("one row of the schema above")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_can_be_set() {
+        let besides = ["objectives", "default_objective", "keep", "queries"];
+        crate::model::setting::check(Config::SETTINGS, &besides);
+    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Answer, Error};
+use super::answer::Answer;
+use super::error::Error;
 use crate::config::{self, Config};
 
 /// Check a configuration: every problem at once, each with its path and a remedy.

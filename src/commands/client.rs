@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use super::Error;
+use super::error::Error;
 use crate::config::Token;
 
 /// Longer than the longest query that `api.sql_timeout` allows by default, with the server's own margin.

@@ -4,7 +4,9 @@ use std::io::Write;
 
 use clap::{CommandFactory, ValueEnum};
 
-use super::{Answer, Cli, Error};
+use super::Cli;
+use super::answer::Answer;
+use super::error::Error;
 
 /// Print the completion script of a shell.
 #[derive(clap::Args)]

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use kube::CustomResourceExt;
 
-use super::{Answer, Error};
+use super::answer::Answer;
+use super::error::Error;
 use crate::act::kubernetes::objective::ServiceObjective;
 
 /// Print the CustomResourceDefinition of ServiceObjective, YAML.

@@ -5,8 +5,9 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::answer::Answer;
+use super::error::Error;
 use super::traces::Traces;
-use super::{Answer, Error};
 use crate::analyse::change::{
     self, Diagnosis, EXPLAINED_MAX, MissedObjective, Moment, Parameters, Profile, Suspect, calm_stretch, localise,
     slowest,

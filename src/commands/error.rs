@@ -72,8 +72,10 @@ pub enum Error {
     Refused { server: String, status: u16, error: String, remedy: String },
     #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
     Runtime(io::Error),
-    #[error("the engine stopped by itself; its last words are in the log, report them as a bug")]
-    EngineStopped,
+    #[error(
+        "the {task} ended by itself: {cause}; what headroom did until then is kept, start it again and report this as a bug"
+    )]
+    TaskEnded { task: &'static str, cause: String },
     #[error("left before all was done: {0}; what was not acknowledged is sent again by its sender")]
     LeftEarly(&'static str),
     #[error("cannot write the output: {0}; free space, or write elsewhere")]

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::answer::Answer;
 use super::client::Server;
-use super::{Answer, Error};
+use super::error::Error;
 use crate::journal::{self, ExplainError};
 
 /// Tell the story of a decision, an intervention or a minute: what was found, wanted, permitted, done, and whether it helped.

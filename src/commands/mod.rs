@@ -2,26 +2,33 @@
 //!
 //! To add one: a file with `Args` and `run`, its `mod` line, a variant of [`Command`] and an arm of its `run`.
 
+mod answer;
 mod check_config;
 mod client;
 mod cluster;
 mod completion;
+mod config_schema;
 mod crd;
 pub mod demo;
 mod diagnose;
 mod error;
 mod explain;
 mod pause;
+mod recording;
 mod replay;
+mod rule_files;
+mod scenario;
 mod score;
 pub mod serve;
 mod sql;
+mod stations;
 mod traces;
 
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+pub use answer::Answer;
 pub use error::Error;
 
 /// Finds the one service that holds requests back, from OpenTelemetry traces, and acts on that service alone.
@@ -47,16 +54,9 @@ pub enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     CheckConfig(check_config::Args),
+    ConfigSchema(config_schema::Args),
     Crd(crd::Args),
     Completion(completion::Args),
-}
-
-/// What a command has to say with its exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    Yes,
-    /// It did its work, and the answer is no.
-    No,
 }
 
 impl Command {
@@ -74,6 +74,7 @@ impl Command {
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
+            Command::ConfigSchema(args) => config_schema::run(args, out),
             Command::Crd(args) => crd::run(args, out),
             Command::Completion(args) => completion::run(args, out),
         }

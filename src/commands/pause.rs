@@ -4,8 +4,9 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::answer::Answer;
 use super::client::Server;
-use super::{Answer, Error};
+use super::error::Error;
 
 /// Stop acting: bottlenecks are still found, every proposal is refused.
 #[derive(clap::Args)]

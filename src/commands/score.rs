@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::answer::Answer;
+use super::error::Error;
 use super::traces::Traces;
-use super::{Answer, Error};
 use crate::analyse::Verdict;
 use crate::analyse::change::{Parameters, Profile, localise};
 use crate::clock::Stopwatch;

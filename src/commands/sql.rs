@@ -5,8 +5,9 @@ use std::io::Write;
 use arrow::util::pretty::pretty_format_batches;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::client::Server;
-use super::{Answer, Error};
+use super::error::Error;
 use crate::api::Table;
 use crate::api::query::{self, Limits, QueryError};
 use crate::api::rows::json_rows;

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::Error;
+use super::error::Error;
 use crate::analyse::change::{Moment, Profile};
 use crate::analyse::trace::Tree;
 use crate::model::{SpanBatch, SpanRow, TraceId};

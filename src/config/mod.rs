@@ -1,13 +1,16 @@
 //! What the operator wrote, checked.
 //!
-//! [`Config::load`] reads YAML into `raw` types (every value still text), and `check` makes a [`Config`]
-//! of it or reports everything that is wrong at once. Nothing downstream checks again. Defaults are the stations'
-//! own: each states them, with their reasons, in its `Config`.
+//! [`Config::load`] reads YAML by the declared `keys` into `node`s (every value still text), and `check` makes a [`Config`]
+//! of them or reports everything that is wrong at once. Nothing downstream checks again. Settings are the stations' own:
+//! each declares them beside its `Config`, with range and meaning, and states its defaults there with their reasons.
+//! `reference` writes what comes from the declarations: the reference file, the documentation's table, the JSON Schema.
 
 mod check;
+mod keys;
+mod node;
 mod objective;
 mod problem;
-mod raw;
+pub mod reference;
 mod token;
 mod units;
 
@@ -19,14 +22,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use crate::guard::Mode;
+use node::Root;
 pub use objective::{Bounds, Objective, Pattern, Selector};
 pub use problem::{Error, Problem};
 pub use token::Token;
 pub use units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 use units::{serialize_bytes, serialize_duration};
 
+use crate::model::setting::{Kind, Setting};
 use crate::receive::{self, queue};
-use crate::{decide, guard};
+use crate::{analyse, decide, guard, journal, settings, verify, window};
 
 /// The checked configuration. Serialises to JSON with tokens left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,10 +49,12 @@ pub struct Config {
     pub services: BTreeMap<String, Service>,
     pub receive: Receive,
     pub api: Api,
-    pub window: Window,
+    pub window: window::Config,
     pub limits: Limits,
+    pub analyse: Analyse,
     pub rules: Rules,
     pub guard: guard::Config,
+    pub verify: verify::Config,
     /// None: decisions are kept in memory alone.
     pub journal: Option<Journal>,
     /// The file that keeps what was learnt over restarts; None: it is learnt anew, or kept in a ConfigMap of Kubernetes.
@@ -69,10 +76,17 @@ impl Default for Config {
             services: BTreeMap::new(),
             receive: Receive::default(),
             api: Api::default(),
-            window: Window::default(),
+            // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
+            window: window::Config {
+                duration: Duration::from_secs(300),
+                bytes_max: 512 << 20,
+                ..window::Config::default()
+            },
             limits: Limits::default(),
+            analyse: Analyse::default(),
             rules: Rules::default(),
             guard: guard::Config::default(),
+            verify: verify::Config::default(),
             journal: None,
             learnt: None,
             cluster: None,
@@ -80,11 +94,36 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What stands in no section.
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        tick: Kind::millis(100, 60_000), "how often the engine looks at what it has";
+    ];
+}
+
+/// How bottlenecks are found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Analyse {
+    /// The objectives in it are not the configured ones, which have a section of their own.
+    #[serde(flatten)]
+    pub station: analyse::Config,
+}
+
+/// More replicas than any cluster runs of one service (Kubernetes is tested to 150 000 pods in all).
+const REPLICAS_MAX: u64 = 100_000;
+
 /// Bounds of one service, within those that its workload states; None: as it states.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Service {
     pub min_replicas: Option<u32>,
     pub max_replicas: Option<u32>,
+}
+
+impl Service {
+    pub const SETTINGS: &'static [Setting<Service>] = settings![Service;
+        min_replicas: Kind::count(0, REPLICAS_MAX), "no fewer replicas than this, if its workload allows it";
+        max_replicas: Kind::count(1, REPLICAS_MAX), "no more replicas than this, if its workload allows it";
+    ];
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -104,6 +143,36 @@ pub struct Receive {
     #[serde(serialize_with = "serialize_bytes")]
     pub queue_bytes_max: u64,
     pub connections_max: usize,
+    /// All requests that are being received or wait for the engine.
+    #[serde(serialize_with = "serialize_bytes")]
+    pub requests_bytes_max: u64,
+    #[serde(serialize_with = "serialize_duration")]
+    pub request_timeout: Duration,
+    #[serde(serialize_with = "serialize_duration")]
+    pub hand_over_timeout: Duration,
+    #[serde(serialize_with = "serialize_duration")]
+    pub retry_after: Duration,
+    #[serde(serialize_with = "serialize_duration")]
+    pub future_max: Duration,
+}
+
+impl Receive {
+    pub const SETTINGS: &'static [Setting<Receive>] = settings![Receive;
+        grpc: Kind::Address, "OTLP/gRPC; port 0 lets the system choose";
+        http: Kind::Address, "OTLP/HTTP, protobuf and JSON";
+        body_bytes_max as "body_max": Kind::bytes(64 << 10, 1 << 30), "largest request as it is sent";
+        decompressed_bytes_max as "decompressed_max": Kind::bytes(64 << 10, 4 << 30), "largest request once decompressed";
+        requests_bytes_max as "requests_memory": Kind::bytes(64 << 10, 64 << 30),
+            "all requests that are being received or wait for the engine";
+        queue_spans_max as "queue_spans": Kind::count(1_000, 100_000_000),
+            "spans that wait for the engine before senders are told to come back";
+        queue_bytes_max as "queue_memory": Kind::bytes(1 << 20, 64 << 30), "memory that those may take";
+        connections_max: Kind::count(1, 65_536), "connections of each protocol; more wait to be accepted";
+        request_timeout: Kind::millis(100, 600_000), "one request may take so long to arrive; over gRPC, to be answered";
+        hand_over_timeout: Kind::millis(100, 600_000), "the engine may take so long to take one request";
+        retry_after: Kind::millis(100, 600_000), "senders that are told to come back are told to do so after this";
+        future_max: Kind::seconds(1, 86_400), "spans that start later than this after their receipt are rejected";
+    ];
 }
 
 impl Default for Receive {
@@ -120,6 +189,11 @@ impl Default for Receive {
             queue_spans_max: queue.spans_max,
             queue_bytes_max: queue.bytes_max as u64,
             connections_max: station.connections_max,
+            requests_bytes_max: station.requests_bytes_max as u64,
+            request_timeout: station.request_timeout,
+            hand_over_timeout: station.hand_over_timeout,
+            retry_after: station.retry_after,
+            future_max: station.future_max,
         }
     }
 }
@@ -144,6 +218,15 @@ pub struct Api {
     pub sql_rows_max: usize,
 }
 
+impl Api {
+    pub const SETTINGS: &'static [Setting<Api>] = settings![Api;
+        listen: Kind::Address, "HTTP API, metrics and health";
+        sql_timeout: Kind::millis(100, 300_000), "what one SQL query may take";
+        sql_memory_bytes as "sql_memory": Kind::bytes(1 << 20, 64 << 30), "what all queries at once may take";
+        sql_rows_max: Kind::count(1, 1_000_000), "rows of one answer; the rest is left out";
+    ];
+}
+
 impl Default for Api {
     fn default() -> Api {
         Api {
@@ -159,21 +242,6 @@ impl Default for Api {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Window {
-    #[serde(serialize_with = "serialize_duration")]
-    pub duration: Duration,
-    #[serde(serialize_with = "serialize_bytes")]
-    pub memory_bytes: u64,
-}
-
-impl Default for Window {
-    fn default() -> Window {
-        // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
-        Window { duration: Duration::from_secs(300), memory_bytes: 512 << 20 }
-    }
-}
-
 /// What headroom as a whole may take.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Limits {
@@ -181,6 +249,17 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Spans a second that are analysed; of more, whole traces are shed. None: all.
     pub spans_per_second: Option<u64>,
+}
+
+impl Limits {
+    pub const SETTINGS: &'static [Setting<Limits>] = settings![Limits;
+        // Below 64 MiB not even the planned queries and an empty window have room.
+        memory_bytes as "memory": Kind::bytes(64 << 20, 16 << 40),
+            "resident memory of the process; without it three quarters of what its cgroup allows, if that says so";
+        // Below a thousand spans a second a share says little of a service.
+        spans_per_second: Kind::count(1_000, 1_000_000_000),
+            "spans a second that are analysed; of more, whole traces are shed, fairly; without it all are";
+    ];
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -195,6 +274,18 @@ pub struct Journal {
     pub path: PathBuf,
     #[serde(serialize_with = "serialize_bytes")]
     pub bytes_max: u64,
+}
+
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { path: PathBuf::new(), bytes_max: journal::writer::FILE_BYTES_MAX }
+    }
+}
+
+impl Journal {
+    pub const SETTINGS: &'static [Setting<Journal>] = settings![Journal;
+        bytes_max as "size_max": Kind::bytes(1 << 20, 1 << 40), "at this size the file becomes `PATH.1`, in place of the one before";
+    ];
 }
 
 /// Where workloads run.
@@ -236,11 +327,10 @@ impl Config {
         let syntax = |cause: String| Error::Syntax { path: path.to_owned(), cause };
         // An empty file, or one of comments alone, is the configuration that changes nothing.
         let options = serde_saphyr::options! { with_snippet: false };
-        let raw: Option<raw::Root> =
+        let root: Root =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(one_line(&error.to_string())))?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        check::check(&raw.unwrap_or_default(), directory)
-            .map_err(|problems| Error::Invalid { path: path.to_owned(), problems })
+        check::check(&root.0, directory).map_err(|problems| Error::Invalid { path: path.to_owned(), problems })
     }
 }
 

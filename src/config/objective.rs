@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::units::serialize_duration;
+use crate::model::setting::{Kind, Setting};
+use crate::settings;
 
 /// The promise itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,6 +18,15 @@ pub struct Bounds {
     pub quantile: f64,
     /// The share of requests, 0 to 1, that may fail.
     pub errors: f64,
+}
+
+impl Bounds {
+    pub const SETTINGS: &'static [Setting<Bounds>] = settings![Bounds;
+        latency: Kind::millis(1, 3_600_000), "what `quantile` of the requests stay under";
+        // Below the median a tail has no meaning; past 0.9999 a window holds too few requests to tell.
+        quantile: Kind::number(0.5, 0.9999), "this share of the requests stays under `latency`";
+        errors: Kind::Share, "the share of requests that may fail";
+    ];
 }
 
 impl Default for Bounds {

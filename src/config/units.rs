@@ -67,6 +67,12 @@ pub fn parse_share(text: &str) -> Option<f64> {
     number.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| n / scale)
 }
 
+/// Writes a share as it would be configured: in percent.
+pub fn human_share(share: f64) -> String {
+    // Of a share of some decimals the product has no more of them: what lies beyond is the float's.
+    format!("{}%", (share * 1e8).round() / 1e6)
+}
+
 /// A leading decimal number and what follows it.
 fn split_number(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -4,8 +4,11 @@
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
 
+use crate::model::setting::{Kind, Setting};
+use crate::settings;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Operations of one evaluation. Looking at 500 services with a filter and a map takes about 20 000; ten
     /// times that is still over within a few tens of milliseconds.
@@ -52,6 +55,22 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What an operator may set.
+    pub const SETTINGS: &'static [Setting<Limits>] = settings![Limits;
+        operations as "operations_max": Kind::count(1_000, 1_000_000_000), "operations of one evaluation";
+        call_levels as "call_levels_max": Kind::count(4, 256), "functions calling functions";
+        expression_depth as "expression_depth_max": Kind::count(16, 1_024), "nesting of expressions";
+        string_bytes as "string_bytes_max": Kind::bytes(64, 1 << 20), "bytes of one string";
+        array_elements as "array_elements_max": Kind::count(100, 10_000_000), "elements of one array";
+        map_entries as "map_entries_max": Kind::count(16, 1_000_000), "entries of one map";
+        variables as "variables_max": Kind::count(8, 10_000), "variables in scope";
+        functions as "functions_max": Kind::count(1, 10_000), "functions of one rule";
+        source_bytes as "source_bytes_max": Kind::bytes(1 << 10, 1 << 20), "bytes of one rule's text";
+        rules as "rules_max": Kind::count(1, 1_000), "rules in force at once";
+        proposals as "proposals_max": Kind::count(1, 10_000), "proposals of one rule in one evaluation";
+        printed_lines as "printed_lines_max": Kind::count(0, 10_000), "lines that one evaluation may print; the rest is dropped";
+    ];
+
     pub(super) fn apply(&self, engine: &mut Engine) {
         engine
             .set_max_operations(self.operations)
@@ -63,5 +82,15 @@ impl Limits {
             .set_max_variables(self.variables)
             .set_max_functions(self.functions)
             .set_max_modules(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set() {
+        crate::model::setting::check(Limits::SETTINGS, &[]);
     }
 }

@@ -5,7 +5,7 @@ use crate::decide::RuleSource;
 use crate::guard::ActError;
 use crate::guard::{Change, Permit};
 use crate::journal::Entry;
-use crate::model::ClusterState;
+use crate::model::{ClockStep, ClusterState};
 
 /// An input that is not a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,9 @@ pub enum Event {
     },
     /// What an earlier life of headroom, or another replica, had learnt.
     Learnt(Learnt),
+    /// All clocks stepped, those of the senders included, and the clock that stamps the inputs follows: what comes after
+    /// this is stamped by the new time.
+    ClockStepped(ClockStep),
     /// What became of a permitted change.
     Acted {
         decision: String,

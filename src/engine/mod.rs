@@ -4,6 +4,7 @@
 //! thread; the same calls in the same order give the same effects, which is what `replay` relies on. Every
 //! input that is not a span, and every step taken, comes out as [`Effect::Record`] for the journal.
 
+mod clock_steps;
 mod event;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,10 @@ use crate::analyse::{self, Analyser, Findings, Learnt, Verdict};
 use crate::decide::{self, Evaluated, Proposal, RuleError, RuleSource, Rules};
 use crate::guard::{self, Change, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, What, decisions, interventions};
-use crate::model::{ClusterState, SpanBatch, Time, spans};
+use crate::model::{ClockStep, ClusterState, SpanBatch, Time, spans};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window::{self, Window};
+use clock_steps::ClockSteps;
 
 pub use event::{Effect, Event};
 
@@ -28,7 +30,7 @@ const KEPT: usize = 1000;
 
 /// How each station is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Settings {
     pub mode: Mode,
     /// False: spans are kept, and nothing is found or done.
@@ -75,6 +77,9 @@ pub struct Engine {
     guard: Guard,
     verifier: Verifier,
     cluster: ClusterState,
+    /// What the clocks' steps make of it, where they make anything.
+    restamped: Option<ClusterState>,
+    clock_steps: ClockSteps,
     paused: bool,
     findings: Findings,
     /// Permits handed out and not yet answered, by what they change.
@@ -111,6 +116,8 @@ impl Engine {
             guard: Guard::new(settings.guard),
             verifier: Verifier::new(settings.verify),
             cluster: ClusterState::default(),
+            restamped: None,
+            clock_steps: ClockSteps::default(),
             paused: false,
             findings: Findings::default(),
             awaited: BTreeMap::new(),
@@ -181,6 +188,10 @@ impl Engine {
                 self.analyser.restore(&learnt);
                 self.record(at, What::Learnt { learnt });
             }
+            Event::ClockStepped(step) => {
+                self.record(at, What::ClockStepped { seconds: step });
+                self.step_clock(at, step);
+            }
             Event::Acted { decision, change, error } => {
                 self.settle(at, &decision, &change, error.is_none());
                 self.record(at, What::Acted { decision, change, error });
@@ -191,7 +202,20 @@ impl Engine {
     fn observe_cluster(&mut self, at: Time, state: ClusterState) {
         let changed = state.workloads != self.cluster.workloads;
         self.cluster = state.clone();
+        self.restamped = self.clock_steps.restamp(&self.cluster);
         self.record(at, if changed { What::Cluster { state } } else { What::ClusterUnchanged { state_at: state.at } });
+    }
+
+    /// Everything that is remembered keeps its age.
+    fn step_clock(&mut self, now: Time, step: ClockStep) {
+        self.analyser.step_clock(now, step, &mut self.window);
+        self.window.step_clock(step);
+        self.guard.step_clock(step);
+        self.verifier.step_clock(step);
+        self.awaited.values_mut().for_each(|permit| permit.step_clock(step));
+        self.clock_steps.take(step, &self.cluster);
+        let seen = self.clock_steps.restamp(&self.cluster).unwrap_or_else(|| self.cluster.clone());
+        self.restamped = Some(ClusterState { at: step.time(seen.at), ..seen });
     }
 
     fn settle(&mut self, at: Time, decision: &str, change: &Change, applied: bool) {
@@ -212,7 +236,7 @@ impl Engine {
             return self.take_records().into_iter().map(Effect::Record).collect();
         }
         let mut permits = Vec::new();
-        match self.analyser.tick(now, &mut self.window, &self.cluster) {
+        match self.analyser.tick(now, &mut self.window, self.restamped.as_ref().unwrap_or(&self.cluster)) {
             Ok(findings) => self.findings = findings,
             Err(error) => {
                 // Nothing is known of now, so nothing is done; the next tick tries again.
@@ -231,7 +255,8 @@ impl Engine {
     }
 
     fn verify(&mut self, now: Time, permits: &mut Vec<Permit>) {
-        let said = self.verifier.tick(now, &self.findings, &self.cluster, self.analyser.pods_with_spans());
+        let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
+        let said = self.verifier.tick(now, &self.findings, cluster, self.analyser.pods_with_spans());
         self.follow(now, said, permits);
     }
 
@@ -243,7 +268,8 @@ impl Engine {
                     self.record(now, What::Intervention { report });
                 }
                 Verification::Close { service, intervention } => {
-                    let context = context(now, self.mode, self.paused, &self.cluster, &self.findings);
+                    let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
+                    let context = context(now, self.mode, self.paused, cluster, &self.findings);
                     permits.extend(self.guard.close(&service, &intervention, &context));
                 }
                 Verification::OpenBreaker { rule, service, cause } => {
@@ -255,12 +281,13 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Time, permits: &mut Vec<Permit>) {
-        let evaluated = self.rules.evaluate(&self.findings, &self.cluster);
+        let evaluated = self.rules.evaluate(&self.findings, self.restamped.as_ref().unwrap_or(&self.cluster));
         let mut proposals = self.hear(now, evaluated);
         proposals.append(&mut self.give_back);
         // Closing comes first in a tick: one write an object, and its version moves with it.
         proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.wish.service()));
-        let context = context(now, self.mode, self.paused, &self.cluster, &self.findings);
+        let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
+        let context = context(now, self.mode, self.paused, cluster, &self.findings);
         let reviewed = self.guard.review(proposals, &context);
         let held_back = self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict));
         let silent_failures =

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::setting::{Kind, Setting};
+use crate::settings;
+
 /// Whether permits are made at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +18,7 @@ pub enum Mode {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// Between two scale-outs of one target, where the rule gives none. Pods that are still coming count as
     /// there, so this only spaces the steps of a need that keeps rising; a burst multiplies load in seconds.
@@ -97,5 +101,50 @@ impl Default for Config {
             repeat_after: seconds(60),
             notify_again: seconds(300),
         }
+    }
+}
+
+const DAY: u64 = 86_400;
+/// More replicas than any cluster runs of one service (Kubernetes is tested to 150 000 pods in all).
+const REPLICAS_MAX: u64 = 100_000;
+
+impl Config {
+    /// What an operator may set.
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        // Below 2 a single replica could not grow; past 100 a step is no longer a bound.
+        step_factor_max: Kind::count(2, 100), "one scale-out multiplies the replicas by this at most";
+        step_replicas_min: Kind::count(1, REPLICAS_MAX), "or adds this many, whichever is more";
+        scale_in_share_min: Kind::Share, "one scale-in leaves at least this share of the replicas";
+        scale_out_cooldown: Kind::seconds(0, DAY),
+            "between two scale-outs of one service, where the rule gives none";
+        scale_in_cooldown: Kind::seconds(0, DAY), "between two scale-ins of one service";
+        scale_in_after_scale_out: Kind::seconds(0, DAY), "no scale-in so soon after a scale-out of the same service";
+        stabilisation: Kind::seconds(0, DAY), "a scale-in goes no lower than the highest need of this window";
+        panic_window: Kind::seconds(1, DAY), "a need in this window above `panic_factor` times the ready pods is panic";
+        panic_factor: Kind::number(1.0, 100.0), "how many times the ready pods a need must be to be panic";
+        panic_hold: Kind::seconds(0, DAY), "no scale-in so soon after panic";
+        added_replicas_max: Kind::count(1, REPLICAS_MAX),
+            "replicas that headroom may have changed at once, over all services: added, taken away and not yet proved, restarted, resized";
+        actions_per_minute_max as "actions_per_minute": Kind::count(1, 1_000), "actions in any minute, over all services";
+        pod_cooldown: Kind::seconds(0, DAY), "between two restarts or resizes of pods of one service";
+        pod_again: Kind::seconds(1, DAY), "before a restart or resize that the cluster refused is asked for again";
+        resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
+        resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";
+        breaker_open: Kind::seconds(0, DAY), "no further step of a rule on a service where its last one had no effect";
+        prove_within: Kind::seconds(1, DAY), "an action must have proved itself by then";
+        findings_age_max: Kind::seconds(1, DAY), "older findings are not acted on";
+        permit_valid: Kind::seconds(1, DAY), "an action that the cluster has not taken by then is decided anew";
+        repeat_after: Kind::seconds(0, DAY), "a refusal that has not recurred for so long is reported again";
+        notify_again: Kind::seconds(0, DAY), "a notification is repeated after this while its cause lasts";
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set() {
+        crate::model::setting::check(Config::SETTINGS, &[]);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::decision::{Gate, Outcome};
-use crate::model::{ServiceId, Time};
+use crate::model::{ClockStep, ServiceId, Time};
 
 /// By rule, target and topic: of notifications the verdict, so that one that flaps is told once each; of restarts the
 /// pod. Bounded by
@@ -66,6 +66,10 @@ impl DecisionDedup {
         }
         self.0.insert(key, Memory { words, said_at: now, seen_at: now });
         true
+    }
+
+    pub(super) fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.0.values_mut().flat_map(|memory| [&mut memory.said_at, &mut memory.seen_at]));
     }
 
     /// Forget what has not come up for `after`: when it does again, that is news. What people were told is kept

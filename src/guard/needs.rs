@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 /// How far back needs are kept; a rule that asks for a longer window gets this one.
 pub(super) const WINDOW_MAX: Duration = Duration::from_secs(3600);
@@ -35,6 +35,11 @@ impl Needs {
         while self.falling.front().is_some_and(|(at, _)| *at + WINDOW_MAX < now) {
             self.falling.pop_front();
         }
+    }
+
+    pub(super) fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.falling.iter_mut().map(|(at, _)| at));
+        step.move_all(self.known.iter_mut().flat_map(|(since, last)| [since, last]));
     }
 
     /// The highest need at or after `from`.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{InterventionRecord, ServiceId, Time};
+use crate::model::{ClockStep, InterventionRecord, ServiceId, Time};
 
 /// A guarded change of one workload. The fields are readable by all and settable by `guard` alone, so no
 /// script and no shortcut reaches a cluster around policy.
@@ -63,6 +63,11 @@ impl Change {
 }
 
 impl Permit {
+    /// All clocks stepped while its answer is awaited.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all([&mut self.valid_until]);
+    }
+
     pub fn change(&self) -> &Change {
         &self.change
     }

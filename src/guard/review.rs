@@ -11,7 +11,7 @@ use super::permit::{Change, Permit};
 use super::target::{Before, Pending, Target};
 use crate::analyse::Findings;
 use crate::decide::{Proposal, Wish};
-use crate::model::{ClusterState, Deed, Hold, InterventionRecord, ServiceId, Time, Workload};
+use crate::model::{ClockStep, ClusterState, Deed, Hold, InterventionRecord, ServiceId, Time, Workload};
 
 /// The span of the rate of actions.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -172,6 +172,14 @@ impl Guard {
     pub fn open_breaker(&mut self, rule: &str, service: &ServiceId, cause: &str, now: Time) {
         let breaker = Breaker { until: now + self.config.breaker_open, cause: cause.into() };
         self.breakers.insert((rule.into(), service.clone()), breaker);
+    }
+
+    /// All clocks stepped: cooldowns, needs and breakers keep their age.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.targets.values_mut().for_each(|target| target.step_clock(step));
+        step.move_all(self.breakers.values_mut().map(|breaker| &mut breaker.until));
+        step.move_all(&mut self.actions);
+        self.said.step_clock(step);
     }
 
     /// Bring the memory to this tick: targets, needs, panic, and what has run out.

@@ -3,7 +3,7 @@
 
 use super::config::Config;
 use super::needs::Needs;
-use crate::model::{Time, Workload};
+use crate::model::{ClockStep, Time, Workload};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
@@ -55,6 +55,22 @@ impl Target {
             self.baseline.get_or_insert(record.replicas_before);
         } else {
             self.last_scale_in = self.last_scale_in.max(Some(record.applied_at));
+        }
+    }
+
+    pub(super) fn step_clock(&mut self, step: ClockStep) {
+        self.needs.step_clock(step);
+        let own = [
+            &mut self.last_scale_out,
+            &mut self.last_scale_in,
+            &mut self.last_pod_change,
+            &mut self.pods_refused_since,
+            &mut self.panic_until,
+        ];
+        step.move_all(own.into_iter().flatten());
+        if let Some(pending) = &mut self.pending {
+            let before = [&mut pending.before.last_scale_out, &mut pending.before.last_scale_in];
+            step.move_all(before.into_iter().flatten().chain([&mut pending.valid_until]));
         }
     }
 

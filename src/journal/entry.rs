@@ -7,7 +7,7 @@ use crate::analyse::{Findings, Learnt};
 use crate::decide::RuleSource;
 use crate::guard::ActError;
 use crate::guard::{Change, Decision};
-use crate::model::{ClusterState, ServiceId, Time};
+use crate::model::{ClockStep, ClusterState, ServiceId, Time};
 use crate::verify::InterventionReport;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,10 @@ pub enum What {
     /// What was learnt before was taken over: the whole of it, so that a replay needs no other file.
     Learnt {
         learnt: Learnt,
+    },
+    /// All clocks stepped; the entries after this one are stamped by the new time.
+    ClockStepped {
+        seconds: ClockStep,
     },
     /// A permitted change came back from the cluster.
     Acted {
@@ -115,6 +119,7 @@ impl Entry {
                 | Paused { .. }
                 | Resumed { .. }
                 | Learnt { .. }
+                | ClockStepped { .. }
                 | Acted { .. }
         )
     }

@@ -2,9 +2,11 @@
 //! of a cluster. Nothing here knows of a station.
 
 mod builder;
+mod clock_step;
 pub mod cluster;
 pub mod freshness;
 pub mod identity;
+pub mod setting;
 mod span;
 pub mod spans;
 mod symbols;
@@ -12,9 +14,11 @@ mod texts;
 pub mod time;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
+pub use clock_step::ClockStep;
 pub use cluster::{Ceiling, ClusterState, Connections, Deed, Hold, InterventionRecord, Pod, Promise, Terms, Workload};
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, TraceId};
+pub use setting::{Kind as SettingKind, Setting};
 pub use span::Span;
 pub use spans::{Kind, SpanBatch, SpanRow, Status};
 pub use symbols::{Symbol, Symbols};

@@ -92,7 +92,13 @@ impl Listener {
             let (place, accepted) = tokio::select! {
                 () = stop.cancelled() => break,
                 // Ended connections are let go while others are waited for.
-                Some(_) = connections.join_next() => continue,
+                Some(ended) = connections.join_next() => {
+                    // The sender was not answered, and sends again.
+                    if let Err(error) = ended {
+                        tracing::error!(%error, ?protocol, "a connection's task failed");
+                    }
+                    continue;
+                }
                 accepted = accepting => accepted,
             };
             let stream = match accepted {

@@ -16,7 +16,22 @@ use super::refusal::Refusal;
 use crate::model::Time;
 
 /// Says what time it is; the receivers are the only station before the engine that needs to know.
-pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> Stamp + Send + Sync>;
+
+/// The time of a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub received_at: Time,
+    /// The latest time that it may be by any clock of this machine: later than `received_at` while the system's clock
+    /// was set forward and headroom's own has not followed yet.
+    pub latest: Time,
+}
+
+impl From<Time> for Stamp {
+    fn from(received_at: Time) -> Stamp {
+        Stamp { received_at, latest: received_at }
+    }
+}
 
 /// Called with every request the core has taken, for keeping what was received.
 pub type Tap = Arc<dyn Fn(&Tapped) + Send + Sync>;
@@ -88,8 +103,8 @@ impl Intake {
     /// Decodes a whole request and waits until the core has taken it. The spans that were rejected are the
     /// answer's partial success.
     pub async fn take(&self, encoding: Encoding, request: Bytes) -> Result<Rejected, Refusal> {
-        let received_at = (self.clock)();
-        let options = Options { assume_weight: self.assume_weight, start_max: Some(received_at + self.future_max) };
+        let Stamp { received_at, latest } = (self.clock)();
+        let options = Options { assume_weight: self.assume_weight, start_max: Some(latest + self.future_max) };
         let decoded = decode(encoding, &request, &options)?;
         let (bytes, spans) = (request.len(), decoded.batch.len());
         // Without a tap the request's memory is not needed while the core is waited for.

@@ -5,6 +5,7 @@
 //! - [`queue`]: the bounded border to the core; a request is answered only when the core has taken its batch
 //! - [`Receivers`]: the listening sockets. `grpc` and `http` know their protocol's words, `intake` what happens to a
 //!   request of either, `refusal` how each says no, `connections` and `tls` what lies below
+//! - [`SourceClocks`]: whether the senders' clocks agree with the one that stamps what is received
 //!
 //! Nothing acknowledged is lost here: a batch the core does not take in time is answered as overloaded, and the
 //! sender keeps it. A sender may therefore send a batch twice; the window knows spans by their ids.
@@ -21,11 +22,13 @@ mod intake;
 pub mod queue;
 mod receivers;
 mod refusal;
+mod source_clocks;
 mod tls;
 
 pub use config::{Config, Tls, Token};
 pub use counters::Counters;
 pub use decode::{Decoded, Encoding, Reason, Rejected};
-pub use intake::{Clock, Tap, Tapped};
+pub use intake::{Clock, Stamp, Tap, Tapped};
 pub use queue::{Received, queue};
 pub use receivers::{Error, Receivers};
+pub use source_clocks::SourceClocks;

@@ -85,6 +85,15 @@ impl Receivers {
         self.counters.clone()
     }
 
+    /// Waits until a listener ends although nobody asked it to, and says why. Cancel safe.
+    pub async fn failure(&mut self) -> String {
+        match self.listeners.join_next().await {
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(())) => "it stopped listening".into(),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Accepts no more, answers what has begun to arrive, then ends; what is not done by the deadline is cut off
     /// unacknowledged. The core must go on taking batches meanwhile. True when everything was answered.
     pub async fn shutdown(mut self, deadline: Duration) -> bool {

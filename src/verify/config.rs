@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::setting::{Kind, Setting};
+use crate::settings;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// A pod that passes readiness still fills caches, pools and just-in-time compilers; for about 10 s its
     /// service times are near double, and judging then would blame the remedy.
@@ -36,5 +40,30 @@ impl Default for Config {
             waiting_noise_ms: 5.0,
             close_again: Duration::from_secs(5),
         }
+    }
+}
+
+const DAY: u64 = 86_400;
+
+impl Config {
+    /// What an operator may set.
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        warm_up: Kind::seconds(0, DAY), "after a pod is ready, before its work is judged";
+        judge_at_least: Kind::seconds(1, DAY), "at work before an action is said to have had no effect";
+        calm: Kind::seconds(0, DAY), "without a missed objective before anything is given back";
+        proof_share: Kind::Share, "waiting that fell to this share of its worst proves an action at once";
+        no_effect_share: Kind::Share, "waiting above this share of its worst at the deadline has not fallen";
+        waiting_noise_ms: Kind::number(0.0, 60_000.0), "milliseconds of waiting below which blame alone decides";
+        close_again: Kind::seconds(1, DAY), "before the removal of a record that has not happened is asked for again";
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_can_be_set() {
+        crate::model::setting::check(Config::SETTINGS, &[]);
     }
 }

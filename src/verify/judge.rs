@@ -10,7 +10,7 @@ use super::verifier::Verification;
 use crate::analyse::{Findings, ServiceFinding, Verdict};
 use crate::decide::{GIVE_BACK, Proposal, Wish};
 use crate::guard::decision_of;
-use crate::model::{ClusterState, InterventionRecord, ServiceId, Time, Workload};
+use crate::model::{ClockStep, ClusterState, InterventionRecord, ServiceId, Time, Workload};
 
 const NS_PER_MS: f64 = 1e6;
 
@@ -62,6 +62,17 @@ impl Watch {
             calm_since: None,
             close_asked_at: None,
         }
+    }
+
+    pub(super) fn step_clock(&mut self, step: ClockStep) {
+        step.move_all([
+            &mut self.report.applied_at,
+            &mut self.report.deadline,
+            &mut self.record.applied_at,
+            &mut self.record.deadline,
+        ]);
+        let own = [&mut self.warm_at, &mut self.calm_since, &mut self.close_asked_at];
+        step.move_all(own.into_iter().flatten());
     }
 
     fn is_out(&self) -> bool {

@@ -8,7 +8,7 @@ use super::report::{InterventionReport, Stage};
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::decide::Proposal;
 use crate::guard::{Change, Permit};
-use crate::model::{ClusterState, Deed, InterventionRecord, ServiceId, Time};
+use crate::model::{ClockStep, ClusterState, Deed, InterventionRecord, ServiceId, Time};
 
 /// Ended interventions that are still known, so that a stale snapshot of the cluster does not bring one back:
 /// far more than end within the seconds that a snapshot may be late.
@@ -135,6 +135,11 @@ impl Verifier {
             }
         }
         said
+    }
+
+    /// All clocks stepped: deadlines stay as far away as they were.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.open.values_mut().for_each(|watch| watch.step_clock(step));
     }
 
     fn knows(&self, service: &ServiceId, intervention: &str) -> bool {

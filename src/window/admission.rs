@@ -20,7 +20,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use crate::model::spans::OTHER;
-use crate::model::{SpanBatch, Time, TraceId, is_fresh};
+use crate::model::{ClockStep, SpanBatch, Time, TraceId, is_fresh};
 
 /// Columns of the `spans` table.
 const SERVICE: &str = "service";
@@ -100,6 +100,10 @@ impl Admission {
         self.counters.admitted += batch.len() as u64;
         self.counters.shed += (offered - batch.len()) as u64;
         batch
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.slot += step.nanos() / SLOT.as_nanos() as i64;
     }
 
     /// A batch of the present, or the part of it that is taken.

@@ -14,7 +14,7 @@ use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 
 use super::Config;
-use crate::model::{Span, Symbols, Time, TraceId};
+use crate::model::{ClockStep, Span, Symbols, Time, TraceId};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
@@ -204,6 +204,16 @@ impl Assembly {
         open.sort_unstable_by_key(|trace| trace.id);
         let spans = open.into_iter().flat_map(|trace| &mut trace.spans);
         spans.for_each(|span| *span = span.translated(from, to));
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        for (_, trace) in &mut self.open {
+            step.move_all(trace.spans.iter_mut().map(|span| &mut span.start).chain(&mut trace.root_end));
+            step.move_all([&mut trace.newest_end, &mut trace.queued]);
+        }
+        let queue = std::mem::take(&mut self.queue).into_iter();
+        self.queue = queue.map(|Reverse((due, id, place))| Reverse((step.time(due), id, place))).collect();
+        step.move_all(self.closed_by_time.iter_mut().map(|(at, _)| at));
     }
 
     pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {

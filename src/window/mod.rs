@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{SpanBatch, Symbols, Time, is_fresh};
+use crate::model::setting::{Kind, Setting};
+use crate::model::{ClockStep, SpanBatch, Symbols, Time, is_fresh};
+use crate::settings;
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
@@ -25,7 +27,7 @@ use slices::Slices;
 
 /// Bounds of the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// Spans older than this are forgotten. Long enough to see a burst and the healthy time before it.
     pub duration: Duration,
@@ -39,6 +41,18 @@ pub struct Config {
     pub trace_spans_max: usize,
     /// Open traces past this number: the oldest is closed as it stands.
     pub open_traces_max: usize,
+}
+
+impl Config {
+    /// What an operator may set; how many spans a second are taken in is a matter of the whole process (`limits`).
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        duration: Kind::seconds(10, 86_400), "spans and what came of them are kept this long";
+        bytes_max as "memory": Kind::bytes(16 << 20, 1 << 40), "what they may take; the oldest go first";
+        // Below a second no trace would be whole.
+        trace_idle: Kind::seconds(1, 3_600), "a trace without its root is analysed once no span of it came for so long";
+        trace_spans_max: Kind::count(100, 10_000_000), "spans of one trace; the rest is counted";
+        open_traces_max: Kind::count(1_000, 100_000_000), "traces under way; past it the oldest is closed as it stands";
+    ];
 }
 
 impl Default for Config {
@@ -177,6 +191,16 @@ impl Window {
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
     pub fn complete_to(&self, now: Time) -> Time {
         Time(now.0.saturating_sub(self.lag.quantile_ns()))
+    }
+
+    /// All clocks stepped: what is held moves with them. How late spans come is learnt anew, as those that came between
+    /// the step and its notice tell nothing of it.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.slices.step_clock(step);
+        self.admission.step_clock(step);
+        self.assembly.step_clock(step);
+        self.lag = ArrivalLag::default();
+        step.move_all(&mut self.last_received);
     }
 
     /// When a span was last received; None before the first.

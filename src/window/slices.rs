@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::merge::merge;
-use crate::model::{SpanBatch, Time};
+use crate::model::{ClockStep, SpanBatch, Time};
 
 /// Rows that are merged into one slice. The dictionaries of a thousand operations and hundreds of pods are then
 /// a byte or two a span, and what is merged was received a moment ago.
@@ -87,6 +87,11 @@ impl Slices {
             self.evicted += 1;
             self.evicted_rows += rows as u64;
         }
+    }
+
+    /// The table goes on saying what the senders said; only its age is kept.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.slices.iter_mut().map(|slice| &mut slice.newest));
     }
 
     pub fn batches(&self) -> impl Iterator<Item = &SpanBatch> {

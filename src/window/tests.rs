@@ -188,3 +188,8 @@ fn what_cannot_be_analysed_in_time_is_refused_until_it_is() {
     window.close(Time::from_secs(4));
     assert!(window.has_room(SECOND, &roots(2, 5, SECOND)));
 }
+
+#[test]
+fn every_bound_can_be_set() {
+    crate::model::setting::check(Config::SETTINGS, &["spans_per_second"]);
+}

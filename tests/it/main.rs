@@ -22,6 +22,7 @@ mod architecture;
 mod arrivals;
 mod bad_input;
 mod cli;
+mod clock;
 mod demo;
 mod diagnose;
 mod endurance;

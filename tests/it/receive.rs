@@ -37,7 +37,7 @@ fn config() -> Config {
 
 async fn start(config: Config, limits: Limits) -> (Receivers, Outlet) {
     let (inlet, outlet) = queue(limits);
-    let receivers = Receivers::start(config, inlet, Arc::new(|| NOW), None).await.unwrap();
+    let receivers = Receivers::start(config, inlet, Arc::new(|| NOW.into()), None).await.unwrap();
     (receivers, outlet)
 }
 

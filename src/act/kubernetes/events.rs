@@ -60,10 +60,9 @@ pub struct Events {
 }
 
 impl Events {
-    pub fn start(client: Client, identity: String) -> Events {
+    pub fn new(client: Client, identity: String) -> (Events, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(write(client, waiting));
-        Events { identity, queue }
+        (Events { identity, queue }, write(client, waiting))
     }
 
     /// One sentence on `object`. `id` is the decision or the intervention that it is about.

@@ -38,6 +38,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
@@ -87,27 +89,40 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// PodStartup its watches and stands for election.
-    pub fn start(client: Client, standing: Standing, sight: watch::Receiver<Arc<Sight>>, now: Now) -> Kubernetes {
+    /// Starts its watches and stands for election. What it writes for people is returned as tasks with their names, for
+    /// the caller to run and to watch over.
+    pub fn start(
+        client: Client,
+        standing: Standing,
+        sight: watch::Receiver<Arc<Sight>>,
+        now: Now,
+    ) -> (Kubernetes, Vec<(&'static str, BoxFuture<'static, ()>)>) {
         let (statuses, surveyed) = watch::channel(Arc::new(Vec::new()));
         let leadership = Leadership::stand(client.clone(), standing.clone());
-        tokio::spawn(share::run(client.clone(), standing.clone(), sight.clone(), now.clone()));
-        tokio::spawn(status::write(client.clone(), surveyed, sight.clone(), leadership.watched(), now.clone()));
-        Kubernetes {
+        let (events, writing_events) = Events::new(client.clone(), standing.identity.clone());
+        let writing_status = status::write(client.clone(), surveyed, sight.clone(), leadership.watched(), now.clone());
+        let sharing = share::run(client.clone(), standing, sight.clone(), now.clone());
+        let tasks = vec![
+            ("share of the spans", sharing.boxed()),
+            ("status writer", writing_status.boxed()),
+            ("writer of Events", writing_events.boxed()),
+        ];
+        let kubernetes = Kubernetes {
             client: client.clone(),
             nodes_grow: false,
             watches: Watches::start(client.clone()),
             leadership,
             sight,
             now,
-            writer: Writer::new(client.clone()),
-            events: Events::start(client, standing.identity),
+            writer: Writer::new(client),
+            events,
             reverts: Reverts::default(),
             refusals: BTreeMap::new(),
             found: BTreeMap::new(),
             statuses,
             answers: watch::Sender::default(),
-        }
+        };
+        (kubernetes, tasks)
     }
 
     /// The cluster adds nodes for pods that find no room: theirs bounds nothing.

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use crate::analyse::change::{Parameters, Profile, Suspect, localise_from};
 use crate::analyse::findings::Verdict;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, SpanRow, Symbol, Symbols, Time, TraceId};
+use crate::model::{ClockStep, Span, SpanRow, Symbol, Symbols, Time, TraceId};
 
 /// Spans a second in the sample; as many may come at once.
 const SPANS_PER_SECOND: i64 = 1_000;
@@ -105,6 +105,14 @@ impl Changes {
         let nanos = now.nanos_since(self.counted_to.max(now - Duration::from_secs(1))).max(0);
         self.room = (self.room + nanos * SPANS_PER_SECOND / 1_000_000_000).min(SPANS_PER_SECOND);
         self.counted_to = now;
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all([&mut self.counted_to]);
+        let bad = [&mut self.missed_at, &mut self.suspected_since, &mut self.suspected_at];
+        step.move_all(bad.into_iter().flatten());
+        let portions = self.waiting.iter_mut().chain([&mut self.under_way]);
+        step.move_all(portions.flat_map(|portion| [&mut portion.from, &mut portion.to]));
     }
 
     /// Takes a complete trace into the sample, if there is room for it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 type Text = Arc<str>;
 
@@ -24,6 +24,10 @@ impl Backlog {
     pub fn seen(&mut self, services: impl IntoIterator<Item = Text>, to: Time) {
         self.until.extend(services.into_iter().map(|service| (service, to)));
         self.until.retain(|_, until| *until + WAIT_MAX > to);
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.until.values_mut());
     }
 
     /// Those whose requests that ended after `from` may have begun to wait while they were held back.

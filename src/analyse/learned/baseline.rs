@@ -13,7 +13,7 @@ use crate::analyse::diagnosis::pod_health::replica_set;
 use crate::analyse::rollup::{EntrySums, HealthSums, Merge, PathKind, Rows};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
 use crate::analyse::statistics::histogram::quantile_ns;
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 mod snapshot;
 
@@ -139,6 +139,16 @@ impl Baseline {
     /// `names` (entry operations and services they cross) miss their objective now.
     pub fn missed(&mut self, at: Time, names: impl IntoIterator<Item = Text>) {
         self.last_missed.extend(names.into_iter().map(|name| (name, at)));
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all([&mut self.now]);
+        step.move_all(self.waiting.iter_mut().map(|(at, _)| at));
+        step.move_all(self.last_missed.values_mut());
+        let services = self.services.values_mut().map(|(_, last_second)| last_second);
+        let seconds = services.chain(self.pods.values_mut().map(|pod| &mut pod.last_second));
+        seconds.for_each(|second| *second = step.second(*second));
+        self.waiting.iter_mut().for_each(|(_, rows)| rows.step_clock(step));
     }
 
     /// Learns the rows whose quarantine is over.

@@ -39,6 +39,11 @@ impl PodStartup {
         self.coming = coming;
     }
 
+    /// All clocks stepped: pods that were created before it and are ready after it cannot be timed.
+    pub fn step_clock(&mut self) {
+        self.coming.clear();
+    }
+
     /// What 95 of 100 pods are ready within, in seconds; None until one was seen to start.
     pub fn p95_s(&self, service: &ServiceId) -> Option<f64> {
         let mut sorted: Vec<i64> = self.known.get(service)?.iter().copied().collect();

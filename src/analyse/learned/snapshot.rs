@@ -40,7 +40,6 @@ pub enum Error {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Learnt {
     /// Event time it was taken at.
     pub at: Time,
@@ -50,7 +49,7 @@ pub struct Learnt {
 
 /// Of one service; what was never seen of it is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::analyse) healthy: Option<ServiceBaseline>,
@@ -72,7 +71,6 @@ pub struct Service {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::analyse) struct Operation {
     pub(in crate::analyse) sums: OperationSums,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,7 +78,6 @@ pub(in crate::analyse) struct Operation {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::analyse) struct Calls {
     pub(in crate::analyse) callee: String,
     pub(in crate::analyse) answered: bool,
@@ -89,7 +86,6 @@ pub(in crate::analyse) struct Calls {
 
 /// Of one entry operation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Entry {
     pub(in crate::analyse) sums: EntrySums,
     /// Histogram bucket of the duration, and requests in it.
@@ -99,7 +95,6 @@ pub struct Entry {
 
 /// Where its critical path leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::analyse) struct Path {
     pub(in crate::analyse) service: String,
     pub(in crate::analyse) operation: String,

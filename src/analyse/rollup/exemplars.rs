@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::analyse::rollup::Absorbed;
 use crate::analyse::trace::{SegmentKind, Tree};
-use crate::model::{Span, Symbol, Symbols, Time, TraceId};
+use crate::model::{ClockStep, Span, Symbol, Symbols, Time, TraceId};
 
 /// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
 const SEGMENTS_MAX: usize = 200_000;
@@ -129,6 +129,11 @@ impl Exemplars {
         while self.missed.front().is_some_and(|(at, _)| *at < exemplars_from) {
             self.missed.pop_front();
         }
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.missed.iter_mut().map(|(at, _)| at));
+        step.move_all(self.batches.iter_mut().map(|(at, ..)| at));
     }
 
     /// Trace ids of an entry operation's missed requests up to the last seal, slowest first.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::analyse::trace::SegmentKind;
+use crate::model::ClockStep;
 
 pub(super) type Text = Arc<str>;
 
@@ -224,6 +225,24 @@ pub struct Rows {
 impl Rows {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.health.is_empty() && self.edges.is_empty()
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        fn moved<K: Ord, S>(rows: &mut BTreeMap<K, S>, second: fn(&mut K) -> &mut i64, step: ClockStep) {
+            let rest = std::mem::take(rows).into_iter();
+            *rows = rest
+                .map(|(mut key, sums)| {
+                    *second(&mut key) = step.second(*second(&mut key));
+                    (key, sums)
+                })
+                .collect();
+        }
+        moved(&mut self.entries, |key| &mut key.second, step);
+        moved(&mut self.paths, |key| &mut key.second, step);
+        moved(&mut self.health, |key| &mut key.second, step);
+        moved(&mut self.durations, |key| &mut key.second, step);
+        moved(&mut self.edges, |key| &mut key.second, step);
+        moved(&mut self.operations, |key| &mut key.second, step);
     }
 
     pub fn add<K: Ord, S: Merge + Copy>(rows: &mut BTreeMap<K, S>, key: K, sums: S) {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringViewBuilder, TimestampNanosecondArray,
+    ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringViewBuilder, TimestampNanosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::rows::*;
 use crate::model::time::NANOS_PER_SECOND;
+use crate::model::{ClockStep, Time};
 
 /// A rollup table: what SQL calls it, and its columns.
 #[derive(Debug)]
@@ -85,6 +86,23 @@ impl Store {
     pub fn evict(&mut self, before_second: i64) {
         while self.sealed.front().is_some_and(|sealed| sealed.newest_second < before_second) {
             self.sealed.pop_front();
+        }
+    }
+
+    /// All clocks stepped at `now`: rows of the seconds until then move with them. Those of later ones tell of spans that
+    /// came after the step and before its notice, and stand where they belong.
+    pub fn step_clock(&mut self, now: Time, step: ClockStep) {
+        let second = |second: i64| if second <= now.second() { step.second(second) } else { second };
+        for sealed in &mut self.sealed {
+            sealed.newest_second = second(sealed.newest_second);
+            for (table, batch) in sealed.batches.iter_mut().enumerate() {
+                let seconds: &TimestampNanosecondArray = batch.column(0).as_primitive();
+                let moved =
+                    seconds.unary(|nanos| second(nanos.div_euclid(NANOS_PER_SECOND)).saturating_mul(NANOS_PER_SECOND));
+                let moved: ArrayRef = Arc::new(TimestampNanosecondArray::with_timezone(moved, "UTC"));
+                let columns = [moved].into_iter().chain(batch.columns()[1..].iter().cloned()).collect();
+                *batch = self::batch(table, columns);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 /// A trace without a root is closed when it has been idle for ten seconds: half a minute sees it, and enough others.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -56,6 +56,10 @@ impl LostSpans {
         while self.ticks.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
             self.ticks.pop_front();
         }
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(self.ticks.iter_mut().map(|(at, _)| at));
     }
 
     /// Services with a gap, by name.

@@ -4,7 +4,7 @@
 //! jumps while the load stays: then a lower count is no lower load.
 
 use crate::analyse::rollup::Rows;
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 /// Traces of a tick below which their share is chance.
 const ENOUGH: i64 = 20;
@@ -34,6 +34,10 @@ impl Sampling {
             self.changed_at = Some(now);
         }
         *usual += WEIGHT * (share - *usual);
+    }
+
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(&mut self.changed_at);
     }
 
     /// When it was last seen to be another than usual.

@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 
 use super::hosted::Hosted;
 use crate::clock::Stopwatch;
-use crate::commands::Error;
-use crate::commands::demo::Recording;
+use crate::commands::error::Error;
+use crate::commands::recording::Recording;
 use crate::simulate::Delivery;
 
 /// What waits is sent together up to this, as the Collector's batch processor does.

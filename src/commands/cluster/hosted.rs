@@ -118,9 +118,9 @@ impl Hosted {
 /// Moves the simulation on with the clock up to its horizon; what it sends goes into `queue`, as far as there is room.
 pub async fn run(hosted: Arc<Hosted>, clock: Clock, queue: mpsc::Sender<Delivery>) {
     while !hosted.finished() {
-        let stepping = hosted.clone();
+        let (stepping, now) = (hosted.clone(), clock.now());
         // Simulating takes a core while it lasts; the sockets go on beside it.
-        let stepped = tokio::task::spawn_blocking(move || stepping.step(clock.now())).await;
+        let stepped = tokio::task::spawn_blocking(move || stepping.step(now)).await;
         let Ok((deliveries, behind)) = stepped else { return };
         for delivery in deliveries {
             hosted.waiting.fetch_add(1, Ordering::Relaxed);

@@ -15,9 +15,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
-use super::demo::{self, Speed};
-use super::{Answer, Error};
 use crate::clock::Clock;
+use crate::commands::answer::Answer;
+use crate::commands::error::Error;
+use crate::commands::recording::Recording;
+use crate::commands::scenario::{self, SCENARIO, SEED, START, Variant, finite_speed};
 use crate::model::Time;
 use crate::simulate::Simulation;
 use hosted::Hosted;
@@ -33,14 +35,14 @@ headroom's configuration. It serves GET /state, /clock, /live, /measures and
 /changes, POST /apply and /stop, and ends by itself.")]
 pub struct Args {
     /// A shipped scenario's name, or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = demo::SCENARIO)]
+    #[arg(long, value_name = "NAME|FILE", default_value = SCENARIO)]
     scenario: String,
     #[command(flatten)]
-    variant: demo::Variant,
-    #[arg(long, default_value_t = demo::SEED)]
+    variant: Variant,
+    #[arg(long, default_value_t = SEED)]
     seed: u64,
     /// Virtual seconds in a second
-    #[arg(long, value_name = "X", default_value = "1", value_parser = Speed::finite)]
+    #[arg(long, value_name = "X", default_value = "1", value_parser = finite_speed)]
     speed: f64,
     /// Where to serve; loopback only
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -76,13 +78,13 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
-    let scenario = args.variant.of(demo::scenario(&args.scenario)?);
-    let recording = demo::Recording::create(args.spans.as_deref(), None)?;
+    let scenario = args.variant.of(scenario::scenario(&args.scenario)?);
+    let recording = Recording::create(args.spans.as_deref(), None)?;
     let listen = |source| Error::Listen { what: "the embedded cluster", address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let start = demo::course::START;
+    let start = START;
     let clock = Clock::scaled(Clock::system().now(), start, args.speed);
     let horizon = Time(start.0 + (scenario.horizon_s * 1e9) as i64);
     let hosted = Arc::new(Hosted::new(Simulation::new(&scenario, args.seed, start), horizon));
@@ -92,7 +94,7 @@ async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let exporter = tokio::spawn(exporter.run(outlet));
     let leave = Arc::new(Notify::new());
     let left = leave.clone();
-    let server = axum::serve(listener, server::router(hosted.clone(), clock))
+    let server = axum::serve(listener, server::router(hosted.clone(), &clock))
         .with_graceful_shutdown(async move { left.notified().await });
     let server = tokio::spawn(server.into_future());
     writeln!(out, "http://{address}")?;

@@ -32,7 +32,7 @@ pub struct Shown {
     pub dropped: u64,
 }
 
-pub fn router(hosted: Arc<Hosted>, clock: Clock) -> Router {
+pub fn router(hosted: Arc<Hosted>, clock: &Clock) -> Router {
     let reading = ClockReading {
         origin_wall_ns: clock.origin_wall().0,
         origin_virtual_ns: clock.origin_virtual().0,

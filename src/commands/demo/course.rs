@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
 use crate::analyse::{self, Objective};
-use crate::commands::Error;
+use crate::commands::error::Error;
+pub use crate::commands::scenario::START;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::Mode;
@@ -91,6 +92,3 @@ pub fn run(
     }
     Ok(simulation)
 }
-
-/// A fixed start makes a run identical to the byte: 2026-01-05 08:00:00 UTC, a Monday morning.
-pub const START: Time = Time::from_secs(1_767_600_000);

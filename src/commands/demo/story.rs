@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Play, course};
 use crate::analyse::{Bottleneck, Findings, Suspect, Verdict};
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::decide::Wish;
 use crate::guard::{Change, Decision, Gate, Outcome};
 use crate::journal::{Entry, What};

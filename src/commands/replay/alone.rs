@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Replayed;
 use super::compare::Comparison;
 use super::supply::Supply;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::decide::{self, RuleSource};
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::Mode;

@@ -14,8 +14,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::serve::rules;
-use super::{Answer, Error};
+use crate::commands::answer::Answer;
+use crate::commands::error::Error;
+use crate::commands::rule_files;
 use crate::journal::{self, Entry};
 use compare::{Comparison, Pair, Standing};
 
@@ -48,7 +49,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    let rules = args.rules.as_deref().map(rules::read).transpose()?;
+    let rules = args.rules.as_deref().map(rule_files::read).transpose()?;
     let replayed = if args.journal.is_empty() {
         alone::replay(&args.files, rules)?
     } else {

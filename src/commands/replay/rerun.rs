@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Replayed;
 use super::compare::{Comparison, Standing};
 use super::supply::Supply;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::{Decision, Mode};
@@ -135,6 +135,7 @@ impl Run {
             What::Paused { by } => Event::Paused { by },
             What::Resumed { by } => Event::Resumed { by },
             What::Learnt { learnt } => Event::Learnt(learnt),
+            What::ClockStepped { seconds } => Event::ClockStepped(seconds),
             What::Acted { decision, change, error } => Event::Acted { decision, change, error },
             _ => return None,
         })

@@ -11,16 +11,16 @@ use tracing::{debug, error, info, warn};
 use super::delay::Delay;
 use super::learnt::Taker;
 use super::memory::{Memory, resident_bytes};
-use super::stations::Journal;
 use crate::api::{History, Metrics, Snapshot, Spans, Table};
 use crate::clock::{Clock, Stopwatch};
+use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::ActError;
 use crate::guard::{Outcome, Permit};
 use crate::journal::{Entry, What};
-use crate::model::Time;
-use crate::receive::Received;
+use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
+use crate::receive::{Received, SourceClocks};
 
 pub struct Core {
     pub engine: Engine,
@@ -33,6 +33,7 @@ pub struct Core {
     pub memory: Memory,
     pub delay: Delay,
     pub learnt: Taker,
+    pub sources: SourceClocks,
 }
 
 /// What the thread wakes up for.
@@ -60,17 +61,7 @@ impl Core {
             // The engine itself runs outside of the runtime, which would not let it block.
             let wake = handle.block_on(next(&self.clock, next_due.at, &mut batches, &mut events));
             match wake {
-                Wake::Batch(Received { received_at, batch, ack }) if !self.engine.has_room(received_at, &batch) => {
-                    ack.refused();
-                }
-                Wake::Batch(Received { received_at, batch, ack }) => {
-                    self.delay.received(received_at, &batch);
-                    self.engine.ingest(received_at, batch);
-                    // Recorded first, acknowledged second: kill -9 in between makes the sender send again, and no
-                    // acknowledged span is missing from the journal's counts.
-                    self.engine.take_records().into_iter().for_each(|entry| self.keep(&mut kept, &entry));
-                    ack.taken();
-                }
+                Wake::Batch(received) => self.take(&mut kept, received),
                 Wake::Event(event) => self.engine.observe(self.clock.now(), event),
                 Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
@@ -79,8 +70,17 @@ impl Core {
                     let skipped = (self.clock.now().nanos_since(due).max(0) / interval_ns) as u64;
                     self.tick(&mut kept, skipped);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
-                    let now = self.clock.now();
-                    next_due = Due::after(now.max(due), self.tick, self.engine.lag(now));
+                    let mut now = self.clock.now();
+                    if let Some(step) = self.sources.judge(now, self.clock.system_ahead_ns()) {
+                        // What waits was stamped by the old time.
+                        while let Some(received) = batches.try_next() {
+                            self.take(&mut kept, received);
+                        }
+                        self.step_clock(&mut kept, step);
+                        now = self.clock.now();
+                        next_due.step_clock(step);
+                    }
+                    next_due = Due::after(now.max(next_due.at), self.tick, self.engine.lag(now));
                 }
                 Wake::Drained => {
                     while let Ok(event) = events.try_recv() {
@@ -92,6 +92,31 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Takes a batch, or tells its sender to come again.
+    fn take(&mut self, kept: &mut Kept, Received { received_at, batch, ack }: Received) {
+        self.sources.hear(received_at, &batch);
+        if !self.engine.has_room(received_at, &batch) {
+            ack.refused();
+            return;
+        }
+        self.delay.received(received_at, &batch);
+        self.engine.ingest(received_at, batch);
+        // Recorded first, acknowledged second: kill -9 in between makes the sender send again, and no acknowledged span
+        // is missing from the journal's counts.
+        self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
+        ack.taken();
+    }
+
+    /// Follows the clocks of the senders, in one step that the journal knows.
+    fn step_clock(&mut self, kept: &mut Kept, step: ClockStep) {
+        self.engine.observe(self.clock.now(), Event::ClockStepped(step));
+        self.clock.step(step);
+        self.sources.stepped(step);
+        self.learnt.step_clock(step);
+        self.delay = Delay::default();
+        self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
     }
 
     fn tick(&mut self, kept: &mut Kept, skipped: u64) {
@@ -195,6 +220,10 @@ struct Due {
 }
 
 impl Due {
+    fn step_clock(&mut self, step: ClockStep) {
+        step.move_all([&mut self.at, &mut self.complete_to, &mut self.latest]);
+    }
+
     /// The first instant, more than half a tick from now, at which telemetry has just become complete to the end of a
     /// second (or of whatever part of it ticks are apart): spans wait for the tick no longer than they must.
     fn after(now: Time, tick: Duration, lag: Duration) -> Due {
@@ -273,6 +302,10 @@ fn tell(entry: &Entry) {
         What::Resumed { by } => warn!(by, "resumed"),
         What::Learnt { learnt } => debug!(of = %learnt.at, "took over what was learnt before"),
         What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
+        What::ClockStepped { seconds } => warn!(
+            seconds = seconds.seconds,
+            "the senders' clocks stepped together, and headroom's follows: windows, cooldowns and deadlines keep their age"
+        ),
         What::Gap { dropped } => error!(dropped, "the journal has a gap"),
         What::Started { .. }
         | What::Ingested { .. }

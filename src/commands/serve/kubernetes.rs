@@ -6,7 +6,9 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::info;
+
+use super::tasks::{Role, Tasks};
 
 use crate::act::kubernetes::leadership::Standing;
 use crate::act::kubernetes::mapping::Seen;
@@ -15,7 +17,7 @@ use crate::act::kubernetes::status::Sight;
 use crate::act::kubernetes::{Kubernetes, connect, scaler};
 use crate::api::Snapshot;
 use crate::clock::Clock;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::config::{self, Config, Mode};
 use crate::guard::{Decision, Outcome};
 use crate::journal::What;
@@ -69,20 +71,27 @@ impl Reached {
         Ok(Some(Reached { client, standing, scaler, nodes_grow: kubernetes.nodes_grow }))
     }
 
-    /// PodStartup it, and KEDA's external scaler where one is configured.
-    pub fn start(self, clock: Clock, snapshots: watch::Receiver<Arc<Snapshot>>) -> (Kubernetes, Shelf) {
+    /// Starts it, and KEDA's external scaler where one is configured.
+    pub fn start(
+        self,
+        clock: Clock,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        tasks: &mut Tasks,
+    ) -> (Kubernetes, Shelf) {
         let (sight, seen) = watch::channel(Arc::new(Sight::default()));
-        tokio::spawn(tell(snapshots, sight));
+        tasks.spawn("sight of the cluster", Role::Critical, tell(snapshots, sight));
         let (client, standing) = (self.client.clone(), self.standing.clone());
-        let kubernetes = Kubernetes::start(self.client, self.standing, seen, Arc::new(move || clock.now()))
-            .with_growing_nodes(self.nodes_grow);
+        let now = Arc::new(move || clock.now());
+        let (kubernetes, helpers) = Kubernetes::start(self.client, self.standing, seen, now);
+        for (name, helper) in helpers {
+            tasks.spawn(name, Role::Helper, helper);
+        }
+        let kubernetes = kubernetes.with_growing_nodes(self.nodes_grow);
         let shelf = Shelf::new(client, &standing.namespace, format!("{}-learnt", standing.lease), kubernetes.leads());
         if let Some(listener) = self.scaler {
             let answers = kubernetes.answers();
-            tokio::spawn(async move {
-                if let Err(error) = scaler::serve(listener, answers).await {
-                    error!("the external scaler ended: {error}");
-                }
+            tasks.spawn_fallible("external scaler", Role::Critical, async {
+                scaler::serve(listener, answers).await.map_err(|error| error.to_string())
             });
         }
         (kubernetes, shelf)

@@ -14,7 +14,7 @@ use crate::analyse::Learnt;
 use crate::analyse::learned::snapshot::BYTES_MAX;
 use crate::clock::Clock;
 use crate::engine::{Engine, Event};
-use crate::model::Time;
+use crate::model::{ClockStep, Time};
 
 /// Healthy time changes over minutes; a crash loses so much of what was learnt.
 const EVERY: Duration = Duration::from_secs(60);
@@ -47,6 +47,11 @@ impl Taker {
         if now >= due && !self.taken.is_closed() {
             self.take(engine, now);
         }
+    }
+
+    /// All clocks stepped.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        step.move_all(&mut self.due);
     }
 
     /// At the end, and when it is time.

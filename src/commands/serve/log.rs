@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::commands::Error;
+use crate::commands::error::Error;
 
 pub fn start(filter: &str) -> Result<(), Error> {
     let wrong = |cause: String| Error::Log { filter: filter.to_owned(), cause };

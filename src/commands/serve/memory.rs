@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::config::Config;
+
 /// Of the memory a cgroup allows, when nothing is configured: the rest is for the page cache of the journal and for what
 /// an allocator keeps.
 const CGROUP_SHARE: f64 = 0.75;
@@ -26,6 +28,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The configured limit, else that of the cgroup.
+    pub fn of(config: &Config) -> Memory {
+        let limit = config.limits.memory_bytes.or_else(default_limit);
+        Memory::new(limit, config.window.bytes_max)
+    }
+
     pub fn new(limit: Option<u64>, window_max: usize) -> Memory {
         Memory { limit, window_max, window: window_max, resident: 0 }
     }
@@ -61,7 +69,7 @@ pub fn resident_bytes() -> Option<u64> {
 }
 
 /// The limit that holds when none is configured: a share of what the cgroup allows (v2, then v1); None without one.
-pub fn default_limit() -> Option<u64> {
+fn default_limit() -> Option<u64> {
     let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     files.iter().find_map(|file| of_cgroup(&std::fs::read_to_string(Path::new(file)).ok()?))
 }

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::commands::Error;
+use crate::commands::error::Error;
 
 pub struct Signals {
     terminate: Signal,

@@ -164,7 +164,7 @@ async fn without_the_token_nothing_enters() {
 async fn what_cannot_be_served_is_not_started() {
     async fn refused(config: Config) -> String {
         let (inlet, _outlet) = queue(Limits::default());
-        Receivers::start(config, inlet, Arc::new(|| NOW), None).await.unwrap_err().to_string()
+        Receivers::start(config, inlet, Arc::new(|| NOW.into()), None).await.unwrap_err().to_string()
     }
     let everywhere: SocketAddr = ([0, 0, 0, 0], 0).into();
     assert_eq!(
@@ -176,7 +176,7 @@ async fn what_cannot_be_served_is_not_started() {
     assert!(refused(open).await.contains("open to other machines"), "TLS alone keeps nobody out");
     let (inlet, _outlet) = queue(Limits::default());
     let mutual = Config { grpc: Some(everywhere), tls: certificates.server(true), ..config() };
-    Receivers::start(mutual, inlet, Arc::new(|| NOW), None).await.unwrap();
+    Receivers::start(mutual, inlet, Arc::new(|| NOW.into()), None).await.unwrap();
 
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let message = refused(Config { grpc: Some(taken.local_addr().unwrap()), ..config() }).await;

@@ -89,7 +89,7 @@ async fn what_was_accepted_can_be_kept() {
         })
     };
     let (inlet, mut outlet) = queue(Limits::default());
-    let receivers = Receivers::start(config(), inlet, Arc::new(|| NOW), Some(tap)).await.unwrap();
+    let receivers = Receivers::start(config(), inlet, Arc::new(|| NOW.into()), Some(tap)).await.unwrap();
     for (operation, take) in [("kept", true), ("refused", false), ("kept too", true)] {
         let request = post(&receivers, operation);
         let answer = tokio::spawn(async move { request.send().await.unwrap().status() });

@@ -4,12 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::memory::{self, Memory};
 use crate::act::embedded::Embedded;
 use crate::clock::Clock;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::config::{self, Config};
-use crate::decide::{self, RuleSource};
 use crate::journal::{self, Writer};
 use crate::model::Time;
 use crate::receive::queue;
@@ -29,44 +27,38 @@ pub fn settings(config: &Config) -> engine::Settings {
     engine::Settings {
         mode: config.mode,
         analysis: config.analysis,
-        window: window::Config {
-            duration: config.window.duration,
-            bytes_max: usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX),
-            spans_per_second: config.limits.spans_per_second,
-            ..window::Config::default()
-        },
+        window: window::Config { spans_per_second: config.limits.spans_per_second, ..config.window.clone() },
         analyse: analyse::Config {
             objectives: config.objectives.iter().map(of).collect(),
             default_objective: Some(objective("*".into(), &config.default_objective)),
             keep: config.window.duration,
-            ..analyse::Config::default()
+            ..config.analyse.station.clone()
         },
         decide: config.rules.limits.clone(),
+        verify: config.verify.clone(),
         guard: config.guard.clone(),
         assume_weight: receive(config).assume_weight,
-        ..engine::Settings::default()
     }
 }
 
-pub fn shipped_rules() -> Vec<RuleSource> {
-    decide::shipped()
-}
-
 pub fn receive(config: &Config) -> receive::Config {
-    let config::Receive { grpc, http, tls, token, body_bytes_max, decompressed_bytes_max, connections_max, .. } =
-        config.receive.clone();
+    let received = config.receive.clone();
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     receive::Config {
-        grpc: Some(grpc),
-        http: Some(http),
-        tls: tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
-        token: token.map(|token| receive::Token::new(token.reveal())),
-        body_bytes_max: bytes(body_bytes_max),
-        decompressed_bytes_max: bytes(decompressed_bytes_max),
-        connections_max,
+        grpc: Some(received.grpc),
+        http: Some(received.http),
+        tls: received.tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
+        token: received.token.map(|token| receive::Token::new(token.reveal())),
+        body_bytes_max: bytes(received.body_bytes_max),
+        decompressed_bytes_max: bytes(received.decompressed_bytes_max),
+        requests_bytes_max: bytes(received.requests_bytes_max),
+        connections_max: received.connections_max,
+        request_timeout: received.request_timeout,
+        hand_over_timeout: received.hand_over_timeout,
+        retry_after: received.retry_after,
+        future_max: received.future_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
         assume_weight: embedded_url(config).map(|_| 1.0),
-        ..receive::Config::default()
     }
 }
 
@@ -75,12 +67,6 @@ pub fn queue_limits(config: &Config) -> queue::Limits {
         spans_max: config.receive.queue_spans_max,
         bytes_max: usize::try_from(config.receive.queue_bytes_max).unwrap_or(usize::MAX),
     }
-}
-
-/// The configured limit, else that of the cgroup.
-pub fn memory(config: &Config) -> Memory {
-    let limit = config.limits.memory_bytes.or_else(memory::default_limit);
-    Memory::new(limit, usize::try_from(config.window.memory_bytes).unwrap_or(usize::MAX))
 }
 
 fn embedded_url(config: &Config) -> Option<&str> {

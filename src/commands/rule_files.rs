@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::stations;
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::config;
-use crate::decide::RuleSource;
+use crate::decide::{self, RuleSource};
 use crate::engine::Event;
 
 /// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
@@ -27,7 +26,7 @@ const RULES_MAX: usize = 1_000;
 pub fn load(config: &config::Rules) -> Result<Vec<RuleSource>, Error> {
     match &config.directory {
         Some(directory) => read(directory),
-        None => Ok(stations::shipped_rules()),
+        None => Ok(decide::shipped()),
     }
 }
 

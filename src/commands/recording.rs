@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use crate::commands::Error;
+use crate::commands::error::Error;
 use crate::journal::Entry;
 use crate::receive::files::{OtlpJsonLines, WriteError};
 

@@ -1,0 +1,231 @@
+//! The daemon while it runs: everything is started in one place, watched in one place and drained in one place.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use super::adapter::{Adapter, Pace};
+use super::core::Core;
+use super::delay::Delay;
+use super::kubernetes::Reached;
+use super::learnt::{self, Place, Taker};
+use super::memory::Memory;
+use super::shutdown::Signals;
+use super::tasks::{Role, Tasks};
+use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
+use crate::clock::Clock;
+use crate::commands::error::Error;
+use crate::commands::{rule_files, stations};
+use crate::config::Config;
+use crate::engine::{Engine, Event};
+use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
+
+/// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Of which senders may take this much: an exporter's own timeout is 10 s, its batch is mostly here already.
+const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
+
+/// And the last call of the cluster, and the leave taken of it, this much.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// Of which what was learnt may take this much to be kept: one write, and its repetitions.
+const KEEP_MAX: Duration = Duration::from_secs(3);
+
+/// Events waiting for the engine: far more than a tick brings.
+const EVENTS_MAX: usize = 256;
+
+/// Permits waiting for the cluster: `guard.actions_per_minute_max` bounds them well below.
+const PERMITS_MAX: usize = 64;
+
+const ENGINE: &str = "engine";
+const ADAPTER: &str = "cluster adapter";
+const KEEPER: &str = "keeper of what was learnt";
+
+/// Where it listens; written to `--ports-file` and to the log.
+#[derive(Serialize)]
+struct Ports {
+    api: SocketAddr,
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+}
+
+pub struct Running {
+    tasks: Tasks,
+    receivers: Receivers,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    readiness: watch::Sender<Readiness>,
+    /// Dropped once what was learnt is kept: then the adapter may leave the cluster.
+    kept: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Checks everything before a socket is opened; on return all sockets accept.
+    pub async fn start(
+        config: &Config,
+        clock: Clock,
+        queries: &Handle,
+        ports_file: Option<&Path>,
+    ) -> Result<Running, Error> {
+        let rules = rule_files::load(&config.rules)?;
+        let mut engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+        if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
+            engine.observe(clock.now(), Event::Learnt(learnt));
+        }
+        let journal = config.journal.as_ref().map(stations::journal).transpose()?;
+        let kubernetes = Reached::of(config).await?;
+
+        let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
+        let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
+        let (inlet, outlet) = queue(stations::queue_limits(config));
+        let receivers = Receivers::start(stations::receive(config), inlet, stamps(clock.clone()), None).await?;
+        let metrics = Metrics::default().with_receivers(receivers.counters());
+        let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
+
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
+        let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot { mode: config.mode, ..Snapshot::default() }));
+        let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
+        let (learnt, taken) = Taker::new();
+        let (kept, last_words) = oneshot::channel::<()>();
+        let mut tasks = Tasks::default();
+
+        let core = Core {
+            engine,
+            clock: clock.clone(),
+            tick: config.tick,
+            journal,
+            permits: permits_in,
+            snapshots,
+            metrics: metrics.clone(),
+            memory: Memory::of(config),
+            delay: Delay::default(),
+            learnt,
+            sources: SourceClocks::default(),
+        };
+        let handle = Handle::current();
+        tasks.spawn_thread(ENGINE, Role::Critical, move || core.run(&handle, outlet, events))?;
+
+        let adapter = Adapter {
+            clock: clock.clone(),
+            pace: Pace::new(config.tick),
+            bounds: config.services.clone(),
+            permits,
+            events: events_in.clone(),
+            metrics: metrics.clone(),
+            last_words,
+        };
+        let mut place = config.learnt.clone().map(Place::File);
+        match (stations::embedded(config)?, kubernetes) {
+            (Some(cluster), _) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
+            (None, Some(kubernetes)) => {
+                let (cluster, shelf) = kubernetes.start(clock.clone(), snapshot.clone(), &mut tasks);
+                place = place.or(Some(Place::ConfigMap(shelf)));
+                tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster));
+            }
+            (None, None) => drop(adapter),
+        }
+        if let Some(place) = place {
+            tasks.spawn(KEEPER, Role::Critical, learnt::keep(place, clock, events_in.clone(), taken));
+        }
+        if let Some(directory) = config.rules.directory.clone() {
+            let watching = rule_files::watch(directory, rules, events_in.clone());
+            tasks.spawn("rule watcher", Role::Critical, watching);
+        }
+
+        let ports =
+            Ports { api: listener.local_addr().map_err(listen)?, grpc: receivers.grpc(), http: receivers.http() };
+        let api = Api {
+            snapshot: snapshot.clone(),
+            readiness: readiness_out,
+            events: events_in,
+            metrics,
+            sql: Arc::new(Sql::new(queries.clone(), &config.api)),
+            token: config.api.token.clone(),
+        };
+        let serving = axum::serve(listener, api::router(api)).into_future();
+        tasks.spawn_fallible("API server", Role::Critical, async { serving.await.map_err(|error| error.to_string()) });
+        if let Some(path) = ports_file {
+            write_ports(path, &ports)?;
+        }
+        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        info!(api = %ports.api, grpc = address(ports.grpc), http = address(ports.http), mode = ?config.mode, "listening");
+        Ok(Running { tasks, receivers, snapshot, readiness, kept })
+    }
+
+    /// Until a signal asks to leave, or something that must run has ended: then why.
+    pub async fn until_end(&mut self, signals: &mut Signals) -> Option<Error> {
+        tokio::select! {
+            () = become_ready(self.snapshot.clone(), &self.readiness) => None,
+            () = signals.next() => None,
+            failure = self.tasks.failure() => Some(failure),
+            cause = self.receivers.failure() => Some(Error::TaskEnded { task: "OTLP receiver", cause }),
+        }
+    }
+
+    /// Answers what has begun to arrive, ticks once more, keeps what was learnt and leaves the cluster, in this order.
+    pub async fn drain(self, signals: &mut Signals) -> Result<(), Error> {
+        info!("draining; a second signal leaves at once");
+        self.readiness.send_replace(Readiness::Draining);
+        tokio::select! {
+            () = self.drained() => {}
+            () = signals.next() => return Err(Error::LeftEarly("a second signal came")),
+            () = tokio::time::sleep(DRAIN_MAX) => return Err(Error::LeftEarly("draining took too long")),
+        }
+        info!("drained");
+        Ok(())
+    }
+
+    async fn drained(self) {
+        let Running { mut tasks, receivers, kept, .. } = self;
+        if !receivers.shutdown(DRAIN_RECEIVERS_MAX).await {
+            warn!("some senders were cut off unacknowledged; they send again");
+        }
+        // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
+        tasks.ended(ENGINE, DRAIN_MAX).await;
+        // Only who leads may keep what was learnt, so that goes before the leave.
+        if !tasks.ended(KEEPER, KEEP_MAX).await {
+            warn!("what was learnt of late could not be kept in time");
+        }
+        drop(kept);
+        // The adapter ends by itself, once it has heard of the engine's end.
+        if !tasks.ended(ADAPTER, LEAVE_MAX).await {
+            warn!("the cluster did not answer to the end");
+        }
+    }
+}
+
+/// What the receivers stamp requests with.
+fn stamps(clock: Clock) -> receive::Clock {
+    Arc::new(move || {
+        let received_at = clock.now();
+        let ahead = Duration::from_nanos(clock.system_ahead_ns().max(0) as u64); // not negative
+        Stamp { received_at, latest: received_at + ahead }
+    })
+}
+
+/// Says so once the engine has ticked; then waits for ever, as readiness ends by a signal alone.
+async fn become_ready(mut snapshot: watch::Receiver<Arc<Snapshot>>, readiness: &watch::Sender<Readiness>) {
+    if snapshot.wait_for(|snapshot| snapshot.tick > 0).await.is_ok() {
+        readiness.send_replace(Readiness::Ready);
+        info!("ready");
+    }
+    std::future::pending().await
+}
+
+/// Whole or not at all, so that whoever waits for the file reads all of it.
+fn write_ports(path: &Path, ports: &Ports) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let beside = path.with_extension("tmp");
+    // Addresses always serialise; an error here could only be the disk's.
+    let text = serde_json::to_string(ports).map_err(|error| failed(error.into()))?;
+    std::fs::write(&beside, text).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}

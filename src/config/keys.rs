@@ -1,0 +1,279 @@
+//! Every key of the configuration, declared once: by the stations that have settings, and here where a key is more than a
+//! value. The reader, the check for unknown keys, the reference file, the documentation and the JSON Schema all go by
+//! [`ROOT`].
+
+use std::sync::LazyLock;
+
+use super::units::{HumanBytes, HumanDuration, human_share};
+use super::{Api, Bounds, Config, Journal, Limits, Receive, Service};
+use crate::model::setting::{Kind, Setting, Value};
+use crate::{analyse, decide, guard, verify, window};
+
+/// One key.
+pub struct Key {
+    pub name: &'static str,
+    /// One line.
+    pub doc: &'static str,
+    pub shape: Shape,
+    /// What holds where it is not written, as it would be written; None where nothing does.
+    pub default: Option<String>,
+    /// What it may look like, where there is no default.
+    pub example: &'static str,
+}
+
+pub enum Shape {
+    Value(Written),
+    Section(Vec<Key>),
+    /// A list of sections.
+    List(Vec<Key>),
+    /// Sections by names of the operator's choice.
+    Named(Vec<Key>),
+}
+
+/// What is written as a value.
+#[derive(Clone, Copy)]
+pub enum Written {
+    Kind(Kind),
+    Choice(&'static [&'static str]),
+    Text,
+    /// Relative to the directory of the configuration.
+    Path,
+}
+
+impl Key {
+    fn value(name: &'static str, written: Written, example: &'static str, doc: &'static str) -> Key {
+        Key { name, doc, shape: Shape::Value(written), default: None, example }
+    }
+
+    fn choice(name: &'static str, choices: &'static [&'static str], doc: &'static str) -> Key {
+        let default = choices.first().map(|first| (*first).to_owned());
+        Key { default, ..Key::value(name, Written::Choice(choices), "", doc) }
+    }
+
+    fn text(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+        Key::value(name, Written::Text, example, doc)
+    }
+
+    fn path(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+        Key::value(name, Written::Path, example, doc)
+    }
+
+    fn section(name: &'static str, doc: &'static str, keys: impl IntoIterator<Item = Key>) -> Key {
+        Key { name, doc, shape: Shape::Section(keys.into_iter().collect()), default: None, example: "" }
+    }
+
+    pub fn keys(&self) -> &[Key] {
+        match &self.shape {
+            Shape::Value(_) => &[],
+            Shape::Section(keys) | Shape::List(keys) | Shape::Named(keys) => keys,
+        }
+    }
+}
+
+/// The keys of a station, with the defaults of its `Config`.
+fn settings<C: Default>(settings: &'static [Setting<C>]) -> Vec<Key> {
+    with_defaults(settings, &C::default())
+}
+
+fn with_defaults<C>(settings: &'static [Setting<C>], defaults: &C) -> Vec<Key> {
+    let key = |setting: &Setting<C>| Key {
+        default: (setting.value)(defaults).map(|value| written(setting.kind, value)),
+        ..Key::value(setting.key, Written::Kind(setting.kind), example(setting.kind), setting.doc)
+    };
+    settings.iter().map(key).collect()
+}
+
+/// A value as it would be written.
+fn written(kind: Kind, value: Value) -> String {
+    match (kind, value) {
+        (_, Value::Duration(duration)) => HumanDuration(duration).to_string(),
+        (Kind::Bytes { .. }, Value::Whole(bytes)) => HumanBytes(bytes).to_string(),
+        (Kind::Share, Value::Number(share)) => human_share(share),
+        (_, Value::Whole(whole)) => whole.to_string(),
+        (_, Value::Number(number)) => number.to_string(),
+        (_, Value::Address(address)) => address.to_string(),
+    }
+}
+
+const fn example(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Duration { .. } => "10s",
+        Kind::Count { .. } => "200000",
+        Kind::Number { .. } => "1.5",
+        Kind::Share => "1%",
+        Kind::Bytes { .. } => "2GiB",
+        Kind::Address => "0.0.0.0:8081",
+    }
+}
+
+/// The whole file.
+pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let mut keys = vec![
+        Key::choice(
+            "mode",
+            &["observe", "enforce"],
+            "`observe` says what would be done; `enforce` does it and needs a `cluster`",
+        ),
+        Key::choice(
+            "analysis",
+            &["on", "off"],
+            "`off` receives and keeps spans for SQL alone: nothing is found, nothing is done",
+        ),
+    ];
+    keys.extend(settings(Config::SETTINGS));
+    keys.extend([
+        Key::section(
+            "default_objective",
+            "what holds for entry operations that no objective names",
+            settings(Bounds::SETTINGS),
+        ),
+        Key {
+            shape: Shape::List(objective()),
+            ..Key::section(
+                "objectives",
+                "objectives of entry operations: the first that matches holds; what it leaves out is the default objective's",
+                [],
+            )
+        },
+        Key {
+            shape: Shape::Named(settings(Service::SETTINGS)),
+            ..Key::section("services", "bounds of one service by its name: they narrow those of its workload and never widen them", [])
+        },
+        Key::section("receive", "OTLP receivers; listening beyond loopback needs a token or a client authority", receive()),
+        Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
+        Key::section("window", "what is kept in memory; a span takes about 81 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
+        Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
+        Key::section("analyse", "how bottlenecks are found", settings(analyse::Config::SETTINGS)),
+        Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),
+        Key::section("guard", "the bounds of every action", settings(guard::Config::SETTINGS)),
+        Key::section("verify", "how an action is judged", settings(verify::Config::SETTINGS)),
+        Key::section(
+            "journal",
+            "every input and step as JSON lines, for `explain` and `replay`; without it they are kept in memory alone",
+            [Key::path("path", "journal.jsonl", "the file")].into_iter().chain(settings(Journal::SETTINGS)),
+        ),
+        Key::section(
+            "learnt",
+            "what was learnt of healthy time, kept over restarts; without it a ConfigMap keeps it on Kubernetes, and nothing elsewhere",
+            [Key::path("path", "learnt.json", "the file, written every minute and at the end, read at the start")],
+        ),
+        Key::section(
+            "cluster",
+            "where workloads run, one of the two; without it nothing is touched, but in a pod `kubernetes: {}` holds",
+            cluster(),
+        ),
+    ]);
+    keys
+});
+
+fn objective() -> Vec<Key> {
+    let mut keys = vec![
+        Key::text(
+            "entry",
+            "\"ingress POST /exam/*\"",
+            "the entry operation as `service operation`, `*` stands for any text",
+        ),
+        Key::text("service", "ingress", "or all entry operations of a service, with or without cluster and namespace"),
+    ];
+    keys.extend(settings(Bounds::SETTINGS));
+    keys
+}
+
+fn token(file: &'static str, whose: &'static str) -> [Key; 2] {
+    [
+        Key::path("token_file", file, whose),
+        Key::text("token", "correct-horse-battery", "the token itself, in place of a file"),
+    ]
+}
+
+fn receive() -> Vec<Key> {
+    let mut keys = settings(Receive::SETTINGS);
+    keys.extend(token("receive.token", "holds the bearer token that senders present"));
+    keys.push(Key::section(
+        "tls",
+        "PEM files of the receivers",
+        [
+            Key::path("cert", "server.pem", "the certificate chain"),
+            Key::path("key", "server.key", "its private key"),
+            Key::path(
+                "client_ca",
+                "senders.pem",
+                "with it senders must present a certificate that this authority signed",
+            ),
+        ],
+    ));
+    keys
+}
+
+fn api() -> Vec<Key> {
+    settings(Api::SETTINGS)
+        .into_iter()
+        .chain(token("api.token", "holds the bearer token that callers present"))
+        .collect()
+}
+
+fn rules() -> Vec<Key> {
+    let directory = Key::path(
+        "directory",
+        "rules",
+        "`*.rhai` files, loaded again when they change; without it the shipped rules run",
+    );
+    [directory].into_iter().chain(settings(decide::Limits::SETTINGS)).collect()
+}
+
+fn cluster() -> [Key; 2] {
+    [
+        Key::section(
+            "embedded",
+            "the simulator's cluster",
+            [Key::text("url", "\"http://127.0.0.1:9090\"", "where it listens")],
+        ),
+        Key::section(
+            "kubernetes",
+            "a Kubernetes API server; `{}` where all is as usual, see kubernetes.md",
+            [
+                Key::text(
+                    "context",
+                    "staging",
+                    "of a kubeconfig; without it the pod's service account, else the current context",
+                ),
+                Key::text("namespace", "headroom", "where the Lease lies; without it the client's own"),
+                Key {
+                    default: Some("headroom".into()),
+                    ..Key::text("lease", "", "the Lease by which one of several replicas acts")
+                },
+                Key::text("identity", "headroom-0", "unique among replicas; without it the host's name"),
+                Key::value(
+                    "scaler",
+                    Written::Kind(Kind::Address),
+                    "0.0.0.0:8081",
+                    "address of KEDA's external scaler (gRPC); without it there is none",
+                ),
+                Key::choice(
+                    "nodes",
+                    &["fixed", "grow"],
+                    "`fixed`: what finds no room on the nodes is not scaled out; `grow`: nodes come for it",
+                ),
+            ],
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented_in_one_line_and_shows_what_to_write() {
+        fn check(path: &str, keys: &[Key]) {
+            for key in keys {
+                let path = format!("{path}.{}", key.name);
+                assert!(!key.doc.is_empty() && !key.doc.contains('\n') && !key.doc.ends_with('.'), "{path}");
+                let is_value = matches!(key.shape, Shape::Value(_));
+                assert!(!is_value || key.default.is_some() || !key.example.is_empty(), "{path}");
+                check(&path, key.keys());
+            }
+        }
+        check("", &ROOT);
+    }
+}
