@@ -13,7 +13,7 @@ use headroom::engine::{Effect, Engine, Event, Settings};
 use headroom::guard::{ActError, Mode, Permit};
 use headroom::journal::Entry;
 use headroom::model::spans::{Kind, Status};
-use headroom::model::{ClusterState, SpanBatch, SpanBuilder, SpanId, SpanRow, Time, TraceId};
+use headroom::model::{ClockStep, ClusterState, SpanBatch, SpanBuilder, SpanId, SpanRow, Time, TraceId};
 use headroom::window;
 use serde_json::{Value, json};
 
@@ -390,10 +390,14 @@ impl Driver<'_> {
 
     fn event(&mut self) {
         let by = || "someone: a reason".to_owned();
-        let event = match self.program.below(6) {
+        let event = match self.program.below(7) {
             0 => Event::Paused { by: by() },
             1 | 2 => Event::Resumed { by: by() },
             3 => Event::Learnt(self.engine.learnt(self.clock)),
+            5 => {
+                let seconds = self.program.one(&[5, -5, 3600, -3600, i64::MAX, i64::MIN]);
+                Event::ClockStepped(ClockStep { seconds })
+            }
             4 => {
                 let sources = [
                     "fn evaluate(now) { now.bottlenecks.map(|b| restart_pod(b.service, b.pod).because(\"it can\")) }",
@@ -411,7 +415,7 @@ impl Driver<'_> {
         match event {
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
-            Event::Cluster(_) | Event::Rules(_) | Event::Learnt(_) | Event::Acted { .. } => {}
+            Event::Cluster(_) | Event::Rules(_) | Event::Learnt(_) | Event::ClockStepped(_) | Event::Acted { .. } => {}
         }
         self.call(Call::Observe(self.clock, event));
     }
