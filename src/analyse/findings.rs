@@ -115,6 +115,7 @@ pub struct ServiceFinding {
     /// Some objective of an entry operation that crosses this service misses.
     pub objective_missed: bool,
     /// Fewer requests than a judgement needs.
+    #[serde(alias = "thin")]
     pub low_traffic: bool,
     /// Seconds within which 95 of 100 of its pods were Ready after they were created; None until one was seen to start.
     #[serde(default)]
@@ -154,6 +155,7 @@ pub struct Findings {
     /// Those of them that fail, surely and for some seconds, while no objective is missed and none was lately: they answer
     /// early, or with errors that few meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(alias = "unfelt")]
     pub silent_failures: Vec<Suspect>,
     /// Services whose telemetry is incomplete: what is said of them rests on a part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -59,6 +59,7 @@ pub struct Terms {
     /// What users are promised of it, in place of or beside what the configuration says.
     pub objectives: Vec<Promise>,
     /// Why none of its pods may be taken away now; None where one may.
+    #[serde(alias = "undisturbable")]
     pub eviction_blocked_by: Option<String>,
     /// Its pods may be resized in place.
     pub resizable: bool,

@@ -166,9 +166,12 @@ fn when_all_clocks_are_set_the_loop_follows_and_does_nothing_else_for_it() {
         assert!((stepping.at_s..stepping.at_s + 12).contains(&anchored_s), "{stepping:?}: after {anchored_s} s");
         let late: Vec<_> = run.unseeing.iter().filter(|second| **second > stepping.at_s + 12).collect();
         assert!(late.is_empty(), "{stepping:?}: sees nothing at {late:?}");
-        println!(
-            "{stepping:?}: anchored at {anchored_s}, unseeing {:?}, scaled {:?} / {:?}",
-            run.unseeing, run.scaled, unbroken.scaled
+        // The same service is scaled and no other, in one direction, and to what the load needs.
+        let (scaled, expected) = (&run.scaled["auth"], &unbroken.scaled["auth"]);
+        assert_eq!(run.scaled.len(), unbroken.scaled.len(), "{stepping:?}: {:?}", run.scaled);
+        assert!(
+            scaled.is_sorted() && scaled.last() <= expected.last().map(|most| most + 1).as_ref(),
+            "{stepping:?}: {scaled:?}, not {expected:?}"
         );
     }
 }

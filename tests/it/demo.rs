@@ -369,8 +369,7 @@ fn survives(points: &[f64]) {
         "cluster": {"embedded": {"url": cluster.url}},
     });
     std::fs::write(directory.join("headroom.yaml"), config.to_string()).unwrap();
-    let quiet = "error,headroom::commands::serve=info,headroom::commands::serve::core=error";
-    let start = || Daemon::start(directory, &["--config", "headroom.yaml", "--log", quiet]);
+    let start = || Daemon::start(directory, &["--config", "headroom.yaml"]);
 
     let clock = cluster.clock();
     let origin = headroom::commands::demo::course::START;

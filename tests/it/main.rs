@@ -3,11 +3,13 @@
 //! - [`architecture`]: what may import what, and what the sources may not hold
 //! - [`arrivals`]: what arrives at a saturated service, estimated against the simulator's truth
 //! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
+//! - [`clock`], [`faketime`]: clocks step while headroom serves, on virtual time and in the real daemon
 //! - [`cli`]: the real binary, as a person or a script runs it
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`endurance`]: memory over virtual hours, and faults that grow
 //! - [`engine_fuzz`]: the engine under arbitrary spans, events and times
+//! - [`formats`]: what an older version wrote is read
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
@@ -27,6 +29,8 @@ mod demo;
 mod diagnose;
 mod endurance;
 mod engine_fuzz;
+mod faketime;
+mod formats;
 mod kubernetes;
 mod learnt;
 mod process;

@@ -1,8 +1,10 @@
 //! The real binary: run to its end, or run as a daemon that is always ended with its test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,7 +27,7 @@ pub fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
 /// A running `headroom serve`; killed when dropped.
 pub struct Daemon {
     child: Child,
-    log: BufReader<ChildStderr>,
+    log: Arc<Log>,
     pub api: String,
     pub http: String,
     /// Address and port alone.
@@ -34,8 +36,68 @@ pub struct Daemon {
     pub seen: Vec<Value>,
 }
 
+/// What a daemon writes to standard error. A thread takes it as it comes, so that a daemon never waits for a reader, and
+/// all of it is shown when a test fails.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Lines>,
+    grown: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    /// The daemon has ended, or closed it.
+    is_closed: bool,
+}
+
+/// Far longer than anything that a daemon is waited for takes, on the busiest of machines.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Lines shown of a log that a test failed on.
+const SHOWN: usize = 60;
+
+impl Log {
+    fn drain(stderr: ChildStderr) -> Arc<Log> {
+        let log = Arc::<Log>::default();
+        let filled = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                filled.change(|lines| lines.lines.push(line));
+            }
+            filled.change(|lines| lines.is_closed = true);
+        });
+        log
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Lines)) {
+        change(&mut self.lines.lock().unwrap());
+        self.grown.notify_all();
+    }
+
+    /// The line at this place; None once the log has ended before it, or at the deadline.
+    fn line(&self, at: usize) -> Option<String> {
+        let is_missing = |lines: &mut Lines| lines.lines.len() <= at && !lines.is_closed;
+        let lines = self.lines.lock().unwrap();
+        let (lines, _) = self.grown.wait_timeout_while(lines, DEADLINE, is_missing).unwrap();
+        lines.lines.get(at).cloned()
+    }
+
+    /// Whether it ended within the deadline.
+    fn ends(&self) -> bool {
+        let lines = self.lines.lock().unwrap();
+        let (lines, _) = self.grown.wait_timeout_while(lines, DEADLINE, |lines| !lines.is_closed).unwrap();
+        lines.is_closed
+    }
+
+    fn tail(&self) -> String {
+        let lines = self.lines.lock().unwrap();
+        lines.lines[lines.lines.len().saturating_sub(SHOWN)..].join("\n")
+    }
+}
+
 impl Daemon {
-    /// PodStartup it and waits until it says that it is ready.
+    /// Starts it and waits until it says that it is ready.
     pub fn start(directory: &Path, args: &[&str]) -> Daemon {
         Daemon::start_with(directory, args, &[])
     }
@@ -45,7 +107,7 @@ impl Daemon {
         let mut command = headroom(directory);
         command.arg("serve").args(args).envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
+        let log = Log::drain(child.stderr.take().unwrap());
         let mut daemon =
             Daemon { child, log, api: String::new(), http: String::new(), grpc: String::new(), seen: vec![] };
         let listening = daemon.wait_for("listening");
@@ -56,39 +118,37 @@ impl Daemon {
         daemon
     }
 
-    /// Reads the log up to a message. Ends with the log, so it cannot wait for ever on a process that died.
-    pub fn wait_for(&mut self, message: &str) -> Value {
-        let mut seen = String::new();
-        loop {
-            let start = seen.len();
-            assert!(self.log.read_line(&mut seen).unwrap() > 0, "no '{message}' in the log:\n{seen}");
-            let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_default();
+    /// The next line of the log that is the one wanted. Ends with the log and at a deadline, so that no test waits for
+    /// ever.
+    #[track_caller]
+    fn next_line(&mut self, wanted: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        while let Some(line) = self.log.line(self.seen.len()) {
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
             self.seen.push(line.clone());
-            if line["message"] == message {
+            if is_it(&line) {
                 return line;
             }
         }
+        panic!("no '{wanted}' in the log, which ends so:\n{}", self.log.tail());
     }
 
-    /// Reads the log up to a message that begins so, and returns all of it.
+    /// Reads the log up to a message.
+    #[track_caller]
+    pub fn wait_for(&mut self, message: &str) -> Value {
+        self.next_line(message, |line| line["message"] == message)
+    }
+
+    /// Reads the log up to a message that begins so, unless it was read already, and returns all of it.
+    #[track_caller]
     pub fn wait_for_start(&mut self, beginning: &str) -> String {
-        let begins =
-            |line: &Value| line["message"].as_str().filter(|said| said.starts_with(beginning)).map(str::to_owned);
-        if let Some(said) = self.seen.iter().find_map(begins) {
-            return said;
-        }
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "nothing in the log begins with '{beginning}'");
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            self.seen.push(line.clone());
-            if let Some(said) = begins(&line) {
-                return said;
-            }
-        }
+        let begins = |line: &Value| line["message"].as_str().is_some_and(|said| said.starts_with(beginning));
+        let line = self.seen.iter().find(|line| begins(line)).cloned();
+        let line = line.unwrap_or_else(|| self.next_line(beginning, begins));
+        line["message"].as_str().unwrap().to_owned()
     }
 
     /// Reads the log up to a message, unless it was read already.
+    #[track_caller]
     pub fn await_said(&mut self, message: &str) {
         if !self.seen.iter().any(|line| line["message"] == message) {
             self.wait_for(message);
@@ -105,9 +165,11 @@ impl Daemon {
     /// Sends SIGTERM, and reads the log to its end: the exit code, and the whole log.
     pub fn terminate_and_read(mut self) -> (i32, Vec<Value>) {
         self.signal();
-        let rest = self.log.by_ref().lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap_or_default());
-        self.seen.extend(rest);
-        (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.seen))
+        let code = self.end();
+        while let Some(line) = self.log.line(self.seen.len()) {
+            self.seen.push(serde_json::from_str(&line).unwrap_or_default());
+        }
+        (code, std::mem::take(&mut self.seen))
     }
 
     /// Sends SIGKILL, and waits for the end.
@@ -125,6 +187,12 @@ impl Daemon {
     /// Sends SIGTERM, and waits for the end. The exit code.
     pub fn terminate(mut self) -> i32 {
         self.signal();
+        self.end()
+    }
+
+    /// The exit code, once it has ended by itself: its log ends with it.
+    fn end(&mut self) -> i32 {
+        assert!(self.log.ends(), "it does not end; its log ends so:\n{}", self.log.tail());
         self.child.wait().unwrap().code().unwrap()
     }
 }
@@ -134,6 +202,9 @@ impl Drop for Daemon {
         // Both fail once it has ended, as it should have.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "the daemon's log ends so:\n{}", self.log.tail());
+        }
     }
 }
 

