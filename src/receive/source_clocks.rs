@@ -35,8 +35,10 @@ const RELEARN: Duration = Duration::from_secs(60);
 const WEIGHT: f64 = 0.1;
 /// Senders that are compared; a median needs no more.
 const SENDERS_MAX: usize = 1_000;
-/// Rows of a batch that are looked at: a batch of a Collector holds spans of all senders side by side.
+/// Rows that are looked at in a tenth of a second, in one batch or in many: a batch of a Collector holds spans of all
+/// senders side by side, and a flood of small ones is not worth more.
 const ROWS_MAX: usize = 256;
+const SLOT_NS: i64 = 100_000_000;
 
 /// One sender: the spans of one pod of a service, or of a service that names no pods.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +91,25 @@ pub struct SourceClocks {
     senders: BTreeMap<String, Sender>,
     /// Since when most senders have disagreed, and whether their times moved forward.
     disagree: Option<(Time, bool)>,
+    /// The tenth of a second at hand, and rows looked at in it.
+    slot: i64,
+    looked_at: usize,
 }
 
 impl SourceClocks {
     /// Compares a batch with the clock that stamped it.
     pub fn hear(&mut self, received_at: Time, batch: &SpanBatch) {
+        let slot = received_at.0.div_euclid(SLOT_NS);
+        if slot != self.slot {
+            (self.slot, self.looked_at) = (slot, 0);
+        }
+        let room = ROWS_MAX.saturating_sub(self.looked_at);
+        if room == 0 || batch.is_empty() {
+            return;
+        }
         let columns = batch.columns();
-        let stride = batch.len().div_ceil(ROWS_MAX).max(1);
+        let stride = batch.len().div_ceil(room);
+        self.looked_at += batch.len().div_ceil(stride);
         let mut newest: BTreeMap<String, Time> = BTreeMap::new();
         for row in (0..batch.len()).step_by(stride) {
             let span = columns.row(row);

@@ -13,8 +13,20 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 11] =
-    ["serve", "demo", "diagnose", "score", "replay", "sql", "explain", "pause", "resume", "check-config", "completion"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "demo",
+    "diagnose",
+    "score",
+    "replay",
+    "sql",
+    "explain",
+    "pause",
+    "resume",
+    "check-config",
+    "config-schema",
+    "completion",
+];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
 fn request(service: &str) -> Value {
@@ -107,6 +119,23 @@ fn every_example_configuration_passes() {
         }
     }
     assert!(checked > 0);
+}
+
+#[test]
+fn the_schema_is_one_that_editors_read() {
+    let (code, out, error) = run(Path::new("."), &["config-schema"]);
+    assert_eq!(code, 0, "{error}");
+    let schema: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    let cooldown = &schema["properties"]["guard"]["properties"]["scale_out_cooldown"];
+    assert_eq!((&cooldown["default"], &cooldown["type"]), (&json!("3s"), &json!(["string", "null"])));
+
+    // The reference is a configuration.
+    let directory = tempfile::tempdir().unwrap();
+    let (_, reference, _) = run(directory.path(), &["config-schema", "--as", "reference"]);
+    write(directory.path(), "headroom.yaml", &reference);
+    let (code, out, _) = run(directory.path(), &["check-config", "headroom.yaml"]);
+    assert_eq!(code, 0, "{out}");
 }
 
 #[test]

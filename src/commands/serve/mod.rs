@@ -33,7 +33,10 @@ use shutdown::Signals;
 
 Without a configuration it observes, and listens on loopback alone.
 SIGTERM and SIGINT drain: senders get their answers, the last tick is made and
-the journal written. A second signal leaves at once.")]
+the journal written. A second signal leaves at once.
+
+Exit codes: 0 drained after a signal; 2 it could not start, a part of it ended by
+itself (its last line says which and why), or it had to leave early.")]
 pub struct Args {
     /// Configuration, YAML; without it the defaults hold
     #[arg(long, short, value_name = "FILE", env = "HEADROOM_CONFIG")]
