@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -44,7 +44,7 @@ pub struct Leadership {
     /// Ends the election, and its task.
     election: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Ended with it.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Leadership {
@@ -57,7 +57,20 @@ impl Leadership {
         let (leave, left) = oneshot::channel();
         let election = tokio::spawn(elect(client, standing.clone(), leads_in, holder.clone(), left));
         tasks.spawn(follow(leases.clone(), standing.lease.clone(), holder_in));
-        Leadership { standing, leases, leads, holder, election: Some((leave, election)), _tasks: tasks }
+        Leadership { standing, leases, leads, holder, election: Some((leave, election)), tasks }
+    }
+
+    /// A candidacy or a watch that panicked takes its owner along: who leads would never be heard again.
+    pub fn check(&mut self) {
+        let is_over = self.election.as_ref().is_some_and(|(_, election)| election.is_finished());
+        let over = if is_over { self.election.take() } else { None };
+        let elected = over.and_then(|(_, election)| election.now_or_never());
+        let followed = self.tasks.try_join_next();
+        for error in [elected, followed].into_iter().flatten().filter_map(Result::err) {
+            if let Ok(panic) = error.try_into_panic() {
+                std::panic::resume_unwind(panic);
+            }
+        }
     }
 
     /// Gives the Lease back where it is held, so that nobody waits for it to run out.

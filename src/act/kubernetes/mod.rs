@@ -77,6 +77,8 @@ pub struct Kubernetes {
     leadership: Leadership,
     sight: watch::Receiver<Arc<Sight>>,
     now: Now,
+    /// This machine's own clock: by it the Lease is renewed.
+    system_now: Now,
     writer: Writer,
     events: Events,
     reverts: Reverts,
@@ -96,6 +98,7 @@ impl Kubernetes {
         standing: Standing,
         sight: watch::Receiver<Arc<Sight>>,
         now: Now,
+        system_now: Now,
     ) -> (Kubernetes, Vec<(&'static str, BoxFuture<'static, ()>)>) {
         let (statuses, surveyed) = watch::channel(Arc::new(Vec::new()));
         let leadership = Leadership::stand(client.clone(), standing.clone());
@@ -114,6 +117,7 @@ impl Kubernetes {
             leadership,
             sight,
             now,
+            system_now,
             writer: Writer::new(client),
             events,
             reverts: Reverts::default(),
@@ -193,6 +197,8 @@ impl Kubernetes {
 
 impl Cluster for Kubernetes {
     async fn state(&mut self) -> Result<ClusterState, ActError> {
+        self.watches.check();
+        self.leadership.check();
         while !self.watches.settle() {
             tokio::time::sleep(SETTLE).await;
         }
@@ -221,7 +227,7 @@ impl Cluster for Kubernetes {
         let not_found = || ActError::NotFound { service: service.to_string() };
         let (key, found) = self.found.get(service).ok_or_else(not_found)?;
         let (key, lever, now) = (key.clone(), found.lever.clone(), (self.now)());
-        let fence = Fence { leadership: &self.leadership, now: &self.now };
+        let fence = Fence { leadership: &self.leadership, now: &self.system_now };
         let done = pods::change(&self.client, &self.writer, found, permit, fence).await;
         let kind = &found.resource.kind;
         match (&done, permit.change()) {

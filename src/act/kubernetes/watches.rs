@@ -88,6 +88,17 @@ impl Watches {
         }
     }
 
+    /// A watch that panicked takes its owner along: what it watched would never change again.
+    pub fn check(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+
     /// Watches the kinds of what is opted in. True once everything there is to see has been seen, but for what only bounds
     /// a change before it is tried: quotas, disruption budgets and nodes, which one may not be let see.
     pub fn settle(&mut self) -> bool {

@@ -21,7 +21,7 @@ use crate::commands::error::Error;
 use crate::config::{self, Config, Mode};
 use crate::guard::{Decision, Outcome};
 use crate::journal::What;
-use crate::model::ServiceId;
+use crate::model::{ServiceId, Time};
 
 /// What Kubernetes sets in every container.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
@@ -81,8 +81,10 @@ impl Reached {
         let (sight, seen) = watch::channel(Arc::new(Sight::default()));
         tasks.spawn("sight of the cluster", Role::Critical, tell(snapshots, sight));
         let (client, standing) = (self.client.clone(), self.standing.clone());
+        let system = clock.clone();
+        let system_now = Arc::new(move || Time(system.now().0.saturating_add(system.system_ahead_ns())));
         let now = Arc::new(move || clock.now());
-        let (kubernetes, helpers) = Kubernetes::start(self.client, self.standing, seen, now);
+        let (kubernetes, helpers) = Kubernetes::start(self.client, self.standing, seen, now, system_now);
         for (name, helper) in helpers {
             tasks.spawn(name, Role::Helper, helper);
         }
