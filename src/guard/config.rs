@@ -51,6 +51,9 @@ pub struct Config {
     /// Between two changes of pods of one target, restarts and resizes: a pod starts and warms up (45 s), and the verdict
     /// on it looks at half a minute of work.
     pub pod_cooldown: Duration,
+    /// No restart so soon after anything but a bad pod of that service was found to hold requests back: a backlog that
+    /// ordered pods work off lasts as long as they take to start (p95 35 s) and to warm up (10 s), and so does a doubt.
+    pub restart_after_other_cause: Duration,
     /// One that the cluster refused is asked for again after this, until `prove_within` is over: a disruption budget is
     /// free again once another pod is ready.
     pub pod_again: Duration,
@@ -91,6 +94,7 @@ impl Default for Config {
             added_replicas_max: 200,
             actions_per_minute_max: 30,
             pod_cooldown: seconds(120),
+            restart_after_other_cause: seconds(60),
             pod_again: seconds(15),
             resize_factor_max: 2.0,
             resize_lasting_max: seconds(3600),
@@ -127,6 +131,8 @@ impl Config {
             "replicas that headroom may have changed at once, over all services: added, taken away and not yet proved, restarted, resized";
         actions_per_minute_max as "actions_per_minute": Kind::count(1, 1_000), "actions in any minute, over all services";
         pod_cooldown: Kind::seconds(0, DAY), "between two restarts or resizes of pods of one service";
+        restart_after_other_cause: Kind::seconds(0, DAY),
+            "no restart so soon after anything but a bad pod of that service was found to hold requests back";
         pod_again: Kind::seconds(1, DAY), "before a restart or resize that the cluster refused is asked for again";
         resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";

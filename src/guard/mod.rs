@@ -4,6 +4,7 @@
 //! The gates are those of [`Gate`], in that order; [`gates`] holds one function for each.
 
 mod act_error;
+mod causes;
 pub mod config;
 pub mod decision;
 mod decision_dedup;

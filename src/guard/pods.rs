@@ -34,6 +34,7 @@ impl Guard {
         let changed = match &proposal.wish {
             Wish::RestartPod { pod, .. } => {
                 let Some(()) = restartable(workload, pod)? else { return Ok(None) };
+                self.no_other_cause(workload)?;
                 1
             }
             Wish::ResizeCpu { factor, .. } => {
@@ -68,6 +69,14 @@ impl Guard {
             }
             _ => Ok(()),
         }
+    }
+
+    fn no_other_cause(&self, workload: &Workload) -> Result<(), Refusal> {
+        let Some((service, verdict)) = self.causes.other_than_bad_pod_of(&workload.service) else { return Ok(()) };
+        let (what, seconds) = (verdict.as_str(), self.config.restart_after_other_cause.as_secs_f64());
+        let reason =
+            format!("{service} was found {what} less than {seconds} s ago; meanwhile healthy pods are slow too");
+        refuse(Gate::Cooldown, reason)
     }
 
     fn resizable(&self, step: &mut Step, workload: &Workload, factor: f64) -> Result<(), Refusal> {

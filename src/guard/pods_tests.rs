@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::tests::World;
 use super::*;
+use crate::analyse::{Bottleneck, Verdict};
 use crate::decide::{GIVE_BACK, Proposal, Wish};
 use crate::model::{Deed, Time};
 
@@ -89,6 +90,32 @@ fn a_refusal_that_was_not_asked_about_again_is_over() {
         assert_eq!(world.tick(vec![]), []);
     }
     assert!(outcome(&mut world, restart("a-3")).is_ok());
+}
+
+/// While a callee is slow, or a burst is worked off, one healthy pod is slower than the others.
+#[test]
+fn no_pod_is_restarted_while_something_else_is_found_to_hold_requests_back() {
+    let found = |world: &mut World, service: &str, verdict: Verdict| {
+        world.findings.bottlenecks = vec![Bottleneck { service: service.into(), verdict, ..Bottleneck::default() }];
+    };
+    for (service, verdict) in [("a", Verdict::SlowDependency), ("b", Verdict::Saturated), ("b", Verdict::BadInstance)] {
+        let mut world = World::new();
+        found(&mut world, service, verdict);
+        assert_eq!(world.tick(vec![]), []);
+        found(&mut world, "a", Verdict::BadInstance);
+        let refused = outcome(&mut world, restart("a-2")).unwrap_err();
+        let what = format!("cooldown: {service} was found {} less than 60 s ago", verdict.as_str());
+        assert!(refused.starts_with(&what), "{refused}");
+        for _ in 0..58 {
+            assert_eq!(world.tick(vec![restart("a-2")]), [], "said once");
+        }
+        assert!(outcome(&mut world, restart("a-2")).is_ok(), "a minute later only the bad pod is left");
+    }
+    for verdict in [Verdict::Unknown, Verdict::Healthy] {
+        let mut world = World::new();
+        found(&mut world, "b", verdict);
+        assert!(outcome(&mut world, restart("a-2")).is_ok(), "{verdict:?} is no cause");
+    }
 }
 
 #[test]

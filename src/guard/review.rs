@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::causes::Causes;
 use super::config::{Config, Mode};
 use super::decision::{Decision, Outcome, Reviewed};
 use super::decision_dedup::DecisionDedup;
@@ -40,6 +41,7 @@ pub struct Guard {
     pub(super) breakers: BTreeMap<(String, ServiceId), Breaker>,
     /// When permits were made, over the last minute; never longer than the rate allows.
     pub(super) actions: VecDeque<Time>,
+    pub(super) causes: Causes,
     said: DecisionDedup,
     /// The second and number of the last id: ids only rise, whatever the clock does.
     last_id: (i64, u32),
@@ -66,6 +68,7 @@ impl Guard {
             targets: BTreeMap::new(),
             breakers: BTreeMap::new(),
             actions: VecDeque::new(),
+            causes: Causes::default(),
             said: DecisionDedup::default(),
             last_id: (i64::MIN, 0),
         }
@@ -179,6 +182,7 @@ impl Guard {
         self.targets.values_mut().for_each(|target| target.step_clock(step));
         step.move_all(self.breakers.values_mut().map(|breaker| &mut breaker.until));
         step.move_all(&mut self.actions);
+        self.causes.step_clock(step);
         self.said.step_clock(step);
     }
 
@@ -198,6 +202,7 @@ impl Guard {
             let target = self.targets.entry(workload.service.clone()).or_default();
             target.see(workload, need, now, &self.config);
         }
+        self.causes.see(context.findings, now, self.config.restart_after_other_cause);
         self.breakers.retain(|_, breaker| now < breaker.until);
         self.said.forget(now, self.config.repeat_after, self.config.notify_again);
         while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
