@@ -7,6 +7,7 @@
 //! - [`receive`]: OTLP to Arrow, over gRPC, HTTP and from files
 //! - [`window`]: spans in time slices, traces assembled
 //! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
+//! - [`action`]: what headroom can do, one file an action
 //! - [`decide`]: rhai rules turn findings into proposals
 //! - [`guard`]: proposals become permits, or refusals with a reason
 //! - [`act`]: the `Cluster` trait; takes permits only
@@ -22,6 +23,7 @@
 
 #[cfg(feature = "daemon")]
 pub mod act;
+pub mod action;
 pub mod analyse;
 #[cfg(feature = "daemon")]
 pub mod api;

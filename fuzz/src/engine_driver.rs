@@ -10,10 +10,10 @@
 use headroom::analyse::{self, Objective};
 use headroom::decide::{RuleSource, shipped};
 use headroom::engine::{Effect, Engine, Event, Settings};
-use headroom::guard::{ActError, Mode, Permit};
+use headroom::guard::{ActError, Floor, Mode, Permit};
 use headroom::journal::Entry;
 use headroom::model::spans::{Kind, Status};
-use headroom::model::{ClockStep, ClusterState, SpanBatch, SpanBuilder, SpanId, SpanRow, Time, TraceId};
+use headroom::model::{ClockStep, ClusterState, DecisionId, SpanBatch, SpanBuilder, SpanId, SpanRow, Time, TraceId};
 use headroom::window;
 use serde_json::{Value, json};
 
@@ -390,13 +390,27 @@ impl Driver<'_> {
 
     fn event(&mut self) {
         let by = || "someone: a reason".to_owned();
-        let event = match self.program.below(7) {
+        let event = match self.program.below(8) {
             0 => Event::Paused { by: by() },
             1 | 2 => Event::Resumed { by: by() },
             3 => Event::Learnt(self.engine.learnt(self.clock)),
             5 => {
                 let seconds = self.program.one(&[5, -5, 3600, -3600, i64::MAX, i64::MIN]);
                 Event::ClockStepped(ClockStep { seconds })
+            }
+            6 => {
+                let p = &mut self.program;
+                let time = |p: &mut Program<'_>| {
+                    Time(p.one(&[self.clock.0, self.clock.0.saturating_add(60 * SECOND), 0, i64::MAX]))
+                };
+                let floor = Floor {
+                    service: p.one(&["back", "front", "nobody"]).into(),
+                    origin: p.one(&["schedule:exams", "forecast:lunch", "operator:ada"]).into(),
+                    replicas: p.one(&[4, 0, 50, u32::MAX]),
+                    from: time(p),
+                    until: time(p),
+                };
+                Event::Floors(vec![floor])
             }
             4 => {
                 let sources = [
@@ -415,7 +429,12 @@ impl Driver<'_> {
         match event {
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
-            Event::Cluster(_) | Event::Rules(_) | Event::Learnt(_) | Event::ClockStepped(_) | Event::Acted { .. } => {}
+            Event::Cluster(_)
+            | Event::Rules(_)
+            | Event::Learnt(_)
+            | Event::Floors(_)
+            | Event::ClockStepped(_)
+            | Event::Acted { .. } => {}
         }
         self.call(Call::Observe(self.clock, event));
     }
@@ -424,7 +443,7 @@ impl Driver<'_> {
     fn answer(&mut self) {
         let Some(last) = self.permits.len().checked_sub(1) else { return };
         let permit = &self.permits[last.saturating_sub(self.program.below(3))];
-        let decision = if self.program.below(8) == 0 { "d-0-0".to_owned() } else { permit.decision().to_owned() };
+        let decision = if self.program.below(8) == 0 { DecisionId::new(0, 0) } else { permit.decision() };
         let change = permit.change().clone();
         let error = (self.program.below(3) == 0).then(|| ActError::Unreachable { cause: "refused".into() });
         self.call(Call::Observe(self.clock, Event::Acted { decision, change, error }));

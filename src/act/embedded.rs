@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{ActError, Cluster};
-use crate::guard::{Change, Permit};
-use crate::model::ClusterState;
+use crate::action::Change;
+use crate::guard::Permit;
+use crate::model::{ClusterState, DecisionId};
 
 /// It runs on this machine and answers from memory; a step of its simulation may hold it up for a moment.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -17,7 +18,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Body of `POST /apply`: what the cluster needs of a permit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Write {
-    pub decision: String,
+    pub decision: DecisionId,
     pub change: Change,
     pub resource_version: u64,
 }
@@ -92,7 +93,7 @@ impl Cluster for Embedded {
 
     async fn apply(&mut self, permit: &Permit) -> Result<(), ActError> {
         let write = Write {
-            decision: permit.decision().to_owned(),
+            decision: permit.decision(),
             change: permit.change().clone(),
             resource_version: permit.resource_version(),
         };

@@ -96,7 +96,7 @@ pub async fn decisions(
             _ => None,
         })
         .filter(|decision| {
-            wanted.service.as_ref().is_none_or(|service| decision.proposal.wish.service().as_str() == service)
+            wanted.service.as_ref().is_none_or(|service| decision.proposal.service().as_str() == service)
         })
         .take(wanted.limit.unwrap_or(DECISIONS_DEFAULT))
         .collect();

@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::journal::{self, Writer};
 use crate::model::Time;
 use crate::receive::queue;
-use crate::{analyse, engine, receive, window};
+use crate::{analyse, engine, guard, receive, window};
 
 pub fn settings(config: &Config) -> engine::Settings {
     let objective = |entry: String, bounds: &config::Bounds| analyse::Objective {
@@ -23,6 +23,10 @@ pub fn settings(config: &Config) -> engine::Settings {
     let of = |o: &config::Objective| match &o.selector {
         config::Selector::Entry(pattern) => objective(pattern.to_string(), &o.bounds),
         config::Selector::Service(name) => objective(format!("{name} *"), &o.bounds),
+    };
+    let configured = |(name, of): (&String, &config::Service)| {
+        let (min_replicas, max_replicas) = (of.min_replicas, of.max_replicas);
+        (name.clone(), guard::Configured { min_replicas, max_replicas })
     };
     engine::Settings {
         mode: config.mode,
@@ -36,7 +40,7 @@ pub fn settings(config: &Config) -> engine::Settings {
         },
         decide: config.rules.limits.clone(),
         verify: config.verify.clone(),
-        guard: config.guard.clone(),
+        guard: guard::Config { services: config.services.iter().map(configured).collect(), ..config.guard.clone() },
         assume_weight: receive(config).assume_weight,
     }
 }

@@ -1,19 +1,19 @@
 //! Rules turn findings into proposals.
 //!
 //! A rule is a rhai script of one function, `evaluate(now)`. It sees a read-only view of what the tick
-//! found ([`view`]), returns proposals built with a handful of functions ([`wishes`]), and can reach
+//! found ([`view`]), returns proposals built with a handful of functions ([`draft`]), and can reach
 //! nothing else: no file, no clock, no cluster. `docs/rules.md` is the page for those who write them.
 
+mod draft;
 pub mod error;
 pub mod limits;
 pub mod proposal;
 pub mod rules;
 pub mod source;
 mod view;
-mod wishes;
 
 pub use error::RuleError;
 pub use limits::Limits;
-pub use proposal::{Proposal, Wish};
+pub use proposal::Proposal;
 pub use rules::{Evaluated, Printed, Rules, Skipped};
-pub use source::{GIVE_BACK, RuleSource, shipped};
+pub use source::{RuleSource, shipped};

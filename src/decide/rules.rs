@@ -9,14 +9,14 @@ use rhai::packages::{
 };
 use rhai::{AST, Array, Dynamic, Engine, Scope};
 
+use super::draft::{self, Defaults, Draft, RuleDuration};
 use super::error::RuleError;
 use super::limits::Limits;
 use super::proposal::Proposal;
-use super::source::{GIVE_BACK, RuleSource};
+use super::source::RuleSource;
 use super::view::{self, Now};
-use super::wishes::{self, Defaults, Draft, RuleDuration};
 use crate::analyse::Findings;
-use crate::model::{ClusterState, ServiceId};
+use crate::model::{ClusterState, Origin, ServiceId};
 
 /// What one tick's evaluation of all rules came to, in the order of the rules' names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Evaluated {
     pub proposals: Vec<Proposal>,
     /// Rules that failed and were skipped, at most one error a rule.
     pub errors: Vec<RuleError>,
-    /// Wishes that came to nothing for a reason that is no error.
+    /// Proposals that came to nothing for a reason that is no error.
     pub skipped: Vec<Skipped>,
     /// What rules wrote with `print` and `debug`.
     pub printed: Vec<Printed>,
@@ -118,8 +118,9 @@ impl Rules {
             let message = format!("is longer than {} bytes; split it", self.limits.source_bytes);
             return Err(RuleError::whole(name, message));
         }
-        if name == GIVE_BACK {
-            return Err(RuleError::whole(name, "has the name of headroom's own give-back; rename the file"));
+        if !matches!(Origin::parse(name), Origin::Rule(_)) {
+            let message = format!("has a name that stands for {}; rename the file", Origin::parse(name).in_words());
+            return Err(RuleError::whole(name, message));
         }
         let ast = self.engine.compile(&source.source).map_err(|error| RuleError::from_parse(name, &error))?;
         if !ast.iter_functions().any(|f| f.name == "evaluate" && f.params.len() == 1) {
@@ -180,19 +181,19 @@ impl Evaluated {
     fn add(&mut self, rule: &Rule, draft: Draft, findings: &Findings) {
         let (name, service) = (rule.source.name.clone(), draft.service().clone());
         match draft.finish(rule.defaults) {
-            Ok((wish, because)) => {
+            Ok((action, because)) => {
                 let because = if because.is_empty() { rule.source.description().to_string() } else { because };
                 // Bottlenecks come worst first.
                 let bottleneck = findings.bottlenecks.iter().find(|b| b.service == service.as_str());
                 let verdict = bottleneck.map_or("", |b| b.verdict.as_str()).to_string();
-                self.proposals.push(Proposal { rule: name, wish, because, verdict });
+                self.proposals.push(Proposal { origin: Origin::Rule(name), action, because, verdict });
             }
             Err(reason) => self.skipped.push(Skipped { rule: name, service, reason: reason.into() }),
         }
     }
 }
 
-/// The engine of every rule: rhai's language and collections, our view and wishes, and nothing that reaches
+/// The engine of every rule: rhai's language and collections, our view and proposals, and nothing that reaches
 /// outside. It starts raw and takes only the packages below, because the standard set can sleep and read the
 /// clock, which would make a rule's answer depend on more than its argument.
 fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>) -> Engine {
@@ -210,7 +211,7 @@ fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>) -> Engine {
     engine.disable_symbol("eval").disable_symbol("import").disable_symbol("export");
     engine.set_strict_variables(true).set_fail_on_invalid_map_property(true);
     view::register(&mut engine);
-    wishes::register(&mut engine);
+    draft::register(&mut engine);
     let lines_max = limits.printed_lines;
     let keep = move |printed: &Mutex<Vec<String>>, text: String| {
         let mut lines = printed.lock().unwrap_or_else(PoisonError::into_inner);

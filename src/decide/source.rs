@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The rule name under which `verify` asks to return what had no effect; no file may have it.
-pub const GIVE_BACK: &str = "give_back";
-
 /// Its name and its whole text, so that a replay needs no other file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleSource {

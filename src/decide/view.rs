@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
-use super::wishes::RuleDuration;
+use super::draft::RuleDuration;
 use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect};
 use crate::model::{ClusterState, TraceId};
 

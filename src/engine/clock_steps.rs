@@ -2,28 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ClockStep, ClusterState, ServiceId};
+use crate::model::{ClockStep, ClusterState, InterventionId, ServiceId};
 
-/// By service and, of a pod or an intervention, the name. Those that the cluster no longer shows are forgotten.
+/// By service and, of a pod, its name. Those that the cluster no longer shows are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct ClockSteps {
     pods: BTreeMap<(ServiceId, String), ClockStep>,
-    records: BTreeMap<(ServiceId, String), ClockStep>,
+    records: BTreeMap<(ServiceId, InterventionId), ClockStep>,
 }
 
 impl ClockSteps {
     /// Everything that the cluster shows was written before the step.
     pub fn take(&mut self, step: ClockStep, cluster: &ClusterState) {
-        let add = |steps: &mut BTreeMap<_, ClockStep>, key| {
+        fn add<K: Ord>(steps: &mut BTreeMap<K, ClockStep>, key: K, step: ClockStep) {
             steps.entry(key).or_insert(ClockStep { seconds: 0 }).seconds += step.seconds;
-        };
+        }
         for workload in &cluster.workloads {
-            let key = |name: &str| (workload.service.clone(), name.to_owned());
+            let service = || workload.service.clone();
             for pod in workload.pods.iter().filter(|pod| pod.ready_at.is_some()) {
-                add(&mut self.pods, key(&pod.name));
+                add(&mut self.pods, (service(), pod.name.clone()), step);
             }
-            if let Some(record) = &workload.intervention {
-                add(&mut self.records, key(&record.id));
+            for record in &workload.interventions {
+                add(&mut self.records, (service(), record.id), step);
             }
         }
     }
@@ -44,8 +44,8 @@ impl ClockSteps {
                     pods.insert(key, *step);
                 }
             }
-            if let Some(record) = &mut workload.intervention {
-                let key = (workload.service.clone(), record.id.clone());
+            for record in &mut workload.interventions {
+                let key = (workload.service.clone(), record.id);
                 if let Some(step) = self.records.get(&key) {
                     step.move_all([&mut record.applied_at, &mut record.deadline]);
                     records.insert(key, *step);

@@ -1,11 +1,11 @@
 //! What goes into the engine beside spans, and what comes out.
 
+use crate::action::Change;
 use crate::analyse::Learnt;
 use crate::decide::RuleSource;
-use crate::guard::ActError;
-use crate::guard::{Change, Permit};
+use crate::guard::{ActError, Floor, Permit};
 use crate::journal::Entry;
-use crate::model::{ClockStep, ClusterState};
+use crate::model::{ClockStep, ClusterState, DecisionId};
 
 /// An input that is not a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +26,11 @@ pub enum Event {
     /// All clocks stepped, those of the senders included, and the clock that stamps the inputs follows: what comes after
     /// this is stamped by the new time.
     ClockStepped(ClockStep),
+    /// The floors that schedules, forecasts and people hold, in place of those before.
+    Floors(Vec<Floor>),
     /// What became of a permitted change.
     Acted {
-        decision: String,
+        decision: DecisionId,
         change: Change,
         error: Option<ActError>,
     },

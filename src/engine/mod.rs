@@ -14,11 +14,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
+use crate::action::Change;
 use crate::analyse::{self, Analyser, Findings, Learnt, Verdict};
 use crate::decide::{self, Evaluated, Proposal, RuleError, RuleSource, Rules};
-use crate::guard::{self, Change, Context, Guard, Mode, Permit};
+use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, What, decisions, interventions};
-use crate::model::{ClockStep, ClusterState, SpanBatch, Time, spans};
+use crate::model::{ClockStep, ClusterState, DecisionId, SpanBatch, Time, spans};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window::{self, Window};
 use clock_steps::ClockSteps;
@@ -82,9 +83,9 @@ pub struct Engine {
     clock_steps: ClockSteps,
     paused: bool,
     findings: Findings,
-    /// Permits handed out and not yet answered, by what they change.
-    awaited: BTreeMap<String, Permit>,
-    /// What the verifier wishes; it passes the guard at the next review.
+    /// Permits handed out and not yet answered.
+    awaited: BTreeMap<PermitKey, Permit>,
+    /// What the verifier proposes; it passes the guard at the next review.
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
     said: Vec<(String, String, Verdict)>,
@@ -193,8 +194,12 @@ impl Engine {
                 self.step_clock(at, step);
             }
             Event::Acted { decision, change, error } => {
-                self.settle(at, &decision, &change, error.is_none());
+                self.settle(at, decision, &change, error.is_none());
                 self.record(at, What::Acted { decision, change, error });
+            }
+            Event::Floors(floors) => {
+                self.guard.set_floors(floors.clone());
+                self.record(at, What::Floors { floors });
             }
         }
     }
@@ -218,9 +223,9 @@ impl Engine {
         self.restamped = Some(ClusterState { at: step.time(seen.at), ..seen });
     }
 
-    fn settle(&mut self, at: Time, decision: &str, change: &Change, applied: bool) {
+    fn settle(&mut self, at: Time, decision: DecisionId, change: &Change, applied: bool) {
         self.guard.settled(decision, applied);
-        let Some(permit) = self.awaited.remove(&key_of(decision, change)) else { return };
+        let Some(permit) = self.awaited.remove(&PermitKey::new(decision, change)) else { return };
         if applied {
             let said = self.verifier.applied(&permit, at);
             self.follow(at, said, &mut Vec::new());
@@ -236,7 +241,8 @@ impl Engine {
             return self.take_records().into_iter().map(Effect::Record).collect();
         }
         let mut permits = Vec::new();
-        match self.analyser.tick(now, &mut self.window, self.restamped.as_ref().unwrap_or(&self.cluster)) {
+        let bounded = self.guard.bounded(self.restamped.as_ref().unwrap_or(&self.cluster), now);
+        match self.analyser.tick(now, &mut self.window, &bounded) {
             Ok(findings) => self.findings = findings,
             Err(error) => {
                 // Nothing is known of now, so nothing is done; the next tick tries again.
@@ -248,7 +254,7 @@ impl Engine {
         self.decide(now, &mut permits);
         self.awaited.retain(|_, permit| permit.valid_until() >= now);
         for permit in &permits {
-            self.awaited.insert(key_of(permit.decision(), permit.change()), permit.clone());
+            self.awaited.insert(PermitKey::new(permit.decision(), permit.change()), permit.clone());
         }
         let records = self.take_records().into_iter().map(Effect::Record);
         records.chain(permits.into_iter().map(Effect::Apply)).collect()
@@ -267,13 +273,15 @@ impl Engine {
                     keep(&mut self.reports, (now, report.clone()));
                     self.record(now, What::Intervention { report });
                 }
+                // One write an object: a second record of it comes off when this is asked for again.
+                Verification::Close { service, .. } if permits.iter().any(|p| *p.service() == service) => {}
                 Verification::Close { service, intervention } => {
                     let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
                     let context = context(now, self.mode, self.paused, cluster, &self.findings);
-                    permits.extend(self.guard.close(&service, &intervention, &context));
+                    permits.extend(self.guard.close(&service, intervention, &context));
                 }
-                Verification::OpenBreaker { rule, service, cause } => {
-                    self.guard.open_breaker(&rule, &service, &cause, now);
+                Verification::OpenBreaker { origin, service, cause } => {
+                    self.guard.open_breaker(&origin, &service, &cause, now);
                 }
                 Verification::GiveBack(proposal) => self.give_back.push(proposal),
             }
@@ -281,11 +289,12 @@ impl Engine {
     }
 
     fn decide(&mut self, now: Time, permits: &mut Vec<Permit>) {
-        let evaluated = self.rules.evaluate(&self.findings, self.restamped.as_ref().unwrap_or(&self.cluster));
+        let bounded = self.guard.bounded(self.restamped.as_ref().unwrap_or(&self.cluster), now);
+        let evaluated = self.rules.evaluate(&self.findings, &bounded);
         let mut proposals = self.hear(now, evaluated);
         proposals.append(&mut self.give_back);
         // Closing comes first in a tick: one write an object, and its version moves with it.
-        proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.wish.service()));
+        proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.service()));
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
         let context = context(now, self.mode, self.paused, cluster, &self.findings);
         let reviewed = self.guard.review(proposals, &context);
@@ -419,10 +428,15 @@ fn failure(error: RuleError) -> What {
 }
 
 /// A change and the close that follows it carry the same decision.
-fn key_of(decision: &str, change: &Change) -> String {
-    match change {
-        Change::Close { .. } => format!("{decision} close"),
-        _ => format!("{decision} do"),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PermitKey {
+    decision: DecisionId,
+    is_close: bool,
+}
+
+impl PermitKey {
+    fn new(decision: DecisionId, change: &Change) -> PermitKey {
+        PermitKey { decision, is_close: change.record().is_none() }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The limits the guard holds, each with the reason for its default.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::floors::Configured;
+use crate::action::Limits;
 use crate::model::setting::{Kind, Setting};
 use crate::settings;
 
@@ -20,6 +23,9 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// The operator's bounds by service: its whole identity, or its bare name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Configured>,
     /// Between two scale-outs of one target, where the rule gives none. Pods that are still coming count as
     /// there, so this only spaces the steps of a need that keeps rising; a burst multiplies load in seconds.
     pub scale_out_cooldown: Duration,
@@ -81,6 +87,7 @@ impl Default for Config {
     fn default() -> Config {
         let seconds = Duration::from_secs;
         Config {
+            services: BTreeMap::new(),
             scale_out_cooldown: seconds(3),
             scale_in_after_scale_out: seconds(120),
             scale_in_cooldown: seconds(30),
@@ -105,6 +112,13 @@ impl Default for Config {
             repeat_after: seconds(60),
             notify_again: seconds(300),
         }
+    }
+}
+
+impl Config {
+    /// Those that actions hold by themselves.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { resize_factor_max: self.resize_factor_max, resize_lasting_max: self.resize_lasting_max }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::permit::Permit;
 use crate::decide::Proposal;
-use crate::model::Time;
+use crate::model::{DecisionId, Time};
 
 /// The gates a proposal passes, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub struct Reviewed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Unique, deterministic: from the event time and a counter.
-    pub id: String,
+    pub id: DecisionId,
     pub at: Time,
     pub proposal: Proposal,
     #[serde(flatten)]

@@ -1,29 +1,38 @@
 //! The gates, in the order a proposal meets them. Each lets it through, cuts it down, or refuses with one
 //! sentence. Reasons hold no number that changes from tick to tick, so that the same refusal is recognised.
+//!
+//! All actions take this one way. Where they differ, the action says so: by its [`Sight`], its [`Pace`] and its own bounds.
 
 use std::time::Duration;
 
 use super::config::Config;
 use super::decision::Gate;
+use super::floors::Bounds;
+use super::memory::Memory;
 use super::needs::WINDOW_MAX;
 use super::review::{Context, Guard};
-use super::target::Target;
+use crate::action::{Action, Done, Pace, Sight, Slot, Step};
 use crate::analyse::ServiceFinding;
-use crate::decide::{Proposal, Wish};
-use crate::model::{Ceiling, Deed, Hold, Time, Workload};
+use crate::decide::Proposal;
+use crate::model::{Ceiling, Hold, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Step {
+pub(super) struct Passing {
     pub(super) from: u32,
     pub(super) to: u32,
     /// Where a gate cut it down.
     pub(super) notes: Vec<String>,
 }
 
-impl Step {
-    pub(super) fn is_out(&self) -> bool {
-        self.to > self.from
+impl Passing {
+    pub(super) fn step(&self) -> Step {
+        Step { from: self.from, to: self.to }
+    }
+
+    fn cut(&mut self, to: u32, why: &str) {
+        self.notes.push(format!("asked for {}, cut to {to}: {why}", self.to));
+        self.to = to;
     }
 }
 
@@ -38,52 +47,69 @@ pub(super) fn refuse<T>(gate: Gate, reason: impl Into<String>) -> Result<T, Refu
 }
 
 impl Guard {
-    /// Through every gate. `None` where there is nothing to change, or an answer for this target is awaited.
-    pub(super) fn pass(&self, proposal: &Proposal, context: &Context<'_>) -> Result<Option<Step>, Refusal> {
-        let (service, to, is_out, lapse_s) = match &proposal.wish {
-            Wish::ScaleOut { service, to, cooldown_s } => (service, *to, true, *cooldown_s),
-            Wish::ScaleIn { service, to, stabilisation_s } => (service, *to, false, *stabilisation_s),
-            Wish::RestartPod { .. } | Wish::ResizeCpu { .. } => return self.pass_pods(proposal, context),
-            Wish::Notify { .. } => return Ok(None), // touches nothing and meets no gate
-        };
-        let workload = context.cluster.workload(service.as_str());
-        let target = self.targets.get(service);
+    /// Through every gate. `None` where there is nothing to change, or an answer is awaited.
+    pub(super) fn pass(&self, proposal: &Proposal, context: &Context<'_>) -> Result<Option<Passing>, Refusal> {
+        let (action, service) = (&proposal.action, proposal.service());
+        let Some(slot) = action.slot() else { return Ok(None) }; // touches nothing and meets no gate
+        let (workload, memory) = (context.cluster.workload(service.as_str()), self.memories.get(service));
         if let Some(workload) = workload
-            && (if is_out { to <= workload.replicas } else { to >= workload.replicas }
-                || target.is_some_and(|t| t.awaits(workload)))
+            && (action.is_moot(workload) || memory.is_some_and(|memory| memory.awaits(slot, workload)))
         {
             return Ok(None);
         }
         if context.paused {
             return refuse(Gate::Pause, "headroom is paused; resume it to let it act");
         }
-        let (Some(workload), Some(target)) = (workload, target) else {
+        let (Some(workload), Some(memory)) = (workload, memory) else {
             return refuse(Gate::OptIn, format!("no workload of {service} has opted in"));
         };
-        let finding = context.findings.service(service.as_str());
-        let lapse = lapse_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
         held(workload, Gate::OptIn)?;
-        let mut step = Step { from: workload.replicas, to, notes: Vec::new() };
-        telemetry(is_out, context, finding, &self.config)?;
-        held(workload, Gate::Breaker)?;
-        self.breaker(proposal, context.now)?;
-        cooldown(&step, workload, target, lapse, context.now, &self.config)?;
-        if !is_out {
-            stabilisation(&mut step, target, lapse, context.now, &self.config)?;
+        if let Some(objection) = action.owner_objects(workload) {
+            return refuse(Gate::OptIn, objection);
         }
-        if !bounds(&mut step, workload, &self.config)? {
-            return Ok(None);
+        telemetry(action.sight(), context, context.findings.service(service.as_str()), &self.config)?;
+
+        let (now, pace) = (context.now, action.pace());
+        let to = action.replicas_asked().unwrap_or(workload.replicas);
+        let mut passing = Passing { from: workload.replicas, to, notes: Vec::new() };
+        // What was lent goes back whatever else is going on.
+        if pace != Pace::Return {
+            held(workload, Gate::Breaker)?;
+            self.breaker(proposal, now)?;
+            refused_too_often(slot, memory, now, &self.config)?;
+            cooldown(action, &passing, workload, memory, now, &self.config)?;
         }
-        if is_out {
-            self.ceilings(&mut step, workload, context)?;
+        if let Pace::In { stabilisation_s } = pace {
+            stabilisation(&mut passing, memory, seconds(stabilisation_s), now, &self.config)?;
         }
-        self.budget(&mut step, target, context)?;
-        held(workload, Gate::Admission)?;
-        Ok(Some(step))
+        match pace {
+            Pace::Out { .. } => {
+                bounds_out(&mut passing, workload, &self.bounds(workload, now), &self.config)?;
+                self.ceilings(&mut passing, workload, context)?;
+            }
+            Pace::In { .. } => {
+                if !bounds_in(&mut passing, &self.bounds(workload, now), &self.config)? {
+                    return Ok(None);
+                }
+            }
+            Pace::Pods | Pace::Return => match action.bounds(workload, &self.config.limits()) {
+                Ok(note) => passing.notes.extend(note),
+                Err(reason) => return refuse(Gate::Bounds, reason),
+            },
+        }
+        if action.needs_sole_cause() {
+            self.sole_cause(workload)?;
+        }
+        self.budget(action, &mut passing, workload, memory, context)?;
+        // A policy that refused other replicas was not asked about pods.
+        if slot == Slot::Replicas {
+            held(workload, Gate::Admission)?;
+        }
+        Ok(Some(passing))
     }
 
-    pub(super) fn breaker(&self, proposal: &Proposal, now: Time) -> Result<(), Refusal> {
-        let key = (proposal.rule.clone(), proposal.wish.service().clone());
+    fn breaker(&self, proposal: &Proposal, now: Time) -> Result<(), Refusal> {
+        let key = (proposal.origin.clone(), proposal.service().clone());
         match self.breakers.get(&key).filter(|breaker| now < breaker.until) {
             Some(breaker) => refuse(
                 Gate::Breaker,
@@ -93,33 +119,58 @@ impl Guard {
         }
     }
 
-    /// What headroom may have added at once over all targets, and how often it may act.
-    fn budget(&self, step: &mut Step, target: &Target, context: &Context<'_>) -> Result<(), Refusal> {
-        self.actions_left()?;
-        if !step.is_out() {
-            // What headroom itself has added is given back freely; below that is a change like others.
-            return self.changed_left(target.baseline.unwrap_or(step.from).saturating_sub(step.to), context);
+    fn sole_cause(&self, workload: &Workload) -> Result<(), Refusal> {
+        let Some((service, verdict)) = self.causes.other_than_bad_pod_of(&workload.service) else { return Ok(()) };
+        let (found, seconds) = (verdict.as_str(), self.config.restart_after_other_cause.as_secs_f64());
+        let reason =
+            format!("{service} was found {found} less than {seconds} s ago; meanwhile healthy pods are slow too");
+        refuse(Gate::Cooldown, reason)
+    }
+
+    /// What headroom may have changed at once over all targets, and how often it may act.
+    fn budget(
+        &self,
+        action: &Action,
+        passing: &mut Passing,
+        workload: &Workload,
+        memory: &Memory,
+        context: &Context<'_>,
+    ) -> Result<(), Refusal> {
+        match action.pace() {
+            Pace::Return => Ok(()),
+            Pace::Pods => {
+                self.actions_left()?;
+                self.changed_left(action.at_stake(workload), context)
+            }
+            Pace::In { .. } => {
+                self.actions_left()?;
+                // What headroom itself has added is given back freely; below that is a change like others.
+                self.changed_left(memory.baseline.unwrap_or(passing.from).saturating_sub(passing.to), context)
+            }
+            Pace::Out { .. } => {
+                self.actions_left()?;
+                self.added_left(passing, memory, context)
+            }
         }
-        let config = &self.config;
-        let all = self.changed(context);
-        let here = target.added(step.from);
-        let left = config.added_replicas_max.saturating_sub(all.saturating_sub(here));
-        let ceiling = target.baseline.unwrap_or(step.from).saturating_add(left);
-        let limit = config.added_replicas_max;
-        if ceiling <= step.from {
+    }
+
+    /// Cuts a scale-out down to what may still be added.
+    fn added_left(&self, passing: &mut Passing, memory: &Memory, context: &Context<'_>) -> Result<(), Refusal> {
+        let limit = self.config.added_replicas_max;
+        let elsewhere = self.changed(context).saturating_sub(memory.added(passing.from));
+        let left = limit.saturating_sub(elsewhere);
+        let ceiling = memory.baseline.unwrap_or(passing.from).saturating_add(left);
+        if ceiling <= passing.from {
             return refuse(Gate::Budget, format!("headroom has added all of the {limit} replicas it may add at once"));
         }
-        if ceiling < step.to {
-            step.notes.push(format!("asked for {}, cut to {ceiling}: it may add {limit} replicas at once", step.to));
-            step.to = ceiling;
+        if ceiling < passing.to {
+            passing.cut(ceiling, &format!("it may add {limit} replicas at once"));
         }
         Ok(())
     }
-}
 
-impl Guard {
     /// What the cluster has room for, and what everything that its replicas connect to can bear.
-    fn ceilings(&self, step: &mut Step, workload: &Workload, context: &Context<'_>) -> Result<(), Refusal> {
+    fn ceilings(&self, passing: &mut Passing, workload: &Workload, context: &Context<'_>) -> Result<(), Refusal> {
         let mut ceilings: Vec<Ceiling> = workload.terms.ceilings.clone();
         for taken in &workload.terms.connections {
             let all = context.cluster.workloads.iter().flat_map(|of| of.terms.connections.iter().map(move |c| (of, c)));
@@ -128,7 +179,7 @@ impl Guard {
                 most = most.min(connections.max);
                 if of.service != workload.service {
                     let ordered =
-                        self.targets.get(&of.service).map_or(of.replicas, |target| target.ordered(of.replicas));
+                        self.memories.get(&of.service).map_or(of.replicas, |memory| memory.ordered(of.replicas));
                     by_others = by_others.saturating_add(ordered.saturating_mul(connections.per_replica));
                 }
             }
@@ -141,18 +192,16 @@ impl Guard {
         }
         ceilings.sort_by_key(|ceiling| ceiling.replicas);
         match ceilings.first() {
-            Some(ceiling) if ceiling.replicas <= step.from => refuse(Gate::Bounds, ceiling.reason.clone()),
-            Some(ceiling) if ceiling.replicas < step.to => {
-                let Ceiling { replicas, reason } = ceiling;
-                step.notes.push(format!("asked for {}, cut to {replicas}: {reason}", step.to));
-                step.to = *replicas;
+            Some(ceiling) if ceiling.replicas <= passing.from => refuse(Gate::Bounds, ceiling.reason.clone()),
+            Some(ceiling) if ceiling.replicas < passing.to => {
+                passing.cut(ceiling.replicas, &ceiling.reason);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    pub(super) fn actions_left(&self) -> Result<(), Refusal> {
+    fn actions_left(&self) -> Result<(), Refusal> {
         let limit = self.config.actions_per_minute_max;
         if self.actions.len() < limit {
             return Ok(());
@@ -161,7 +210,7 @@ impl Guard {
     }
 
     /// Whether so many replicas more may be changed, beside all that are.
-    pub(super) fn changed_left(&self, more: u32, context: &Context<'_>) -> Result<(), Refusal> {
+    fn changed_left(&self, more: u32, context: &Context<'_>) -> Result<(), Refusal> {
         let limit = self.config.added_replicas_max;
         if more == 0 || self.changed(context).saturating_add(more) <= limit {
             return Ok(());
@@ -172,20 +221,16 @@ impl Guard {
     /// Replicas that headroom has changed and that have not come to an end, over all targets.
     fn changed(&self, context: &Context<'_>) -> u32 {
         let of = |w: &Workload| {
-            let added = self.targets.get(&w.service).map_or(0, |t| t.added(w.replicas));
-            let open = w.intervention.as_ref().map_or(0, |record| match record.deed {
-                Deed::Scaled => record.replicas_before.saturating_sub(record.replicas_after),
-                Deed::RestartedPod { .. } => 1,
-                Deed::ResizedCpu { .. } => w.replicas,
-            });
-            added.saturating_add(open)
+            let added = self.memories.get(&w.service).map_or(0, |memory| memory.added(w.replicas));
+            let at_stake = |record| Done::of(record).map_or(0, |done| done.at_stake(record, w.replicas));
+            w.interventions.iter().map(at_stake).fold(added, u32::saturating_add)
         };
         context.cluster.workloads.iter().map(of).fold(0, u32::saturating_add)
     }
 }
 
 /// What the cluster says against a change of this workload, at the gate that it belongs to.
-pub(super) fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
+fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
     let Some(hold) = &workload.held else { return Ok(()) };
     let (gate, reason) = match hold {
         // Who does not lead is as good as paused; there is a workload to say it of only from here on.
@@ -200,25 +245,28 @@ pub(super) fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
     if gate <= at { refuse(gate, reason) } else { Ok(()) }
 }
 
-/// Blind or stale means hold still; giving back needs good sight of the target too.
-pub(super) fn telemetry(
-    is_out: bool,
+/// Blind or stale means hold still, but for what was planned; giving back needs good sight of the target too.
+fn telemetry(
+    sight: Sight,
     context: &Context<'_>,
     finding: Option<&ServiceFinding>,
     config: &Config,
 ) -> Result<(), Refusal> {
+    if sight == Sight::Unneeded {
+        return Ok(());
+    }
     if context.findings.blind {
         return refuse(Gate::Telemetry, "no spans arrive; nothing is changed while blind");
     }
     if context.now > context.findings.at + config.findings_age_max {
         return refuse(Gate::Telemetry, format!("the last findings are of {}; they are too old", context.findings.at));
     }
-    if is_out {
+    if sight == Sight::Arriving {
         return Ok(());
     }
     if let Some(changed_at) = context.findings.sampling_changed_at.filter(|at| context.now < *at + config.stabilisation)
     {
-        let reason = format!("senders sample otherwise since {changed_at}; fewer spans are not less load");
+        let reason = format!("sampling changed at {changed_at}; scale-in is suspended until rates are comparable");
         return refuse(Gate::Telemetry, reason);
     }
     let is_gap =
@@ -234,47 +282,73 @@ pub(super) fn telemetry(
     }
 }
 
+/// A slot whose changes the cluster went on refusing is left alone for a while.
+fn refused_too_often(slot: Slot, memory: &Memory, now: Time, config: &Config) -> Result<(), Refusal> {
+    match memory.refused_since.get(&slot) {
+        Some(since) if now >= *since + config.prove_within => {
+            let again = *since + config.prove_within + config.breaker_open;
+            refuse(Gate::Breaker, format!("the cluster has refused it since {since}; not asked again until {again}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn cooldown(
-    step: &Step,
+    action: &Action,
+    passing: &Passing,
     workload: &Workload,
-    target: &Target,
-    lapse: Option<Duration>,
+    memory: &Memory,
     now: Time,
     config: &Config,
 ) -> Result<(), Refusal> {
+    if let Some(open) = action.waits_for(workload) {
+        return refuse(Gate::Cooldown, format!("{} is not over yet; one change of its pods at a time", open.id));
+    }
     let still = |what: &str, last: Option<Time>, cooldown: Duration| match last {
         Some(last) if now < last + cooldown => {
-            refuse(Gate::Cooldown, format!("its last {what} was at {last}, less than {} s ago", cooldown.as_secs_f64()))
+            refuse(Gate::Cooldown, format!("{what} at {last}, less than {} s ago", cooldown.as_secs_f64()))
         }
         _ => Ok(()),
     };
-    if step.is_out() {
-        // Pods that are still coming are the answer to the need that they were ordered for.
-        if target.answered_need.is_some_and(|need| step.to <= need) && workload.ready() < workload.replicas {
-            return refuse(Gate::Cooldown, "the pods ordered for this need are still coming");
+    match action.pace() {
+        Pace::Out { cooldown_s } => {
+            // Pods that are still coming are the answer to the need that they were ordered for.
+            if memory.answered_need.is_some_and(|need| passing.to <= need) && workload.ready() < workload.replicas {
+                return refuse(Gate::Cooldown, "the pods ordered for this need are still coming");
+            }
+            let lapse = seconds(cooldown_s).unwrap_or(config.scale_out_cooldown);
+            still("its last scale-out was", memory.last_scale_out, lapse)
         }
-        return still("scale-out", target.last_scale_out, lapse.unwrap_or(config.scale_out_cooldown));
+        Pace::In { .. } => {
+            still("its last scale-out was", memory.last_scale_out, config.scale_in_after_scale_out)?;
+            still("its last scale-in was", memory.last_scale_in, config.scale_in_cooldown)
+        }
+        Pace::Pods => {
+            let slot = action.slot().unwrap_or(Slot::Pods);
+            let refused = memory.refused_since.contains_key(&slot);
+            let lapse = if refused { config.pod_again } else { config.pod_cooldown };
+            still("its pods were last changed", memory.last_change_of_pods(slot), lapse)
+        }
+        Pace::Return => Ok(()),
     }
-    still("scale-out", target.last_scale_out, config.scale_in_after_scale_out)?;
-    still("scale-in", target.last_scale_in, config.scale_in_cooldown)
 }
 
 /// A scale-in goes to the highest need of its window, never in panic, never on a history shorter than the
 /// window.
 fn stabilisation(
-    step: &mut Step,
-    target: &Target,
+    passing: &mut Passing,
+    memory: &Memory,
     lapse: Option<Duration>,
     now: Time,
     config: &Config,
 ) -> Result<(), Refusal> {
-    if target.panic_until.is_some_and(|until| now < until) {
+    if memory.panic_until.is_some_and(|until| now < until) {
         let reason = format!("in panic: the load needed more than {} times its ready pods", config.panic_factor);
         return refuse(Gate::Stabilisation, reason);
     }
     let window = lapse.unwrap_or(config.stabilisation).max(config.stabilisation).min(WINDOW_MAX);
     let seconds = window.as_secs_f64();
-    match target.needs.known_since() {
+    match memory.needs.known_since() {
         Some(since) if since + window <= now => {}
         Some(since) => {
             let reason = format!("its need is known since {since} only, and the window is {seconds} s");
@@ -282,56 +356,68 @@ fn stabilisation(
         }
         None => return refuse(Gate::Stabilisation, "its need is not known"),
     }
-    let highest = target.needs.highest_since(now - window).unwrap_or(step.from);
-    if highest >= step.from {
+    let highest = memory.needs.highest_since(now - window).unwrap_or(passing.from);
+    if highest >= passing.from {
         let reason = format!("the load needed {highest} replicas within the last {seconds} s");
         return refuse(Gate::Stabilisation, reason);
     }
-    if highest > step.to {
-        step.notes.push(format!("asked for {}, held at {highest}: the highest need of {seconds} s", step.to));
-        step.to = highest;
+    if highest > passing.to {
+        let note = format!("asked for {}, held at {highest}: the highest need of {seconds} s", passing.to);
+        passing.notes.push(note);
+        passing.to = highest;
     }
     Ok(())
 }
 
-/// The owner's bounds, and how far one step may go. False for a scale-in that is at its minimum: that is
-/// where it rests, not a refusal.
-fn bounds(step: &mut Step, workload: &Workload, config: &Config) -> Result<bool, Refusal> {
-    let cut = |step: &mut Step, to: u32, why: &str| {
-        step.notes.push(format!("asked for {}, cut to {to}: {why}", step.to));
-        step.to = to;
-    };
-    if step.is_out() {
-        if workload.max_replicas <= step.from {
-            return refuse(Gate::Bounds, format!("it is at its maximum of {} replicas", workload.max_replicas));
-        }
-        let furthest =
-            step.from.saturating_mul(config.step_factor_max).max(step.from.saturating_add(config.step_replicas_min));
-        if step.to > furthest {
-            cut(step, furthest, "the furthest one step may go");
-        }
-        let by_owner = workload.terms.step_max.map_or(u32::MAX, |most| step.from.saturating_add(most));
-        if step.to > by_owner {
-            cut(step, by_owner, "the furthest that its owner lets one step go");
-        }
-        if step.to > workload.max_replicas {
-            cut(step, workload.max_replicas, "its maximum");
-        }
-        // A need below the owner's minimum is answered with the minimum.
-        step.to = step.to.max(workload.min_replicas.min(workload.max_replicas));
-        return Ok(true);
+/// The bounds in force, and how far one step out may go.
+fn bounds_out(passing: &mut Passing, workload: &Workload, bounds: &Bounds, config: &Config) -> Result<(), Refusal> {
+    let Bounds { min, max } = bounds;
+    if max.replicas <= passing.from {
+        return refuse(Gate::Bounds, format!("it is at its maximum of {} replicas ({})", max.replicas, max.by));
     }
-    let furthest = (f64::from(step.from) * config.scale_in_share_min).ceil() as u32;
-    if step.to < furthest {
-        cut(step, furthest, "the furthest one step may go");
+    let furthest =
+        passing.from.saturating_mul(config.step_factor_max).max(passing.from.saturating_add(config.step_replicas_min));
+    if passing.to > furthest {
+        passing.cut(furthest, "the furthest one step may go");
     }
-    if step.to < workload.min_replicas {
-        cut(step, workload.min_replicas, "its minimum");
+    let by_owner = workload.terms.step_max.map_or(u32::MAX, |most| passing.from.saturating_add(most));
+    if passing.to > by_owner {
+        passing.cut(by_owner, "the furthest that its owner lets one step go");
     }
-    if step.to > workload.max_replicas {
-        step.to = workload.max_replicas; // the owner lowered the maximum
+    if passing.to > max.replicas {
+        passing.cut(max.replicas, &format!("its maximum ({})", max.by));
     }
-    Ok(step.to < step.from)
+    // A need below the minimum is answered with the minimum.
+    if passing.to < min.replicas {
+        passing.notes.push(format!("asked for {}, raised to {}: its minimum ({})", passing.to, min.replicas, min.by));
+        passing.to = min.replicas;
+    }
+    Ok(())
+}
+
+/// The bounds in force, and how far one step in may go. False where it rests at its minimum: that is no refusal, unless
+/// the minimum holds for a time only.
+fn bounds_in(passing: &mut Passing, bounds: &Bounds, config: &Config) -> Result<bool, Refusal> {
+    let Bounds { min, max } = bounds;
+    let furthest = (f64::from(passing.from) * config.scale_in_share_min).ceil() as u32;
+    if passing.to < furthest {
+        passing.cut(furthest, "the furthest one step may go");
+    }
+    if passing.to < min.replicas {
+        if min.replicas >= passing.from && min.is_for_a_time() {
+            return refuse(Gate::Bounds, format!("its minimum is {}: {}", min.replicas, min.by));
+        }
+        passing.cut(min.replicas, &format!("its minimum ({})", min.by));
+    }
+    if passing.to > max.replicas {
+        passing.to = max.replicas; // the maximum was lowered
+    }
+    Ok(passing.to < passing.from)
+}
+
+/// A duration that a rule gave; None where it gave none, or one that is no duration.
+fn seconds(given: Option<f64>) -> Option<Duration> {
+    given.and_then(|s| Duration::try_from_secs_f64(s).ok())
 }
 
 /// The mean waiting at the target as the record keeps it.

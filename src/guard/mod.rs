@@ -1,6 +1,6 @@
 //! Proposals become permits, or refusals that name the gate and the reason.
 //!
-//! [`Guard::review`] is the only way from a wish to a [`Permit`], and a permit the only thing `act` takes.
+//! [`Guard::review`] is the only way from a proposal to a [`Permit`], and a permit the only thing `act` takes.
 //! The gates are those of [`Gate`], in that order; [`gates`] holds one function for each.
 
 mod act_error;
@@ -8,19 +8,22 @@ mod causes;
 pub mod config;
 pub mod decision;
 mod decision_dedup;
+pub mod floors;
 mod gates;
+mod memory;
 mod needs;
 pub mod permit;
-mod pods;
 pub mod review;
-mod target;
 
 pub use act_error::ActError;
 pub use config::{Config, Mode};
 pub use decision::{Decision, Gate, Outcome, Reviewed};
-pub use permit::{Change, Permit};
-pub use review::{Context, Guard, decision_of};
+pub use floors::{Bound, Bounds, Configured, Floor, SetBy};
+pub use permit::Permit;
+pub use review::{Context, Guard};
 
+#[cfg(test)]
+mod floors_tests;
 #[cfg(test)]
 mod harm_tests;
 #[cfg(test)]

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use super::tests::World;
 use super::*;
+use crate::action::{self, Action, Change, CpuResize, Done, Eviction, ResizeCpu, RestartPod, RestartedPod};
 use crate::analyse::{Bottleneck, Verdict};
-use crate::decide::{GIVE_BACK, Proposal, Wish};
-use crate::model::{Deed, Time};
+use crate::decide::Proposal;
+use crate::model::{Origin, Time};
 
 fn restart(pod: &str) -> Proposal {
-    let wish = Wish::RestartPod { service: "a".into(), pod: pod.into() };
-    Proposal { rule: "restart".into(), wish, because: "it is slow".into(), verdict: "bad_instance".into() }
+    let action = Action::RestartPod(RestartPod { service: "a".into(), pod: pod.into() });
+    Proposal { origin: "restart".into(), action, because: "it is slow".into(), verdict: "bad_instance".into() }
 }
 
 fn resize(factor: f64, lasting_s: f64) -> Proposal {
-    let wish = Wish::ResizeCpu { service: "a".into(), factor, lasting_s };
-    Proposal { rule: "resize".into(), wish, because: "it needs more".into(), verdict: String::new() }
+    let action = Action::ResizeCpu(ResizeCpu { service: "a".into(), factor, lasting_s });
+    Proposal { origin: "resize".into(), action, because: "it needs more".into(), verdict: String::new() }
 }
 
 /// The only outcome, as `gate: reason`, or the change that is permitted.
@@ -33,10 +34,10 @@ fn outcome(world: &mut World, proposal: Proposal) -> Result<Change, String> {
 fn one_slow_pod_among_ready_ones_is_restarted_with_its_record() {
     let mut world = World::new();
     let change = outcome(&mut world, restart("a-2")).unwrap();
-    let Change::RestartPod { pod, created_at, record, .. } = change else { panic!("a restart") };
+    let Change::RestartPod(Eviction { pod, created_at, record, .. }) = change else { panic!("a restart") };
     assert_eq!((pod.as_str(), created_at), ("a-2", Time(0)));
     assert_eq!((record.replicas_before, record.replicas_after), (4, 4));
-    assert_eq!(record.deed, Deed::RestartedPod { pod, created_at });
+    assert_eq!(Done::of(&record), Some(Done::RestartedPod(RestartedPod { pod, created_at })));
     assert_eq!(world.tick(vec![restart("a-3")]), [], "its answer is awaited");
 }
 
@@ -140,17 +141,90 @@ fn cpu_is_lent_where_the_owner_lets_it_and_given_back_whatever_else_goes_on() {
     let reviewed = world.tick(vec![resize(9.0, 60.0)]).remove(0);
     assert_eq!(reviewed.decision.notes, ["asked for 9 times the CPU, cut to 2: the most that is lent"]);
     let permit = reviewed.permit.unwrap();
-    let Change::ResizeCpu { factor, record, .. } = permit.change() else { panic!("a resize") };
+    let Change::ResizeCpu(CpuResize { factor, record, .. }) = permit.change() else { panic!("a resize") };
     assert_eq!((*factor, record.deadline), (2.0, record.applied_at + Duration::from_secs(60)));
 
     world.guard.settled(permit.decision(), true);
     let workload = &mut world.cluster.workloads[0];
-    (workload.intervention, workload.resource_version) = (Some(record.clone()), 8);
-    let back = Proposal { rule: GIVE_BACK.into(), ..resize(1.0, 0.0) };
+    (workload.interventions, workload.resource_version) = (vec![record.clone()], 8);
+    let back = Proposal { origin: Origin::GiveBack, ..resize(1.0, 0.0) };
     let change = outcome(&mut world, back.clone()).unwrap();
-    assert!(matches!(change, Change::ResizeCpu { factor: 1.0, .. }), "{change:?}");
+    assert!(matches!(change, Change::ResizeCpu(CpuResize { factor: 1.0, .. })), "{change:?}");
     // The permit went unused, and is stale.
     world.now = world.now + Duration::from_secs(6);
     world.findings.blind = true;
     assert!(outcome(&mut world, back).unwrap_err().starts_with("telemetry: no spans arrive"), "blind holds still");
+}
+
+/// CPU is lent, and the cluster shows it.
+fn lending() -> World {
+    let mut world = World::new();
+    world.cluster.workloads[0].terms.resizable = true;
+    let reviewed = world.tick(vec![resize(1.5, 600.0)]);
+    world.act(&reviewed);
+    world
+}
+
+#[test]
+fn a_scale_out_is_possible_while_cpu_is_lent_and_leaves_that_record_alone() {
+    let mut world = lending();
+    let lent = world.cluster.workloads[0].interventions.clone();
+    assert_eq!(world.one(vec![super::tests::scale_out("a", 9)]), "4->9");
+    let records = &world.cluster.workloads[0].interventions;
+    assert_eq!((records.len(), &records[1..]), (2, &lent[..]));
+    // Each has its own end.
+    let close = |world: &World, n: usize| {
+        let World { now, mode, paused, cluster, findings, .. } = world;
+        let context = Context { now: *now, mode: *mode, paused: *paused, cluster, findings };
+        world.guard.close(&"a".into(), world.cluster.workloads[0].interventions[n].id, &context)
+    };
+    assert!(close(&world, 0).is_some() && close(&world, 1).is_some());
+}
+
+#[test]
+fn cpu_is_lent_beside_an_open_scale_out_but_no_pod_is_restarted_beside_either() {
+    let mut world = World::new();
+    world.cluster.workloads[0].terms.resizable = true;
+    assert_eq!(world.one(vec![super::tests::scale_out("a", 5)]), "4->5");
+    assert!(matches!(outcome(&mut world, resize(1.5, 60.0)), Ok(Change::ResizeCpu(_))));
+    let refused = outcome(&mut lending(), restart("a-2")).unwrap_err();
+    assert_eq!(refused, "cooldown: i-10000-1 is not over yet; one change of its pods at a time");
+}
+
+#[test]
+fn a_write_that_is_not_seen_yet_makes_every_slot_wait() {
+    let mut world = World::new();
+    world.cluster.workloads[0].terms.resizable = true;
+    let permit = world.tick(vec![resize(1.5, 600.0)]).remove(0).permit.unwrap();
+    assert_eq!(world.tick(vec![super::tests::scale_out("a", 9)]), [], "on this version it would conflict");
+    // Its record is written, while the pods are still being resized: no answer yet.
+    action::put(&mut world.cluster.workloads[0].interventions, permit.change().record().unwrap().clone());
+    world.cluster.workloads[0].resource_version += 1;
+    assert_eq!(world.tick(vec![super::tests::scale_out("a", 9)]).len(), 1);
+}
+
+#[test]
+fn what_is_refused_for_one_slot_holds_up_no_other() {
+    let mut world = World::new();
+    world.cluster.workloads[0].terms.resizable = true;
+    let permit = world.tick(vec![restart("a-2")]).remove(0).permit.unwrap();
+    world.guard.settled(permit.decision(), false);
+    assert!(outcome(&mut world, restart("a-2")).unwrap_err().contains("less than 15 s ago"));
+    assert!(outcome(&mut world, resize(1.5, 60.0)).is_ok(), "no pod was changed");
+}
+
+#[test]
+fn a_breaker_and_the_budget_hold_for_pods_as_for_replicas_and_never_for_a_return() {
+    let mut world = lending();
+    world.now = world.now + Duration::from_secs(600);
+    world.guard.open_breaker(&"resize".into(), &"a".into(), "i-1-1 had no effect", world.now);
+    world.guard.open_breaker(&Origin::GiveBack, &"a".into(), "i-1-1 had no effect", world.now);
+    let back = Proposal { origin: Origin::GiveBack, ..resize(1.0, 0.0) };
+    assert!(matches!(outcome(&mut world, back), Ok(Change::ResizeCpu(CpuResize { factor: 1.0, .. }))));
+    let mut world = World::new();
+    world.cluster.workloads[0].terms.resizable = true;
+    world.guard = Guard::new(Config { added_replicas_max: 3, ..Config::default() });
+    assert!(outcome(&mut world, resize(1.5, 60.0)).unwrap_err().starts_with("budget: headroom may have changed 3"));
+    world.guard.open_breaker(&"restart".into(), &"a".into(), "i-1-1 had no effect", world.now);
+    assert!(outcome(&mut world, restart("a-2")).unwrap_err().starts_with("breaker: the breaker of restart for a"));
 }

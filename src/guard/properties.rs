@@ -9,12 +9,13 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::tests::{World, finding, scale_in, scale_out, workload};
 use super::*;
-use crate::model::{ServiceId, Time};
+use crate::action::{Change, Scaling};
+use crate::model::{DecisionId, ServiceId, Time};
 
 /// What happens within one second.
 #[derive(Clone, Debug)]
 struct Second {
-    /// Service, wish for more or fewer, replicas asked for.
+    /// Service, more or fewer, replicas asked for.
     proposals: Vec<(usize, bool, u32)>,
     needs: [Option<u32>; 3],
     paused: bool,
@@ -80,11 +81,11 @@ fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) 
                 finding
             })
             .collect();
-        let wish = |(service, out, to): &(usize, bool, u32)| {
+        let proposal = |(service, out, to): &(usize, bool, u32)| {
             let service = SERVICES[*service];
             if *out { scale_out(service, *to) } else { scale_in(service, *to) }
         };
-        let reviewed = world.review(second.proposals.iter().map(wish).collect());
+        let reviewed = world.review(second.proposals.iter().map(proposal).collect());
         check(&world, second, &reviewed);
         if second.applied {
             world.act(&reviewed);
@@ -101,9 +102,9 @@ fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) 
 }
 
 fn changes(reviewed: &[Reviewed]) -> impl Iterator<Item = (&ServiceId, u32, u32)> {
-    reviewed.iter().filter_map(|r| match r.permit.as_ref()?.change() {
-        Change::Scale { service, from, to, .. } => Some((service, *from, *to)),
-        _ => None,
+    reviewed.iter().filter_map(|r| {
+        let Change::Scale(Scaling { service, from, to, .. }) = r.permit.as_ref()?.change() else { return None };
+        Some((service, *from, *to))
     })
 }
 
@@ -183,7 +184,7 @@ proptest! {
     fn the_same_input_gives_the_same_output(seconds in prop::collection::vec(second(), 1..40)) {
         let once = run(&seconds, |_, _, _| ());
         prop_assert_eq!(&once, &run(&seconds, |_, _, _| ()));
-        let ids: BTreeSet<&str> = once.iter().map(|r| r.decision.id.as_str()).collect();
+        let ids: BTreeSet<DecisionId> = once.iter().map(|r| r.decision.id).collect();
         prop_assert_eq!(ids.len(), once.len(), "ids are unique");
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::action::{self, Action, Change, Notify, ScaleIn, ScaleOut, Scaling};
 use crate::analyse::{Findings, ServiceFinding};
-use crate::decide::{Proposal, Wish};
-use crate::model::{ClusterState, Hold, InterventionRecord, Pod, Time, Workload};
+use crate::decide::Proposal;
+use crate::model::{ClusterState, DecisionId, Hold, InterventionRecord, Origin, Pod, Time, Workload};
 
 /// A guard, and the world it looks at, that tests bend to their case.
 pub(super) struct World {
@@ -26,7 +27,8 @@ pub(super) fn workload(service: &str, replicas: u32, min_replicas: u32, max_repl
         max_replicas,
         resource_version: 7,
         pods: (0..replicas).map(ready).collect(),
-        intervention: None,
+        autoscaler: None,
+        interventions: vec![],
         held: None,
         terms: Default::default(),
     }
@@ -53,13 +55,13 @@ pub(super) fn finding(service: &str, replicas: u32, need: Option<u32>) -> Servic
 }
 
 pub(super) fn scale_out(service: &str, to: u32) -> Proposal {
-    let wish = Wish::ScaleOut { service: service.into(), to, cooldown_s: None };
-    Proposal { rule: "out".into(), wish, because: "it saturates".into(), verdict: "saturated".into() }
+    let action = Action::ScaleOut(ScaleOut { service: service.into(), to, cooldown_s: None });
+    Proposal { origin: "out".into(), action, because: "it saturates".into(), verdict: "saturated".into() }
 }
 
 pub(super) fn scale_in(service: &str, to: u32) -> Proposal {
-    let wish = Wish::ScaleIn { service: service.into(), to, stabilisation_s: None };
-    Proposal { rule: "in".into(), wish, because: "it idles".into(), verdict: String::new() }
+    let action = Action::ScaleIn(ScaleIn { service: service.into(), to, stabilisation_s: None });
+    Proposal { origin: "in".into(), action, because: "it idles".into(), verdict: String::new() }
 }
 
 impl World {
@@ -102,13 +104,15 @@ impl World {
     /// The cluster does what the permits say.
     pub(super) fn act(&mut self, reviewed: &[Reviewed]) {
         for permit in reviewed.iter().filter_map(|r| r.permit.as_ref()) {
-            let Change::Scale { service, to, record, .. } = permit.change() else { continue };
+            let (service, record) = (permit.service(), permit.change().record().unwrap());
             let workload = self.cluster.workloads.iter_mut().find(|w| w.service == *service).unwrap();
-            workload.replicas = *to;
-            workload.intervention = Some(record.clone());
+            action::put(&mut workload.interventions, record.clone());
             workload.resource_version += 1;
-            let pod = |n| Pod { name: format!("{service}-{n}"), created_at: Time(0), ready_at: Some(Time(0)) };
-            workload.pods = (0..*to).map(pod).collect();
+            if let Change::Scale(Scaling { to, .. }) = permit.change() {
+                workload.replicas = *to;
+                let pod = |n| Pod { name: format!("{service}-{n}"), created_at: Time(0), ready_at: Some(Time(0)) };
+                workload.pods = (0..*to).map(pod).collect();
+            }
             self.guard.settled(permit.decision(), true);
         }
     }
@@ -132,21 +136,20 @@ fn a_permit_carries_the_change_its_record_and_its_reason() {
     let mut world = World::new();
     let reviewed = world.tick(vec![scale_out("a", 9)]);
     let permit = reviewed[0].permit.as_ref().unwrap();
-    assert_eq!((permit.decision(), reviewed[0].decision.id.as_str()), ("d-10000-1", "d-10000-1"));
+    assert_eq!((permit.decision(), reviewed[0].decision.id), (DecisionId::new(10_000, 1), DecisionId::new(10_000, 1)));
     assert_eq!((permit.resource_version(), permit.valid_until()), (7, Time::from_secs(10_005)));
     let record = InterventionRecord {
-        id: "i-10000-1".into(),
-        rule: "out".into(),
+        id: DecisionId::new(10_000, 1).intervention(),
+        origin: Origin::Rule("out".into()),
         reason: "it saturates".into(),
         applied_at: Time::from_secs(10_000),
         deadline: Time::from_secs(10_150),
         replicas_before: 4,
         replicas_after: 9,
         waiting_ns_before: 40_000_000,
-        deed: Default::default(),
+        details: None,
     };
-    assert_eq!(*permit.change(), Change::Scale { service: "a".into(), from: 4, to: 9, record });
-    assert_eq!(decision_of("i-10000-1"), "d-10000-1");
+    assert_eq!(*permit.change(), Change::Scale(Scaling { service: "a".into(), from: 4, to: 9, record }));
 }
 
 #[test]
@@ -210,13 +213,13 @@ fn giving_back_needs_good_sight_of_the_target() {
 #[test]
 fn an_open_breaker_stops_its_rule_at_its_target_for_a_time() {
     let mut world = World::new();
-    world.guard.open_breaker("out", &"a".into(), "i-1-1 had no effect", world.now);
+    world.guard.open_breaker(&"out".into(), &"a".into(), "i-1-1 had no effect", world.now);
     let refused = world.one(vec![scale_out("a", 9)]);
     assert_eq!(
         refused,
         "breaker: the breaker of out for a is open until 1970-01-01T02:56:40.000Z: i-1-1 had no effect"
     );
-    let other = Proposal { rule: "other".into(), ..scale_out("a", 5) };
+    let other = Proposal { origin: "other".into(), ..scale_out("a", 5) };
     assert_eq!(world.one(vec![other]), "4->5", "another rule may");
     world.now = world.now + Duration::from_secs(600);
     assert_eq!(world.one(vec![scale_out("a", 9)]), "5->9");
@@ -230,15 +233,15 @@ fn pods_that_are_coming_count_and_a_rising_need_waits_for_the_cooldown() {
     assert!(world.one(vec![scale_out("a", 12)]).starts_with("cooldown: its last scale-out was at"));
     assert_eq!(world.tick(vec![]), []);
     assert_eq!(world.one(vec![scale_out("a", 12)]), "9->12");
-    let before_the_first = world.cluster.workloads[0].intervention.as_ref().map(|r| r.replicas_before);
+    let before_the_first = world.cluster.workloads[0].interventions.first().map(|r| r.replicas_before);
     assert_eq!(before_the_first, Some(4), "the newer record keeps what was there before the first step");
 }
 
 #[test]
 fn a_rule_sets_its_own_cooldown() {
     let slow = |to| {
-        let wish = Wish::ScaleOut { service: "a".into(), to, cooldown_s: Some(60.0) };
-        Proposal { wish, ..scale_out("a", to) }
+        let action = Action::ScaleOut(ScaleOut { service: "a".into(), to, cooldown_s: Some(60.0) });
+        Proposal { action, ..scale_out("a", to) }
     };
     let mut world = World::new();
     assert_eq!(world.one(vec![slow(9)]), "4->9");
@@ -261,9 +264,9 @@ fn no_scale_in_soon_after_a_scale_out_not_even_after_a_restart() {
 fn an_unanswered_permit_makes_its_target_wait_and_a_failed_one_is_decided_anew() {
     let mut world = World::new();
     let first = world.tick(vec![scale_out("a", 9)]);
-    let id = first[0].permit.as_ref().unwrap().decision().to_string();
+    let id = first[0].permit.as_ref().unwrap().decision();
     assert_eq!(world.tick(vec![scale_out("a", 12)]), []);
-    world.guard.settled(&id, false);
+    world.guard.settled(id, false);
     assert_eq!(world.one(vec![scale_out("a", 12)]), "4->12", "no cooldown for what was not done");
     let lost = world.tick(vec![scale_out("a", 14)]);
     assert!(matches!(lost[0].decision.outcome, Outcome::Refused { gate: Gate::Cooldown, .. }));
@@ -284,8 +287,8 @@ fn scale_in_waits_for_a_whole_window_after_a_restart() {
     let mut world = World::new().watched(100, 2);
     assert!(world.one(vec![scale_in("a", 2)]).starts_with("stabilisation: its need is known since"));
     let longer = |world: &mut World| {
-        let wish = Wish::ScaleIn { service: "a".into(), to: 2, stabilisation_s: Some(600.0) };
-        world.one(vec![Proposal { wish, ..scale_in("a", 2) }])
+        let action = Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: Some(600.0) });
+        world.one(vec![Proposal { action, ..scale_in("a", 2) }])
     };
     let mut world = world.watched(250, 2);
     assert!(longer(&mut world).ends_with("the window is 600 s"), "a rule may ask for a longer window");
@@ -305,10 +308,10 @@ fn bounds_clamp_and_say_so() {
     let mut world = World::new();
     let reviewed = world.tick(vec![scale_out("a", 30)]);
     assert_eq!(reviewed[0].decision.outcome, Outcome::Permitted { from: 4, to: 20 });
-    assert_eq!(reviewed[0].decision.notes, ["asked for 30, cut to 20: its maximum"]);
+    assert_eq!(reviewed[0].decision.notes, ["asked for 30, cut to 20: its maximum (set by its owner)"]);
     world.act(&reviewed);
     world.now = world.now + Duration::from_secs(10);
-    assert_eq!(world.one(vec![scale_out("a", 30)]), "bounds: it is at its maximum of 20 replicas");
+    assert_eq!(world.one(vec![scale_out("a", 30)]), "bounds: it is at its maximum of 20 replicas (set by its owner)");
 }
 
 #[test]
@@ -386,7 +389,7 @@ fn observing_says_what_it_would_do_and_touches_nothing() {
 #[test]
 fn the_larger_scale_out_wins_and_silences_scale_in() {
     let mut world = World::new().watched(301, 2);
-    let larger = Proposal { rule: "z".into(), ..scale_out("a", 9) };
+    let larger = Proposal { origin: "z".into(), ..scale_out("a", 9) };
     let reviewed = world.tick(vec![scale_in("a", 2), scale_out("a", 6), larger.clone()]);
     assert_eq!(reviewed.len(), 1);
     assert_eq!(reviewed[0].decision.proposal, larger);
@@ -395,8 +398,8 @@ fn the_larger_scale_out_wins_and_silences_scale_in() {
 #[test]
 fn notifications_pass_even_when_paused_and_are_not_repeated_at_once() {
     let notify = |verdict: &str| Proposal {
-        rule: "tell".into(),
-        wish: Wish::Notify { service: "db".into(), message: "slow".into() },
+        origin: "tell".into(),
+        action: Action::Notify(Notify { service: "db".into(), message: "slow".into() }),
         because: String::new(),
         verdict: verdict.into(),
     };
@@ -417,11 +420,11 @@ fn closing_takes_the_record_of_the_intervention_it_names() {
     let close = |world: &World, id: &str| {
         let World { now, mode, paused, cluster, findings, .. } = world;
         let context = Context { now: *now, mode: *mode, paused: *paused, cluster, findings };
-        world.guard.close(&"a".into(), id, &context)
+        world.guard.close(&"a".into(), id.parse().unwrap(), &context)
     };
     let permit = close(&world, "i-10000-1").unwrap();
-    assert_eq!(*permit.change(), Change::Close { service: "a".into(), intervention: "i-10000-1".into() });
-    assert_eq!((permit.decision(), permit.resource_version()), ("d-10000-1", 8));
+    assert_eq!(*permit.change(), Change::Close { service: "a".into(), intervention: "i-10000-1".parse().unwrap() });
+    assert_eq!((permit.decision(), permit.resource_version()), (DecisionId::new(10_000, 1), 8));
     assert_eq!(close(&world, "i-1-1"), None, "not the one on the object");
     world.paused = true;
     assert_eq!(close(&world, "i-10000-1"), None, "paused");
@@ -431,7 +434,7 @@ fn closing_takes_the_record_of_the_intervention_it_names() {
 fn a_state_from_before_the_write_brings_no_second_step() {
     let mut world = World::new();
     let first = world.tick(vec![scale_out("a", 9)]);
-    world.guard.settled(first[0].decision.id.as_str(), true);
+    world.guard.settled(first[0].decision.id, true);
     for _ in 0..4 {
         assert_eq!(world.tick(vec![scale_out("a", 9)]), [], "the state still shows 4 replicas");
     }
@@ -445,14 +448,14 @@ fn a_restart_within_the_second_makes_no_id_twice() {
     let reviewed = world.review(vec![scale_out("a", 9)]);
     world.act(&reviewed);
     world.guard = Guard::new(Config::default());
-    assert_eq!(world.review(vec![scale_out("b", 9)])[0].decision.id, "d-10000-2");
+    assert_eq!(world.review(vec![scale_out("b", 9)])[0].decision.id, DecisionId::new(10_000, 2));
 }
 
 #[test]
 fn ids_count_within_a_second() {
     let mut world = World::new();
-    let ids: Vec<String> =
+    let ids: Vec<DecisionId> =
         world.tick(vec![scale_out("b", 9), scale_out("c", 9)]).into_iter().map(|r| r.decision.id).collect();
-    assert_eq!(ids, ["d-10000-1", "d-10000-2"]);
-    assert_eq!(world.tick(vec![scale_out("d", 9)])[0].decision.id, "d-10001-1");
+    assert_eq!(ids, [DecisionId::new(10_000, 1), DecisionId::new(10_000, 2)]);
+    assert_eq!(world.tick(vec![scale_out("d", 9)])[0].decision.id, DecisionId::new(10_001, 1));
 }

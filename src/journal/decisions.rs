@@ -15,7 +15,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("at", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
         text("rule", false),
         text("service", false),
-        text("wish", false),
+        text("action", false),
         text("verdict", false),
         text("because", false),
         text("outcome", false),
@@ -26,7 +26,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// `wish` is `scale_out`, `scale_in` or `notify`; `outcome` is `permitted`, `observed`, `notified` or `refused`;
+/// `action` is named as rules call it, or `raise_floor`; `outcome` is `permitted`, `observed`, `notified` or `refused`;
 /// `gate` is set for refusals; `reason` is the refusal's, or where a gate cut the step down.
 pub fn schema() -> SchemaRef {
     SCHEMA.clone()
@@ -36,15 +36,15 @@ pub fn schema() -> SchemaRef {
 pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<RecordBatch, ArrowError> {
     let mut at = Vec::new();
     let mut text: [StringBuilder; 9] = Default::default();
-    let [id, rule, service, wish, verdict, because, outcome, gate, reason] = &mut text;
+    let [id, rule, service, action, verdict, because, outcome, gate, reason] = &mut text;
     let (mut from, mut to) = (UInt32Builder::new(), UInt32Builder::new());
     for decision in decisions {
         let proposal = &decision.proposal;
-        id.append_value(&decision.id);
+        id.append_value(decision.id.to_string());
         at.push(decision.at.0);
-        rule.append_value(&proposal.rule);
-        service.append_value(proposal.wish.service().as_str());
-        wish.append_value(proposal.wish.as_str());
+        rule.append_value(proposal.origin.to_string());
+        service.append_value(proposal.service().as_str());
+        action.append_value(proposal.action.name());
         verdict.append_value(&proposal.verdict);
         because.append_value(&proposal.because);
         let notes = (!decision.notes.is_empty()).then(|| decision.notes.join("; "));
@@ -60,32 +60,33 @@ pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<Re
         gate.append_option(refused_by);
         reason.append_option(why);
     }
-    let [id, rule, service, wish, verdict, because, outcome, gate, reason] =
+    let [id, rule, service, action, verdict, because, outcome, gate, reason] =
         text.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
     let at = Arc::new(TimestampNanosecondArray::from(at).with_timezone("UTC"));
     let (from, to) = (Arc::new(from.finish()), Arc::new(to.finish()));
     let columns =
-        vec![id, at as ArrayRef, rule, service, wish, verdict, because, outcome, from, to as ArrayRef, gate, reason];
+        vec![id, at as ArrayRef, rule, service, action, verdict, because, outcome, from, to as ArrayRef, gate, reason];
     RecordBatch::try_new(schema(), columns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{Proposal, Wish};
+    use crate::action::{Action, ScaleOut};
+    use crate::decide::Proposal;
     use crate::guard::Gate;
     use crate::model::Time;
 
     #[test]
     fn each_outcome_fills_its_columns() {
         let proposal = Proposal {
-            rule: "out".into(),
-            wish: Wish::ScaleOut { service: "a".into(), to: 9, cooldown_s: None },
+            origin: "out".into(),
+            action: Action::ScaleOut(ScaleOut { service: "a".into(), to: 9, cooldown_s: None }),
             because: "it saturates".into(),
             verdict: "saturated".into(),
         };
         let decision = |id: &str, outcome, notes| Decision {
-            id: id.into(),
+            id: id.parse().unwrap(),
             at: Time::from_secs(1),
             proposal: proposal.clone(),
             outcome,

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::Change;
 use crate::analyse::{Findings, Learnt};
 use crate::decide::RuleSource;
-use crate::guard::ActError;
-use crate::guard::{Change, Decision};
-use crate::model::{ClockStep, ClusterState, ServiceId, Time};
+use crate::guard::{ActError, Decision, Floor};
+use crate::model::{ClockStep, ClusterState, DecisionId, ServiceId, Time};
 use crate::verify::InterventionReport;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,13 +55,17 @@ pub enum What {
     Learnt {
         learnt: Learnt,
     },
+    /// The floors that schedules, forecasts and people hold from here on: all of them.
+    Floors {
+        floors: Vec<Floor>,
+    },
     /// All clocks stepped; the entries after this one are stamped by the new time.
     ClockStepped {
         seconds: ClockStep,
     },
     /// A permitted change came back from the cluster.
     Acted {
-        decision: String,
+        decision: DecisionId,
         change: Change,
         error: Option<ActError>,
     },
@@ -120,6 +124,7 @@ impl Entry {
                 | Resumed { .. }
                 | Learnt { .. }
                 | ClockStepped { .. }
+                | Floors { .. }
                 | Acted { .. }
         )
     }

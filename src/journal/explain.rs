@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::entry::{Entry, What};
+use crate::action::Change;
 use crate::analyse::{Bottleneck, Findings, Suspect};
-use crate::guard::ActError;
-use crate::guard::{Change, Decision, decision_of};
-use crate::model::Time;
+use crate::guard::{ActError, Decision};
+use crate::model::{DecisionId, InterventionId, Origin, Time};
 use crate::verify::InterventionReport;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,8 +85,8 @@ pub fn explain(entries: &[Entry], asked: &str) -> Result<Explanation, ExplainErr
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Err(ExplainError::Empty) };
     let not_found = || ExplainError::NotFound { asked: asked.into(), from: first.at, to: last.at };
     let mut explanation = Explanation { asked: asked.into(), stories: Vec::new(), quiet: None };
-    if asked.starts_with("d-") || asked.starts_with("i-") {
-        let id = decision_of(asked);
+    let of_intervention = || asked.parse::<InterventionId>().ok().map(InterventionId::decision);
+    if let Some(id) = asked.parse::<DecisionId>().ok().or_else(of_intervention) {
         let decision = decisions(entries).find(|decision| decision.id == id).ok_or_else(not_found)?;
         explanation.stories.push(story(entries, decision));
         return Ok(explanation);
@@ -128,7 +128,7 @@ fn moment(entries: &[Entry], asked: &str) -> Result<Option<String>, ExplainError
 }
 
 fn story(entries: &[Entry], decision: &Decision) -> Story {
-    let service = decision.proposal.wish.service().as_str();
+    let service = decision.proposal.service().as_str();
     let mut story = Story { decision: decision.clone(), found: None, acts: Vec::new(), life: Vec::new() };
     for Entry { at, what } in entries {
         match what {
@@ -151,8 +151,8 @@ fn story(entries: &[Entry], decision: &Decision) -> Story {
 
 fn quiet(entries: &[Entry], moment: &str) -> Quiet {
     let mut findings: Option<&Findings> = None;
-    let mut standing: BTreeMap<(&str, &str), &Decision> = BTreeMap::new();
-    let mut open: BTreeMap<&str, Report> = BTreeMap::new();
+    let mut standing: BTreeMap<(&str, &Origin), &Decision> = BTreeMap::new();
+    let mut open: BTreeMap<InterventionId, Report> = BTreeMap::new();
     // RFC 3339 sorts as text, and '~' comes after every digit: everything up to the end of the moment.
     let end = format!("{moment}~");
     for Entry { at, what } in entries.iter().take_while(|entry| entry.at.to_string() < end) {
@@ -160,11 +160,11 @@ fn quiet(entries: &[Entry], moment: &str) -> Quiet {
             What::Found { findings: found } => findings = Some(found),
             What::Decided { decision } => {
                 let proposal = &decision.proposal;
-                standing.insert((proposal.wish.service().as_str(), &proposal.rule), decision);
+                standing.insert((proposal.service().as_str(), &proposal.origin), decision);
             }
-            What::Intervention { report } if report.stage.is_end() => drop(open.remove(report.id.as_str())),
+            What::Intervention { report } if report.stage.is_end() => drop(open.remove(&report.id)),
             What::Intervention { report } => {
-                open.insert(&report.id, Report { at: *at, report: report.clone() });
+                open.insert(report.id, Report { at: *at, report: report.clone() });
             }
             _ => {}
         }

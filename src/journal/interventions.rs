@@ -40,7 +40,7 @@ pub fn schema() -> SchemaRef {
 /// One row a report, with the time it was made, in their order.
 pub fn table<'a>(reports: impl IntoIterator<Item = (Time, &'a InterventionReport)>) -> Result<RecordBatch, ArrowError> {
     let rows: Vec<(Time, &InterventionReport)> = reports.into_iter().collect();
-    let text = |get: fn(&InterventionReport) -> &str| {
+    let text = |get: fn(&InterventionReport) -> String| {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, report)| get(report)))) as ArrayRef
     };
     let times = |get: &dyn Fn(&(Time, &InterventionReport)) -> Time| {
@@ -55,17 +55,17 @@ pub fn table<'a>(reports: impl IntoIterator<Item = (Time, &'a InterventionReport
         idle_pods.append_value(report.idle_pods.iter().map(Some));
     }
     let columns = vec![
-        text(|r| &r.id),
+        text(|r| r.id.to_string()),
         times(&|(at, _)| *at),
-        text(|r| r.stage.as_str()),
-        text(|r| &r.decision),
-        text(|r| &r.rule),
-        text(|r| r.service.as_str()),
+        text(|r| r.stage.as_str().to_owned()),
+        text(|r| r.decision.to_string()),
+        text(|r| r.origin.to_string()),
+        text(|r| r.service.to_string()),
         counts(|r| r.from),
         counts(|r| r.to),
         times(&|(_, r)| r.applied_at),
         times(&|(_, r)| r.deadline),
-        text(|r| &r.reason),
+        text(|r| r.reason.clone()),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, r)| r.waiting_ms_before))),
         Arc::new(Float64Array::from_iter(rows.iter().map(|(_, r)| r.waiting_ms_now))),
         Arc::new(idle_pods.finish()),
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn a_life_is_the_rows_of_its_id() {
         let applied = InterventionReport {
-            id: "i-1-1".into(),
-            decision: "d-1-1".into(),
-            rule: "out".into(),
+            id: "i-1-1".parse().unwrap(),
+            decision: "d-1-1".parse().unwrap(),
+            origin: "out".into(),
             service: "a".into(),
             from: 4,
             to: 9,

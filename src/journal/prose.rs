@@ -3,9 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::explain::{Explanation, Found, Quiet, Story};
+use crate::action::{Action, Change};
 use crate::analyse::{Bottleneck, Evidence, Verdict};
-use crate::decide::Wish;
-use crate::guard::{Change, Decision, Gate, Outcome};
+use crate::guard::{Decision, Gate, Outcome};
 use crate::model::Time;
 
 /// `14:03:07` of `2026-11-24T14:03:07.123Z`: the day stands in the heading.
@@ -40,23 +40,23 @@ impl Display for Story {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Decision { id, at, proposal, notes, .. } = &self.decision;
         writeln!(f, "On {} at {} UTC {}.", day(*at), clock(*at), headline(&self.decision))?;
-        writeln!(f, "Decision {id}, by rule {}.", proposal.rule)?;
+        writeln!(f, "Decision {id}, by {}.", proposal.origin.in_words())?;
 
         writeln!(f, "\nWhat was found")?;
         match &self.found {
             Some(found) => write!(f, "{found}")?,
-            None => writeln!(f, "  Nothing held requests back at {} then.", proposal.wish.service())?,
+            None => writeln!(f, "  Nothing held requests back at {} then.", proposal.service())?,
         }
 
         writeln!(f, "\nWhat the rule said")?;
         writeln!(f, "  \"{}\"", proposal.because)?;
-        match &proposal.wish {
-            Wish::ScaleOut { to, .. } | Wish::ScaleIn { to, .. } => writeln!(f, "  It asked for {}.", replicas(*to))?,
-            Wish::Notify { message, .. } => writeln!(f, "  \"{message}\"")?,
-            wish => writeln!(f, "  It asked to {}.", wish.deed().unwrap_or_default())?,
+        match (&proposal.action, proposal.action.replicas_asked()) {
+            (_, Some(to)) => writeln!(f, "  It asked for {}.", replicas(to))?,
+            (Action::Notify(notify), None) => writeln!(f, "  \"{}\"", notify.message)?,
+            (action, None) => writeln!(f, "  It asked to {}.", action.describe())?,
         }
 
-        if !matches!(proposal.wish, Wish::Notify { .. }) {
+        if proposal.action.slot().is_some() {
             writeln!(f, "\nWhat the guard said")?;
             write!(f, "{}", Gates(&self.decision))?;
             notes.iter().try_for_each(|note| writeln!(f, "  Cut down: {note}."))?;
@@ -77,10 +77,11 @@ fn replicas(n: u32) -> String {
 }
 
 fn headline(decision: &Decision) -> String {
-    let wish = &decision.proposal.wish;
-    let service = wish.service();
-    let direction = if matches!(wish, Wish::ScaleOut { .. }) { "out" } else { "in" };
-    if let (Some(deed), false) = (wish.deed(), matches!(wish, Wish::Notify { .. })) {
+    let action = &decision.proposal.action;
+    let service = action.service();
+    let direction = if action.pace().is_out() { "out" } else { "in" };
+    if action.slot().is_some() && action.replicas_asked().is_none() {
+        let deed = action.describe();
         return match &decision.outcome {
             Outcome::Permitted { .. } => format!("it was decided to {deed}"),
             Outcome::Observed { .. } => format!("headroom would have decided to {deed}; it only observes"),
@@ -112,7 +113,7 @@ impl Display for Gates<'_> {
             Outcome::Refused { gate, reason } => Some((*gate, reason)),
             _ => None,
         };
-        let is_in = matches!(self.0.proposal.wish, Wish::ScaleIn { .. });
+        let is_in = self.0.proposal.action.pace().is_in();
         let met = |gate: &&Gate| is_in || **gate != Gate::Stabilisation;
         let before = |gate: &&Gate| refused.is_none_or(|(at, _)| **gate < at);
         let passed: Vec<&str> = Gate::ALL.iter().filter(met).filter(before).map(|gate| gate.as_str()).collect();
@@ -206,14 +207,12 @@ impl Story {
         }
         for act in &self.acts {
             let what = match (&act.change, &act.error) {
-                (Change::Scale { from, to, .. }, None) => format!("{from} to {}", replicas(*to)),
-                (Change::Scale { from, to, .. }, Some(error)) => {
-                    format!("{from} to {} did not come about: {error}", replicas(*to))
-                }
-                (Change::RestartPod { .. } | Change::ResizeCpu { .. }, None) => act.change.deed().unwrap_or_default(),
-                (Change::RestartPod { .. } | Change::ResizeCpu { .. }, Some(error)) => format!("not done: {error}"),
-                (Change::Close { .. }, None) => "the record was taken off the object; the replicas stay".into(),
+                (change, None) => change.describe(),
                 (Change::Close { .. }, Some(error)) => format!("the record is still on the object: {error}"),
+                (Change::Scale(scaling), Some(error)) => {
+                    format!("{} to {} did not come about: {error}", scaling.from, replicas(scaling.to))
+                }
+                (_, Some(error)) => format!("not done: {error}"),
             };
             writeln!(f, "  {}  {what}", clock(act.at))?;
         }

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ServiceId, Time};
+use super::intervention::one_or_many;
+use super::{InterventionId, InterventionRecord, ServiceId, Time};
 
 /// Everything headroom may act on, as one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,20 +29,35 @@ pub struct Workload {
     pub service: ServiceId,
     /// Replicas wanted now (`spec.replicas`).
     pub replicas: u32,
-    /// Bounds set by the owner at opt-in; headroom never leaves them.
+    /// The bounds that its owner sets at opt-in. `guard` combines them with everything else that bounds it.
     pub min_replicas: u32,
     pub max_replicas: u32,
+    /// The autoscaler that runs on it; None where headroom alone moves its replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<Autoscaler>,
     /// Optimistic concurrency: an action names the version it was decided on (`metadata.resourceVersion`).
     pub resource_version: u64,
     pub pods: Vec<Pod>,
-    /// The obligation recorded on the object itself, so that a crash of headroom forgets nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intervention: Option<InterventionRecord>,
+    /// The open interventions recorded on the object itself, at most one of each kind, so that a crash of headroom
+    /// forgets nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "intervention", deserialize_with = "one_or_many")]
+    pub interventions: Vec<InterventionRecord>,
     /// Why it may not be changed now, although it opted in; None when it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Hold>,
     #[serde(default, skip_serializing_if = "Terms::is_default")]
     pub terms: Terms,
+}
+
+/// An autoscaler that owns the replicas of a workload: headroom moves its minimum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Autoscaler {
+    /// For people: `HorizontalPodAutoscaler shop/auth`.
+    pub name: String,
+    /// What it keeps of its own accord, without the floor that headroom raised.
+    pub min_replicas: u32,
+    /// None where it states none.
+    pub max_replicas: Option<u32>,
 }
 
 /// What its owner and the cluster allow, beside the bounds of its replicas.
@@ -116,6 +132,11 @@ impl Workload {
     pub fn ready(&self) -> u32 {
         self.pods.iter().filter(|p| p.ready_at.is_some()).count() as u32
     }
+
+    /// The record of this intervention, where it stands on the object.
+    pub fn record_of(&self, intervention: InterventionId) -> Option<&InterventionRecord> {
+        self.interventions.iter().find(|record| record.id == intervention)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,40 +146,4 @@ pub struct Pod {
     /// None while Pending, pulling its image or not yet passing readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<Time>,
-}
-
-/// The annotation an intervention leaves on its target: enough to finish it after a crash.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InterventionRecord {
-    pub id: String,
-    pub rule: String,
-    pub reason: String,
-    pub applied_at: Time,
-    /// When it must have proved itself.
-    pub deadline: Time,
-    pub replicas_before: u32,
-    pub replicas_after: u32,
-    /// Mean waiting for each admitted request at the target when the action was decided, in nanoseconds.
-    pub waiting_ns_before: i64,
-    #[serde(default, skip_serializing_if = "Deed::is_scaling")]
-    pub deed: Deed,
-}
-
-/// What was done. Where it is no scaling, `replicas_before` and `replicas_after` are the same.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Deed {
-    #[default]
-    Scaled,
-    /// This pod was taken away, for its controller to put another in its place. A name may come again: the time of
-    /// creation tells them apart.
-    RestartedPod { pod: String, created_at: Time },
-    /// Every pod was lent this many times the CPU that its template says, until the deadline; 1 is as the template says.
-    ResizedCpu { factor: f64 },
-}
-
-impl Deed {
-    pub fn is_scaling(&self) -> bool {
-        *self == Deed::Scaled
-    }
 }

@@ -3,7 +3,8 @@
 use super::measures::Restart;
 use super::pods::{Pod, Workload};
 use super::simulation::Simulation;
-use crate::guard::{ActError, Change};
+use crate::action::{self, Change, CpuResize, Eviction, Scaling};
+use crate::guard::ActError;
 use crate::model::{self, ClusterState, ServiceId, Terms, Time};
 
 impl Simulation {
@@ -27,9 +28,10 @@ impl Simulation {
             replicas: workload.replicas,
             min_replicas: self.scenario.services[index].min_replicas,
             max_replicas: self.scenario.services[index].max_replicas,
+            autoscaler: None,
             resource_version: workload.resource_version,
             pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
-            intervention: workload.intervention.clone(),
+            interventions: workload.interventions.clone(),
             held: None,
             terms: Terms { resizable: true, ..Terms::default() },
         };
@@ -54,21 +56,25 @@ impl Simulation {
             return Err(conflict());
         }
         match change {
-            Change::Scale { to, .. } => self.workloads[index].replicas = *to,
-            Change::RestartPod { pod, created_at, .. } => {
+            Change::Scale(Scaling { to, .. }) => self.workloads[index].replicas = *to,
+            Change::RestartPod(Eviction { pod, created_at, .. }) => {
                 let pod = self.living_pod(index, pod, *created_at).ok_or_else(conflict)?;
                 self.restart(pod);
             }
-            Change::ResizeCpu { factor, .. } => self.lend_cpu(index, *factor),
+            Change::ResizeCpu(CpuResize { factor, .. }) => self.lend_cpu(index, *factor),
             Change::Close { intervention, .. } => {
-                let recorded = self.workloads[index].intervention.as_ref();
-                if recorded.is_none_or(|record| record.id != *intervention) {
+                let records = &mut self.workloads[index].interventions;
+                let before = records.len();
+                records.retain(|record| record.id != *intervention);
+                if records.len() == before {
                     return Err(conflict());
                 }
             }
         }
         let workload = &mut self.workloads[index];
-        workload.intervention = change.record().cloned();
+        if let Some(record) = change.record() {
+            action::put(&mut workload.interventions, record.clone());
+        }
         workload.resource_version += 1;
         self.reconcile(index);
         Ok(())

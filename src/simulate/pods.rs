@@ -102,7 +102,7 @@ pub(super) struct Version {
 pub(super) struct Workload {
     pub replicas: u32,
     pub resource_version: u64,
-    pub intervention: Option<InterventionRecord>,
+    pub interventions: Vec<InterventionRecord>,
     /// Every pod ever, as indices into the simulation's pods.
     pub pods: Vec<usize>,
     /// Those that serve now, in order of readiness.
@@ -119,7 +119,7 @@ impl Workload {
         Workload {
             replicas: service.replicas,
             resource_version: 1,
-            intervention: None,
+            interventions: Vec::new(),
             pods: Vec::new(),
             serving: Vec::new(),
             versions: vec![Version { name: service.version.clone(), factor: 1.0, repeats: Vec::new() }],

@@ -1,47 +1,86 @@
-//! One intervention on its way: Applied until its pods are ready and warm, Judging until its target shows
-//! the effect or the deadline passes without, then closed, or given back once calm.
+//! One intervention on its way, as a state with its transitions. [`State::next`] is the whole of it: from a state and
+//! what a tick shows to the next state and what is to be reported. What it promises is a
+//! [`Criterion`](crate::action::Criterion) of its action: `scaling.rs` and `pods.rs` judge by it.
 
 use std::collections::BTreeSet;
 
 use super::config::Config;
-use super::pods::Tick;
 use super::report::{InterventionReport, Stage};
 use super::verifier::Verification;
-use crate::analyse::{Findings, ServiceFinding, Verdict};
-use crate::decide::{GIVE_BACK, Proposal, Wish};
-use crate::guard::decision_of;
-use crate::model::{ClockStep, ClusterState, InterventionRecord, ServiceId, Time, Workload};
+use crate::action::{Criterion, Done};
+use crate::analyse::{Findings, ServiceFinding};
+use crate::decide::Proposal;
+use crate::model::{ClockStep, ClusterState, InterventionRecord, Origin, ServiceId, Time, Workload};
 
 const NS_PER_MS: f64 = 1e6;
 
+/// An intervention, its last report, and where it stands.
 pub(super) struct Watch {
     pub(super) report: InterventionReport,
     pub(super) record: InterventionRecord,
+    pub(super) done: Done,
+    pub(super) state: State,
+}
+
+/// Where an intervention stands, with all that is remembered of it there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State {
+    /// Written; its pods come or go.
+    Applied(Applied),
+    /// At work since then; its effect is judged.
+    Judging(Judging),
+    /// Held until the deadline, then given back.
+    Held,
+    /// It had no effect and is given back once calm has lasted.
+    Owed { calm_since: Option<Time> },
+    /// It has ended; the removal of its record was asked for then.
+    Ended { close_asked_at: Option<Time> },
+    /// Nothing is left to follow.
+    Gone,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Applied {
     /// The worst waiting from the decision until the pods are warm, in milliseconds. A burst is often answered
     /// before its queue has built up; judged against that first moment alone the right answer would look useless.
-    waiting_ms_worst: f64,
-    /// When its pods were ready and warm.
-    pub(super) warm_at: Option<Time>,
-    late_said: bool,
-    calm_since: Option<Time>,
-    close_asked_at: Option<Time>,
+    pub(super) waiting_ms_worst: f64,
+    pub(super) is_reported_late: bool,
 }
 
-/// What one tick brought for one intervention.
-#[derive(Default)]
-pub(super) struct Moved {
-    pub(super) said: Vec<Verification>,
-    /// Nothing is left to follow.
-    pub(super) gone: bool,
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Judging {
+    /// When its pods were ready and warm.
+    pub(super) warm_at: Time,
+    pub(super) waiting_ms_worst: f64,
 }
+
+/// What a tick shows of one intervention.
+pub(super) struct Tick<'a> {
+    pub(super) now: Time,
+    pub(super) report: &'a InterventionReport,
+    pub(super) record: &'a InterventionRecord,
+    pub(super) done: &'a Done,
+    pub(super) criterion: Criterion,
+    /// When the cluster was so, and its workload; None where it is gone or opted out.
+    pub(super) cluster_at: Time,
+    pub(super) workload: Option<&'a Workload>,
+    pub(super) findings: &'a Findings,
+    /// The finding on its service, where telemetry is there and tells enough.
+    pub(super) sight: Option<&'a ServiceFinding>,
+    pub(super) pods_with_spans: Option<&'a BTreeSet<String>>,
+    pub(super) config: &'a Config,
+}
+
+/// The next state, and what is to be reported on the way there.
+pub(super) type Next = (State, Vec<Verification>);
 
 impl Watch {
-    pub(super) fn new(service: ServiceId, record: InterventionRecord, from: u32, reason: String) -> Watch {
+    pub(super) fn new(service: ServiceId, record: InterventionRecord, done: Done, from: u32, reason: String) -> Watch {
         let waiting_ms_before = record.waiting_ns_before as f64 / NS_PER_MS;
         let report = InterventionReport {
-            id: record.id.clone(),
-            decision: decision_of(&record.id),
-            rule: record.rule.clone(),
+            id: record.id,
+            decision: record.id.decision(),
+            origin: record.origin.clone(),
             service,
             from,
             to: record.replicas_after,
@@ -53,32 +92,30 @@ impl Watch {
             waiting_ms_now: None,
             idle_pods: Vec::new(),
         };
-        Watch {
-            report,
-            record,
-            waiting_ms_worst: waiting_ms_before,
-            warm_at: None,
-            late_said: false,
-            calm_since: None,
-            close_asked_at: None,
+        let state = match done.criterion(&record) {
+            Criterion::LessWaiting
+            | Criterion::LoadIsCarried
+            | Criterion::PodsAlike { .. }
+            | Criterion::Returned(_) => {
+                State::Applied(Applied { waiting_ms_worst: waiting_ms_before, is_reported_late: false })
+            }
+            Criterion::Held => State::Held,
+        };
+        Watch { report, record, done, state }
+    }
+
+    /// All clocks stepped: what is remembered keeps its age.
+    pub(super) fn step_clock(&mut self, step: ClockStep) {
+        let Watch { report, record, state, .. } = self;
+        step.move_all([&mut report.applied_at, &mut report.deadline, &mut record.applied_at, &mut record.deadline]);
+        match state {
+            State::Judging(judging) => step.move_all([&mut judging.warm_at]),
+            State::Owed { calm_since: since } | State::Ended { close_asked_at: since } => step.move_all(since),
+            State::Applied(_) | State::Held | State::Gone => {}
         }
     }
 
-    pub(super) fn step_clock(&mut self, step: ClockStep) {
-        step.move_all([
-            &mut self.report.applied_at,
-            &mut self.report.deadline,
-            &mut self.record.applied_at,
-            &mut self.record.deadline,
-        ]);
-        let own = [&mut self.warm_at, &mut self.calm_since, &mut self.close_asked_at];
-        step.move_all(own.into_iter().flatten());
-    }
-
-    fn is_out(&self) -> bool {
-        self.record.replicas_after > self.record.replicas_before
-    }
-
+    /// Moves on by one tick.
     pub(super) fn tick(
         &mut self,
         now: Time,
@@ -86,204 +123,200 @@ impl Watch {
         cluster: &ClusterState,
         pods_with_spans: Option<&BTreeSet<String>>,
         config: &Config,
-    ) -> Moved {
-        let mut moved = Moved::default();
-        // A snapshot from before the write knows nothing of it.
-        let stale = cluster.at < self.record.applied_at;
-        let Some(workload) = cluster.workload(self.report.service.as_str()) else {
-            if !stale {
-                moved.gone = true;
-                if !self.report.stage.is_end() {
-                    self.enter(Stage::Superseded, "its workload is gone or opted out", &mut moved);
-                }
-            }
-            return moved;
-        };
-        if workload.intervention.as_ref().is_none_or(|record| record.id != self.report.id) {
-            let removed = cluster.at > self.record.applied_at + config.close_again;
-            if self.report.stage.is_end() || removed {
-                moved.gone = true;
-            }
-            if removed && !self.report.stage.is_end() {
-                self.enter(Stage::Superseded, "its record was removed from the object by another hand", &mut moved);
-            }
-            return moved;
-        }
-
-        let sight = findings.service(self.report.service.as_str()).filter(|f| !findings.blind && !f.low_traffic);
-        self.report.waiting_ms_now = sight.map(|f| f.waiting_ms);
-        self.calm_since = match sight {
-            Some(f) if !f.objective_missed => self.calm_since.or(Some(now)),
-            _ => None,
-        };
-        if !self.record.deed.is_scaling() {
-            let tick = Tick { now, workload, findings, is_seen: sight.is_some(), config };
-            self.tick_pods(&tick, &mut moved);
-            return moved;
-        }
-        if matches!(self.report.stage, Stage::Applied | Stage::Judging) && workload.replicas != self.report.to {
-            let reason = format!("another hand set {} replicas", workload.replicas);
-            self.enter(Stage::Superseded, &reason, &mut moved);
-        }
-        if self.report.stage == Stage::Applied {
-            self.await_pods(now, sight, workload, pods_with_spans, config, &mut moved);
-        }
-        if self.report.stage == Stage::Judging {
-            self.report.idle_pods = idle_pods(workload, pods_with_spans, now, config);
-            if let Some(sight) = sight {
-                self.judge(now, sight, findings, config, &mut moved);
-            }
-        }
-        match self.report.stage {
-            Stage::Applied | Stage::Judging => {}
-            Stage::NoEffect if self.is_out() => self.give_back(now, workload, config, &mut moved),
-            _ => self.close(now, config, &mut moved),
-        }
-        moved
-    }
-
-    /// Applied: are the pods there, ready and warm?
-    fn await_pods(
-        &mut self,
-        now: Time,
-        sight: Option<&ServiceFinding>,
-        workload: &Workload,
-        pods_with_spans: Option<&BTreeSet<String>>,
-        config: &Config,
-        moved: &mut Moved,
-    ) {
-        if let Some(sight) = sight {
-            self.waiting_ms_worst = self.waiting_ms_worst.max(sight.waiting_ms);
-        }
-        let wanted = self.report.to as usize;
-        let settled_at = if self.is_out() {
-            let mut ready: Vec<Time> = workload.pods.iter().filter_map(|pod| pod.ready_at).collect();
-            ready.sort_unstable();
-            wanted.checked_sub(1).and_then(|last| ready.get(last).copied())
-        } else {
-            (workload.pods.len() <= wanted).then_some(self.record.applied_at)
-        };
-        match settled_at.map(|at| at.max(self.record.applied_at) + config.warm_up) {
-            Some(warm_at) if warm_at <= now => {
-                self.warm_at = Some(warm_at);
-                self.report.idle_pods = idle_pods(workload, pods_with_spans, now, config);
-                let reason = match (self.is_out(), self.report.idle_pods.len()) {
-                    (true, 0) => format!("all {wanted} pods are ready and warm; its effect is judged from here"),
-                    (true, idle) => format!(
-                        "all {wanted} pods are ready and warm, but {idle} receive no spans: long-lived connections pin the load elsewhere"
-                    ),
-                    (false, _) => format!("{wanted} pods are left; judged from here"),
-                };
-                self.enter(Stage::Judging, &reason, moved);
-            }
-            None if now > self.report.deadline && !self.late_said => {
-                self.late_said = true;
-                let ready = workload.ready();
-                let reason = if self.is_out() {
-                    format!(
-                        "past its deadline with {ready} of {wanted} pods ready; look at the pending ones, it is judged when they are"
-                    )
-                } else {
-                    format!("past its deadline with {} pods where {wanted} are wanted", workload.pods.len())
-                };
-                self.enter(Stage::Applied, &reason, moved);
-            }
-            _ => {}
-        }
-    }
-
-    /// Judging: on the target's own waiting and blame, never on what the user sees end to end.
-    fn judge(&mut self, now: Time, sight: &ServiceFinding, findings: &Findings, config: &Config, moved: &mut Moved) {
+    ) -> Vec<Verification> {
         let service = self.report.service.as_str();
-        let blamed = findings
-            .bottlenecks
-            .iter()
-            .any(|b| b.service == service && matches!(b.verdict, Verdict::Saturated | Verdict::Exhausted));
-        let warm_at = self.warm_at.unwrap_or(self.record.applied_at);
-        let long_enough = now >= warm_at + config.judge_at_least;
-        if !self.is_out() {
-            match (blamed, long_enough) {
-                (true, _) => {
-                    self.no_effect("it saturates with fewer replicas: too much was given back", moved);
-                }
-                (false, true) => self.enter(Stage::Verified, "the load is carried with fewer replicas", moved),
-                (false, false) => {}
+        let sight = findings.service(service).filter(|f| !findings.blind && !f.low_traffic);
+        self.report.waiting_ms_now = sight.map(|f| f.waiting_ms);
+        let workload = cluster.workload(service);
+        if let (State::Judging(_), Some(workload)) = (&self.state, workload) {
+            self.report.idle_pods = idle_pods(workload, pods_with_spans, now, config);
+        }
+        let tick = Tick {
+            now,
+            report: &self.report,
+            record: &self.record,
+            done: &self.done,
+            criterion: self.done.criterion(&self.record),
+            cluster_at: cluster.at,
+            workload,
+            findings,
+            sight,
+            pods_with_spans,
+            config,
+        };
+        let (state, reported) = self.state.clone().next(&tick);
+        self.state = state;
+        for one in &reported {
+            if let Verification::Reported(report) = one {
+                self.report = report.clone();
             }
-            return;
         }
-        let (worst, waiting) = (self.waiting_ms_worst, sight.waiting_ms);
-        let telling = worst > config.waiting_noise_ms;
-        let fell_to = |share: f64| waiting <= config.waiting_noise_ms.max(worst * share);
-        let measured = if telling {
-            format!("waiting at {service} went from {worst:.0} ms to {waiting:.0} ms")
-        } else {
-            format!("waiting at {service} was never more than noise ({worst:.1} ms)")
-        };
-        if !blamed && (!telling || fell_to(config.proof_share)) {
-            self.enter(Stage::Verified, &format!("{measured}, and it holds no requests back any more"), moved);
-            return;
-        }
-        // A load that outgrew the step meanwhile says nothing against it: the next step is the rule's to ask for.
-        let outgrown = sight.replicas_needed.is_some_and(|needed| needed > self.report.to);
-        if now < self.report.deadline || !long_enough || outgrown {
-            return;
-        }
-        if !blamed || (telling && fell_to(config.no_effect_share)) {
-            let rest = if blamed { "though it still holds requests back" } else { "and it holds no requests back" };
-            self.enter(Stage::Verified, &format!("{measured}, {rest}"), moved);
-            return;
-        }
-        let idle = match self.report.idle_pods.len() {
-            0 => String::new(),
-            n => format!(" {n} of its pods receive no spans: long-lived connections pin the load elsewhere."),
-        };
-        let cause = format!(
-            "{measured} and it still holds requests back.{idle} Kept while an objective misses, then given back; not repeated for this cause"
-        );
-        self.no_effect(&cause, moved);
+        reported
     }
 
-    pub(super) fn no_effect(&mut self, cause: &str, moved: &mut Moved) {
-        self.enter(Stage::NoEffect, cause, moved);
-        let cause = format!("{} had no effect", self.report.id);
-        let (rule, service) = (self.report.rule.clone(), self.report.service.clone());
-        moved.said.push(Verification::OpenBreaker { rule, service, cause });
+    /// It is to be given back, so that a return is its end.
+    pub(super) fn is_owed(&self) -> bool {
+        match self.state {
+            State::Held | State::Owed { .. } => true,
+            State::Applied(_) | State::Judging(_) | State::Ended { .. } | State::Gone => false,
+        }
     }
+}
 
-    /// No effect: nothing is undone until calm has lasted. The record stays on the object until then, so that
-    /// a crash does not forget what is owed.
-    fn give_back(&mut self, now: Time, workload: &Workload, config: &Config, moved: &mut Moved) {
-        if workload.replicas < self.report.to {
-            let reason = format!("back at {} replicas", workload.replicas);
-            self.enter(Stage::GivenBack, &reason, moved);
-            self.close(now, config, moved);
-        } else if self.calm_since.is_some_and(|since| now >= since + config.calm) {
-            let service = self.report.service.clone();
-            let because = format!("{} had no effect on {service}, and all is calm: it is given back", self.report.id);
-            let wish = Wish::ScaleIn { service, to: self.record.replicas_before, stabilisation_s: None };
-            let proposal = Proposal { rule: GIVE_BACK.into(), wish, because, verdict: String::new() };
-            moved.said.push(Verification::GiveBack(proposal));
+impl State {
+    /// The next state, and what is to be reported.
+    pub(super) fn next(self, tick: &Tick<'_>) -> Next {
+        let Some(workload) = tick.workload else { return self.without_workload(tick) };
+        if workload.record_of(tick.record.id).is_none() {
+            return self.without_record(tick);
+        }
+        match self {
+            State::Applied(applied) => applied.next(tick, workload),
+            State::Judging(judging) => judging.next(tick, workload),
+            State::Held => held(tick, workload),
+            State::Owed { calm_since } => owed(calm_since, tick, workload),
+            State::Ended { close_asked_at } => ended(close_asked_at, tick),
+            State::Gone => (State::Gone, Vec::new()),
         }
     }
 
-    pub(super) fn close(&mut self, now: Time, config: &Config, moved: &mut Moved) {
-        if self.close_asked_at.is_some_and(|asked| now < asked + config.close_again) {
-            return;
-        }
-        self.close_asked_at = Some(now);
-        let (service, intervention) = (self.report.service.clone(), self.report.id.clone());
-        moved.said.push(Verification::Close { service, intervention });
+    fn is_end(&self) -> bool {
+        matches!(self, State::Ended { .. } | State::Gone)
     }
 
-    pub(super) fn enter(&mut self, stage: Stage, reason: &str, moved: &mut Moved) {
-        self.report.stage = stage;
-        self.report.reason = reason.into();
-        moved.said.push(Verification::Reported(self.report.clone()));
+    /// Any state → Gone: its workload is gone. A snapshot from before the write says nothing.
+    fn without_workload(self, tick: &Tick<'_>) -> Next {
+        if tick.cluster_at < tick.record.applied_at {
+            return (self, Vec::new());
+        }
+        let is_end = self.is_end() || matches!(self, State::Owed { .. });
+        let reported = (!is_end).then(|| tick.enter(Stage::Superseded, "its workload is gone or opted out"));
+        (State::Gone, reported.into_iter().collect())
+    }
+
+    /// Ended → Gone: its record is off the object, as was asked for. Any other state → Gone, once the snapshot is late
+    /// enough to know: another hand took it off.
+    fn without_record(self, tick: &Tick<'_>) -> Next {
+        let is_end = self.is_end() || matches!(self, State::Owed { .. });
+        let was_removed = tick.cluster_at > tick.record.applied_at + tick.config.close_again;
+        match (is_end, was_removed) {
+            (true, _) => (State::Gone, Vec::new()),
+            (false, true) => {
+                let reason = "its record was removed from the object by another hand";
+                (State::Gone, vec![tick.enter(Stage::Superseded, reason)])
+            }
+            (false, false) => (self, Vec::new()),
+        }
+    }
+}
+
+impl Applied {
+    fn next(self, tick: &Tick<'_>, workload: &Workload) -> Next {
+        match &tick.criterion {
+            Criterion::LessWaiting | Criterion::LoadIsCarried => {
+                tick.another_hand(workload).unwrap_or_else(|| self.await_replicas(tick, workload))
+            }
+            Criterion::PodsAlike { pod, created_at } => self.await_successor(tick, workload, pod, *created_at),
+            // Applied → Ended: nothing was promised.
+            Criterion::Returned(reason) => tick.end(Stage::Verified, reason),
+            Criterion::Held => held(tick, workload),
+        }
+    }
+}
+
+impl Judging {
+    fn next(self, tick: &Tick<'_>, workload: &Workload) -> Next {
+        match &tick.criterion {
+            Criterion::LessWaiting => tick.another_hand(workload).unwrap_or_else(|| self.judge_less_waiting(tick)),
+            Criterion::LoadIsCarried => tick.another_hand(workload).unwrap_or_else(|| self.judge_load_carried(tick)),
+            Criterion::PodsAlike { pod, .. } => self.judge_pods_alike(tick, pod),
+            Criterion::Held | Criterion::Returned(_) => (State::Judging(self), Vec::new()),
+        }
+    }
+}
+
+/// Held → Held, asking for the return from the deadline on; the return takes its place. Held → Ended: another hand set
+/// other replicas than were held.
+fn held(tick: &Tick<'_>, workload: &Workload) -> Next {
+    if let Some(next) = tick.another_hand(workload) {
+        return next;
+    }
+    let reported = if tick.now >= tick.done.held_until(tick.record) { tick.give_back() } else { Vec::new() };
+    (State::Held, reported)
+}
+
+/// Owed → Ended: fewer replicas run. Owed → Owed otherwise, asking for the return once calm has lasted: nothing is undone
+/// before. The record stays on the object until then, so that a crash does not forget what is owed.
+fn owed(calm_since: Option<Time>, tick: &Tick<'_>, workload: &Workload) -> Next {
+    if workload.replicas < tick.report.to {
+        return tick.end(Stage::GivenBack, &format!("back at {} replicas", workload.replicas));
+    }
+    let calm_since = match tick.sight {
+        Some(sight) if !sight.objective_missed => calm_since.or(Some(tick.now)),
+        _ => None,
+    };
+    let has_lasted = calm_since.is_some_and(|since| tick.now >= since + tick.config.calm);
+    (State::Owed { calm_since }, if has_lasted { tick.give_back() } else { Vec::new() })
+}
+
+/// Ended → Ended, asking again where the record is still there after a while.
+fn ended(close_asked_at: Option<Time>, tick: &Tick<'_>) -> Next {
+    if close_asked_at.is_some_and(|asked| tick.now < asked + tick.config.close_again) {
+        return (State::Ended { close_asked_at }, Vec::new());
+    }
+    let close = Verification::Close { service: tick.report.service.clone(), intervention: tick.report.id };
+    (State::Ended { close_asked_at: Some(tick.now) }, vec![close])
+}
+
+impl Tick<'_> {
+    /// A report of a new stage.
+    pub(super) fn enter(&self, stage: Stage, reason: &str) -> Verification {
+        Verification::Reported(InterventionReport { stage, reason: reason.into(), ..self.report.clone() })
+    }
+
+    /// Any state → Ended, with its record to be removed.
+    pub(super) fn end(&self, stage: Stage, reason: &str) -> Next {
+        let (state, mut close) = ended(None, self);
+        close.insert(0, self.enter(stage, reason));
+        (state, close)
+    }
+
+    /// Any state → Owed, or Ended where nothing can be given back: no effect, and the breaker opens.
+    pub(super) fn no_effect(&self, cause: &str) -> Next {
+        let (origin, service) = (self.report.origin.clone(), self.report.service.clone());
+        let breaker = Verification::OpenBreaker { origin, service, cause: format!("{} had no effect", self.report.id) };
+        let mut reported = vec![self.enter(Stage::NoEffect, cause), breaker];
+        if self.criterion == Criterion::LessWaiting {
+            return (State::Owed { calm_since: None }, reported);
+        }
+        let (state, close) = ended(None, self);
+        reported.extend(close);
+        (state, reported)
+    }
+
+    /// Applied, Judging or Held → Ended: the replicas are no longer those that it set.
+    fn another_hand(&self, workload: &Workload) -> Option<Next> {
+        let sets_replicas = self.record.replicas_after != self.record.replicas_before;
+        let reason = format!("another hand set {} replicas", workload.replicas);
+        (sets_replicas && workload.replicas != self.report.to).then(|| self.end(Stage::Superseded, &reason))
+    }
+
+    /// A proposal like a rule's: it passes the guard.
+    fn give_back(&self) -> Vec<Verification> {
+        let back = self.done.give_back(&self.report.service, self.record);
+        let proposal =
+            |(action, because)| Proposal { origin: Origin::GiveBack, action, because, verdict: String::new() };
+        back.map(proposal).map(Verification::GiveBack).into_iter().collect()
     }
 }
 
 /// Ready and warm pods that no span came from, while spans do name pods of this service.
-fn idle_pods(workload: &Workload, seen: Option<&BTreeSet<String>>, now: Time, config: &Config) -> Vec<String> {
+pub(super) fn idle_pods(
+    workload: &Workload,
+    seen: Option<&BTreeSet<String>>,
+    now: Time,
+    config: &Config,
+) -> Vec<String> {
     let Some(seen) = seen.filter(|seen| !seen.is_empty()) else { return Vec::new() };
     let warm = |ready_at: Option<Time>| ready_at.is_some_and(|at| at + config.warm_up <= now);
     let idle = workload.pods.iter().filter(|pod| warm(pod.ready_at) && !seen.contains(&pod.name));

@@ -8,6 +8,7 @@ pub mod config;
 mod judge;
 mod pods;
 pub mod report;
+mod scaling;
 pub mod verifier;
 
 pub use config::Config;

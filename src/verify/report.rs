@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ServiceId, Time};
+use crate::model::{DecisionId, InterventionId, Origin, ServiceId, Time};
 
 /// The life of an intervention, in order; the last four are its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,9 +41,10 @@ impl Stage {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterventionReport {
-    pub id: String,
-    pub decision: String,
-    pub rule: String,
+    pub id: InterventionId,
+    pub decision: DecisionId,
+    #[serde(rename = "rule")]
+    pub origin: Origin,
     pub service: ServiceId,
     pub from: u32,
     pub to: u32,

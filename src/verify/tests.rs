@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::action::{self, Action, Change, Eviction, ResizeCpu, RestartPod, ScaleIn, ScaleOut, Scaling};
 use crate::analyse::{Bottleneck, Findings, PodsWithSpans, ServiceFinding, Verdict};
-use crate::decide::{Proposal, Wish};
-use crate::guard::{self, Change, Context, Guard, Mode, Permit};
-use crate::model::{ClusterState, Pod, Time, Workload};
+use crate::decide::Proposal;
+use crate::guard::{self, Context, Guard, Mode, Permit};
+use crate::model::{ClusterState, Origin, Pod, Time, Workload};
 
 struct World {
     guard: Guard,
@@ -33,7 +34,8 @@ impl World {
             max_replicas: 20,
             resource_version: 1,
             pods: (0..4).map(ready).collect(),
-            intervention: None,
+            autoscaler: None,
+            interventions: vec![],
             held: None,
             terms: Default::default(),
         };
@@ -96,28 +98,30 @@ impl World {
         let now = self.now;
         let workload = self.workload();
         workload.resource_version += 1;
+        if let Some(record) = permit.change().record() {
+            action::put(&mut workload.interventions, record.clone());
+        }
         match permit.change() {
-            Change::Scale { to, record, .. } => {
-                (workload.replicas, workload.intervention) = (*to, Some(record.clone()));
+            Change::Scale(Scaling { to, .. }) => {
+                workload.replicas = *to;
                 workload.pods.truncate(*to as usize);
                 for n in workload.pods.len()..*to as usize {
                     workload.pods.push(Pod { name: format!("a-{n}"), created_at: now, ready_at: None });
                 }
             }
-            Change::RestartPod { pod, record, .. } => {
-                workload.intervention = Some(record.clone());
+            Change::RestartPod(Eviction { pod, .. }) => {
                 workload.pods.retain(|one| one.name != *pod);
                 workload.pods.push(Pod { name: "a-new".into(), created_at: now, ready_at: None });
             }
-            Change::ResizeCpu { record, .. } => workload.intervention = Some(record.clone()),
-            Change::Close { .. } => workload.intervention = None,
+            Change::ResizeCpu(_) => {}
+            Change::Close { intervention, .. } => workload.interventions.retain(|record| record.id != *intervention),
         }
         self.guard.settled(permit.decision(), true);
     }
 
-    fn scale(&mut self, wish: Wish) -> Vec<String> {
-        let permit =
-            self.permit(Proposal { rule: "rule".into(), wish, because: "words".into(), verdict: String::new() });
+    fn scale(&mut self, action: Action) -> Vec<String> {
+        let (origin, because) = ("rule".into(), "words".into());
+        let permit = self.permit(Proposal { origin, action, because, verdict: String::new() });
         let permit = permit.expect("permitted");
         self.write(&permit);
         let said = self.verifier.applied(&permit, self.now);
@@ -125,7 +129,7 @@ impl World {
     }
 
     fn scale_out(&mut self, to: u32) -> Vec<String> {
-        self.scale(Wish::ScaleOut { service: "a".into(), to, cooldown_s: None })
+        self.scale(Action::ScaleOut(ScaleOut { service: "a".into(), to, cooldown_s: None }))
     }
 
     fn all_ready(&mut self) {
@@ -149,8 +153,8 @@ fn lines(said: &[Verification]) -> Vec<String> {
     let line = |v: &Verification| match v {
         Verification::Reported(r) => format!("{} {:?}: {}", r.id, r.stage, r.reason),
         Verification::Close { intervention, .. } => format!("close {intervention}"),
-        Verification::OpenBreaker { rule, service, cause } => format!("breaker {rule} {service}: {cause}"),
-        Verification::GiveBack(p) => format!("give back {:?}: {}", p.wish, p.because),
+        Verification::OpenBreaker { origin, service, cause } => format!("breaker {origin} {service}: {cause}"),
+        Verification::GiveBack(p) => format!("give back {:?}: {}", p.action, p.because),
     };
     said.iter().map(line).collect()
 }
@@ -183,7 +187,7 @@ fn verified_once_its_pods_are_warm_and_waiting_fell() {
 
     let World { now, ref cluster, ref findings, .. } = world;
     let context = Context { now, mode: Mode::Enforce, paused: false, cluster, findings };
-    let permit = world.guard.close(&"a".into(), "i-10000-1", &context).expect("recorded");
+    let permit = world.guard.close(&"a".into(), "i-10000-1".parse().unwrap(), &context).expect("recorded");
     world.write(&permit);
     assert!(world.verifier.applied(&permit, world.now).is_empty());
     assert!(world.pass(20).is_empty());
@@ -339,7 +343,7 @@ fn a_stale_snapshot_brings_nothing_back() {
     world.scale_out(12);
     let said = world.verifier.tick(world.now, &world.findings, &first, &world.pods);
     assert!(said.is_empty(), "{said:?}");
-    assert_eq!(world.verifier.open().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["i-10005-1"]);
+    assert_eq!(world.verifier.open().map(|r| r.id.to_string()).collect::<Vec<_>>(), ["i-10005-1"]);
 }
 
 #[test]
@@ -353,7 +357,7 @@ fn other_hands_end_it() {
     };
     let said = after(|w| w.workload().replicas = 6);
     assert_eq!(said, ["i-10000-1 Superseded: another hand set 6 replicas", "close i-10000-1"]);
-    let said = after(|w| w.workload().intervention = None);
+    let said = after(|w| w.workload().interventions.clear());
     assert_eq!(said, ["i-10000-1 Superseded: its record was removed from the object by another hand"]);
     let said = after(|w| w.cluster.workloads.clear());
     assert_eq!(said, ["i-10000-1 Superseded: its workload is gone or opted out"]);
@@ -370,7 +374,7 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
             let World { guard, now, cluster, findings, .. } = &mut world;
             guard.review(vec![], &Context { now: *now, mode: Mode::Enforce, paused: false, cluster, findings });
         }
-        let said = world.scale(Wish::ScaleIn { service: "a".into(), to: 2, stabilisation_s: None });
+        let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
         assert!(said[0].contains("Applied: 4 to 2"), "{said:?}");
         world
     };
@@ -396,7 +400,7 @@ fn restarted() -> World {
     let mut world = World::saturated();
     let slow = Bottleneck { pod: Some("a-2".into()), ..bottleneck(Verdict::BadInstance) };
     world.findings.bottlenecks = vec![slow];
-    let said = world.scale(Wish::RestartPod { service: "a".into(), pod: "a-2".into() });
+    let said = world.scale(Action::RestartPod(RestartPod { service: "a".into(), pod: "a-2".into() }));
     assert_eq!(said.len(), 1);
     assert!(said[0].contains("pod a-2 was evicted"), "{said:?}");
     assert_eq!(until_said(&mut world, 30).1, [], "its successor is not ready");
@@ -429,14 +433,14 @@ fn a_restart_that_did_not_help_opens_the_breaker() {
 fn a_pod_that_stays_is_no_restart() {
     let mut world = World::saturated();
     let permit = world.permit(Proposal {
-        rule: "rule".into(),
-        wish: Wish::RestartPod { service: "a".into(), pod: "a-2".into() },
+        origin: "rule".into(),
+        action: Action::RestartPod(RestartPod { service: "a".into(), pod: "a-2".into() }),
         because: String::new(),
         verdict: String::new(),
     });
     // Recorded, and then headroom died before the eviction.
     let record = permit.unwrap().change().record().unwrap().clone();
-    world.workload().intervention = Some(record);
+    world.workload().interventions = vec![record];
     world.verifier = Verifier::new(Config::default());
     assert!(lines(&world.tick())[0].contains("pod a-2 to be restarted; followed to its end"));
     let (_, said) = until_said(&mut world, 200);
@@ -447,11 +451,11 @@ fn a_pod_that_stays_is_no_restart() {
 fn lent_cpu_is_given_back_at_its_deadline() {
     let mut world = World::saturated();
     world.workload().terms.resizable = true;
-    world.scale(Wish::ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 60.0 });
+    world.scale(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 60.0 }));
     let (after, said) = until_said(&mut world, 100);
     assert_eq!(after, 60);
     let Verification::GiveBack(back) = &said[0] else { panic!("{said:?}") };
-    assert_eq!(back.wish, Wish::ResizeCpu { service: "a".into(), factor: 1.0, lasting_s: 0.0 });
+    assert_eq!(back.action, Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.0, lasting_s: 0.0 }));
     let permit = world.permit(back.clone()).expect("permitted");
     world.write(&permit);
     let said = lines(&world.verifier.applied(&permit, world.now));
@@ -459,4 +463,64 @@ fn lent_cpu_is_given_back_at_its_deadline() {
     let (_, said) = until_said(&mut world, 5);
     assert!(lines(&said)[0].contains("the CPU of their template again"), "{said:?}");
     assert!(matches!(said[1], Verification::Close { .. }), "{said:?}");
+}
+
+#[test]
+fn interventions_of_two_slots_are_followed_side_by_side_each_to_its_own_end() {
+    let mut world = World::saturated();
+    world.workload().terms.resizable = true;
+    world.scale(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 600.0 }));
+    world.tick();
+    world.scale_out(9);
+    assert_eq!(world.verifier.open().count(), 2, "neither takes the place of the other");
+    world.all_ready();
+    world.calm();
+    let (_, said) = until_said(&mut world, 60);
+    let said = lines(&said);
+    assert!(said[1].contains("i-10001-1 Verified"), "{said:?}");
+    assert_eq!(said.last().map(String::as_str), Some("close i-10001-1"));
+    world.workload().interventions.retain(|record| record.id.to_string() != "i-10001-1");
+    assert_eq!(until_said(&mut world, 60).1, [], "the scale-out is over, the CPU is still lent");
+    assert_eq!(world.verifier.open().map(|r| r.id.to_string()).collect::<Vec<_>>(), ["i-10000-1"]);
+
+    // A crash finds what is left, by the object alone.
+    world.verifier = Verifier::new(Config::default());
+    assert!(lines(&world.tick())[0].contains("pods with 1.5 times their CPU; followed to its end"));
+}
+
+#[test]
+fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
+    let mut world = World::saturated();
+    world.calm();
+    world.service().replicas_needed = Some(2);
+    let (from, until) = (world.now, world.now + Duration::from_secs(400));
+    let origin = Origin::Schedule("monday exams".into());
+    world.guard.set_floors(vec![guard::Floor { service: "a".into(), origin, replicas: 8, from, until }]);
+    let review = |world: &mut World, proposals: Vec<Proposal>| {
+        let World { guard, now, cluster, findings, .. } = world;
+        let context = Context { now: *now, mode: Mode::Enforce, paused: false, cluster, findings };
+        guard.review(proposals, &context).pop().and_then(|reviewed| reviewed.permit)
+    };
+    let permit = review(&mut world, vec![]).expect("raised");
+    world.write(&permit);
+    assert!(lines(&world.verifier.applied(&permit, world.now))[0].contains("4 to 8 replicas"));
+    world.all_ready();
+    let mut back = None;
+    for second in 0..1000 {
+        let said = world.tick();
+        assert!(second >= 399 || said.is_empty(), "held whatever is seen: {said:?}");
+        let proposals = said.into_iter().map(|one| match one {
+            Verification::GiveBack(proposal) => proposal,
+            other => panic!("{other:?}"),
+        });
+        back = review(&mut world, proposals.collect());
+        if back.is_some() {
+            break;
+        }
+    }
+    let permit = back.expect("given back in the end");
+    world.write(&permit);
+    let said = lines(&world.verifier.applied(&permit, world.now));
+    assert!(said[0].contains("i-10000-1 GivenBack: given back by i-"), "{said:?}");
+    assert_eq!(world.workload().replicas, 4);
 }

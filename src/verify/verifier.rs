@@ -3,36 +3,36 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::config::Config;
-use super::judge::Watch;
+use super::judge::{State, Watch};
 use super::report::{InterventionReport, Stage};
+use crate::action::{Change, Done};
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::decide::Proposal;
-use crate::guard::{Change, Permit};
-use crate::model::{ClockStep, ClusterState, Deed, InterventionRecord, ServiceId, Time};
+use crate::guard::Permit;
+use crate::model::{ClockStep, ClusterState, InterventionId, InterventionRecord, Origin, ServiceId, Time};
 
 /// Ended interventions that are still known, so that a stale snapshot of the cluster does not bring one back:
 /// far more than end within the seconds that a snapshot may be late.
 const ENDED_KEPT: usize = 256;
 
-/// What the verifier says and asks for.
+/// What the verifier reports and asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verification {
     /// An intervention changed its stage, or is late.
     Reported(InterventionReport),
     /// It has ended: remove its record (`Guard::close` makes the permit).
-    Close { service: ServiceId, intervention: String },
+    Close { service: ServiceId, intervention: InterventionId },
     /// No effect: not again for this cause (`Guard::open_breaker`).
-    OpenBreaker { rule: String, service: ServiceId, cause: String },
-    /// Return what had no effect. A wish like a rule's: it passes the guard.
+    OpenBreaker { origin: Origin, service: ServiceId, cause: String },
+    /// Return what had no effect, or what was lent. A proposal like a rule's: it passes the guard.
     GiveBack(Proposal),
 }
 
 pub struct Verifier {
     config: Config,
-    /// One a target, because an object carries one record.
-    open: BTreeMap<ServiceId, Watch>,
-    /// Ids, oldest first, at most [`ENDED_KEPT`].
-    ended: VecDeque<String>,
+    open: BTreeMap<InterventionId, Watch>,
+    /// Oldest first, at most [`ENDED_KEPT`].
+    ended: VecDeque<InterventionId>,
 }
 
 impl Verifier {
@@ -40,37 +40,22 @@ impl Verifier {
         Verifier { config, open: BTreeMap::new(), ended: VecDeque::new() }
     }
 
-    /// The interventions that have not ended, by target.
+    /// The interventions that have not ended, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &InterventionReport> {
         self.open.values().map(|watch| &watch.report)
     }
 
     /// The cluster did what the permit says. Applying one twice is applying it once.
     pub fn applied(&mut self, permit: &Permit, now: Time) -> Vec<Verification> {
-        match permit.change() {
-            Change::Scale { service, from, to, record } => {
-                let reason = format!("{from} to {to} replicas, written to the cluster at {now}; its pods are coming");
-                self.take_up(service, record, *from, reason)
-            }
-            Change::RestartPod { service, pod, record, .. } => {
-                let reason = format!("pod {pod} was evicted at {now}; another one takes its place");
-                self.take_up(service, record, record.replicas_before, reason)
-            }
-            Change::ResizeCpu { service, factor, record } => {
-                let reason = match *factor > 1.0 {
-                    true => format!("its pods have {factor} times their CPU until {}", record.deadline),
-                    false => "its pods have the CPU of their template again".into(),
-                };
-                self.take_up(service, record, record.replicas_before, reason)
-            }
-            Change::Close { service, intervention } => {
-                if self.open.get(service).is_some_and(|watch| watch.report.id == *intervention) {
-                    self.open.remove(service);
-                }
-                self.end(intervention.clone());
-                Vec::new()
-            }
+        let change = permit.change();
+        if let (Some(record), Some(reason)) = (change.record(), change.under_way(now)) {
+            return self.take_up(change.service(), record, change.from(), reason);
         }
+        if let Change::Close { intervention, .. } = change {
+            self.open.remove(intervention);
+            self.end(*intervention);
+        }
+        Vec::new()
     }
 
     fn take_up(
@@ -80,36 +65,29 @@ impl Verifier {
         from: u32,
         reason: String,
     ) -> Vec<Verification> {
-        if self.knows(service, &record.id) {
-            return Vec::new();
-        }
-        let mut said = self.supersede(service, record);
-        let watch = Watch::new(service.clone(), record.clone(), from, reason);
-        said.push(Verification::Reported(watch.report.clone()));
-        self.open.insert(service.clone(), watch);
-        said
+        // One of a kind that this version does not know is left to the version that does.
+        let Some(done) = Done::of(record).filter(|_| !self.knows(record.id)) else { return Vec::new() };
+        let mut reported = self.supersede(service, record, &done);
+        let watch = Watch::new(service.clone(), record.clone(), done, from, reason);
+        reported.push(Verification::Reported(watch.report.clone()));
+        self.open.insert(record.id, watch);
+        reported
     }
 
     /// Take up what the objects record and nobody here follows: after a restart, exactly once each. One that
     /// is followed already, or has ended, is left alone.
     pub fn adopt(&mut self, cluster: &ClusterState, now: Time) -> Vec<Verification> {
-        let mut said = Vec::new();
+        let mut reported = Vec::new();
         for workload in &cluster.workloads {
-            let Some(record) = &workload.intervention else { continue };
-            let service = &workload.service;
-            let older = self.open.get(service).is_some_and(|watch| watch.record.applied_at > record.applied_at);
-            if older || self.knows(service, &record.id) {
-                continue;
+            for record in &workload.interventions {
+                let (service, done) = (&workload.service, Done::of(record));
+                let newer = |watch: &Watch| watch.record.applied_at > record.applied_at;
+                let Some(done) = done.filter(|done| !self.in_place_of(service, done).any(newer)) else { continue };
+                let reason = format!("found on the object at {now}: {}; followed to its end", done.describe(record));
+                reported.extend(self.take_up(service, record, record.replicas_before, reason));
             }
-            let what = match &record.deed {
-                Deed::Scaled => format!("{} to {} replicas", record.replicas_before, record.replicas_after),
-                Deed::RestartedPod { pod, .. } => format!("pod {pod} to be restarted"),
-                Deed::ResizedCpu { factor } => format!("pods with {factor} times their CPU"),
-            };
-            let reason = format!("found on the object at {now}: {what}; followed to its end");
-            said.extend(self.take_up(service, record, record.replicas_before, reason));
         }
-        said
+        reported
     }
 
     /// Move every intervention on. What is found on the cluster and not followed yet is adopted first.
@@ -120,21 +98,15 @@ impl Verifier {
         cluster: &ClusterState,
         pods: &PodsWithSpans,
     ) -> Vec<Verification> {
-        let mut said = self.adopt(cluster, now);
-        let mut gone = Vec::new();
-        for (service, watch) in &mut self.open {
-            let moved = watch.tick(now, findings, cluster, pods.get(service), &self.config);
-            said.extend(moved.said);
-            if moved.gone {
-                gone.push(service.clone());
-            }
+        let mut reported = self.adopt(cluster, now);
+        for watch in self.open.values_mut() {
+            let pods = pods.get(&watch.report.service);
+            reported.extend(watch.tick(now, findings, cluster, pods, &self.config));
         }
-        for service in gone {
-            if let Some(watch) = self.open.remove(&service) {
-                self.end(watch.report.id);
-            }
-        }
-        said
+        let gone: Vec<InterventionId> =
+            self.open.extract_if(.., |_, watch| watch.state == State::Gone).map(|(id, _)| id).collect();
+        gone.into_iter().for_each(|id| self.end(id));
+        reported
     }
 
     /// All clocks stepped: deadlines stay as far away as they were.
@@ -142,24 +114,24 @@ impl Verifier {
         self.open.values_mut().for_each(|watch| watch.step_clock(step));
     }
 
-    fn knows(&self, service: &ServiceId, intervention: &str) -> bool {
-        self.open.get(service).is_some_and(|watch| watch.report.id == intervention)
-            || self.ended.iter().any(|id| id == intervention)
+    fn knows(&self, intervention: InterventionId) -> bool {
+        self.open.contains_key(&intervention) || self.ended.contains(&intervention)
     }
 
-    /// A later change of the same target takes the place of the open one.
-    fn supersede(&mut self, service: &ServiceId, by: &InterventionRecord) -> Vec<Verification> {
-        let Some(mut watch) = self.open.remove(service) else { return Vec::new() };
-        self.end(watch.report.id.clone());
+    /// The open interventions of the same slot of the same object: one at most.
+    fn in_place_of<'a>(&'a self, service: &'a ServiceId, done: &Done) -> impl Iterator<Item = &'a Watch> {
+        let slot = done.slot();
+        self.open.values().filter(move |watch| watch.report.service == *service && watch.done.slot() == slot)
+    }
+
+    /// A later change of the same slot takes the place of the open one.
+    fn supersede(&mut self, service: &ServiceId, by: &InterventionRecord, done: &Done) -> Vec<Verification> {
+        let Some(id) = self.in_place_of(service, done).map(|watch| watch.report.id).next() else { return Vec::new() };
+        let Some(mut watch) = self.open.remove(&id) else { return Vec::new() };
+        self.end(id);
         let (stage, reason) = match watch.report.stage {
-            // By our own wish or a rule's: what had no effect has been returned.
-            Stage::NoEffect if by.replicas_after < by.replicas_before => {
-                (Stage::GivenBack, format!("given back by {}", by.id))
-            }
+            _ if watch.is_owed() && done.is_return(by) => (Stage::GivenBack, format!("given back by {}", by.id)),
             stage if stage.is_end() => return Vec::new(), // its last word was said
-            _ if by.deed == (Deed::ResizedCpu { factor: 1.0 }) => {
-                (Stage::GivenBack, format!("given back by {}", by.id))
-            }
             _ => (Stage::Superseded, format!("{} changed the same target again and carries on from here", by.id)),
         };
         watch.report.stage = stage;
@@ -167,7 +139,7 @@ impl Verifier {
         vec![Verification::Reported(watch.report)]
     }
 
-    fn end(&mut self, intervention: String) {
+    fn end(&mut self, intervention: InterventionId) {
         if self.ended.len() >= ENDED_KEPT {
             self.ended.pop_front();
         }

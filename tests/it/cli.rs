@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use headroom::decide::{Proposal, Wish};
+use headroom::action::{Action, ScaleOut};
+use headroom::decide::Proposal;
 use headroom::guard::{Decision, Outcome};
 use headroom::journal::{Entry, What};
 use headroom::model::{ServiceId, Time};
@@ -189,11 +190,11 @@ fn sql_errors_are_one_line() {
 fn explain_reads_a_journal() {
     let directory = tempfile::tempdir().unwrap();
     let decision = Decision {
-        id: "d-1764000000-0".into(),
+        id: "d-1764000000-0".parse().unwrap(),
         at: Time::from_secs(1_764_000_000),
         proposal: Proposal {
-            rule: "scale_out_bottleneck".into(),
-            wish: Wish::ScaleOut { service: ServiceId::from("auth"), to: 8, cooldown_s: None },
+            origin: "scale_out_bottleneck".into(),
+            action: Action::ScaleOut(ScaleOut { service: ServiceId::from("auth"), to: 8, cooldown_s: None }),
             because: "ingress POST /login: auth is saturated".into(),
             verdict: "saturated".into(),
         },

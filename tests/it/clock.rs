@@ -110,7 +110,7 @@ fn play(stepping: Stepping) -> Run {
                 Effect::Record(entry) => run.journal.push(entry),
                 Effect::Apply(permit) => {
                     let error = simulation.apply(permit.change(), permit.resource_version()).err();
-                    let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+                    let (decision, change) = (permit.decision(), permit.change().clone());
                     engine.observe(now, Event::Acted { decision, change, error });
                 }
             }
@@ -132,7 +132,7 @@ fn play(stepping: Stepping) -> Run {
         if let What::Decided { decision } = &entry.what
             && let Outcome::Permitted { to, .. } = decision.outcome
         {
-            run.scaled.entry(decision.proposal.wish.service().to_string()).or_default().push(to);
+            run.scaled.entry(decision.proposal.service().to_string()).or_default().push(to);
         }
     }
     run.spans = spans.into_inner();

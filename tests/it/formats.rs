@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use headroom::act::kubernetes::objective::ServiceObjective;
 use headroom::act::kubernetes::record;
+use headroom::action::{Done, ResizedCpu};
 use headroom::analyse::{Learnt, Verdict};
 use headroom::journal::{self, Entry, What};
-use headroom::model::{Deed, InterventionRecord, Time};
+use headroom::model::{InterventionRecord, Time};
 use serde_json::{Value, json};
 
 use crate::process::run;
@@ -39,7 +40,8 @@ fn object(version: &str, kind: &str, name: &str) -> Value {
 fn annotated(version: &str, name: &str) -> InterventionRecord {
     let object = object(version, "Deployment", name);
     let annotations = serde_json::from_value(object["metadata"]["annotations"].clone()).unwrap();
-    record::intervention(Some(&annotations)).unwrap_or_else(|| panic!("{version}: the record on {name}"))
+    let records = record::interventions(Some(&annotations));
+    records.into_iter().next().unwrap_or_else(|| panic!("{version}: the record on {name}"))
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn a_journal_is_read_whole() {
             _ => None,
         });
         let workloads: Vec<_> = states.flat_map(|state| &state.workloads).collect();
-        assert!(workloads.iter().any(|workload| workload.intervention.is_some()), "{version}");
+        assert!(workloads.iter().any(|workload| !workload.interventions.is_empty()), "{version}");
         assert!(workloads.iter().all(|workload| workload.terms.eviction_blocked_by.is_some()), "{version}");
     }
 }
@@ -73,7 +75,8 @@ fn a_journal_is_explained_and_replayed() {
             What::Acted { decision, .. } => Some(decision),
             _ => None,
         });
-        let (code, story, error) = run(Path::new("."), &["explain", &permitted.unwrap(), "--journal", path]);
+        let (code, story, error) =
+            run(Path::new("."), &["explain", &permitted.unwrap().to_string(), "--journal", path]);
         assert_eq!(code, 0, "{version}: {error}");
         for words in ["content-api", "saturated", "scale_out_bottleneck", "What came of it"] {
             assert!(story.contains(words), "{version}: no '{words}' in {story}");
@@ -109,12 +112,12 @@ fn what_was_learnt_is_taken_over_from_a_file_and_from_a_config_map() {
 fn what_lies_on_objects_is_read() {
     for version in VERSIONS {
         let scaled = annotated(version, "content-api");
-        assert!(scaled.deed.is_scaling() && scaled.replicas_after > scaled.replicas_before, "{version}: {scaled:?}");
-        assert!(
-            matches!(annotated(version, "auth").deed, Deed::RestartedPod { pod, .. } if pod == "auth-1"),
-            "{version}"
-        );
-        assert_eq!(annotated(version, "search").deed, Deed::ResizedCpu { factor: 2.0 }, "{version}");
+        assert_eq!(Done::of(&scaled), Some(Done::Scaled), "{version}");
+        assert!(scaled.replicas_after > scaled.replicas_before, "{version}: {scaled:?}");
+        let restarted = Done::of(&annotated(version, "auth"));
+        assert!(matches!(restarted, Some(Done::RestartedPod(pod)) if pod.pod == "auth-1"), "{version}");
+        let resized = Done::of(&annotated(version, "search"));
+        assert_eq!(resized, Some(Done::ResizedCpu(ResizedCpu { factor: 2.0 })), "{version}");
 
         let autoscaler = object(version, "HorizontalPodAutoscaler", "content-api");
         let annotations = serde_json::from_value(autoscaler["metadata"]["annotations"].clone()).unwrap();

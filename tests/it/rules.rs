@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use headroom::action::{Change, Scaling};
 use headroom::analyse::{Bottleneck, EntryFinding, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use headroom::decide::{Limits, RuleSource, Rules, shipped};
-use headroom::guard::{self, Change, Context, Guard, Mode, Outcome};
+use headroom::guard::{self, Context, Guard, Mode, Outcome};
 use headroom::journal::{Entry, What, Writer, explain, read};
 use headroom::model::{ClusterState, Pod, Time, Workload};
 use headroom::verify::{self, Stage, Verification, Verifier};
@@ -69,7 +70,8 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         max_replicas: 20,
         resource_version: 1,
         pods: (0..3).map(pod).collect(),
-        intervention: None,
+        autoscaler: None,
+        interventions: vec![],
         held: None,
         terms: Default::default(),
     };
@@ -135,16 +137,16 @@ fn from_findings_to_an_explained_intervention() {
 
     // The cluster does it, with the record in the same write; the pods come after 20 s.
     let permit = reviewed[0].permit.as_ref().expect("permitted");
-    let Change::Scale { to, record, .. } = permit.change() else { panic!("a scale-out") };
-    let id = record.id.clone();
+    let Change::Scale(Scaling { to, record, .. }) = permit.change() else { panic!("a scale-out") };
+    let id = record.id;
     let workload = &mut cluster.workloads[0];
-    (workload.replicas, workload.intervention) = (*to, Some(record.clone()));
+    (workload.replicas, workload.interventions) = (*to, vec![record.clone()]);
     for n in 3..9 {
         let ready_at = Some(now + Duration::from_secs(20));
         workload.pods.push(Pod { name: format!("content-api-{n}"), created_at: now, ready_at });
     }
     guard.settled(permit.decision(), true);
-    let answer = What::Acted { decision: permit.decision().into(), change: permit.change().clone(), error: None };
+    let answer = What::Acted { decision: permit.decision(), change: permit.change().clone(), error: None };
     write(now, answer);
     let mut said = verifier.applied(permit, now);
 
@@ -162,7 +164,7 @@ fn from_findings_to_an_explained_intervention() {
                     write(now, What::Intervention { report });
                 }
                 Verification::Close { intervention, .. } if intervention == id => {
-                    cluster.workloads[0].intervention = None;
+                    cluster.workloads[0].interventions.clear();
                 }
                 other => panic!("{other:?}"),
             }
@@ -181,7 +183,7 @@ fn from_findings_to_an_explained_intervention() {
     drop(writer);
     let entries = read(file.as_slice()).unwrap().entries;
     assert_eq!(entries, written, "what is written comes back");
-    let story = explain(&entries, &id).unwrap();
+    let story = explain(&entries, &id.to_string()).unwrap();
     let text = story.to_string();
     for words in ["content-api was scaled out from 3 to 9 replicas", "scale_out_bottleneck", "verified: waiting"] {
         assert!(text.contains(words), "{text}");

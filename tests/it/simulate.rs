@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use headroom::act::ActError;
-use headroom::guard::Change;
+use headroom::action::{Change, CpuResize, Eviction, Scaling};
 use headroom::model::{InterventionRecord, Pod, Time, Workload};
 use headroom::simulate::{Delivery, PodKind, Policy, Scenario, Simulation, reference};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -295,23 +295,24 @@ fn refusals_and_timeouts_are_seen_as_real_ones_are() {
 
 fn record(workload: &Workload, replicas_after: u32) -> InterventionRecord {
     InterventionRecord {
-        id: "i-1".into(),
-        rule: "scale_out_bottleneck".into(),
+        id: "i-1-1".parse().unwrap(),
+        origin: "scale_out_bottleneck".into(),
         reason: "saturated".into(),
         applied_at: Time(0),
         deadline: START + Duration::from_secs(600),
         replicas_before: workload.replicas,
         replicas_after,
         waiting_ns_before: 0,
-        deed: Default::default(),
+        details: None,
     }
 }
 
 fn scale(simulation: &Simulation, service: &str, to: u32) -> (Change, u64) {
     let state = simulation.state();
     let workload = state.workload(service).expect("in the graph");
-    let change = Change::Scale { service: service.into(), from: workload.replicas, to, record: record(workload, to) };
-    (change, workload.resource_version)
+    let record = record(workload, to);
+    let change = Scaling { service: service.into(), from: workload.replicas, to, record };
+    (Change::Scale(change), workload.resource_version)
 }
 
 /// The restart of a service's pod of this index.
@@ -320,7 +321,7 @@ fn restart(simulation: &Simulation, service: &str, pod: usize) -> (Change, u64) 
     let workload = state.workload(service).expect("in the graph");
     let Pod { name, created_at, .. } = workload.pods[pod].clone();
     let record = record(workload, workload.replicas);
-    (Change::RestartPod { service: service.into(), pod: name, created_at, record }, workload.resource_version)
+    (Change::RestartPod(Eviction { service: service.into(), pod: name, created_at, record }), workload.resource_version)
 }
 
 #[test]
@@ -334,7 +335,7 @@ fn a_change_is_written_once_and_whole() {
     let at_once = simulation.state();
     let auth = at_once.workload("auth").expect("in the graph");
     assert_eq!((auth.replicas, auth.pods.len(), auth.ready()), (5, 5, 2));
-    assert_eq!(auth.intervention.as_ref().map(|i| &*i.id), Some("i-1"));
+    assert_eq!(auth.interventions.iter().map(|i| i.id.to_string()).collect::<Vec<_>>(), ["i-1-1"]);
 
     simulation.run_until(START + Duration::from_secs(120));
     let later = simulation.state();
@@ -342,13 +343,13 @@ fn a_change_is_written_once_and_whole() {
     assert_eq!(auth.ready(), 5);
     assert!(auth.pods[2..].iter().all(|p| p.ready_at.is_some_and(|at| at > p.created_at)));
 
-    let close = |id: &str| Change::Close { service: "auth".into(), intervention: id.into() };
+    let close = |id: &str| Change::Close { service: "auth".into(), intervention: id.parse().unwrap() };
     let version = auth.resource_version;
-    assert!(matches!(simulation.apply(&close("i-2"), version), Err(ActError::Conflict { .. })), "not that one");
-    simulation.apply(&close("i-1"), version).expect("the recorded one");
-    assert_eq!(simulation.state().workload("auth").and_then(|w| w.intervention.clone()), None);
+    assert!(matches!(simulation.apply(&close("i-2-1"), version), Err(ActError::Conflict { .. })), "not that one");
+    simulation.apply(&close("i-1-1"), version).expect("the recorded one");
+    assert_eq!(simulation.state().workload("auth").map(|w| w.interventions.clone()), Some(vec![]));
 
-    let unknown = Change::Close { service: "nobody".into(), intervention: "i".into() };
+    let unknown = Change::Close { service: "nobody".into(), intervention: "i-1-1".parse().unwrap() };
     assert_eq!(simulation.apply(&unknown, 1), Err(ActError::NotFound { service: "nobody".into() }));
 }
 
@@ -389,7 +390,7 @@ fn a_restarted_pod_drains_another_takes_its_place_and_its_fault_goes_with_it() {
     let at_once = simulation.state();
     let auth = at_once.workload("auth").expect("in the graph");
     assert_eq!((auth.replicas, auth.pods.len(), auth.ready()), (4, 4, 3), "another one starts at once");
-    assert!(auth.intervention.is_some());
+    assert_eq!(auth.interventions.len(), 1);
     assert_eq!(simulation.apply(&change, version), Err(ActError::Conflict { service: "auth".into() }));
     assert_eq!(
         simulation.apply(&change, auth.resource_version),
@@ -429,7 +430,7 @@ fn lent_cpu_shortens_service_times_until_it_is_given_back() {
         let workload = state.workload("content-api").expect("in the graph");
         assert!(workload.terms.resizable);
         let record = record(workload, workload.replicas);
-        let change = Change::ResizeCpu { service: "content-api".into(), factor, record };
+        let change = Change::ResizeCpu(CpuResize { service: "content-api".into(), factor, record });
         simulation.apply(&change, workload.resource_version).expect("current version");
     }
     all.extend(simulation.run_until(START + Duration::from_secs(130)));

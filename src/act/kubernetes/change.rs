@@ -11,8 +11,8 @@ use super::lever::{Lever, Means, value};
 use super::patch;
 use super::record::{self, MANAGER};
 use super::retry::{ATTEMPTS, Outcome, Reason, retried};
-use crate::guard::ActError;
-use crate::guard::{Change, Permit};
+use crate::action::{Change, CpuResize, Eviction, Slot};
+use crate::guard::{ActError, Permit};
 
 /// Status writes of controllers move an object's version while its pods start; the change is then tried on the newer
 /// version, as long as what it was decided on still stands.
@@ -100,9 +100,9 @@ impl Writer {
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &namespace, &lever.resource);
         let name = lever.object.name_any();
         let Ok(live) = retried(|| api.get(&name)).await else { return };
-        let recorded = record::intervention(live.metadata.annotations.as_ref());
-        if recorded.is_some_and(|recorded| recorded.id == record.id)
-            && let Ok(operations) = json_patch(patch::close(&live))
+        let recorded = record::interventions(live.metadata.annotations.as_ref());
+        if recorded.iter().any(|recorded| recorded.id == record.id)
+            && let Ok(operations) = json_patch(patch::close(&live, record.id))
         {
             let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
             let _ = retried(|| api.patch(&name, &written, &operations)).await;
@@ -119,30 +119,30 @@ enum Standing {
 
 fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
     let annotations = live.metadata.annotations.as_ref();
-    let recorded = record::intervention(annotations).map(|record| record.id);
-    if change.record().is_some_and(|record| recorded.as_ref() == Some(&record.id)) {
+    let recorded = |slot: Slot| record::intervention(annotations, slot).map(|record| record.id);
+    let (scaling, slot) = match change {
+        Change::Scale(scaling) => (Some(scaling), Slot::Replicas),
+        Change::RestartPod(_) => (None, Slot::Pods),
+        Change::ResizeCpu(_) => (None, Slot::Cpu),
+        Change::Close { intervention, .. } => {
+            let is_recorded = record::interventions(annotations).iter().any(|record| record.id == *intervention);
+            return if is_recorded { Standing::AsDecided } else { Standing::Done };
+        }
+    };
+    if change.record().is_some_and(|record| recorded(slot) == Some(record.id)) {
         return Standing::Done;
     }
-    match change {
-        // What is changed are its pods: the object must only carry the record that was decided on.
-        Change::RestartPod { .. } | Change::ResizeCpu { .. } => {
-            let before = lever.intervention().map(|record| record.id);
-            if recorded == before && live.uid() == lever.object.uid() { Standing::AsDecided } else { Standing::Moved }
-        }
-        Change::Scale { from, .. } => {
-            // Where a floor is raised for the first time, the replicas it was decided on are those of the workload.
-            let stands = (lever.means.is_floor() && lever.floor().is_none()) || value(lever.means, live) == Some(*from);
-            let same = stands
-                && value(lever.means, live) == lever.value()
-                && record::floor(annotations) == record::floor(lever.object.metadata.annotations.as_ref())
-                && recorded == lever.intervention().map(|record| record.id)
-                && live.uid() == lever.object.uid();
-            if same { Standing::AsDecided } else { Standing::Moved }
-        }
-        Change::Close { intervention, .. } if recorded.as_ref() == Some(intervention) => Standing::AsDecided,
-        Change::Close { .. } if recorded.is_none() => Standing::Done,
-        Change::Close { .. } => Standing::Moved,
+    // Of the slot that is changed the object must carry the record that was decided on; other slots are not looked at.
+    let mut same =
+        recorded(slot) == lever.intervention(slot).map(|record| record.id) && live.uid() == lever.object.uid();
+    if let Some(scaling) = scaling {
+        // Where a floor is raised for the first time, the replicas it was decided on are those of the workload.
+        let is_first = lever.means.is_floor() && lever.floor().is_none();
+        same &= (is_first || value(lever.means, live) == Some(scaling.from))
+            && value(lever.means, live) == lever.value()
+            && record::floor(annotations) == record::floor(lever.object.metadata.annotations.as_ref());
     }
+    if same { Standing::AsDecided } else { Standing::Moved }
 }
 
 async fn attempt_on(
@@ -157,9 +157,11 @@ async fn attempt_on(
     let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let dry = PatchParams { dry_run: true, ..written.clone() };
     let operations = match change {
-        Change::Scale { to, record, .. } => patch::scale(lever.means, live, *to, record),
-        Change::RestartPod { record, .. } | Change::ResizeCpu { record, .. } => patch::note(live, record),
-        Change::Close { .. } => patch::close(live),
+        Change::Scale(scaling) => patch::scale(lever.means, live, scaling.to, &scaling.record),
+        Change::RestartPod(Eviction { record, .. }) | Change::ResizeCpu(CpuResize { record, .. }) => {
+            patch::note(live, record)
+        }
+        Change::Close { intervention, .. } => patch::close(live, *intervention),
     };
     let operations = json_patch(operations)?;
     let moved = |error: Error| if is_moved(&error) { Ok(Tried::Moved) } else { Err(failed(service, error)) };
@@ -168,9 +170,9 @@ async fn attempt_on(
     {
         return moved(error);
     }
-    if let (Change::Scale { to, .. }, Means::Replicas) = (change, lever.means) {
+    if let (Change::Scale(scaling), Means::Replicas) = (change, lever.means) {
         // A policy may match the subresource alone: both doors are asked, one is gone through.
-        let scale = json_patch(patch::scale_subresource(lever.value().unwrap_or(1), *to))?;
+        let scale = json_patch(patch::scale_subresource(lever.value().unwrap_or(1), scaling.to))?;
         if let Err(error) = retried(|| api.patch_scale(&name, &dry, &scale)).await {
             return moved(error);
         }

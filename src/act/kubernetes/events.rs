@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::record::MANAGER;
 use super::retry::retried;
+use crate::action::Slot;
 use crate::model::Time;
 
 /// Events on their way: far more than `guard.actions_per_minute` lets arise while a server is slow.
@@ -43,6 +44,15 @@ impl Reason {
 }
 
 impl Reason {
+    /// Something of this slot was changed.
+    pub const fn done(slot: Slot) -> Reason {
+        match slot {
+            Slot::Replicas => Reason::Scaled,
+            Slot::Pods => Reason::Restarted,
+            Slot::Cpu => Reason::Resized,
+        }
+    }
+
     /// What was tried, as the API wants it said.
     const fn action(self) -> &'static str {
         match self {

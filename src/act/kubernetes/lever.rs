@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
 
 use super::record::{self, Floor};
+use crate::action::Slot;
 use crate::model::InterventionRecord;
 
 /// In the metadata of an external trigger: that it asks headroom, and about which ServiceObjective of its namespace.
@@ -61,8 +62,13 @@ impl Lever {
         record::floor(self.object.metadata.annotations.as_ref()).filter(|_| self.means.is_floor())
     }
 
-    pub fn intervention(&self) -> Option<InterventionRecord> {
-        record::intervention(self.object.metadata.annotations.as_ref())
+    /// The open interventions, one of each slot.
+    pub fn interventions(&self) -> Vec<InterventionRecord> {
+        record::interventions(self.object.metadata.annotations.as_ref())
+    }
+
+    pub fn intervention(&self, slot: Slot) -> Option<InterventionRecord> {
+        record::intervention(self.object.metadata.annotations.as_ref(), slot)
     }
 
     /// As one number, to compare states by. Kubernetes promises that resource versions are such since 1.35; of one

@@ -5,7 +5,7 @@
 //! - [`watches`] and [`survey`]: what runs, and which service it serves ([`mapping`])
 //! - [`lever`], [`patch`] and [`change`]: what is moved, as one JSON Patch, after a dry run
 //! - [`pods`]: one is evicted, or all are resized in place
-//! - [`room`]: what quotas, nodes and disruption budgets have room for ([`quantity`])
+//! - [`scheduling_capacity`]: what quotas, nodes and disruption budgets have room for ([`quantity`])
 //! - [`leadership`]: of several replicas one acts
 //! - [`reverts`]: who undid a change
 //! - [`scaler`]: what KEDA asks
@@ -45,7 +45,8 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 
 use super::{ActError, Cluster};
-use crate::guard::{self, Permit};
+use crate::action::{Change, Scaling};
+use crate::guard::Permit;
 use crate::model::{ClusterState, Hold, ServiceId, Time};
 use change::{Fence, Writer};
 use events::{Events, Reason};
@@ -177,6 +178,7 @@ impl Kubernetes {
         let (reverted, breaker) = self.reverts.look(&survey::key(objective), &found.lever, recorded, now);
         let follows = self.leadership.other().map(|leader| Hold::Leader { leader });
         if let (Some(reverted), None) = (reverted, &follows) {
+            let intervention = reverted.intervention.to_string();
             let sentence = format!(
                 "{} set {} back from {} to {} within a minute of {}; headroom leaves it alone for ten minutes. Let it \
                  ignore this field, or use the external scaler, which leaves no drift",
@@ -184,10 +186,10 @@ impl Kubernetes {
                 found.lever.name(),
                 reverted.to,
                 reverted.value,
-                reverted.intervention
+                intervention
             );
             let kind = &found.resource.kind;
-            self.events.say(&found.object, kind, now, Reason::Reverted, &reverted.intervention, &sentence);
+            self.events.say(&found.object, kind, now, Reason::Reverted, &intervention, &sentence);
         }
         let service = &found.workload.service;
         let refused = self.refusals.get(service).map(|(reason, _)| Hold::Admission { reason: reason.clone() });
@@ -230,44 +232,37 @@ impl Cluster for Kubernetes {
         let fence = Fence { leadership: &self.leadership, now: &self.system_now };
         let done = pods::change(&self.client, &self.writer, found, permit, fence).await;
         let kind = &found.resource.kind;
+        let decision = permit.decision().to_string();
         match (&done, permit.change()) {
-            (Ok(()), guard::Change::Scale { from, to, record, .. }) => {
+            (Ok(()), Change::Scale(Scaling { from, to, record, .. })) => {
                 let sentence = format!(
-                    "{service}: from {from} to {to} replicas by {}, because {}; `headroom explain {}` tells more",
+                    "{service}: from {from} to {to} replicas by {}, because {}; `headroom explain {decision}` tells more",
                     said(&lever),
                     record.reason,
-                    permit.decision()
                 );
-                self.events.say(&found.object, kind, now, Reason::Scaled, permit.decision(), &sentence);
+                self.events.say(&found.object, kind, now, Reason::Scaled, &decision, &sentence);
                 self.reverts.changed(&key, lever.means, record);
             }
-            (Err(ActError::Refused { reason, .. }), guard::Change::Scale { from, to, .. }) => {
+            (Err(ActError::Refused { reason, .. }), Change::Scale(Scaling { from, to, .. })) => {
                 let sentence = format!(
-                    "{service} stays at {from} replicas: {to} were wanted by {}, and the cluster refuses: {reason}",
-                    permit.decision()
+                    "{service} stays at {from} replicas: {to} were wanted by {decision}, and the cluster refuses: {reason}"
                 );
-                self.events.say(&found.object, kind, now, Reason::Refused, permit.decision(), &sentence);
+                self.events.say(&found.object, kind, now, Reason::Refused, &decision, &sentence);
                 self.refusals.insert(service.clone(), (reason.clone(), now + REFUSAL_HOLDS));
             }
-            (Ok(()), guard::Change::RestartPod { record, .. } | guard::Change::ResizeCpu { record, .. }) => {
-                let deed = permit.change().deed().unwrap_or_default();
-                let sentence = format!(
-                    "{service}: {deed}, because {}; `headroom explain {}` tells more",
-                    record.reason,
-                    permit.decision()
-                );
-                let restarted = matches!(permit.change(), guard::Change::RestartPod { .. });
-                let reason = if restarted { Reason::Restarted } else { Reason::Resized };
-                self.events.say(&found.object, kind, now, reason, permit.decision(), &sentence);
+            (Ok(()), change) => {
+                if let (Some(record), Some(slot)) = (change.record(), change.slot()) {
+                    let (done, reason) = (change.describe(), &record.reason);
+                    let sentence =
+                        format!("{service}: {done}, because {reason}; `headroom explain {decision}` tells more");
+                    self.events.say(&found.object, kind, now, Reason::done(slot), &decision, &sentence);
+                }
             }
-            (
-                Err(ActError::Refused { reason, .. }),
-                guard::Change::RestartPod { .. } | guard::Change::ResizeCpu { .. },
-            ) => {
-                let sentence = format!("{service}: the cluster refuses {}: {reason}", permit.decision());
-                self.events.say(&found.object, kind, now, Reason::Refused, permit.decision(), &sentence);
+            (Err(ActError::Refused { reason, .. }), change) if change.record().is_some() => {
+                let sentence = format!("{service}: the cluster refuses {decision}: {reason}");
+                self.events.say(&found.object, kind, now, Reason::Refused, &decision, &sentence);
             }
-            _ => {}
+            (Err(_), _) => {}
         }
         done
     }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::lever::{Means, value};
 use super::record::{self, FLOOR, Floor, INTERVENTION, pointer};
-use crate::model::InterventionRecord;
+use crate::action::Slot;
+use crate::model::{InterventionId, InterventionRecord};
 
 /// The patch that moves the lever to `to` replicas, on the object as it is.
 pub fn scale(means: Means, live: &DynamicObject, to: u32, record: &InterventionRecord) -> Value {
@@ -25,21 +26,25 @@ pub fn scale(means: Means, live: &DynamicObject, to: u32, record: &InterventionR
     } else if means.is_floor() {
         patch.annotate(FLOOR, &Floor { before, wanted: to });
     }
-    patch.annotate(INTERVENTION, record);
+    patch.record(record);
     patch.done()
 }
 
 /// The patch that records an intervention and changes nothing else: what it does is done to pods.
 pub fn note(live: &DynamicObject, record: &InterventionRecord) -> Value {
     let mut patch = Patch::on(live);
-    patch.annotate(INTERVENTION, record);
+    patch.record(record);
     patch.done()
 }
 
 /// The patch that removes the record of an intervention and leaves the rest.
-pub fn close(live: &DynamicObject) -> Value {
+pub fn close(live: &DynamicObject, intervention: InterventionId) -> Value {
     let mut patch = Patch::on(live);
-    patch.remove_annotation(INTERVENTION);
+    for (key, record) in record::by_key(live.metadata.annotations.as_ref()) {
+        if record.id == intervention {
+            patch.remove_annotation(key);
+        }
+    }
     patch.done()
 }
 
@@ -91,6 +96,23 @@ impl<'a> Patch<'a> {
         self.operations.push(json!({"op": "add", "path": pointer(key), "value": value}));
     }
 
+    /// Puts a record under the key of its slot. One of another slot that 0.1.0 put under the key of replicas moves to its
+    /// own key.
+    fn record(&mut self, record: &InterventionRecord) {
+        let slot = Slot::of(record).unwrap_or(Slot::Replicas);
+        let old = record::by_key(self.live.metadata.annotations.as_ref()).into_iter();
+        let old = old.filter(|(key, _)| *key == INTERVENTION).find_map(|(_, old)| Some((Slot::of(&old)?, old)));
+        if let Some((of, old)) = old.filter(|(of, _)| *of != Slot::Replicas) {
+            if of != slot {
+                self.annotate(&record::key(of), &old);
+            }
+            if slot != Slot::Replicas {
+                self.remove_annotation(INTERVENTION);
+            }
+        }
+        self.annotate(&record::key(slot), record);
+    }
+
     fn remove_annotation(&mut self, key: &str) {
         if self.live.annotations().contains_key(key) {
             self.operations.push(json!({"op": "remove", "path": pointer(key)}));
@@ -108,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::act::kubernetes::objective::ServiceObjective;
-    use crate::model::Time;
+    use crate::model::{Details, Time};
 
     fn object(spec: Value, annotations: Option<Value>) -> DynamicObject {
         let mut object = DynamicObject::new("auth", &ApiResource::erase::<ServiceObjective>(&()));
@@ -120,15 +142,15 @@ mod tests {
 
     fn record() -> InterventionRecord {
         InterventionRecord {
-            id: "i-1-1".into(),
-            rule: "r".into(),
+            id: "i-1-1".parse().unwrap(),
+            origin: "r".into(),
             reason: "it saturates".into(),
             applied_at: Time(1),
             deadline: Time(2),
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 0,
-            deed: Default::default(),
+            details: None,
         }
     }
 
@@ -138,7 +160,7 @@ mod tests {
             let (op, path) = (of["op"].as_str().unwrap(), of["path"].as_str().unwrap());
             let path = path.trim_start_matches("/metadata/annotations/headroom.dev~1");
             match path {
-                "intervention" => format!("{op} {path}"),
+                "intervention" | "intervention-cpu" => format!("{op} {path}"),
                 _ if of["value"].is_null() => format!("{op} {path}"),
                 _ => format!("{op} {path}={}", of["value"].as_str().map_or(of["value"].to_string(), str::to_owned)),
             }
@@ -191,9 +213,32 @@ mod tests {
         assert_eq!(patch[1..], [r#"add floor={"before":3,"wanted":9}"#, "add intervention"]);
     }
 
+    fn lent() -> InterventionRecord {
+        let fields = [("factor".to_owned(), 1.5.into())].into_iter().collect();
+        let details = Some(Details { kind: "resized_cpu".into(), fields });
+        InterventionRecord { id: "i-2-1".parse().unwrap(), replicas_after: 2, details, ..record() }
+    }
+
     #[test]
-    fn closing_removes_the_record_alone() {
-        let open = object(json!({"replicas": 9}), Some(json!({INTERVENTION: "{}", "other": "x"})));
-        assert_eq!(told(close(&open)), ["test /metadata/resourceVersion=41", "remove intervention"]);
+    fn a_scale_out_leaves_the_record_of_lent_cpu_where_it_is_and_closing_takes_one_alone() {
+        let text = |record: &InterventionRecord| serde_json::to_string(record).unwrap();
+        let lending = object(json!({"replicas": 2}), Some(json!({"headroom.dev/intervention-cpu": text(&lent())})));
+        let out = told(scale(Means::Replicas, &lending, 9, &record()));
+        assert_eq!(out[1..], ["test /spec/replicas=2", "add /spec/replicas=9", "add intervention"]);
+        let both = json!({INTERVENTION: text(&record()), "headroom.dev/intervention-cpu": text(&lent()), "other": "x"});
+        let both = object(json!({"replicas": 9}), Some(both));
+        assert_eq!(told(close(&both, record().id))[1..], ["remove intervention"]);
+        assert_eq!(told(close(&both, lent().id))[1..], ["remove intervention-cpu"]);
+    }
+
+    #[test]
+    fn a_record_that_the_first_version_left_under_the_one_key_moves_to_its_own() {
+        let text = serde_json::to_string(&lent()).unwrap();
+        let old = object(json!({"replicas": 2}), Some(json!({INTERVENTION: text})));
+        let out = told(scale(Means::Replicas, &old, 9, &record()));
+        assert_eq!(out[3..], ["add intervention-cpu", "add intervention"]);
+        let returned = told(note(&old, &InterventionRecord { id: "i-3-1".parse().unwrap(), ..lent() }));
+        assert_eq!(returned[1..], ["remove intervention", "add intervention-cpu"]);
+        assert_eq!(told(close(&old, lent().id))[1..], ["remove intervention"]);
     }
 }

@@ -15,8 +15,8 @@ use super::quantity::milli;
 use super::record::MANAGER;
 use super::retry::retried;
 use super::survey::Found;
-use crate::guard::ActError;
-use crate::guard::{Change, Permit};
+use crate::action::Change;
+use crate::guard::{ActError, Permit};
 use crate::model::Time;
 
 /// Pods that one resize goes through, one call after the other; a call of the cluster may take five seconds.
@@ -37,14 +37,14 @@ pub async fn change(
     let namespace = found.object.namespace().unwrap_or_default();
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
     match permit.change() {
-        Change::RestartPod { pod, created_at, .. } => {
-            restart(&pods, writer, found, permit, fence, (pod, *created_at)).await
+        Change::RestartPod(eviction) => {
+            restart(&pods, writer, found, permit, fence, (&eviction.pod, eviction.created_at)).await
         }
-        Change::ResizeCpu { factor, .. } => {
+        Change::ResizeCpu(lent) => {
             let workloads = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &found.resource);
-            resize(&pods, &workloads, writer, found, permit, fence, *factor).await
+            resize(&pods, &workloads, writer, found, permit, fence, lent.factor).await
         }
-        Change::Scale { .. } | Change::Close { .. } => writer.write(&found.lever, permit, fence).await,
+        Change::Scale(_) | Change::Close { .. } => writer.write(&found.lever, permit, fence).await,
     }
 }
 

@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::{self, Slot};
 use crate::model::InterventionRecord;
 
-/// The open intervention as JSON, an [`InterventionRecord`].
+/// The open intervention of the replicas as JSON, an [`InterventionRecord`]. 0.1.0 had one record an object and kept it
+/// here, whatever it was of: such a record is read, and moves to its own key with the next write.
 pub const INTERVENTION: &str = "headroom.dev/intervention";
+
+/// Where the record of a slot stands.
+pub fn key(slot: Slot) -> String {
+    match slot {
+        Slot::Replicas => INTERVENTION.to_owned(),
+        Slot::Pods | Slot::Cpu => format!("{INTERVENTION}-{}", slot.as_str()),
+    }
+}
 
 /// On an autoscaler whose minimum headroom has raised: what it was, as JSON, so that it is given back whatever
 /// becomes of headroom.
@@ -27,9 +37,28 @@ pub struct Floor {
 
 type Annotations = BTreeMap<String, String>;
 
-/// The open intervention; an annotation that cannot be read is none, and is overwritten by the next.
-pub fn intervention(annotations: Option<&Annotations>) -> Option<InterventionRecord> {
-    read(annotations, INTERVENTION)
+/// The open interventions by the keys they stand under. An annotation that cannot be read, or is of a kind that this
+/// version does not know, is left out.
+pub fn by_key(annotations: Option<&Annotations>) -> Vec<(&str, InterventionRecord)> {
+    let mut records = Vec::new();
+    for (key, text) in annotations.into_iter().flatten() {
+        let is_own = key.strip_prefix(INTERVENTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let record = serde_json::from_str(text).ok().filter(|record| is_own && Slot::of(record).is_some());
+        records.extend(record.map(|record| (key.as_str(), record)));
+    }
+    records
+}
+
+/// The open interventions, one of each slot.
+pub fn interventions(annotations: Option<&Annotations>) -> Vec<InterventionRecord> {
+    let mut records = Vec::new();
+    by_key(annotations).into_iter().for_each(|(_, record)| action::put(&mut records, record));
+    records
+}
+
+/// The open intervention of a slot.
+pub fn intervention(annotations: Option<&Annotations>, slot: Slot) -> Option<InterventionRecord> {
+    interventions(annotations).into_iter().find(|record| Slot::of(record) == Some(slot))
 }
 
 pub fn floor(annotations: Option<&Annotations>) -> Option<Floor> {
@@ -48,26 +77,55 @@ pub fn pointer(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Time;
+    use crate::model::{Details, Time};
 
-    #[test]
-    fn a_record_survives_its_annotation_and_nonsense_is_none() {
-        let record = InterventionRecord {
-            id: "i-1-1".into(),
-            rule: "scale_out".into(),
+    fn record(id: &str, details: Option<Details>) -> InterventionRecord {
+        InterventionRecord {
+            id: id.parse().unwrap(),
+            origin: "scale_out".into(),
             reason: "auth saturates".into(),
             applied_at: Time(1),
             deadline: Time(2),
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 3,
-            deed: Default::default(),
-        };
-        let written = serde_json::to_string(&record).unwrap();
-        let annotations = BTreeMap::from([(INTERVENTION.to_owned(), written)]);
-        assert_eq!(intervention(Some(&annotations)), Some(record));
-        let annotations = BTreeMap::from([(INTERVENTION.to_owned(), "{".to_owned())]);
-        assert_eq!(intervention(Some(&annotations)), None);
+            details,
+        }
+    }
+
+    fn lent(id: &str) -> InterventionRecord {
+        let fields = [("factor".to_owned(), 1.5.into())].into_iter().collect();
+        record(id, Some(Details { kind: "resized_cpu".into(), fields }))
+    }
+
+    fn annotations(of: &[(&str, &InterventionRecord)]) -> Annotations {
+        of.iter().map(|(key, record)| ((*key).to_owned(), serde_json::to_string(record).unwrap())).collect()
+    }
+
+    #[test]
+    fn each_slot_has_its_record_under_its_own_key() {
+        let (scaled, lent) = (record("i-1-1", None), lent("i-2-1"));
+        assert_eq!(key(Slot::Cpu), "headroom.dev/intervention-cpu");
+        let both = annotations(&[(INTERVENTION, &scaled), ("headroom.dev/intervention-cpu", &lent)]);
+        assert_eq!(interventions(Some(&both)), [scaled.clone(), lent.clone()]);
+        assert_eq!(intervention(Some(&both), Slot::Cpu), Some(lent));
+        assert_eq!(intervention(Some(&both), Slot::Pods), None);
         assert_eq!(pointer(INTERVENTION), "/metadata/annotations/headroom.dev~1intervention");
+    }
+
+    #[test]
+    fn the_single_record_of_the_first_version_is_read_whatever_it_is_of() {
+        let old = annotations(&[(INTERVENTION, &lent("i-2-1"))]);
+        assert_eq!(intervention(Some(&old), Slot::Cpu), Some(lent("i-2-1")));
+        assert_eq!(intervention(Some(&old), Slot::Replicas), None);
+    }
+
+    #[test]
+    fn nonsense_and_what_a_newer_version_wrote_are_left_out() {
+        let newer = record("i-1-1", Some(Details { kind: "shifted_weight".into(), fields: serde_json::Map::new() }));
+        let mut of = annotations(&[("headroom.dev/intervention-route", &newer)]);
+        of.insert(INTERVENTION.to_owned(), "{".to_owned());
+        of.insert("headroom.dev/interventions".to_owned(), "{}".to_owned());
+        assert_eq!(interventions(Some(&of)), []);
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::lever::{Lever, Means};
 use super::objective::Breaker;
 use super::survey::Key;
-use crate::model::{Hold, InterventionRecord, Time};
+use crate::action::Slot;
+use crate::model::{Hold, InterventionId, InterventionRecord, Time};
 
 /// What is set back sooner is a controller or a pipeline at work, not a person who thought about it.
 const SOON: Duration = Duration::from_secs(60);
@@ -28,7 +29,7 @@ struct Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reverted {
     pub manager: String,
-    pub intervention: String,
+    pub intervention: InterventionId,
     pub to: u32,
     pub value: u32,
 }
@@ -70,7 +71,7 @@ impl Reverts {
 
     fn undone(&mut self, key: &Key, lever: &Lever, now: Time) -> Option<Reverted> {
         // What the object itself records is watched too, after a restart or by a new leader.
-        if let Some(record) = lever.intervention().filter(|record| record.deed.is_scaling())
+        if let Some(record) = lever.intervention(Slot::Replicas)
             && self.changes.get(key).is_none_or(|change| change.record.applied_at < record.applied_at)
         {
             self.changed(key, lever.means, &record);
@@ -89,7 +90,7 @@ impl Reverts {
         // What goes on in the same direction is another need, not an objection.
         let back = if is_out { value < to } else { value > to };
         let own = lever.manager().is_none_or(|manager| manager == super::record::MANAGER);
-        let recorded = lever.intervention().is_some_and(|record| record.id == change.record.id);
+        let recorded = lever.intervention(Slot::Replicas).is_some_and(|record| record.id == change.record.id);
         if !back || own || !(change.seen || recorded) {
             return None;
         }
@@ -111,15 +112,15 @@ mod tests {
 
     fn record(applied_at: Time) -> InterventionRecord {
         InterventionRecord {
-            id: "i-1-1".into(),
-            rule: "r".into(),
+            id: "i-1-1".parse().unwrap(),
+            origin: "r".into(),
             reason: "it saturates".into(),
             applied_at,
             deadline: applied_at,
             replicas_before: 2,
             replicas_after: 9,
             waiting_ns_before: 0,
-            deed: Default::default(),
+            details: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::lever::{Autoscalers, Lever, Means, paused};
 use super::mapping::{self, Seen};
 use super::objective::{ObjectiveMode, ServiceObjective, ServiceObjectiveSpec};
 use super::scheduling_capacity::{self, Demand, Nodes};
-use crate::model::{self, Connections, Hold, Promise, ServiceId, Terms, Time, Workload};
+use crate::model::{self, Autoscaler, Connections, Hold, Promise, ServiceId, Terms, Time, Workload};
 
 /// An objective by namespace and name.
 pub type Key = (String, String);
@@ -138,13 +138,13 @@ fn workload(
     let spec = &objective.spec;
     // The API server's default where it is not written.
     let wanted = super::lever::value(Means::Replicas, object).unwrap_or(1);
-    let (replicas, min_replicas) = match (lever.means, lever.floor()) {
-        (Means::Replicas, _) => (wanted, spec.min_replicas),
-        // What is headroom's to give back is its own floor, down to what the owner had. The autoscaler may keep
-        // more, for reasons of its own.
-        (_, Some(floor)) => (lever.value().unwrap_or(wanted), floor.before.unwrap_or(1)),
-        (_, None) => (wanted, wanted),
+    // What is headroom's to give back is its own floor, down to what the owner had. The autoscaler may keep more, for
+    // reasons of its own.
+    let (replicas, kept) = match lever.floor() {
+        Some(floor) => (lever.value().unwrap_or(wanted), floor.before.unwrap_or(1)),
+        None => (wanted, wanted),
     };
+    let autoscaler = || Autoscaler { name: lever.name(), min_replicas: kept, max_replicas: lever.owner_max() };
     let observe =
         || Hold::Owner { reason: format!("its ServiceObjective {} is in mode Observe", objective.name_any()) };
     let mut pods: Vec<model::Pod> = pods.iter().map(|pod| model_pod(pod)).collect();
@@ -152,11 +152,12 @@ fn workload(
     Workload {
         service,
         replicas,
-        min_replicas,
-        max_replicas: lever.owner_max().map_or(spec.max_replicas, |max| max.min(spec.max_replicas)),
+        min_replicas: spec.min_replicas,
+        max_replicas: spec.max_replicas,
+        autoscaler: lever.means.is_floor().then(autoscaler),
         resource_version: lever.resource_version(),
         pods,
-        intervention: lever.intervention(),
+        interventions: lever.interventions(),
         held: hold.or_else(|| (spec.mode == ObjectiveMode::Observe).then(observe)),
         terms: Terms::default(),
     }
@@ -333,12 +334,13 @@ mod tests {
             replicas: 2,
             min_replicas: 2,
             max_replicas: 12,
+            autoscaler: None,
             resource_version: 41,
             pods: vec![
                 model::Pod { name: "auth-1".into(), created_at: second(10), ready_at: Some(second(12)) },
                 model::Pod { name: "auth-2".into(), created_at: second(10), ready_at: None },
             ],
-            intervention: None,
+            interventions: vec![],
             held: None,
             terms: Default::default(),
         };
@@ -358,14 +360,19 @@ mod tests {
         let spec = json!({"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 8});
         objects.autoscalers.add_hpas(&resource("HorizontalPodAutoscaler"), vec![autoscaler(spec, json!({}))]);
         let found = only(&objects);
-        let bounds = |of: &Workload| (of.replicas, of.min_replicas, of.max_replicas, of.resource_version);
-        assert_eq!((found.lever.means, bounds(&found.workload)), (Means::HpaMinimum, (2, 2, 8, 52)));
+        let kept = |of: &Workload| {
+            let Autoscaler { name, min_replicas, max_replicas } = of.autoscaler.clone().unwrap();
+            (of.replicas, name, min_replicas, max_replicas, of.resource_version)
+        };
+        let name = || "HorizontalPodAutoscaler shop/auth".to_owned();
+        assert_eq!((found.lever.means, kept(&found.workload)), (Means::HpaMinimum, (2, name(), 2, Some(8), 52)));
+        assert_eq!((found.workload.min_replicas, found.workload.max_replicas), (2, 12), "the objective's");
 
         let mut objects = shop("Enforce");
         let spec = json!({"scaleTargetRef": target, "minReplicas": 6, "maxReplicas": 8});
         let floor = json!({record::FLOOR: r#"{"before":1,"wanted":6}"#});
         objects.autoscalers.add_hpas(&resource("HorizontalPodAutoscaler"), vec![autoscaler(spec, floor)]);
-        assert_eq!(bounds(&only(&objects).workload), (6, 1, 8, 52));
+        assert_eq!(kept(&only(&objects).workload), (6, name(), 1, Some(8), 52));
     }
 
     #[test]
@@ -380,7 +387,8 @@ mod tests {
         };
         assert_eq!(scaled(json!([trigger]), json!({})).lever.means, Means::ExternalScaler);
         let minimum = scaled(json!([{"type": "cpu"}]), json!({}));
-        assert_eq!((minimum.lever.means, minimum.workload.max_replicas), (Means::KedaMinimum, 5));
+        let max_replicas = minimum.workload.autoscaler.and_then(|of| of.max_replicas);
+        assert_eq!((minimum.lever.means, max_replicas), (Means::KedaMinimum, Some(5)));
         let paused = scaled(json!([]), json!({"autoscaling.keda.sh/paused": "true"}));
         let reason = "ScaledObject shop/auth is paused by its owner".into();
         assert_eq!(paused.workload.held, Some(Hold::Owner { reason }));

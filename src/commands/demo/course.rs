@@ -83,7 +83,7 @@ pub fn run(
                 Effect::Record(entry) => entries.push(entry),
                 Effect::Apply(permit) => {
                     let error = simulation.apply(permit.change(), permit.resource_version()).err();
-                    let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+                    let (decision, change) = (permit.decision(), permit.change().clone());
                     engine.observe(now, Event::Acted { decision, change, error });
                 }
             }

@@ -7,12 +7,12 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Play, course};
+use crate::action::Action as Proposed;
 use crate::analyse::{Bottleneck, Findings, Suspect, Verdict};
 use crate::commands::error::Error;
-use crate::decide::Wish;
-use crate::guard::{Change, Decision, Gate, Outcome};
+use crate::guard::{Decision, Gate, Outcome};
 use crate::journal::{Entry, What};
-use crate::model::{ServiceId, Time};
+use crate::model::{DecisionId, ServiceId, Time};
 use crate::simulate::Scenario;
 use crate::verify::Stage;
 
@@ -40,7 +40,7 @@ pub struct Action {
 #[derive(Default)]
 pub struct Story {
     /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
-    permitted: BTreeMap<String, Decision>,
+    permitted: BTreeMap<DecisionId, Decision>,
     expected: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
@@ -178,7 +178,7 @@ impl Story {
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
                 // A close carries the decision that it ends; it is no action on the service.
-                if matches!(change, Change::Close { .. }) {
+                if change.record().is_none() {
                     return;
                 }
                 let Some(decided) = self.permitted.remove(decision) else { return };
@@ -233,20 +233,20 @@ impl Story {
     }
 
     fn decided(&mut self, t_s: f64, decision: &Decision) {
-        let (rule, because) = (&decision.proposal.rule, &decision.proposal.because);
-        let service = decision.proposal.wish.service();
+        let (rule, because) = (decision.proposal.origin.to_string(), &decision.proposal.because);
+        let (service, action) = (decision.proposal.service(), &decision.proposal.action);
         match &decision.outcome {
-            Outcome::Permitted { .. } | Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
-                let deed = decision.proposal.wish.deed().unwrap_or_default();
+            Outcome::Permitted { .. } | Outcome::Observed { .. } if action.replicas_asked().is_none() => {
+                let deed = action.describe();
                 let observed = matches!(decision.outcome, Outcome::Observed { .. });
                 if !observed {
-                    self.permitted.insert(decision.id.clone(), decision.clone());
+                    self.permitted.insert(decision.id, decision.clone());
                 }
                 let would = if observed { "would " } else { "" };
                 self.say(t_s, Tone::Done, format!("{would}{deed}: {because} ({rule})"));
             }
             Outcome::Permitted { from, to } => {
-                self.permitted.insert(decision.id.clone(), decision.clone());
+                self.permitted.insert(decision.id, decision.clone());
                 let what = if to > from { "scale out" } else { "scale in" };
                 self.say(t_s, Tone::Done, format!("{what} {service} {from} → {to}: {because} ({rule})"));
             }
@@ -256,7 +256,7 @@ impl Story {
             Outcome::Notified => {
                 self.actions.push(Action {
                     t_s,
-                    action: decision.proposal.wish.as_str(),
+                    action: action.name(),
                     service: service.name().into(),
                     pod: None,
                     from: None,
@@ -264,8 +264,8 @@ impl Story {
                     verdict: decision.proposal.verdict.clone(),
                     rule: rule.clone(),
                 });
-                let message = match &decision.proposal.wish {
-                    Wish::Notify { message, .. } if !message.is_empty() => message,
+                let message = match action {
+                    Proposed::Notify(notify) if !notify.message.is_empty() => &notify.message,
                     _ => because,
                 };
                 self.say(t_s, Tone::Done, format!("notice on {service}: {message} ({rule})"));
@@ -302,19 +302,20 @@ pub fn held_back(b: &Bottleneck) -> String {
 /// The action that a permitted decision became.
 fn done(decision: &Decision) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
-    let wish = &decision.proposal.wish;
-    let pod = if let Wish::RestartPod { pod, .. } = wish { Some(pod.clone()) } else { None };
+    let action = &decision.proposal.action;
+    let target = action.target();
+    let part = target.part();
     // What changes no replicas has the same number twice.
     let replicas = (from != to).then_some((from, to));
     Some(Action {
         t_s: seconds(decision.at),
-        action: wish.as_str(),
-        service: wish.service().name().into(),
-        pod,
+        action: action.name(),
+        service: action.service().name().into(),
+        pod: (!part.is_empty()).then(|| part.to_owned()),
         from: replicas.map(|(from, _)| from),
         to: replicas.map(|(_, to)| to),
         verdict: decision.proposal.verdict.clone(),
-        rule: decision.proposal.rule.clone(),
+        rule: decision.proposal.origin.to_string(),
     })
 }
 

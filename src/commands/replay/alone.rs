@@ -141,9 +141,10 @@ impl Pods {
                 replicas: pods.len() as u32,
                 min_replicas: 1,
                 max_replicas: MAX_REPLICAS,
+                autoscaler: None,
                 resource_version: 1,
                 pods,
-                intervention: None,
+                interventions: vec![],
                 held: None,
                 terms: Default::default(),
             }

@@ -5,9 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::decide::Wish;
 use crate::guard::{Decision, Outcome};
-use crate::model::Time;
+use crate::model::{DecisionId, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,7 +59,7 @@ impl Comparison {
     /// Add one run under the rules of then: a decision is known by its id. What `now` has said at `last_tick`
     /// may be missing from the journal.
     pub fn add_exact(&mut self, then: Vec<Decision>, now: Vec<Decision>, last_tick: Time) {
-        let mut now: IndexMap<String, Decision> = now.into_iter().map(|d| (d.id.clone(), as_written(d))).collect();
+        let mut now: IndexMap<DecisionId, Decision> = now.into_iter().map(|d| (d.id, as_written(d))).collect();
         let mut pairs: Vec<Pair> = Vec::new();
         for then in then {
             let now = now.shift_remove(&then.id);
@@ -85,8 +84,8 @@ impl Comparison {
         let mut now: Vec<Option<Decision>> = now.into_iter().map(Some).collect();
         let mut pairs: Vec<Pair> = Vec::new();
         for then in then {
-            let service = then.proposal.wish.service();
-            let meets = |d: &Decision| d.at == then.at && d.proposal.wish.service() == service;
+            let service = then.proposal.service();
+            let meets = |d: &Decision| d.at == then.at && d.proposal.service() == service;
             let now = now.iter_mut().find(|now| now.as_ref().is_some_and(meets)).and_then(Option::take);
             let standing = match &now {
                 Some(now) if step(now) == step(&then) => Standing::Reproduced,
@@ -139,9 +138,10 @@ struct Line<'a>(&'a Decision);
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Decision { id, at, proposal, outcome, .. } = self.0;
-        let service = proposal.wish.service();
-        write!(f, "{at} {id} {}: ", proposal.rule)?;
-        match (proposal.wish.deed(), outcome) {
+        let (service, action) = (proposal.service(), &proposal.action);
+        let deed = (action.slot().is_some() && action.replicas_asked().is_none()).then(|| action.describe());
+        write!(f, "{at} {id} {}: ", proposal.origin)?;
+        match (deed, outcome) {
             (Some(deed), Outcome::Permitted { .. }) => write!(f, "{deed}")?,
             (Some(deed), Outcome::Observed { .. }) => write!(f, "would {deed}")?,
             (Some(deed), Outcome::Refused { gate, reason }) => {
@@ -151,10 +151,7 @@ impl Display for Line<'_> {
             (_, Outcome::Observed { from, to }) => write!(f, "would take {service} from {from} to {to} replicas")?,
             (_, Outcome::Notified) => write!(f, "told people about {service}")?,
             (_, Outcome::Refused { gate, reason }) => {
-                let to = match proposal.wish {
-                    Wish::ScaleOut { to, .. } | Wish::ScaleIn { to, .. } => to,
-                    _ => 0, // told above
-                };
+                let to = action.replicas_asked().unwrap_or(0); // what scales asks for some
                 write!(f, "{service} to {to} refused by {}: {reason}", gate.as_str())?;
             }
         }

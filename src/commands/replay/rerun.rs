@@ -136,6 +136,7 @@ impl Run {
             What::Resumed { by } => Event::Resumed { by },
             What::Learnt { learnt } => Event::Learnt(learnt),
             What::ClockStepped { seconds } => Event::ClockStepped(seconds),
+            What::Floors { floors } => Event::Floors(floors),
             What::Acted { decision, change, error } => Event::Acted { decision, change, error },
             _ => return None,
         })

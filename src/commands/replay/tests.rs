@@ -1,16 +1,17 @@
 use super::compare::{Comparison, Standing};
 use super::supply::Supply;
-use crate::decide::{Proposal, Wish};
+use crate::action::{Action, ScaleOut};
+use crate::decide::Proposal;
 use crate::guard::{Decision, Outcome};
-use crate::model::Time;
+use crate::model::{DecisionId, Time};
 
 fn decision(n: i64, to: u32) -> Decision {
     Decision {
-        id: format!("d-{n}-1"),
+        id: DecisionId::new(n, 1),
         at: Time::from_secs(n),
         proposal: Proposal {
-            rule: "out".into(),
-            wish: Wish::ScaleOut { service: "auth".into(), to, cooldown_s: Some(0.1 + 0.2) },
+            origin: "out".into(),
+            action: Action::ScaleOut(ScaleOut { service: "auth".into(), to, cooldown_s: Some(0.1 + 0.2) }),
             because: "auth is saturated".into(),
             verdict: "saturated".into(),
         },
@@ -45,7 +46,8 @@ fn decisions_are_compared_by_id_and_in_every_word() {
 #[test]
 fn under_other_rules_decisions_meet_by_tick_and_service() {
     let mut comparison = Comparison::default();
-    let observed = Decision { id: "d-9-9".into(), outcome: Outcome::Observed { from: 2, to: 4 }, ..decision(1, 4) };
+    let observed =
+        Decision { id: DecisionId::new(9, 9), outcome: Outcome::Observed { from: 2, to: 4 }, ..decision(1, 4) };
     comparison.add_other(vec![decision(1, 4), decision(2, 4)], vec![observed, decision(3, 4)]);
     let standings: Vec<Standing> = comparison.pairs.iter().map(|pair| pair.standing).collect();
     assert_eq!(standings, [Standing::Reproduced, Standing::Missing, Standing::New]);

@@ -1,6 +1,5 @@
 //! Between the engine and a cluster: applies permits, reads the state, and feeds both outcomes back as events.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,8 @@ use tracing::{info, warn};
 use crate::act::{ActError, Cluster};
 use crate::api::Metrics;
 use crate::clock::Clock;
-use crate::config;
 use crate::engine::Event;
 use crate::guard::Permit;
-use crate::model::ClusterState;
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +32,6 @@ impl Pace {
 pub struct Adapter<W> {
     pub clock: Clock,
     pub pace: Pace,
-    pub bounds: BTreeMap<String, config::Service>,
     pub permits: mpsc::Receiver<Permit>,
     pub events: mpsc::Sender<Event>,
     pub metrics: Arc<Metrics>,
@@ -57,8 +53,7 @@ impl<W: Future> Adapter<W> {
             let state = deadline(&self.clock, self.pace, cluster.state()).await;
             self.metrics.poll(state.is_ok());
             match state {
-                Ok(mut state) => {
-                    narrow(&mut state, &self.bounds);
+                Ok(state) => {
                     if !std::mem::replace(&mut reachable, true) {
                         info!("the cluster answers again");
                     }
@@ -75,7 +70,7 @@ impl<W: Future> Adapter<W> {
                 permit = self.permits.recv() => match permit {
                     Some(permit) => {
                         let error = self.apply(cluster, &permit).await.err();
-                        let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+                        let (decision, change) = (permit.decision(), permit.change().clone());
                         if self.events.send(Event::Acted { decision, change, error }).await.is_err() {
                             return;
                         }
@@ -92,21 +87,6 @@ impl<W: Future> Adapter<W> {
             return Err(ActError::Stale { service: permit.service().to_string() });
         }
         deadline(&self.clock, self.pace, cluster.apply(permit)).await
-    }
-}
-
-/// The operator's bounds narrow those of the workloads, and never widen them.
-fn narrow(state: &mut ClusterState, bounds: &BTreeMap<String, config::Service>) {
-    for workload in &mut state.workloads {
-        let named = |name: &str| bounds.get(name);
-        // The whole identity goes before the bare name.
-        let Some(service) = named(workload.service.as_str()).or_else(|| named(workload.service.name())) else {
-            continue;
-        };
-        let (least, most) = (workload.min_replicas, workload.max_replicas);
-        let within = |bound: u32| bound.max(least).min(most);
-        workload.min_replicas = service.min_replicas.map_or(least, within);
-        workload.max_replicas = service.max_replicas.map_or(most, within);
     }
 }
 
@@ -127,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::clock::by_hand::{self, Hand};
-    use crate::model::{ServiceId, Time, Workload};
+    use crate::model::{ClusterState, Time};
 
     /// A cluster whose first reading fails.
     #[derive(Default)]
@@ -161,9 +141,9 @@ mod tests {
     /// An adapter whose clock a test moves, and what it tells the engine.
     fn adapter<W>(permits: mpsc::Receiver<Permit>, last_words: W) -> (Adapter<W>, Hand, mpsc::Receiver<Event>) {
         let (events, heard) = mpsc::channel(8);
-        let (bounds, metrics) = (BTreeMap::new(), Arc::default());
+        let metrics = Arc::default();
         let (clock, hand) = by_hand::clock(Time(0));
-        (Adapter { clock, pace: Pace::new(POLL), bounds, permits, events, metrics, last_words }, hand, heard)
+        (Adapter { clock, pace: Pace::new(POLL), permits, events, metrics, last_words }, hand, heard)
     }
 
     #[tokio::test]
@@ -197,29 +177,5 @@ mod tests {
         assert!(left.try_recv().is_err(), "not while there is something to be said");
         drop(said_in);
         assert_eq!(left.await, Ok(()));
-    }
-
-    #[test]
-    fn the_operators_bounds_narrow_and_never_widen() {
-        let workload = |service: &str| Workload {
-            service: ServiceId::from(service),
-            replicas: 3,
-            min_replicas: 2,
-            max_replicas: 10,
-            resource_version: 1,
-            pods: vec![],
-            intervention: None,
-            held: None,
-            terms: Default::default(),
-        };
-        let mut state =
-            ClusterState { at: Time(0), workloads: ["auth", "exam", "web"].map(workload).into_iter().collect() };
-        let bounds =
-            [("auth", Some(4), Some(6)), ("exam", Some(1), Some(99))].map(|(name, min_replicas, max_replicas)| {
-                (name.to_owned(), config::Service { min_replicas, max_replicas })
-            });
-        narrow(&mut state, &bounds.into());
-        let narrowed: Vec<_> = state.workloads.iter().map(|w| (w.min_replicas, w.max_replicas)).collect();
-        assert_eq!(narrowed, [(4, 6), (2, 10), (2, 10)]);
     }
 }

@@ -204,7 +204,7 @@ impl Core {
             mpsc::error::TrySendError::Closed(permit) => (permit, "no cluster is configured"),
         };
         let error = ActError::Unreachable { cause: cause.into() };
-        let (decision, change) = (permit.decision().to_owned(), permit.change().clone());
+        let (decision, change) = (permit.decision(), permit.change().clone());
         self.engine.observe(now, Event::Acted { decision, change, error: Some(error) });
     }
 }
@@ -280,8 +280,8 @@ fn tell(entry: &Entry) {
             None => info!("nothing holds requests back"),
         },
         What::Decided { decision } => {
-            let (id, rule) = (&decision.id, &decision.proposal.rule);
-            let (service, because) = (decision.proposal.wish.service(), &decision.proposal.because);
+            let (id, rule) = (decision.id.to_string(), decision.proposal.origin.to_string());
+            let (service, because) = (decision.proposal.service(), &decision.proposal.because);
             match &decision.outcome {
                 Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
                 Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would do"),
@@ -289,17 +289,18 @@ fn tell(entry: &Entry) {
                 Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
             }
         }
-        What::Acted { decision, error: Some(error), .. } => warn!(decision, %error, "not done"),
-        What::Acted { decision, error: None, .. } => info!(decision, "done"),
+        What::Acted { decision, error: Some(error), .. } => warn!(%decision, %error, "not done"),
+        What::Acted { decision, error: None, .. } => info!(%decision, "done"),
         What::AnalysisFailed { error } => error!(error, "the tick's queries failed, nothing was decided"),
         What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
-        What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "wish came to nothing"),
+        What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "proposal came to nothing"),
         What::RulePrinted { rule, text } => info!(rule, text, "rule says"),
         What::Intervention { report } => {
-            info!(id = report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
+            info!(id = %report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
         }
         What::Paused { by } => warn!(by, "paused"),
         What::Resumed { by } => warn!(by, "resumed"),
+        What::Floors { floors } => info!(floors = floors.len(), "floors set"),
         What::Learnt { learnt } => debug!(of = %learnt.at, "took over what was learnt before"),
         What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
         What::ClockStepped { seconds } => warn!(

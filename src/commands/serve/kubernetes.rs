@@ -129,7 +129,7 @@ fn decisions(snapshot: &Snapshot) -> BTreeMap<ServiceId, String> {
     let mut last = BTreeMap::new();
     for entry in snapshot.history.iter().rev() {
         if let What::Decided { decision } = &entry.what {
-            last.entry(decision.proposal.wish.service().clone()).or_insert_with(|| told(decision));
+            last.entry(decision.proposal.service().clone()).or_insert_with(|| told(decision));
         }
     }
     last
@@ -137,13 +137,11 @@ fn decisions(snapshot: &Snapshot) -> BTreeMap<ServiceId, String> {
 
 fn told(decision: &Decision) -> String {
     let id = &decision.id;
+    let action = &decision.proposal.action;
+    let scales = action.replicas_asked().is_some();
     match &decision.outcome {
-        Outcome::Permitted { .. } if decision.proposal.wish.deed().is_some() => {
-            format!("{id}: {}", decision.proposal.wish.deed().unwrap_or_default())
-        }
-        Outcome::Observed { .. } if decision.proposal.wish.deed().is_some() => {
-            format!("{id}: would {}", decision.proposal.wish.deed().unwrap_or_default())
-        }
+        Outcome::Permitted { .. } if !scales => format!("{id}: {}", action.describe()),
+        Outcome::Observed { .. } if !scales => format!("{id}: would {}", action.describe()),
         Outcome::Permitted { from, to } => format!("{id}: {from} to {to}"),
         Outcome::Observed { from, to } => format!("{id}: would go from {from} to {to}"),
         Outcome::Notified => format!("{id}: notified"),

@@ -116,7 +116,6 @@ impl Running {
         let adapter = Adapter {
             clock: clock.clone(),
             pace: Pace::new(config.tick),
-            bounds: config.services.clone(),
             permits,
             events: events_in.clone(),
             metrics: metrics.clone(),

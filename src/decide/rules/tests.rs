@@ -1,6 +1,7 @@
 use super::*;
+use crate::action::{Action, ResizeCpu, RestartPod, ScaleIn, ScaleOut};
 use crate::analyse::{EntryFinding, Evidence, ServiceFinding, Verdict};
-use crate::decide::{Wish, shipped};
+use crate::decide::shipped;
 use crate::model::{Time, TraceId, Workload};
 
 fn saturated() -> Bottle {
@@ -81,8 +82,8 @@ fn the_first_example_runs_as_printed() {
     assert_eq!(
         evaluated.proposals,
         [Proposal {
-            rule: "rule".into(),
-            wish: Wish::ScaleOut { service: "content-api".into(), to: 9, cooldown_s: Some(60.0) },
+            origin: "rule".into(),
+            action: Action::ScaleOut(ScaleOut { service: "content-api".into(), to: 9, cooldown_s: Some(60.0) }),
             because: "x: content-api p99 812 ms".into(),
             verdict: "slow_dependency".into(), // of the worst bottleneck at this service
         }]
@@ -91,7 +92,7 @@ fn the_first_example_runs_as_printed() {
 }
 
 #[test]
-fn an_unknown_need_is_a_skipped_wish_and_no_error() {
+fn an_unknown_need_is_a_skipped_proposal_and_no_error() {
     let evaluated = run(FROM_THE_DESIGN, &findings(vec![Bottle { replicas_needed: None, ..saturated() }]));
     assert_eq!((evaluated.proposals.len(), evaluated.errors.len()), (0, 0));
     assert!(evaluated.skipped[0].reason.contains("not known"), "{:?}", evaluated.skipped);
@@ -129,9 +130,9 @@ fn durations_come_from_the_proposal_before_the_constant() {
     let seconds: Vec<Option<f64>> = run(text, &findings(vec![]))
         .proposals
         .into_iter()
-        .map(|p| match p.wish {
-            Wish::ScaleOut { cooldown_s, .. } => cooldown_s,
-            Wish::ScaleIn { stabilisation_s, .. } => stabilisation_s,
+        .map(|p| match p.action {
+            Action::ScaleOut(ScaleOut { cooldown_s, .. }) => cooldown_s,
+            Action::ScaleIn(ScaleIn { stabilisation_s, .. }) => stabilisation_s,
             _ => None,
         })
         .collect();
@@ -304,7 +305,8 @@ fn shipped_rules_say_what_they_should() {
         max_replicas: 20,
         resource_version: 1,
         pods: Vec::new(),
-        intervention: None,
+        autoscaler: None,
+        interventions: vec![],
         held: None,
         terms: Default::default(),
     };
@@ -312,7 +314,7 @@ fn shipped_rules_say_what_they_should() {
     let evaluated = rules.evaluate(&all, &ClusterState { at: all.at, workloads });
     assert_eq!(evaluated.errors, []);
     let lines: Vec<String> =
-        evaluated.proposals.iter().map(|p| format!("{}\n    {:?}\n    {}", p.rule, p.wish, p.because)).collect();
+        evaluated.proposals.iter().map(|p| format!("{}\n    {:?}\n    {}", p.origin, p.action, p.because)).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -322,9 +324,10 @@ fn pods_are_restarted_and_lent_cpu_by_their_names() {
         [restart_pod("a", "a-1"), restart_pod("b", ()), resize_cpu("c", 1.5).for_duration(minutes(1)), resize_cpu("d", 0.0)]
     }"#;
     let evaluated = run(text, &findings(vec![]));
-    let wishes: Vec<Wish> = evaluated.proposals.into_iter().map(|p| p.wish).collect();
-    let restart = Wish::RestartPod { service: "a".into(), pod: "a-1".into() };
-    assert_eq!(wishes, [restart, Wish::ResizeCpu { service: "c".into(), factor: 1.5, lasting_s: 60.0 }]);
+    let actions: Vec<Action> = evaluated.proposals.into_iter().map(|p| p.action).collect();
+    let restart = Action::RestartPod(RestartPod { service: "a".into(), pod: "a-1".into() });
+    let resize = ResizeCpu { service: "c".into(), factor: 1.5, lasting_s: 60.0 };
+    assert_eq!(actions, [restart, Action::ResizeCpu(resize)]);
     let reasons: Vec<&str> = evaluated.skipped.iter().map(|s| s.reason.as_str()).collect();
     assert_eq!(reasons, ["the verdict names no pod", "its factor is no number above 0"]);
 }

@@ -1,8 +1,9 @@
 //! One afternoon's journal, and the questions that are asked of it.
 
 use super::*;
+use crate::action::{Action, Notify, ScaleOut, Scaling};
 use crate::analyse::{Evidence, Verdict};
-use crate::decide::{Proposal, Wish};
+use crate::decide::Proposal;
 use crate::guard::{Gate, Outcome};
 use crate::model::{InterventionRecord, TraceId};
 use crate::verify::Stage;
@@ -16,15 +17,15 @@ fn at(seconds: i64) -> Time {
 
 fn proposal(service: &str, to: u32) -> Proposal {
     Proposal {
-        rule: "scale_out_bottleneck".into(),
-        wish: Wish::ScaleOut { service: service.into(), to, cooldown_s: Some(3.0) },
+        origin: "scale_out_bottleneck".into(),
+        action: Action::ScaleOut(ScaleOut { service: service.into(), to, cooldown_s: Some(3.0) }),
         because: format!("ingress GET /exam needs 300 ms and takes 812 ms: {service} is saturated"),
         verdict: "saturated".into(),
     }
 }
 
 fn decided(seconds: i64, proposal: Proposal, outcome: Outcome, notes: &[&str]) -> Entry {
-    let id = format!("d-{}-1", START_S + seconds);
+    let id = DecisionId::new(START_S + seconds, 1);
     let notes = notes.iter().map(ToString::to_string).collect();
     let decision = Decision { id, at: at(seconds), proposal, outcome, notes };
     Entry { at: at(seconds), what: What::Decided { decision } }
@@ -32,9 +33,9 @@ fn decided(seconds: i64, proposal: Proposal, outcome: Outcome, notes: &[&str]) -
 
 fn report(seconds: i64, stage: Stage, reason: &str) -> Entry {
     let report = InterventionReport {
-        id: format!("i-{START_S}-1"),
-        decision: format!("d-{START_S}-1"),
-        rule: "scale_out_bottleneck".into(),
+        id: DecisionId::new(START_S, 1).intervention(),
+        decision: DecisionId::new(START_S, 1),
+        origin: "scale_out_bottleneck".into(),
         service: "content-api".into(),
         from: 3,
         to: 9,
@@ -72,26 +73,30 @@ fn afternoon() -> Vec<Entry> {
     };
     let findings = |seconds, bottlenecks| Findings { at: at(seconds), bottlenecks, ..Findings::default() };
     let record = InterventionRecord {
-        id: format!("i-{START_S}-1"),
-        rule: "scale_out_bottleneck".into(),
+        id: DecisionId::new(START_S, 1).intervention(),
+        origin: "scale_out_bottleneck".into(),
         reason: String::new(),
         applied_at: at(0),
         deadline: at(150),
         replicas_before: 3,
         replicas_after: 9,
         waiting_ns_before: 412_000_000,
-        deed: Default::default(),
+        details: None,
     };
-    let change = Change::Scale { service: "content-api".into(), from: 3, to: 9, record };
-    let close = Change::Close { service: "content-api".into(), intervention: format!("i-{START_S}-1") };
+    let change = Change::Scale(Scaling { service: "content-api".into(), from: 3, to: 9, record });
+    let intervention = DecisionId::new(START_S, 1).intervention();
+    let close = Change::Close { service: "content-api".into(), intervention };
     let acted = |seconds, change, error| {
-        let decision = format!("d-{START_S}-1");
+        let decision = DecisionId::new(START_S, 1);
         Entry { at: at(seconds), what: What::Acted { decision, change, error } }
     };
     let full = || Outcome::Refused { gate: Gate::Bounds, reason: "it is at its maximum of 9 replicas".into() };
     let tell = Proposal {
-        rule: "notify_slow_dependency".into(),
-        wish: Wish::Notify { service: "exam-db".into(), message: "exam-api waits for exam-db; look there".into() },
+        origin: "notify_slow_dependency".into(),
+        action: Action::Notify(Notify {
+            service: "exam-db".into(),
+            message: "exam-api waits for exam-db; look there".into(),
+        }),
         because: "ingress POST /submit needs 500 ms and takes 900 ms".into(),
         verdict: "slow_dependency".into(),
     };

@@ -29,7 +29,7 @@ fn pods(cluster: &ControlPlane, name: &str) -> Vec<Value> {
 
 /// What was refused to a service, by which gate.
 fn refused(entries: &[Value], service: &str) -> Vec<String> {
-    let of = |entry: &&Value| entry["decision"]["proposal"]["wish"]["service"] == service;
+    let of = |entry: &&Value| entry["decision"]["proposal"]["action"]["service"] == service;
     let said = |entry: &Value| {
         let decision = &entry["decision"];
         Some(format!("{}: {}", decision["gate"].as_str()?, decision["reason"].as_str()?))
@@ -125,7 +125,7 @@ spec: {{ hard: {{ pods: 2 }} }}
     assert!(!pods(cluster, "slow").iter().any(|pod| pod["metadata"]["uid"] == slow["metadata"]["uid"]));
     assert_eq!(written(cluster, "eviction"), (1, 1), "a dry run, and once for good");
     let slowed = cluster.get(&["deployment", "slow", "--namespace", NAMESPACE]);
-    let record = slowed["metadata"]["annotations"]["headroom.dev/intervention"].as_str().unwrap();
+    let record = slowed["metadata"]["annotations"]["headroom.dev/intervention-pods"].as_str().unwrap();
     assert!(record.contains(r#""kind":"restarted_pod""#) && record.contains(slow_name), "{record}");
 
     // Lent for five seconds, and given back.
@@ -141,7 +141,7 @@ spec: {{ hard: {{ pods: 2 }} }}
     assert_eq!(cpu(&lent)["limits"]["cpu"], "300m");
     cluster.wait_until(&one, |of| cpu(of)["requests"]["cpu"] == "100m" && cpu(of)["limits"]["cpu"] == "200m");
     cluster.wait_until(&["deployment", "lent", "--namespace", NAMESPACE], |of| {
-        of["metadata"]["annotations"]["headroom.dev/intervention"].is_null()
+        of["metadata"]["annotations"]["headroom.dev/intervention-cpu"].is_null()
     });
     let (dry, real) = written(cluster, "resize");
     assert!(dry >= 4 && real >= 4, "two pods each way, {dry} dry and {real} real");

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use headroom::action::{Change, Scaling};
 use headroom::clock::Clock;
-use headroom::guard::Change;
-use headroom::model::{InterventionRecord, Time};
+use headroom::model::{DecisionId, InterventionRecord, Time};
 use headroom::simulate::{Scenario, Simulation};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -183,17 +183,18 @@ fn follow(seen: impl BufRead, simulation: &Mutex<Simulation>) {
             continue;
         };
         let record = InterventionRecord {
-            id: format!("i-{ready}-{}", workload.resource_version),
-            rule: "cluster".into(),
+            id: DecisionId::new(ready.into(), workload.resource_version as u32).intervention(),
+            origin: "cluster".into(),
             reason: "its pods are ready".into(),
             applied_at: state.at,
             deadline: state.at,
             replicas_before: workload.replicas,
             replicas_after: ready,
             waiting_ns_before: 0,
-            deed: Default::default(),
+            details: None,
         };
-        let change = Change::Scale { service: name.as_str().into(), from: workload.replicas, to: ready, record };
+        let change =
+            Change::Scale(Scaling { service: name.as_str().into(), from: workload.replicas, to: ready, record });
         simulation.apply(&change, workload.resource_version).unwrap();
     }
 }

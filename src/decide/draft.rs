@@ -1,28 +1,34 @@
-//! What a rule says: `scale_out(service).to(n).because(text)` and its sisters, and the durations
-//! `seconds(60)` and `minutes(5)`.
+//! How a rule writes a proposal: `scale_out(service).to(n).because(text)` and its sisters, which `action` declares, and
+//! the durations `seconds(60)` and `minutes(5)`.
 
 use std::fmt;
 
 use rhai::{CustomType, Engine, EvalAltResult, ImmutableString, TypeBuilder};
 
-use super::proposal::Wish;
+use crate::action::{Action, Argument, CALLS, Call, Request};
 use crate::model::ServiceId;
 
 pub(super) fn register(engine: &mut Engine) {
     engine.build_type::<RuleDuration>().build_type::<Draft>();
+    for call in CALLS {
+        match call.argument {
+            Argument::Nothing => {
+                engine.register_fn(call.name, move |service: ImmutableString| Draft::new(call, &service));
+            }
+            Argument::Text => register_text(engine, call),
+            Argument::TextOrUnit => {
+                register_text(engine, call);
+                engine.register_fn(call.name, move |service: ImmutableString, (): ()| Draft::new(call, &service));
+            }
+            Argument::Number => {
+                engine.register_fn(call.name, move |service: ImmutableString, number: f64| Draft {
+                    number: Some(number),
+                    ..Draft::new(call, &service)
+                });
+            }
+        }
+    }
     engine
-        .register_fn("scale_out", |service: ImmutableString| Draft::new(Kind::ScaleOut, &service))
-        .register_fn("scale_in", |service: ImmutableString| Draft::new(Kind::ScaleIn, &service))
-        .register_fn("restart_pod", |service: ImmutableString, pod: ImmutableString| {
-            Draft::new(Kind::RestartPod(Some(pod.to_string())), &service)
-        })
-        .register_fn("restart_pod", |service: ImmutableString, (): ()| Draft::new(Kind::RestartPod(None), &service))
-        .register_fn("resize_cpu", |service: ImmutableString, factor: f64| {
-            Draft::new(Kind::ResizeCpu(factor), &service)
-        })
-        .register_fn("notify", |service: ImmutableString, message: ImmutableString| {
-            Draft::new(Kind::Notify(message.to_string()), &service)
-        })
         .register_fn("to", Draft::to)
         .register_fn("to", |draft: Draft, (): ()| draft)
         .register_fn("to", |_: Draft, n: f64| -> Result<Draft, Box<EvalAltResult>> {
@@ -61,6 +67,13 @@ pub(super) fn register(engine: &mut Engine) {
             .register_fn(operator, |a: i64, b: RuleDuration| unitless(b, &a))
             .register_fn(operator, |a: f64, b: RuleDuration| unitless(b, &a));
     }
+}
+
+fn register_text(engine: &mut Engine, call: &'static Call) {
+    engine.register_fn(call.name, move |service: ImmutableString, text: ImmutableString| Draft {
+        text: Some(text.to_string()),
+        ..Draft::new(call, &service)
+    });
 }
 
 fn unitless(lapse: RuleDuration, number: &dyn fmt::Display) -> Result<bool, Box<EvalAltResult>> {
@@ -122,42 +135,19 @@ impl CustomType for RuleDuration {
     }
 }
 
-#[derive(Clone, Debug)]
-enum Kind {
-    ScaleOut,
-    ScaleIn,
-    /// None where the verdict names no pod.
-    RestartPod(Option<String>),
-    ResizeCpu(f64),
-    Notify(String),
-}
-
-impl Kind {
-    fn call(&self) -> &'static str {
-        match self {
-            Kind::ScaleOut => "scale_out(…)",
-            Kind::ScaleIn => "scale_in(…)",
-            Kind::RestartPod(_) => "restart_pod(…)",
-            Kind::ResizeCpu(_) => "resize_cpu(…)",
-            Kind::Notify(_) => "notify(…)",
-        }
-    }
-}
-
 /// A proposal being written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Draft {
-    kind: Kind,
+    call: &'static Call,
     service: ServiceId,
+    text: Option<String>,
+    number: Option<f64>,
     to: Option<u32>,
     because: String,
     cooldown: Option<RuleDuration>,
     stabilisation: Option<RuleDuration>,
     lasting: Option<RuleDuration>,
 }
-
-/// How long pods keep the CPU that a rule lends without a word of how long: as long as a burst mostly lasts.
-const LASTING_S: f64 = 300.0;
 
 /// The durations a rule gives for all its proposals, with `const COOLDOWN` and `const STABILISATION`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -167,15 +157,24 @@ pub(super) struct Defaults {
 }
 
 impl Draft {
-    fn new(kind: Kind, service: &str) -> Draft {
-        let (to, because, cooldown, stabilisation, lasting) = (None, String::new(), None, None, None);
-        Draft { kind, service: ServiceId::from(service), to, because, cooldown, stabilisation, lasting }
+    fn new(call: &'static Call, service: &str) -> Draft {
+        Draft {
+            call,
+            service: ServiceId::from(service),
+            text: None,
+            number: None,
+            to: None,
+            because: String::new(),
+            cooldown: None,
+            stabilisation: None,
+            lasting: None,
+        }
     }
 
     fn to(self, n: i64) -> Result<Draft, Box<EvalAltResult>> {
         match u32::try_from(n) {
-            Ok(_) if !matches!(self.kind, Kind::ScaleOut | Kind::ScaleIn) => {
-                Err(format!("{} takes no .to(…): it changes no replicas", self.kind.call()).into())
+            Ok(_) if !self.call.takes_replicas => {
+                Err(format!("{}(…) takes no .to(…): it changes no replicas", self.call.name).into())
             }
             Ok(n) => Ok(Draft { to: Some(n), ..self }),
             Err(_) => Err(format!(".to({n}) is not a number of replicas; use 0 to {}", u32::MAX).into()),
@@ -186,26 +185,22 @@ impl Draft {
         &self.service
     }
 
-    /// The wish and the rule's words, or why there is nothing to wish for.
-    pub(super) fn finish(self, defaults: Defaults) -> Result<(Wish, String), &'static str> {
-        let Draft { kind, service, to, because, cooldown, stabilisation, lasting } = self;
+    /// The action and the rule's words, or why there is nothing to ask for.
+    pub(super) fn finish(self, defaults: Defaults) -> Result<(Action, String), &'static str> {
+        let Draft { call, service, text, number, to, because, cooldown, stabilisation, lasting } = self;
         if service.as_str().is_empty() {
             return Err("it names no service: nothing holds requests back");
         }
-        let missing = "the replicas needed are not known (no capacity learnt yet, or the sampling weight is unknown)";
-        let cooldown_s = cooldown.or(defaults.cooldown).map(RuleDuration::seconds);
-        let stabilisation_s = stabilisation.or(defaults.stabilisation).map(RuleDuration::seconds);
-        let wish = match kind {
-            Kind::ScaleOut => Wish::ScaleOut { service, to: to.ok_or(missing)?, cooldown_s },
-            Kind::ScaleIn => Wish::ScaleIn { service, to: to.ok_or(missing)?, stabilisation_s },
-            Kind::RestartPod(pod) => Wish::RestartPod { service, pod: pod.ok_or("the verdict names no pod")? },
-            Kind::ResizeCpu(factor) if factor.is_finite() && factor > 0.0 => {
-                Wish::ResizeCpu { service, factor, lasting_s: lasting.map_or(LASTING_S, RuleDuration::seconds) }
-            }
-            Kind::ResizeCpu(_) => return Err("its factor is no number above 0"),
-            Kind::Notify(message) => Wish::Notify { service, message },
-        };
-        Ok((wish, because))
+        let action = (call.build)(Request {
+            service,
+            text,
+            number,
+            to,
+            cooldown_s: cooldown.or(defaults.cooldown).map(RuleDuration::seconds),
+            stabilisation_s: stabilisation.or(defaults.stabilisation).map(RuleDuration::seconds),
+            lasting_s: lasting.map(RuleDuration::seconds),
+        })?;
+        Ok((action, because))
     }
 }
 

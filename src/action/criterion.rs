@@ -1,0 +1,17 @@
+//! What an intervention promises: by this `verify` judges it.
+
+use crate::model::Time;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Criterion {
+    /// Waiting and blame at the target fall once its pods are ready and warm.
+    LessWaiting,
+    /// The load is carried with fewer pods.
+    LoadIsCarried,
+    /// The pod's successor serves like its siblings. A name may come again: the time of creation tells them apart.
+    PodsAlike { pod: String, created_at: Time },
+    /// Nothing is to be proved: it is held for a time and then given back.
+    Held,
+    /// Nothing is left to follow: what was lent is back, as this sentence says.
+    Returned(String),
+}

@@ -1,0 +1,442 @@
+//! What headroom can do, one file an action.
+//!
+//! An action's file holds all that is its own: the target, how rules call it, the gates it asks for beside the common
+//! ones, the change it makes, what it records on the object, the criterion by which it is judged, how it is given back,
+//! and its sentences. The enums here list the actions; every `match` over them is in this file. A new action is a file,
+//! an entry in the lists, and code in those places that know clusters.
+
+mod call;
+mod criterion;
+mod gates;
+pub mod notify;
+pub mod raise_floor;
+pub mod resize_cpu;
+pub mod restart_pod;
+pub mod scale;
+mod target;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::{InterventionId, InterventionRecord, ServiceId, Time, Workload};
+
+pub use call::{Argument, Call, Request};
+pub use criterion::Criterion;
+pub use gates::{Limits, Pace, Sight, Step};
+pub use notify::Notify;
+pub use raise_floor::{RaiseFloor, RaisedFloor};
+pub use resize_cpu::{CpuResize, ResizeCpu, ResizedCpu};
+pub use restart_pod::{Eviction, RestartPod, RestartedPod};
+pub use scale::{ScaleIn, ScaleOut, Scaling};
+pub use target::Target;
+
+/// What a proposal asks for. Replicas are absolute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", remote = "Self")]
+pub enum Action {
+    ScaleOut(ScaleOut),
+    ScaleIn(ScaleIn),
+    RaiseFloor(RaiseFloor),
+    RestartPod(RestartPod),
+    ResizeCpu(ResizeCpu),
+    Notify(Notify),
+}
+
+/// What rules call.
+pub static CALLS: [&Call; 5] =
+    [&scale::SCALE_OUT, &scale::SCALE_IN, &restart_pod::CALL, &resize_cpu::CALL, &notify::CALL];
+
+/// The part of an object that an action changes. An object carries one open intervention for each slot: a further one
+/// for the same slot takes the place of the one before, one for another slot stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// The replicas, or the floor of an autoscaler.
+    Replicas,
+    /// Which pods there are.
+    Pods,
+    /// The CPU of its pods.
+    Cpu,
+}
+
+impl Slot {
+    pub const ALL: [Slot; 3] = [Slot::Replicas, Slot::Pods, Slot::Cpu];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Slot::Replicas => "replicas",
+            Slot::Pods => "pods",
+            Slot::Cpu => "cpu",
+        }
+    }
+
+    /// The slot that a record stands in; None for one of a kind that this version does not know.
+    pub fn of(record: &InterventionRecord) -> Option<Slot> {
+        Done::of(record).map(|done| done.slot())
+    }
+
+    /// The open intervention of this slot.
+    pub fn open(self, workload: &Workload) -> Option<&InterventionRecord> {
+        workload.interventions.iter().find(|record| Slot::of(record) == Some(self))
+    }
+}
+
+/// Puts a record among those of an object, in the place of the one of the same slot.
+pub fn put(records: &mut Vec<InterventionRecord>, record: InterventionRecord) {
+    let slot = Slot::of(&record);
+    records.retain(|other| slot.is_none() || Slot::of(other) != slot);
+    records.push(record);
+    records.sort_by_key(Slot::of);
+}
+
+/// What each action says of itself.
+trait Spec {
+    /// As rules, tables and journals have it.
+    fn name(&self) -> &'static str;
+    fn service(&self) -> &ServiceId;
+    fn target(&self) -> Target;
+    /// In the infinitive: `restart pod auth-1 of auth`.
+    fn describe(&self) -> String;
+    /// Of several for one target the larger goes first.
+    fn preference(&self) -> (u8, u32);
+    /// None: it touches nothing and passes no gate.
+    fn slot(&self) -> Option<Slot>;
+    fn sight(&self) -> Sight;
+    fn pace(&self) -> Pace;
+
+    /// The replicas it asks for, where it scales.
+    fn replicas_asked(&self) -> Option<u32> {
+        None
+    }
+
+    /// The replicas that it says the load needs.
+    fn need(&self) -> Option<u32> {
+        None
+    }
+
+    /// It asks for nothing that is not so already.
+    fn is_moot(&self, _workload: &Workload) -> bool {
+        false
+    }
+
+    /// Why the owner does not let it be done.
+    fn owner_objects(&self, _workload: &Workload) -> Option<String> {
+        None
+    }
+
+    /// Open interventions of these slots must end first.
+    fn waits_for(&self) -> &'static [Slot] {
+        &[]
+    }
+
+    /// It takes its target for the cause: it is refused while something else was found to hold requests back lately.
+    fn needs_sole_cause(&self) -> bool {
+        false
+    }
+
+    /// Its own bounds, beside those of replicas: what it was cut down to, as a note, or why it may not be.
+    fn bounds(&self, _workload: &Workload, _limits: &Limits) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    /// Replicas that it puts at stake, where it does not scale.
+    fn at_stake(&self, _workload: &Workload) -> u32 {
+        0
+    }
+
+    /// What is to be written. `record` is that of a plain scaling; None where the object shows no more what it was
+    /// decided on.
+    fn change(&self, workload: &Workload, step: Step, record: InterventionRecord, limits: &Limits) -> Option<Change>;
+}
+
+impl Action {
+    fn spec(&self) -> &dyn Spec {
+        match self {
+            Action::ScaleOut(action) => action,
+            Action::ScaleIn(action) => action,
+            Action::RaiseFloor(action) => action,
+            Action::RestartPod(action) => action,
+            Action::ResizeCpu(action) => action,
+            Action::Notify(action) => action,
+        }
+    }
+
+    /// As rules, tables and journals have it: `scale_out`.
+    pub fn name(&self) -> &'static str {
+        self.spec().name()
+    }
+
+    pub fn service(&self) -> &ServiceId {
+        self.spec().service()
+    }
+
+    pub fn target(&self) -> Target {
+        self.spec().target()
+    }
+
+    /// In the infinitive: `restart pod auth-1 of auth`.
+    pub fn describe(&self) -> String {
+        self.spec().describe()
+    }
+
+    /// Of several for one target the larger goes first.
+    pub fn preference(&self) -> (u8, u32) {
+        self.spec().preference()
+    }
+
+    /// None: it touches nothing and passes no gate.
+    pub fn slot(&self) -> Option<Slot> {
+        self.spec().slot()
+    }
+
+    /// What must be seen before it is done.
+    pub fn sight(&self) -> Sight {
+        self.spec().sight()
+    }
+
+    /// How it is paced.
+    pub fn pace(&self) -> Pace {
+        self.spec().pace()
+    }
+
+    /// The replicas it asks for, where it scales.
+    pub fn replicas_asked(&self) -> Option<u32> {
+        self.spec().replicas_asked()
+    }
+
+    /// The replicas that it says the load needs.
+    pub fn need(&self) -> Option<u32> {
+        self.spec().need()
+    }
+
+    /// It is refused while something else was found to hold requests back lately.
+    pub fn needs_sole_cause(&self) -> bool {
+        self.spec().needs_sole_cause()
+    }
+
+    /// It asks for nothing that is not so already.
+    pub fn is_moot(&self, workload: &Workload) -> bool {
+        self.spec().is_moot(workload)
+    }
+
+    /// Why the owner does not let it be done.
+    pub fn owner_objects(&self, workload: &Workload) -> Option<String> {
+        self.spec().owner_objects(workload)
+    }
+
+    /// The open intervention that must end first.
+    pub fn waits_for<'a>(&self, workload: &'a Workload) -> Option<&'a InterventionRecord> {
+        self.spec().waits_for().iter().find_map(|slot| slot.open(workload))
+    }
+
+    /// Its own bounds, beside those of replicas: what it was cut down to, as a note, or why it may not be.
+    pub fn bounds(&self, workload: &Workload, limits: &Limits) -> Result<Option<String>, String> {
+        self.spec().bounds(workload, limits)
+    }
+
+    /// Replicas that it puts at stake, where it does not scale.
+    pub fn at_stake(&self, workload: &Workload) -> u32 {
+        self.spec().at_stake(workload)
+    }
+
+    /// What is to be written; None where the object shows no more what it was decided on.
+    pub fn change(
+        &self,
+        workload: &Workload,
+        step: Step,
+        record: InterventionRecord,
+        limits: &Limits,
+    ) -> Option<Change> {
+        self.spec().change(workload, step, record, limits)
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Action::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Action, D::Error> {
+        let mut fields = serde_json::Map::deserialize(deserializer)?;
+        // What 0.1.0 called it.
+        if let Some(name) = fields.remove("wish") {
+            fields.insert("action".into(), name);
+        }
+        Action::deserialize(serde_json::Value::Object(fields)).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is to change. Absolute values, so that doing it twice is doing it once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Set replicas and, in the same write, record the intervention on the object.
+    Scale(Scaling),
+    /// Take a pod away through the eviction API, and record that on the workload before.
+    RestartPod(Eviction),
+    /// Give every pod so many times the CPU of its template, recorded on the workload before.
+    ResizeCpu(CpuResize),
+    /// The intervention has come to its end: remove its record, leave the rest.
+    Close { service: ServiceId, intervention: InterventionId },
+}
+
+/// What a change was made of.
+trait ChangeSpec {
+    fn record(&self) -> &InterventionRecord;
+    /// Replicas before it.
+    fn from(&self) -> u32;
+    /// For people, in the past: `pod auth-1 was restarted`.
+    fn describe(&self) -> String;
+    /// What is under way once it was written at `at`.
+    fn under_way(&self, at: Time) -> String;
+}
+
+impl Change {
+    fn spec(&self) -> Option<&dyn ChangeSpec> {
+        match self {
+            Change::Scale(change) => Some(change),
+            Change::RestartPod(change) => Some(change),
+            Change::ResizeCpu(change) => Some(change),
+            Change::Close { .. } => None,
+        }
+    }
+
+    pub fn service(&self) -> &ServiceId {
+        match self {
+            Change::Scale(change) => &change.service,
+            Change::RestartPod(change) => &change.service,
+            Change::ResizeCpu(change) => &change.service,
+            Change::Close { service, .. } => service,
+        }
+    }
+
+    /// What is written on the object beside; None where a record is taken off.
+    pub fn record(&self) -> Option<&InterventionRecord> {
+        self.spec().map(ChangeSpec::record)
+    }
+
+    /// The slot that it changes, or whose record it takes off where that is known.
+    pub fn slot(&self) -> Option<Slot> {
+        self.record().and_then(Slot::of)
+    }
+
+    /// Replicas before it.
+    pub fn from(&self) -> u32 {
+        self.spec().map_or(0, ChangeSpec::from)
+    }
+
+    /// For people, in the past: `pod auth-1 was restarted`.
+    pub fn describe(&self) -> String {
+        self.spec().map_or_else(|| "the record was taken off the object; the replicas stay".into(), |s| s.describe())
+    }
+
+    /// What is under way once it was written at `at`; None where nothing is.
+    pub fn under_way(&self, at: Time) -> Option<String> {
+        self.spec().map(|spec| spec.under_way(at))
+    }
+}
+
+/// What was done, as the object records it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// Replicas were set; the record has them.
+    Scaled,
+    RaisedFloor(RaisedFloor),
+    RestartedPod(RestartedPod),
+    ResizedCpu(ResizedCpu),
+}
+
+/// What each says of what it did, by its record.
+trait DoneSpec {
+    fn slot(&self) -> Slot;
+    fn criterion(&self, record: &InterventionRecord) -> Criterion;
+    /// For people: `pod auth-1 to be restarted`.
+    fn describe(&self, record: &InterventionRecord) -> String;
+    /// Replicas at stake while it is open, beside those that were added.
+    fn at_stake(&self, record: &InterventionRecord, replicas: u32) -> u32;
+
+    /// The action that gives it back; None where nothing is to be given back.
+    fn give_back(&self, _service: &ServiceId, _record: &InterventionRecord) -> Option<(Action, String)> {
+        None
+    }
+
+    /// It gives back what was there of the same slot.
+    fn is_return(&self, _record: &InterventionRecord) -> bool {
+        false
+    }
+
+    /// Until when the replicas after it are the least that may run.
+    fn holds_floor_until(&self, _record: &InterventionRecord) -> Option<Time> {
+        None
+    }
+
+    /// When what is held is given back.
+    fn held_until(&self, record: &InterventionRecord) -> Time {
+        self.holds_floor_until(record).unwrap_or(record.deadline)
+    }
+}
+
+impl Done {
+    /// Reads a record; None for one of a kind that this version does not know.
+    pub fn of(record: &InterventionRecord) -> Option<Done> {
+        let Some(details) = &record.details else { return Some(Done::Scaled) };
+        match details.kind.as_str() {
+            raise_floor::KIND => RaisedFloor::read(details).map(Done::RaisedFloor),
+            restart_pod::KIND => RestartedPod::read(details).map(Done::RestartedPod),
+            resize_cpu::KIND => ResizedCpu::read(details).map(Done::ResizedCpu),
+            scale::KIND => Some(Done::Scaled),
+            _ => None,
+        }
+    }
+
+    fn spec(&self) -> &dyn DoneSpec {
+        match self {
+            Done::Scaled => &scale::Scaled,
+            Done::RaisedFloor(done) => done,
+            Done::RestartedPod(done) => done,
+            Done::ResizedCpu(done) => done,
+        }
+    }
+
+    pub fn slot(&self) -> Slot {
+        self.spec().slot()
+    }
+
+    /// By what it is judged.
+    pub fn criterion(&self, record: &InterventionRecord) -> Criterion {
+        self.spec().criterion(record)
+    }
+
+    /// For people: `pod auth-1 to be restarted`.
+    pub fn describe(&self, record: &InterventionRecord) -> String {
+        self.spec().describe(record)
+    }
+
+    /// Replicas at stake while it is open, beside those that were added.
+    pub fn at_stake(&self, record: &InterventionRecord, replicas: u32) -> u32 {
+        self.spec().at_stake(record, replicas)
+    }
+
+    /// The action that gives it back, and why it does; None where nothing is to be given back.
+    pub fn give_back(&self, service: &ServiceId, record: &InterventionRecord) -> Option<(Action, String)> {
+        self.spec().give_back(service, record)
+    }
+
+    /// It gives back what was there of the same slot.
+    pub fn is_return(&self, record: &InterventionRecord) -> bool {
+        self.spec().is_return(record)
+    }
+
+    /// Until when the replicas after it are the least that may run; None where it holds no floor.
+    pub fn holds_floor_until(&self, record: &InterventionRecord) -> Option<Time> {
+        self.spec().holds_floor_until(record)
+    }
+
+    /// When what is held is given back. A floor's end is a time of the calendar, which no step of the clocks moves.
+    pub fn held_until(&self, record: &InterventionRecord) -> Time {
+        self.spec().held_until(record)
+    }
+}
+
+#[cfg(test)]
+mod tests;
