@@ -1,9 +1,8 @@
-//! What analysis says at a tick: the border between `analyse` and `decide`. Rules read it, the journal
-//! keeps it, the API shows it.
+//! The findings of a tick: the border between `analyse` and `decide`. Rules read it, the journal keeps it, the API shows
+//! it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::change::Suspect;
 use crate::analyse::telemetry::MissingParents;
 use crate::model::{ServiceId, Time, TraceId};
 
@@ -134,6 +133,55 @@ pub struct EntryFinding {
     pub missed_share: f64,
     pub error_share: f64,
     pub missed: bool,
+}
+
+/// A place where the fault may lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// 1 is the most likely.
+    pub rank: usize,
+    /// The service, or the name of a callee that sends no spans.
+    pub service: String,
+    /// It sends no spans: a database, a queue, a third party.
+    pub peer: bool,
+    /// Set when one pod is to blame, or there is only one.
+    pub pod: Option<String>,
+    /// Where the evidence is strongest.
+    pub operation: String,
+    pub verdict: Verdict,
+    /// Probability that the fault lies here.
+    pub score: f64,
+    pub evidence: Vec<Evidence>,
+    /// Log-likelihood ratios that the score rests on.
+    pub components: Components,
+    /// Traces of the incident in which it took longest, longest first.
+    pub exemplars: Vec<TraceId>,
+}
+
+/// A suspect at least this likely is told to people unasked: of five such four are faults at least. What is lost of a trace's
+/// shape seldom comes above 0.95, as an operation may be meant to have changed (`Parameters::other_mix`).
+const SURE: f64 = 0.8;
+
+impl Suspect {
+    /// Likely enough to be told to people who did not ask, and with a reason.
+    pub fn is_sure(&self) -> bool {
+        self.score >= SURE && self.verdict != Verdict::Unknown
+    }
+}
+
+/// Log-likelihood ratios of one service, each None where there is nothing to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Components {
+    /// Its exclusive time grew.
+    pub own: Option<f64>,
+    /// Calls to it wait longer, whoever calls.
+    pub calls_in: Option<f64>,
+    /// Its calls wait longer, whomever it calls.
+    pub calls_out: Option<f64>,
+    /// It stopped making calls.
+    pub lost: Option<f64>,
+    /// Errors begin in it, or it no longer answers.
+    pub failing: Option<f64>,
 }
 
 /// Everything that one tick found.

@@ -1,9 +1,11 @@
-//! From spans to the bottleneck: critical paths become rollups, SQL merges them, a judgement names the service.
+//! From spans to the bottleneck, in two stations with Arrow tables between them: an [`Absorber`] makes rollup rows of
+//! closed traces, the [`Judge`] merges those of all absorbers by SQL and names the service.
 
-mod analyser;
+pub mod absorber;
 pub mod change;
 mod diagnosis;
 pub mod findings;
+mod judge;
 pub mod learned;
 mod objective;
 pub mod rollup;
@@ -11,10 +13,10 @@ pub mod statistics;
 mod telemetry;
 pub mod trace;
 
-pub use analyser::{Analyser, Config, PodsWithSpans};
-pub use change::Suspect;
-pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Verdict};
-pub use learned::Learnt;
+pub use absorber::{Absorber, Portion};
+pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, Verdict};
+pub use judge::{Config, Judge, PodsWithSpans};
+pub use learned::{Learnt, Reference};
 pub use objective::Objective;
 pub use rollup::sql::{Error, SHIPPED as SHIPPED_QUERIES};
 pub use telemetry::MissingParents;

@@ -1,4 +1,4 @@
-//! Objectives: what a user is promised of an entry operation.
+//! Objectives: the latency and the errors that users are promised of an entry operation.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,11 @@ pub struct Objective {
 }
 
 impl Objective {
+    /// For entry operations that nobody promised anything of: what users of a web page bear.
+    pub fn usual() -> Objective {
+        Objective { entry: "*".into(), latency_ns: 500_000_000, quantile: 0.99, errors: 0.01 }
+    }
+
     pub fn matches(&self, entry: &str) -> bool {
         let (service, operation) = entry.split_once(' ').unwrap_or((entry, ""));
         let name = service.rsplit('/').next().unwrap_or(service);

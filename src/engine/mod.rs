@@ -6,6 +6,7 @@
 
 mod clock_steps;
 mod event;
+mod shard;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,16 +16,17 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
-use crate::analyse::{self, Analyser, Findings, Learnt, Verdict};
+use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, Verdict};
 use crate::decide::{self, Evaluated, Proposal, RuleError, RuleSource, Rules};
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, What, decisions, interventions};
 use crate::model::{ClockStep, ClusterState, DecisionId, SpanBatch, Time, spans};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
-use crate::window::{self, Window};
+use crate::window;
 use clock_steps::ClockSteps;
 
 pub use event::{Effect, Event};
+pub use shard::Shard;
 
 /// Decisions and reports kept in memory for the tables and the API; the journal has them all.
 const KEPT: usize = 1000;
@@ -72,8 +74,10 @@ pub enum Error {
 pub struct Engine {
     mode: Mode,
     analysis: bool,
-    window: Window,
-    analyser: Analyser,
+    shard: Shard,
+    /// What other shards handed over since the last tick.
+    portions: Vec<Portion>,
+    judge: Judge,
     rules: Rules,
     guard: Guard,
     verifier: Verifier,
@@ -111,8 +115,9 @@ impl Engine {
         let mut engine = Engine {
             mode: settings.mode,
             analysis: settings.analysis,
-            window: Window::new(settings.window),
-            analyser: Analyser::new(settings.analyse)?,
+            shard: Shard::new(settings.window),
+            portions: Vec::new(),
+            judge: Judge::new(settings.analyse)?,
             rules,
             guard: Guard::new(settings.guard),
             verifier: Verifier::new(settings.verify),
@@ -138,33 +143,43 @@ impl Engine {
 
     /// Whether a batch can be taken now; one that cannot is not [ingested](Engine::ingest), and its sender keeps it.
     pub fn has_room(&self, received_at: Time, batch: &SpanBatch) -> bool {
-        self.window.has_room(received_at, batch)
+        self.shard.window().has_room(received_at, batch)
     }
 
     /// Arrow bytes that the window may have from now on. What is found and decided does not depend on it.
     pub fn set_window_bytes_max(&mut self, bytes_max: usize) {
-        self.window.set_bytes_max(bytes_max);
+        self.shard.set_window_bytes_max(bytes_max);
     }
 
     /// The share of the spans received lately that was taken in, 0 to 1.
     pub fn admitted_share(&self) -> f64 {
-        self.window.admitted_share()
+        self.shard.window().admitted_share()
     }
 
     /// How far before now telemetry is complete.
     pub fn lag(&self, now: Time) -> Duration {
-        Duration::from_nanos(now.nanos_since(self.window.complete_to(now)).max(0) as u64) // not negative
+        Duration::from_nanos(now.nanos_since(self.shard.window().complete_to(now)).max(0) as u64) // not negative
     }
 
     /// Takes one batch of spans. The receiver has already rejected what is no span.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch) {
         self.record(received_at, What::Ingested { spans: batch.len() as u64 });
         if self.analysis {
-            self.window.ingest(received_at, batch);
-            self.analyser.absorb(received_at, &mut self.window);
+            self.shard.ingest(received_at, batch, self.judge.reference());
         } else {
-            self.window.keep(received_at, batch);
+            self.shard.keep(received_at, batch);
         }
+    }
+
+    /// Takes another shard's part of the coming tick: the shard has used the [reference](Engine::reference) of this
+    /// engine, and takes a new one after each tick.
+    pub fn take_portion(&mut self, portion: Portion) {
+        self.portions.push(portion);
+    }
+
+    /// What every shard needs to know of the judgements so far.
+    pub fn reference(&self) -> &Reference {
+        self.judge.reference()
     }
 
     pub fn observe(&mut self, at: Time, event: Event) {
@@ -186,7 +201,7 @@ impl Engine {
                 self.record(at, What::Resumed { by });
             }
             Event::Learnt(learnt) => {
-                self.analyser.restore(&learnt);
+                self.judge.restore(&learnt);
                 self.record(at, What::Learnt { learnt });
             }
             Event::ClockStepped(step) => {
@@ -213,8 +228,11 @@ impl Engine {
 
     /// Everything that is remembered keeps its age.
     fn step_clock(&mut self, now: Time, step: ClockStep) {
-        self.analyser.step_clock(now, step, &mut self.window);
-        self.window.step_clock(step);
+        // What was absorbed since the last tick becomes rows first: then there is one place less to look at.
+        self.portions.push(self.shard.take_absorbed(now, self.judge.reference()));
+        self.portions.iter_mut().for_each(|portion| portion.step_clock(now, step));
+        self.judge.step_clock(now, step);
+        self.shard.step_clock(step);
         self.guard.step_clock(step);
         self.verifier.step_clock(step);
         self.awaited.values_mut().for_each(|permit| permit.step_clock(step));
@@ -236,13 +254,16 @@ impl Engine {
     pub fn tick(&mut self, now: Time) -> Vec<Effect> {
         self.record(now, What::Ticked);
         if !self.analysis {
-            self.window.forget(now);
+            self.shard.forget(now);
             self.findings = Findings { at: now, ..Findings::default() };
             return self.take_records().into_iter().map(Effect::Record).collect();
         }
         let mut permits = Vec::new();
         let bounded = self.guard.bounded(self.restamped.as_ref().unwrap_or(&self.cluster), now);
-        match self.analyser.tick(now, &mut self.window, &bounded) {
+        self.judge.promise(&bounded);
+        let mut portions = std::mem::take(&mut self.portions);
+        portions.push(self.shard.take(now, self.judge.reference()));
+        match self.judge.tick(now, portions, &bounded) {
             Ok(findings) => self.findings = findings,
             Err(error) => {
                 // Nothing is known of now, so nothing is done; the next tick tries again.
@@ -262,7 +283,7 @@ impl Engine {
 
     fn verify(&mut self, now: Time, permits: &mut Vec<Permit>) {
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-        let said = self.verifier.tick(now, &self.findings, cluster, self.analyser.pods_with_spans());
+        let said = self.verifier.tick(now, &self.findings, cluster, self.judge.pods_with_spans());
         self.follow(now, said, permits);
     }
 
@@ -354,12 +375,12 @@ impl Engine {
 
     /// The pods that each service's spans came from, within the window.
     pub fn pods_with_spans(&self) -> &analyse::PodsWithSpans {
-        self.analyser.pods_with_spans()
+        self.judge.pods_with_spans()
     }
 
     /// What was learnt so far, to be kept over a restart: see [`Event::Learnt`].
     pub fn learnt(&self, now: Time) -> Learnt {
-        self.analyser.learnt(now)
+        self.judge.learnt(now)
     }
 
     pub fn cluster(&self) -> &ClusterState {
@@ -385,32 +406,31 @@ impl Engine {
     }
 
     pub fn window_counters(&self) -> window::Counters {
-        self.window.counters()
+        self.shard.window().counters()
     }
 
     /// Rows of the `spans` table.
     pub fn window_spans(&self) -> usize {
-        self.window.held()
+        self.shard.window().held()
     }
 
     pub fn window_bytes(&self) -> usize {
-        self.window.bytes()
+        self.shard.window().bytes()
     }
 
     /// Spans whose parent never came: a sender lost it.
     pub fn spans_without_parent(&self) -> u64 {
-        self.analyser.spans_without_parent()
+        self.judge.spans_without_parent()
     }
 
     pub fn open_traces(&self) -> usize {
-        self.window.open_traces()
+        self.shard.window().open_traces()
     }
 
     /// A snapshot of every table, for SQL by people. Batches are shared, not copied.
     pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
-        let spans = self.window.batches().map(|b| b.record_batch().clone()).collect();
-        let mut tables = vec![("spans", spans::schema(), spans)];
-        tables.extend(self.analyser.tables());
+        let mut tables = vec![("spans", spans::schema(), self.shard.spans())];
+        tables.extend(self.judge.tables());
         let decided = decisions::table(&self.decisions);
         tables.push(("decisions", decisions::schema(), decided.into_iter().collect()));
         let reported = interventions::table(self.reports.iter().map(|(at, report)| (*at, report)));

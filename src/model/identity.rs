@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// A text that many rows share: a service, an operation, a pod.
+pub type Text = Arc<str>;
+
 /// 16 bytes; all zeros is invalid and refused at the receiver (OTLP).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct TraceId(pub [u8; 16]);
@@ -61,6 +64,20 @@ macro_rules! hex_identity {
 }
 hex_identity!(TraceId, u128);
 hex_identity!(SpanId, u64);
+
+impl TraceId {
+    /// A hash by which traces are chosen: the same choice on every machine. Both halves are mixed (the finaliser of
+    /// SplitMix64), because ids are not random in all their bits, and a sampler before us may have chosen by some of
+    /// them.
+    pub fn mixed(&self) -> u64 {
+        let (high, low) = self.0.split_at(8);
+        let half = |bytes: &[u8]| bytes.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+        let mut z = half(high).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ half(low);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
 
 /// A service is identified by cluster, namespace and name. Written `name`, `namespace/name` or
 /// `cluster/namespace/name`, leaving out what is not known; that text is what SQL, rules and people see.

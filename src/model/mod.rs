@@ -18,7 +18,7 @@ pub use builder::{Source, SpanBuilder, SpanCells};
 pub use clock_step::ClockStep;
 pub use cluster::{Autoscaler, Ceiling, ClusterState, Connections, Hold, Pod, Promise, Terms, Workload};
 pub use freshness::{FRESH, is_fresh};
-pub use identity::{ServiceId, SpanId, TraceId};
+pub use identity::{ServiceId, SpanId, Text, TraceId};
 pub use intervention::{DecisionId, Details, InterventionId, InterventionRecord, NoId, Origin};
 pub use setting::{Kind as SettingKind, Setting};
 pub use span::Span;

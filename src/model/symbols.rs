@@ -1,17 +1,24 @@
 //! Texts as small numbers while spans are assembled and added up: comparing and hashing a number is cheap, and a text
 //! is stored once.
-
-use std::sync::Arc;
+//!
+//! A symbol carries the generation of the table that made it. When texts are renewed, older symbols stand for `_other`:
+//! never for another text, and never for a panic.
 
 use foldhash::fast::RandomState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::ServiceId;
 use super::spans::OTHER;
+use super::{ServiceId, Text};
 
-/// A text known to [`Symbols`].
+/// A text known to [`Symbols`]: its place there in the low bits, the generation above them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(u32);
+
+/// Room for more places than [`TEXTS_MAX`]; the 14 bits that are left count generations.
+const PLACE_BITS: u32 = 18;
+const GENERATIONS: u32 = 1 << (u32::BITS - PLACE_BITS);
+/// `_other` and the empty text: the same symbols in every generation.
+const FIXED: usize = 2;
 
 impl Symbol {
     /// The text `_other`.
@@ -22,6 +29,19 @@ impl Symbol {
     pub const fn is_empty(self) -> bool {
         self.0 == Symbol::EMPTY.0
     }
+
+    fn new(place: usize, generation: u32) -> Symbol {
+        let place = place as u32; // below TEXTS_MAX
+        if place < FIXED as u32 { Symbol(place) } else { Symbol(generation << PLACE_BITS | place) }
+    }
+
+    fn place(self) -> usize {
+        (self.0 & ((1 << PLACE_BITS) - 1)) as usize
+    }
+
+    fn is_of(self, generation: u32) -> bool {
+        self.place() < FIXED || self.0 >> PLACE_BITS == generation
+    }
 }
 
 /// Texts known at once, about 100 bytes each: a large system has some ten thousand operations and pods. A source
@@ -31,21 +51,23 @@ const TEXTS_MAX: usize = 200_000;
 /// Texts, and what is made of them.
 #[derive(Debug)]
 pub struct Symbols {
-    texts: IndexSet<Arc<str>, RandomState>,
+    generation: u32,
+    texts: IndexSet<Text, RandomState>,
     /// Identities of services, made of cluster, namespace and name.
     services: IndexMap<[Symbol; 3], Symbol, RandomState>,
     /// Entry operations, of service and operation.
     entries: IndexMap<(Symbol, Symbol), Symbol, RandomState>,
-    /// All symbols in the order of their texts when [ranks](Symbols::sort) were last given, and each one's place there.
-    sorted: Vec<Symbol>,
+    /// All places in the order of their texts when [ranks](Symbols::sort) were last given, and the rank of each.
+    sorted: Vec<usize>,
     ranks: Vec<u32>,
 }
 
 impl Default for Symbols {
     fn default() -> Symbols {
         Symbols {
-            // The two that have fixed numbers.
-            texts: [OTHER, ""].into_iter().map(Arc::from).collect(),
+            generation: 0,
+            // In the order of their fixed symbols.
+            texts: [OTHER, ""].into_iter().map(Text::from).collect(),
             services: IndexMap::default(),
             entries: IndexMap::default(),
             sorted: Vec::new(),
@@ -55,17 +77,29 @@ impl Default for Symbols {
 }
 
 impl Symbols {
+    /// An empty table of the next generation.
+    pub fn next_generation(&self) -> Symbols {
+        Symbols { generation: (self.generation + 1) % GENERATIONS, ..Symbols::default() }
+    }
+
+    /// Changes when texts are renewed: what was kept by symbol is void then.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     pub fn of(&mut self, text: &str) -> Symbol {
         match self.texts.get_index_of(text) {
-            Some(index) => Symbol(index as u32), // fewer than TEXTS_MAX
+            Some(place) => Symbol::new(place, self.generation),
             None if self.texts.len() >= TEXTS_MAX => Symbol::OTHER,
-            None => Symbol(self.texts.insert_full(text.into()).0 as u32),
+            None => Symbol::new(self.texts.insert_full(text.into()).0, self.generation),
         }
     }
 
-    pub fn text(&self, symbol: Symbol) -> &Arc<str> {
-        // Symbols are handed out by this table alone, and it only grows.
-        &self.texts[symbol.0 as usize]
+    /// The text of a symbol; `_other` for one of another generation.
+    pub fn text(&self, symbol: Symbol) -> &Text {
+        let known = self.texts.get_index(symbol.place()).filter(|_| symbol.is_of(self.generation));
+        // The first text is there from the start.
+        known.unwrap_or(&self.texts[0])
     }
 
     /// The service of this cluster, namespace and name, as [`ServiceId`] writes it.
@@ -104,16 +138,16 @@ impl Symbols {
             return;
         }
         let Symbols { texts, sorted, ranks, .. } = self;
-        sorted.extend((sorted.len()..texts.len()).map(|index| Symbol(index as u32)));
+        sorted.extend(sorted.len()..texts.len());
         // What was sorted before is one run, and merged with the few that are new.
-        sorted.sort_by(|a, b| texts[a.0 as usize].cmp(&texts[b.0 as usize]));
+        sorted.sort_by(|&a, &b| texts[a].cmp(&texts[b]));
         ranks.resize(sorted.len(), 0);
-        sorted.iter().zip(0..).for_each(|(symbol, rank)| ranks[symbol.0 as usize] = rank);
+        sorted.iter().zip(0..).for_each(|(&place, rank)| ranks[place] = rank);
     }
 
     /// Where the text stood when symbols were last [sorted](Symbols::sort); of a newer one, behind all others.
     pub fn rank(&self, symbol: Symbol) -> u32 {
-        self.ranks.get(symbol.0 as usize).copied().unwrap_or(u32::MAX)
+        self.ranks.get(symbol.place()).copied().unwrap_or(u32::MAX)
     }
 
     /// Whether it has grown so far that what is no longer used should be forgotten.
@@ -137,6 +171,20 @@ mod tests {
         assert_eq!(symbols.service(Symbol::EMPTY, Symbol::EMPTY, name), name);
         assert_eq!(symbols.of(""), Symbol::EMPTY);
         assert_eq!(symbols.of(OTHER), Symbol::OTHER);
+    }
+
+    #[test]
+    fn a_symbol_of_an_older_generation_is_other() {
+        let mut before = Symbols::default();
+        let [auth, page] = ["auth", "page"].map(|text| before.of(text));
+        let mut after = before.next_generation();
+        after.of("content");
+        assert_eq!([auth, page].map(|stale| &**after.text(stale)), [OTHER; 2], "neither `content` nor a panic");
+        assert_eq!(&**after.text(Symbol::EMPTY), "", "fixed symbols stay");
+        let mut symbols = Symbols::default();
+        (0..GENERATIONS).for_each(|_| symbols = symbols.next_generation());
+        assert_eq!(symbols.generation(), 0);
+        assert!(TEXTS_MAX <= 1 << PLACE_BITS);
     }
 
     #[test]

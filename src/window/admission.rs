@@ -292,15 +292,9 @@ fn fair_level(demands: &mut [f64], capacity: f64) -> f64 {
     demands.last().copied().unwrap_or(capacity)
 }
 
-/// Where a trace stands between 0 and 1: a hash of its id. Both halves are mixed (the finaliser of SplitMix64), since ids
-/// are not always random in all their bits, and a sampler before us may have chosen by some of them.
+/// Where a trace stands between 0 and 1.
 fn place(trace: &TraceId) -> f32 {
-    let (high, low) = trace.0.split_at(8);
-    let half = |bytes: &[u8]| bytes.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-    let mut z = half(high).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ half(low);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1_u32 << 24) as f32 // 24 bits: exact in f32, and below 1
+    (trace.mixed() >> 40) as f32 / (1_u32 << 24) as f32 // 24 bits: exact in f32, and below 1
 }
 
 /// The rows of the mask, with other weights.

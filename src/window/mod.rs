@@ -175,9 +175,9 @@ impl Window {
         &mut self.symbols
     }
 
-    /// Forgets the texts that no open trace has. Symbols that were handed out before stand for nothing then.
+    /// Forgets the texts that no open trace has. Symbols handed out before stand for `_other` from then on.
     pub fn renew_symbols(&mut self) {
-        let mut fresh = Symbols::default();
+        let mut fresh = self.symbols.next_generation();
         self.assembly.translate(&self.symbols, &mut fresh);
         self.symbols = fresh;
     }

@@ -3,8 +3,9 @@
 mod commands;
 mod shop;
 
+use headroom::analyse::Suspect;
 use headroom::analyse::Verdict;
-use headroom::analyse::change::{Diagnosis, Parameters, Profile, Suspect, localise};
+use headroom::analyse::change::{Diagnosis, Parameters, Profile, localise};
 
 use shop::{Fault, Shop, profile};
 

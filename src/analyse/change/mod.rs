@@ -13,6 +13,7 @@ mod objectives;
 mod parameters;
 mod probability;
 mod profile;
+mod sample;
 mod services;
 mod shape;
 mod verdict;
@@ -21,16 +22,15 @@ pub use calm::{Moment, calm_stretch, slowest};
 pub use objectives::{EntryObjective, MissedObjective, missed, objectives};
 pub use parameters::Parameters;
 pub use profile::{EXEMPLARS_MAX, Profile};
-pub use services::Components;
+pub use sample::{SPANS_PER_SECOND, Sample, SampledTrace, TRACES_EACH};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use self::evidence::{Model, Tables};
 use self::services::{Candidate, Party};
 use self::shape::Shape;
 use self::verdict::Facts;
-use super::findings::{Evidence, Verdict};
-use crate::model::TraceId;
+use crate::analyse::findings::{Suspect, Verdict};
 
 #[cfg(test)]
 mod tests;
@@ -38,40 +38,6 @@ mod tests;
 /// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a pass
 /// over the rows, and the rest has next to no probability.
 pub const EXPLAINED_MAX: usize = 10;
-
-/// A place where the fault may lie.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Suspect {
-    /// 1 is the most likely.
-    pub rank: usize,
-    /// The service, or the name of a callee that sends no spans.
-    pub service: String,
-    /// It sends no spans: a database, a queue, a third party.
-    pub peer: bool,
-    /// Set when one pod is to blame, or there is only one.
-    pub pod: Option<String>,
-    /// Where the evidence is strongest.
-    pub operation: String,
-    pub verdict: Verdict,
-    /// Probability that the fault lies here.
-    pub score: f64,
-    pub evidence: Vec<Evidence>,
-    /// Log-likelihood ratios that the score rests on.
-    pub components: Components,
-    /// Traces of the incident in which it took longest, longest first.
-    pub exemplars: Vec<TraceId>,
-}
-
-/// A suspect at least this likely is told to people unasked: of five such four are faults at least. What is lost of a trace's
-/// shape seldom comes above 0.95, as an operation may be meant to have changed (`Parameters::other_mix`).
-const SURE: f64 = 0.8;
-
-impl Suspect {
-    /// Likely enough to be told to people who did not ask, and with a reason.
-    pub fn is_sure(&self) -> bool {
-        self.score >= SURE && self.verdict != Verdict::Unknown
-    }
-}
 
 /// All candidates, most likely first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::profile::{Entry, Profile};
 use crate::analyse::statistics::significance::{SURELY, exceeds};
+use crate::model::Text;
 
 /// The quantile that objectives are derived for, as is usual.
 const QUANTILE: f64 = 0.99;
@@ -65,6 +66,6 @@ pub fn missed(incident: &Profile, objectives: &BTreeMap<String, EntryObjective>)
     missed
 }
 
-fn name((service, operation): &(super::profile::Text, super::profile::Text)) -> String {
+fn name((service, operation): &(Text, Text)) -> String {
     format!("{service} {operation}")
 }

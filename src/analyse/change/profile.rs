@@ -4,14 +4,12 @@
 //! a gap is kept by the caller's pod and by the callee's pod, never by both.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::durations::Durations;
-use crate::analyse::trace::{Tree, is_call};
+use crate::analyse::trace::request::begins_failure;
+use crate::analyse::trace::{Tree, TreeSpan, is_call};
 use crate::model::spans::OTHER;
-use crate::model::{Kind, SpanRow, Status, TraceId};
-
-pub(super) type Text = Arc<str>;
+use crate::model::{Kind, SpanRow, Text, TraceId};
 
 /// Distinct names one profile keeps; the rest becomes [`OTHER`]. A span name that holds an id would grow without
 /// bound, and 20 000 operations are more than any system we know has.
@@ -233,10 +231,10 @@ impl Profile {
             } else {
                 let entry = self.entries.entry((service.clone(), operation.clone())).or_default();
                 entry.durations.add(duration_ns);
-                entry.failed += u64::from(failed(span));
+                entry.failed += u64::from(span.has_failed());
             }
         }
-        let begins_error = failed(span) && !tree.children(index).iter().any(|&c| failed(&tree.nodes[c].span));
+        let begins_error = begins_failure(tree, index);
         if span.kind == Kind::Client && node.is_leaf() {
             let peer = self.name(span.peer);
             let calls = self.peers.entry(PeerKey { caller: service, operation, peer, caller_pod: pod }).or_default();
@@ -281,7 +279,7 @@ impl Profile {
             if span.kind.is_caller() {
                 for &answer in tree.children(child) {
                     let answer = &tree.nodes[answer].span;
-                    if other_service(span, answer) {
+                    if !answer.same_service(span) {
                         answered = true;
                         let answered_by = Some(self.name(answer.operation));
                         let service = self.service(answer);
@@ -291,7 +289,7 @@ impl Profile {
                 }
             }
             if !answered {
-                let elsewhere = other_service(&tree.nodes[index].span, span);
+                let elsewhere = !span.same_service(&tree.nodes[index].span);
                 let answered_by = elsewhere.then(|| operation.clone());
                 *children.entry(Child { service: self.service(span), operation, answered_by }).or_default() += 1;
             }
@@ -338,14 +336,6 @@ impl Profile {
         }
         self.name(span.service_id().as_str())
     }
-}
-
-fn failed(span: &SpanRow<'_>) -> bool {
-    span.status == Status::Error || span.http_status() >= 500
-}
-
-fn other_service(a: &SpanRow<'_>, b: &SpanRow<'_>) -> bool {
-    a.service != b.service || a.namespace != b.namespace || a.cluster != b.cluster
 }
 
 fn runs_elsewhere(parent: &SpanRow<'_>, child: &SpanRow<'_>) -> bool {

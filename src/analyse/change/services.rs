@@ -10,6 +10,7 @@ use super::mathematics::{coherent, log_mean_exp, log_sum_exp, perhaps};
 use super::parameters::Parameters;
 use super::profile::PeerKey;
 use super::shape::Shape;
+use crate::analyse::findings::Components;
 
 /// One side of a call: a service, or somebody who sends no spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,21 +28,6 @@ impl<'a> Party<'a> {
     pub fn of_peer(key: &'a PeerKey) -> Party<'a> {
         Party { name: if key.peer.is_empty() { &key.operation } else { &key.peer }, is_peer: true }
     }
-}
-
-/// Log-likelihood ratios of one service, each None where there is nothing to judge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Components {
-    /// Its exclusive time grew.
-    pub own: Option<f64>,
-    /// Calls to it wait longer, whoever calls.
-    pub calls_in: Option<f64>,
-    /// Its calls wait longer, whomever it calls.
-    pub calls_out: Option<f64>,
-    /// It stopped making calls.
-    pub lost: Option<f64>,
-    /// Errors begin in it, or it no longer answers.
-    pub failing: Option<f64>,
 }
 
 impl Components {

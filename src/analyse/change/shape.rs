@@ -8,6 +8,7 @@ use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odd
 use super::parameters::Parameters;
 use super::profile::{Child, ChildCounts, PeerKey, Profile};
 use super::services::Party;
+use crate::model::Text;
 
 /// Log-likelihood ratios by where the change began.
 pub(super) struct Shape<'a> {
@@ -138,7 +139,7 @@ fn worth_of_shares<'a>(baseline: &'a Profile, incident: &Profile, parameters: &P
     services.into_iter().map(|service| (service, worth(service))).collect()
 }
 
-fn spans_of(profile: &Profile, operation: &(super::profile::Text, super::profile::Text)) -> f64 {
+fn spans_of(profile: &Profile, operation: &(Text, Text)) -> f64 {
     profile.spans.get(operation).map_or(0.0, |counts| counts.spans as f64)
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::analyse::findings::Components;
 use crate::analyse::trace::Tree;
 use crate::model::{Kind, SpanId, SpanRow, Status, Time, TraceId};
 

@@ -1,11 +1,9 @@
 //! Calls for each request, now and in healthy time: who asks more of whom than its own requests explain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::analyse::rollup::window_totals::{Answers, EdgeAnswer};
-
-type Text = Arc<str>;
+use crate::model::Text;
 
 /// Calls for each request count as amplified from half as many again: a single retry of every second call.
 const AMPLIFIED: f64 = 1.5;

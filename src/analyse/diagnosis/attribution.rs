@@ -1,21 +1,22 @@
 //! Who is to blame for an entry operation that misses its objective, and why.
 //!
-//! PodStartup at the node with the most blame and asks whose fault its time is: a queue in front of a service whose
+//! The search starts at the service with the most blame and asks whose fault its time is: a queue in front of a service whose
 //! workers are held by a slow callee is the callee's fault; a queue that the load alone would fill is its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::analyse::diagnosis::amplification::{Amplification, amplification};
 use crate::analyse::diagnosis::service_state::{GROWN, ServiceState};
 use crate::analyse::findings::{Evidence, Verdict};
+use crate::analyse::learned::Operations;
 use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
+use crate::analyse::rollup::PathKind;
 use crate::analyse::rollup::window_totals::{Answers, BlameAnswer, EdgeAnswer};
+use crate::analyse::trace::SegmentKind;
+use crate::model::Text;
 
 #[cfg(test)]
 mod tests;
-
-type Text = Arc<str>;
 
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
 /// below, the service is a victim of what it calls; above one, the queue is its own; between, a callee decides that is
@@ -62,28 +63,31 @@ struct Blame {
 
 impl Blame {
     fn at(service: &Text, rows: &[&BlameAnswer]) -> Blame {
-        let of = |kinds: &[&str]| -> i64 {
-            let here = rows.iter().filter(|b| b.service == *service && kinds.contains(&&*b.kind));
-            here.map(|b| b.blame_ns).sum()
-        };
-        Blame {
-            own: of(&["own"]),
-            peer: of(&["peer"]),
-            no_room: of(&["queue", "refused", "gave_up"]),
-            error: of(&["error"]),
+        let mut blame = Blame { own: 0, peer: 0, no_room: 0, error: 0 };
+        for row in rows.iter().filter(|row| row.service == *service) {
+            let sum = match row.kind {
+                PathKind::Time(SegmentKind::Own) => &mut blame.own,
+                PathKind::Time(SegmentKind::Peer) => &mut blame.peer,
+                PathKind::Time(SegmentKind::Queue) | PathKind::Refused | PathKind::GaveUp => &mut blame.no_room,
+                PathKind::Error => &mut blame.error,
+            };
+            *sum += row.blame_ns;
         }
+        blame
     }
 }
 
-pub struct Judge<'a> {
+/// What blame is attributed by; nothing of it changes meanwhile.
+pub struct Attribution<'a> {
     pub answers: &'a Answers,
     pub baseline: &'a Baseline,
+    pub operations: &'a Operations,
     pub now: &'a BTreeMap<Text, ServiceState<'a>>,
-    /// Services whose requests may have begun to wait when a callee held them back (`victims`).
+    /// Services whose requests may have begun to wait when a callee held them back (`backlog`).
     pub held: BTreeSet<Text>,
 }
 
-impl Judge<'_> {
+impl Attribution<'_> {
     /// The judgement for one entry operation; None when no time can be blamed on anybody.
     pub fn judge(&self, entry: &str) -> Option<Judgement> {
         let rows: Vec<&BlameAnswer> = self.answers.blame.iter().filter(|b| *b.entry == *entry).collect();
@@ -119,7 +123,11 @@ impl Judge<'_> {
             if is_new(pod) && now.pods.iter().any(|p| !is_new(&p.pod)) {
                 return Judgement { verdict: Verdict::Regression, version: now.version_of(pod).cloned(), ..judgement };
             }
-            let own = self.answers.blame.iter().filter(|b| b.service == *service && &*b.kind == "own");
+            let own = self
+                .answers
+                .blame
+                .iter()
+                .filter(|b| b.service == *service && b.kind == PathKind::Time(SegmentKind::Own));
             let shown_beside = now.is_far_beside(pod, own.map(|b| b.blame_ns).sum(), baseline);
             return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.clone()), shown_beside, ..judgement };
         }
@@ -238,7 +246,7 @@ impl Judge<'_> {
 
     /// A caller's span that nobody answers has the most blame: the callee is slow, or it is asked too often.
     fn slow_peer(&self, judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
-        let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "peer");
+        let worst = rows.iter().find(|b| b.service == *service && b.kind == PathKind::Time(SegmentKind::Peer));
         let judgement = Judgement {
             verdict: Verdict::SlowDependency,
             peer: worst.map(|b| b.peer.clone()),
@@ -257,7 +265,7 @@ impl Judge<'_> {
         let edges = self.answers.edges.get(caller).map_or(&[][..], Vec::as_slice);
         let (mut now_ns, mut healthy_ns) = (0.0, 0.0);
         for edge in edges.iter().filter(|e| e.callee == *peer) {
-            if let Some(call_ns) = self.baseline.operations().call_ns(caller, &edge.operation, peer) {
+            if let Some(call_ns) = self.operations.call_ns(caller, &edge.operation, peer) {
                 now_ns += edge.sums.caller_ns as f64;
                 healthy_ns += edge.sums.calls as f64 * call_ns;
             }
@@ -284,7 +292,7 @@ impl Judge<'_> {
         // By callee: time of its calls now, and of the calls that healthy requests of the same operations make.
         let mut times: BTreeMap<&Text, (f64, f64)> = BTreeMap::new();
         for edge in self.answers.edges.get(service).into_iter().flatten() {
-            let call_ns = self.baseline.operations().call_ns(service, &edge.operation, &edge.callee);
+            let call_ns = self.operations.call_ns(service, &edge.operation, &edge.callee);
             let Some(call_ns) = call_ns else { continue };
             let (now_ns, healthy_ns) = times.entry(&edge.callee).or_default();
             *now_ns += edge.sums.caller_ns as f64;
@@ -313,7 +321,7 @@ impl Judge<'_> {
 
 /// Errors begin here, or at a callee of its that sends no spans.
 fn failing(judgement: Judgement, service: &Text, rows: &[&BlameAnswer], borne_out: bool) -> Judgement {
-    let worst = rows.iter().find(|b| b.service == *service && &*b.kind == "error");
+    let worst = rows.iter().find(|b| b.service == *service && b.kind == PathKind::Error);
     Judgement {
         verdict: Verdict::Failing,
         borne_out,

@@ -2,13 +2,10 @@
 //! well again, and is served late: that queue is not the service's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::model::{ClockStep, Time};
-
-type Text = Arc<str>;
+use crate::model::{ClockStep, Text, Time};
 
 /// No request waits longer than the longest timeouts one meets.
 const WAIT_MAX: Duration = Duration::from_secs(60);

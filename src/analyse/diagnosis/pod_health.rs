@@ -1,17 +1,15 @@
-//! The pods that a cluster calls ready, set beside those that spans come from: which are warming, unresponsive, or of a new revision.
+//! The pods that a cluster calls ready, set beside those that spans come from: which are warming, unresponsive, or of a
+//! new revision.
 //!
 //! A pod that hangs sends nothing: its spans would end with its answers, and its callers give up before. What is missed
 //! at roll call is then all there is to see of it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::analyse::learned::baseline::Baseline;
+use crate::analyse::learned::baseline::{Baseline, replica_set};
 use crate::analyse::rollup::window_totals::PodAnswer;
-use crate::model::{Time, Workload};
-
-type Text = Arc<str>;
+use crate::model::{Text, Time, Workload};
 
 /// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor a
 /// fault.
@@ -84,11 +82,6 @@ fn at_most(events: i64, expected: f64) -> f64 {
     terms.sum()
 }
 
-/// What the names of pods of one ReplicaSet begin with, by the convention of Kubernetes: all but the last part.
-pub fn replica_set(pod: &str) -> &str {
-    pod.rsplit_once('-').map_or("", |(set, _)| set)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,11 +124,5 @@ mod tests {
         assert_eq!(call(READY + WARM_UP, [50, 60, 50]).warming.len(), 0);
         let before = call(READY - Duration::from_secs(1), [50, 60, 0]);
         assert_eq!((before.unresponsive.len(), before.ready), (0, 3));
-    }
-
-    #[test]
-    fn pods_of_one_replica_set_share_what_their_names_begin_with() {
-        assert_eq!(replica_set("auth-5d8f7c-x2x4z"), "auth-5d8f7c");
-        assert_eq!(replica_set("10.0.0.7:8080"), "");
     }
 }

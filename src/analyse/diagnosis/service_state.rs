@@ -1,16 +1,13 @@
 //! A service over the fast window, set beside healthy time: how its work, its load and its pods compare.
 
-use std::sync::Arc;
-
 use crate::analyse::diagnosis::arrival_rate::Arrivals;
 use crate::analyse::diagnosis::pod_health::PodHealth;
 use crate::analyse::findings::Evidence;
 use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
 use crate::analyse::rollup::window_totals::PodAnswer;
-use crate::analyse::rollup::{HealthSums, Merge};
+use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
-
-type Text = Arc<str>;
+use crate::model::Text;
 
 /// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
 /// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
@@ -32,6 +29,7 @@ const POD_REQUESTS: i64 = 5;
 const FAR_REQUESTS: i64 = 3;
 /// A share of errors that objectives commonly allow, and that a service may have without being the matter.
 const ERRORS: f64 = 0.01;
+
 /// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceState<'a> {

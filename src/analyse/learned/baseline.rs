@@ -1,48 +1,28 @@
-//! What healthy time looks like: learnt only from seconds in which objectives held, and stayed held for a
-//! while after, so that no incident teaches itself to be normal.
+//! Healthy time: learned only from seconds in which objectives held, and went on to hold for a while after
+//! ([quarantine](super::quarantine)).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{Float64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::operations::Operations;
-use crate::analyse::diagnosis::pod_health::replica_set;
-use crate::analyse::rollup::{EntrySums, HealthSums, Merge, PathKind, Rows};
+use super::quarantine::Released;
+use crate::analyse::rollup::{EntryKey, EntrySums, HealthKey, HealthSums, PathKey, PathKind, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
-use crate::analyse::statistics::histogram::quantile_ns;
-use crate::model::{ClockStep, Time};
+use crate::model::{ClockStep, Text, Time};
 
 mod snapshot;
 
 use super::hour_of_day::Hours;
 pub use super::hour_of_day::Load;
 
-type Text = Arc<str>;
-
-/// How long rows wait before they are learnt. An incident is noticed by its missed objective a few seconds
-/// after it began; what came in between must not be learnt.
-const QUARANTINE: Duration = Duration::from_secs(15);
 /// Requests after which the old half of a baseline fades: a few minutes at a hundred a second, hours at one.
 const HALVE_AT_REQUESTS: i64 = 50_000;
 /// Seconds after which a pod that served nothing is forgotten: far more than a second's rows are ever apart.
 const POD_REMEMBERED_S: i64 = 60;
 /// Requests that make a baseline: the mean of fewer says little.
 const ENOUGH_REQUESTS: i64 = 50;
-/// Requests from which an objective may be derived: a 99th percentile needs a few hundred.
-const DERIVE_REQUESTS: i64 = 300;
-/// A derived objective allows twice the healthy 99th percentile: objectives that people choose for themselves
-/// mostly lie above that, and ordinary noise below.
-const DERIVED_FACTOR: i64 = 2;
-
-#[derive(Clone, Debug, Default)]
-struct EntryBaseline {
-    sums: EntrySums,
-    buckets: BTreeMap<i32, i64>,
-}
-
 /// How much of the healthy load came to one pod.
 #[derive(Clone, Copy, Debug, Default)]
 struct PodBaseline {
@@ -111,7 +91,7 @@ type PathPlace = (Text, Text, Text, Text, PathKind);
 
 #[derive(Default)]
 pub struct Baseline {
-    entries: BTreeMap<Text, EntryBaseline>,
+    entries: BTreeMap<Text, EntrySums>,
     paths: BTreeMap<PathPlace, i64>,
     services: BTreeMap<Text, (ServiceBaseline, i64)>,
     /// By service and pod.
@@ -119,96 +99,110 @@ pub struct Baseline {
     versions: BTreeMap<(Text, Text), HealthSums>,
     /// Requests by service and ReplicaSet.
     replica_sets: BTreeMap<(Text, Text), i64>,
-    operations: Operations,
     hours: Hours,
-    /// The time of the last advance.
+    /// The time of the tick at hand: its hour of the day is asked for.
     now: Time,
-    /// Rows not yet learnt, with the time they were seen.
-    waiting: VecDeque<(Time, Rows)>,
-    /// When an entry operation last missed, or a service was last crossed by one that did.
-    last_missed: BTreeMap<Text, Time>,
+}
+
+/// The texts of rows as shared ones: each is made once.
+#[derive(Default)]
+struct Names<'a>(HashMap<&'a str, Text, foldhash::fast::RandomState>);
+
+impl<'a> Names<'a> {
+    fn of(&mut self, text: &'a str) -> Text {
+        self.0.entry(text).or_insert_with(|| text.into()).clone()
+    }
+}
+
+/// The rows of a tick in the order of their keys, each key once, however many absorbers they come from.
+fn health_of(rollups: &[Rollups]) -> Vec<(HealthKey<&str>, HealthSums)> {
+    let mut rows: Vec<(HealthKey<&str>, HealthSums)> = rollups.iter().flat_map(Rollups::rows).collect();
+    // Those of one absorber are.
+    if rollups.len() > 1 {
+        rows.sort_by_key(|(key, _)| *key);
+        rows.dedup_by(|(key, sums), (kept, kept_sums)| {
+            let is_same = key == kept;
+            if is_same {
+                kept_sums.merge(sums);
+            }
+            is_same
+        });
+    }
+    rows
+}
+
+/// The part that names of pods of one ReplicaSet share, by the convention of Kubernetes: all but the last.
+pub fn replica_set(pod: &str) -> &str {
+    pod.rsplit_once('-').map_or("", |(set, _)| set)
 }
 
 impl Baseline {
-    pub fn offer(&mut self, at: Time, rows: Rows) {
-        if !rows.is_empty() {
-            self.waiting.push_back((at, rows));
-        }
-    }
-
-    /// `names` (entry operations and services they cross) miss their objective now.
-    pub fn missed(&mut self, at: Time, names: impl IntoIterator<Item = Text>) {
-        self.last_missed.extend(names.into_iter().map(|name| (name, at)));
+    /// A new tick begins.
+    pub fn advance(&mut self, now: Time) {
+        self.now = now;
     }
 
     pub fn step_clock(&mut self, step: ClockStep) {
         step.move_all([&mut self.now]);
-        step.move_all(self.waiting.iter_mut().map(|(at, _)| at));
-        step.move_all(self.last_missed.values_mut());
         let services = self.services.values_mut().map(|(_, last_second)| last_second);
         let seconds = services.chain(self.pods.values_mut().map(|pod| &mut pod.last_second));
         seconds.for_each(|second| *second = step.second(*second));
-        self.waiting.iter_mut().for_each(|(_, rows)| rows.step_clock(step));
     }
 
-    /// Learns the rows whose quarantine is over.
-    pub fn advance(&mut self, now: Time) {
-        self.now = now;
-        while self.waiting.front().is_some_and(|(at, _)| *at + QUARANTINE <= now) {
-            let Some((at, rows)) = self.waiting.pop_front() else { return };
-            // Missed while the rows waited, or just before they came: their quarantine looks both ways.
-            let since = at - QUARANTINE;
-            let tainted: BTreeSet<Text> =
-                self.last_missed.iter().filter(|(_, missed)| **missed >= since).map(|(name, _)| name.clone()).collect();
-            self.learn(&rows, &tainted);
-        }
-        self.last_missed.retain(|_, missed| *missed + QUARANTINE + QUARANTINE > now);
-    }
-
-    fn learn(&mut self, rows: &Rows, tainted: &BTreeSet<Text>) {
-        for (key, sums) in rows.entries.iter().filter(|(key, _)| !tainted.contains(&key.entry)) {
-            let entry = self.entries.entry(key.entry.clone()).or_default();
-            entry.sums.merge(sums);
-            *entry.buckets.entry(key.bucket).or_default() += sums.requests;
-        }
-        for (key, sums) in rows.paths.iter().filter(|(key, _)| !tainted.contains(&key.entry)) {
-            let place = (key.entry.clone(), key.service.clone(), key.operation.clone(), key.peer.clone(), key.kind);
-            *self.paths.entry(place).or_default() += sums.exclusive_ns;
-        }
-        for (key, sums) in rows.health.iter().filter(|(key, _)| !tainted.contains(&key.service)) {
-            let (service, last_second) = self.services.entry(key.service.clone()).or_default();
-            service.sums.merge(sums);
-            let mut load = Load {
-                adjusted_milli: (sums.requests as f64 * sums.weight() * 1e3) as i64,
-                seconds: i64::from(key.second > *last_second),
-                pod_seconds: 0,
-            };
-            service.seconds += load.seconds;
-            *last_second = key.second.max(*last_second);
-            if !key.pod.is_empty() {
-                let pod = self.pods.entry((key.service.clone(), key.pod.clone())).or_default();
-                load.pod_seconds = i64::from(key.second > pod.last_second);
-                service.pod_seconds += load.pod_seconds;
-                pod.seconds += load.pod_seconds;
-                pod.requests += sums.requests;
-                pod.adjusted_milli += load.adjusted_milli;
-                pod.last_second = key.second.max(pod.last_second);
-                let set = (key.service.clone(), replica_set(&key.pod).into());
-                *self.replica_sets.entry(set).or_default() += sums.requests;
+    /// Learns the rows of a tick whose quarantine is over.
+    pub fn learn(&mut self, Released { rollups, tainted }: &Released) {
+        let mut names = Names::default();
+        for (key, sums) in rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>) {
+            if !tainted.contains(key.entry) {
+                self.entries.entry(names.of(key.entry)).or_default().merge(&sums);
             }
-            self.hours.learn(&key.service, key.second, load);
-            self.versions.entry((key.service.clone(), key.version.clone())).or_default().merge(sums);
         }
-        self.operations.learn(rows, |service| tainted.contains(service));
-        let newest = rows.health.keys().map(|key| key.second).max().unwrap_or(i64::MIN);
+        for (key, sums) in rollups.iter().flat_map(Rollups::rows::<PathKey<&str>>) {
+            if !tainted.contains(key.entry) {
+                let [entry, service, operation, peer] =
+                    [key.entry, key.service, key.operation, key.peer].map(|text| names.of(text));
+                *self.paths.entry((entry, service, operation, peer, key.kind)).or_default() += sums.exclusive_ns;
+            }
+        }
+        let health = health_of(rollups);
+        for (key, sums) in health.iter().filter(|(key, _)| !tainted.contains(key.service)) {
+            self.learn_service(key, sums, &mut names);
+        }
+        let newest = health.iter().map(|(key, _)| key.second).max().unwrap_or(i64::MIN);
         self.pods.retain(|_, pod| pod.last_second >= newest.saturating_sub(POD_REMEMBERED_S));
         self.fade();
         self.forget();
     }
 
+    fn learn_service<'a>(&mut self, key: &HealthKey<&'a str>, sums: &HealthSums, names: &mut Names<'a>) {
+        let name = names.of(key.service);
+        let (service, last_second) = self.services.entry(name.clone()).or_default();
+        service.sums.merge(sums);
+        let mut load = Load {
+            adjusted_milli: (sums.requests as f64 * sums.weight() * 1e3) as i64,
+            seconds: i64::from(key.second > *last_second),
+            pod_seconds: 0,
+        };
+        service.seconds += load.seconds;
+        *last_second = key.second.max(*last_second);
+        if !key.pod.is_empty() {
+            let pod = self.pods.entry((name.clone(), names.of(key.pod))).or_default();
+            load.pod_seconds = i64::from(key.second > pod.last_second);
+            service.pod_seconds += load.pod_seconds;
+            pod.seconds += load.pod_seconds;
+            pod.requests += sums.requests;
+            pod.adjusted_milli += load.adjusted_milli;
+            pod.last_second = key.second.max(pod.last_second);
+            let set = (name.clone(), names.of(replica_set(key.pod)));
+            *self.replica_sets.entry(set).or_default() += sums.requests;
+        }
+        self.hours.learn(&name, key.second, load);
+        self.versions.entry((name, names.of(key.version))).or_default().merge(sums);
+    }
+
     /// See [`forget_rare`].
     fn forget(&mut self) {
-        forget_rare(&mut self.entries, NAMES_MAX, |entry| entry.sums.requests);
+        forget_rare(&mut self.entries, NAMES_MAX, |sums| sums.requests);
         forget_rare(&mut self.paths, NAMES_MAX, |nanos| *nanos);
         if forget_rare(&mut self.services, NAMES_MAX, |(service, _)| service.sums.requests) {
             self.hours.forget(|service| self.services.contains_key(service));
@@ -217,23 +211,17 @@ impl Baseline {
         forget_rare(&mut self.replica_sets, NAMES_MAX, |requests| *requests);
     }
 
-    /// Whether anything is remembered of an entry operation.
-    pub fn knows_entry(&self, entry: &str) -> bool {
-        self.entries.contains_key(entry)
-    }
-
     /// Halves what has become large, so that the last minutes to hours decide.
     fn fade(&mut self) {
         let full: Vec<Text> = self
             .entries
             .iter()
-            .filter(|(_, e)| e.sums.requests > HALVE_AT_REQUESTS)
+            .filter(|(_, sums)| sums.requests > HALVE_AT_REQUESTS)
             .map(|(name, _)| name.clone())
             .collect();
         for name in &full {
-            if let Some(entry) = self.entries.get_mut(name) {
-                entry.sums.halve();
-                entry.buckets.values_mut().for_each(|count| *count /= 2);
+            if let Some(sums) = self.entries.get_mut(name) {
+                sums.halve();
             }
             self.paths.iter_mut().filter(|(place, _)| place.0 == *name).for_each(|(_, ns)| *ns /= 2);
         }
@@ -277,22 +265,11 @@ impl Baseline {
         known.next().is_none_or(|first| is_it(first) || known.any(is_it))
     }
 
-    /// What requests of each operation do in healthy time.
-    pub fn operations(&self) -> &Operations {
-        &self.operations
-    }
-
-    /// The share of an entry operation's requests that come near its objective in healthy time.
-    pub fn near_share(&self, entry: &str) -> Option<f64> {
-        let sums = self.entries.get(entry).map(|e| e.sums).filter(|sums| sums.requests >= ENOUGH_REQUESTS)?;
+    /// The share of an entry operation's requests that are at risk of missing its objective, or miss it, in healthy time.
+    pub fn at_risk_share(&self, entry: &str) -> Option<f64> {
+        let sums = self.entries.get(entry).filter(|sums| sums.requests >= ENOUGH_REQUESTS)?;
         // Of none in so many, the next is one by the rule of succession (Laplace, 1814).
-        Some((sums.near + sums.missed + 1) as f64 / (sums.requests + 2) as f64)
-    }
-
-    /// A latency bound for an entry operation that has none: see [`DERIVED_FACTOR`].
-    pub fn derived_objective_ns(&self, entry: &str) -> Option<i64> {
-        let baseline = self.entries.get(entry).filter(|e| e.sums.requests >= DERIVE_REQUESTS)?;
-        Some(DERIVED_FACTOR * quantile_ns(baseline.buckets.iter().map(|(b, n)| (*b, *n)), 0.99))
+        Some((sums.at_risk + sums.missed + 1) as f64 / (sums.requests + 2) as f64)
     }
 
     pub fn schema() -> SchemaRef {
@@ -313,7 +290,7 @@ impl Baseline {
             .paths
             .iter()
             .filter_map(|(place, ns)| {
-                let traces = self.entries.get(&place.0)?.sums.requests;
+                let traces = self.entries.get(&place.0)?.requests;
                 (traces >= ENOUGH_REQUESTS).then(|| (place, *ns as f64 / traces as f64))
             })
             .collect();
@@ -336,56 +313,27 @@ impl Baseline {
     pub fn crossed_by(&self, entry: &str) -> BTreeSet<Text> {
         self.paths.keys().filter(|place| *place.0 == *entry).map(|place| place.1.clone()).collect()
     }
-
-    /// Sums of critical-path time, for tests.
-    #[cfg(test)]
-    pub fn path_ns(&self, entry: &str) -> i64 {
-        self.paths.iter().filter(|(place, _)| *place.0 == *entry).map(|(_, ns)| ns).sum()
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Float64Type;
+
     use super::*;
-    use crate::analyse::rollup::{EntryKey, HealthKey, PathKey, PathSums};
+    use crate::analyse::rollup::PathSums;
+    use crate::analyse::rollup::by_hand::Rows;
     use crate::analyse::trace::SegmentKind;
 
-    fn rows(second: i64, requests: i64) -> Rows {
-        let mut rows = Rows::default();
-        let sums = EntrySums { requests, ..EntrySums::default() };
-        Rows::add(&mut rows.entries, EntryKey { second, entry: "e".into(), bucket: 100 }, sums);
-        let key = PathKey {
-            second,
-            entry: "e".into(),
-            missed: false,
-            near: false,
-            service: "s".into(),
-            operation: "op".into(),
-            peer: "".into(),
-            kind: PathKind::Time(SegmentKind::Own),
-        };
-        Rows::add(&mut rows.paths, key, PathSums { traces: requests, exclusive_ns: 10 * requests });
-        rows
+    fn released(rows: Vec<Rows>) -> Released {
+        Released { rollups: rows.into_iter().map(Rows::tables).collect(), tainted: BTreeSet::new() }
     }
 
-    #[test]
-    fn an_incident_does_not_teach_itself_to_be_normal() {
-        let mut baseline = Baseline::default();
-        for second in 0..40 {
-            let at = Time::from_secs(second);
-            baseline.offer(at, rows(second, 100));
-            if second >= 30 {
-                baseline.missed(at, ["e".into()]);
-            }
-            baseline.advance(at);
-        }
-        assert_eq!(
-            baseline.path_ns("e"),
-            1000 * 15,
-            "seconds 0 to 14; 15 and later lie within the quarantine of the miss"
-        );
-        baseline.advance(Time::from_secs(60));
-        assert_eq!(baseline.path_ns("e"), 1000 * 15);
+    fn pod(second: i64, pod: &str, requests: i64) -> Rows {
+        let mut rows = Rows::default();
+        let key = HealthKey { second, service: "s".into(), pod: pod.into(), version: "1".into() };
+        Rows::add(&mut rows.health, key, HealthSums { requests, ..HealthSums::default() });
+        rows
     }
 
     #[test]
@@ -393,14 +341,9 @@ mod tests {
         let mut baseline = Baseline::default();
         // Each tick brings the end of one second and the beginning of the next: ten requests a second and pod.
         for tick in 0..40 {
-            let mut rows = Rows::default();
-            for (second, pod) in [(tick, "a"), (tick, "b"), (tick + 1, "a"), (tick + 1, "b")] {
-                let (service, version) = ("s".into(), "1".into());
-                let key = HealthKey { second, service, pod: pod.into(), version };
-                Rows::add(&mut rows.health, key, HealthSums { requests: 5, ..HealthSums::default() });
-            }
-            baseline.offer(Time::from_secs(tick), rows);
-            baseline.advance(Time::from_secs(tick));
+            let rows = [(tick, "a"), (tick, "b"), (tick + 1, "a"), (tick + 1, "b")];
+            // In any order, as portions of several absorbers come.
+            baseline.learn(&released(rows.into_iter().rev().map(|(second, name)| pod(second, name, 5)).collect()));
         }
         let rate = baseline.service("s").unwrap().rate_per_pod();
         assert!((rate - 10.0).abs() < 0.5, "{rate}");
@@ -410,13 +353,30 @@ mod tests {
     fn it_fades_but_keeps_its_means() {
         let mut baseline = Baseline::default();
         for second in 0..2000 {
-            baseline.offer(Time::from_secs(second), rows(second, 100));
-            baseline.advance(Time::from_secs(second));
+            let mut rows = Rows::default();
+            let sums = EntrySums { requests: 100, ..EntrySums::default() };
+            Rows::add(&mut rows.entries, EntryKey { second, entry: "e".into(), bucket: 100 }, sums);
+            let key = PathKey {
+                second,
+                entry: "e".into(),
+                missed: false,
+                at_risk: false,
+                service: "s".into(),
+                operation: "op".into(),
+                peer: "".into(),
+                kind: PathKind::Time(SegmentKind::Own),
+            };
+            Rows::add(&mut rows.paths, key, PathSums { traces: 100, exclusive_ns: 1000 });
+            baseline.learn(&released(vec![rows]));
         }
-        let table = baseline.paths_table();
-        use arrow::array::AsArray;
-        let mean = table.column(5).as_primitive::<arrow::datatypes::Float64Type>().value(0);
+        let mean = baseline.paths_table().column(5).as_primitive::<Float64Type>().value(0);
         assert!((mean - 10.0).abs() < 0.1, "{mean}");
-        assert!(baseline.path_ns("e") <= 10 * (HALVE_AT_REQUESTS + 200));
+        assert!(baseline.paths.values().sum::<i64>() <= 10 * (HALVE_AT_REQUESTS + 200));
+    }
+
+    #[test]
+    fn pods_of_one_replica_set_share_what_their_names_begin_with() {
+        assert_eq!(replica_set("auth-5d8f7c-x2x4z"), "auth-5d8f7c");
+        assert_eq!(replica_set("10.0.0.7:8080"), "");
     }
 }

@@ -1,12 +1,9 @@
-//! What one pod can do, learnt where it was seen at its limit, and how many pods a load needs.
+//! What one pod can do, learned where it was seen at its limit, and how many pods a load needs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::learned::snapshot::Learnt;
-
-type Text = Arc<str>;
+use super::snapshot::Learnt;
+use crate::model::Text;
 
 /// Weight of a new sample: a few ticks of saturation average out Poisson noise, and a changed mix is followed.
 const WEIGHT: f64 = 0.3;
@@ -20,13 +17,17 @@ pub(in crate::analyse) struct Capacity {
     service_s: f64,
 }
 
-/// How a sample of saturation was taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// Share of the hold that slow callees did not inflate.
-    pub undisturbed_share: f64,
-    /// Over so many seconds.
+/// Warm pods at their limit, over a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AtLimit {
+    pub pods: u32,
+    /// Requests that they served, those that a sampler left out among them.
+    pub requests: f64,
     pub seconds: f64,
+    /// How long a request held a worker.
+    pub hold_s: f64,
+    /// The share of that which slow callees did not inflate.
+    pub undisturbed_share: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,21 +36,14 @@ pub struct Capacities {
 }
 
 impl Capacities {
-    /// Learns from a service that is saturated now: its warm pods are at their limit.
-    pub fn learn(&mut self, service: &Text, now: &ServiceState<'_>, sample: Sample) {
-        let (mut pods, mut requests) = (0, 0);
-        for pod in now.warm_pods() {
-            pods += 1;
-            requests += pod.sums.requests;
-        }
-        if pods == 0 || requests == 0 || sample.undisturbed_share <= 0.0 {
+    /// Learns from a service that is saturated now.
+    pub fn learn(&mut self, service: &Text, at_limit: AtLimit) {
+        let AtLimit { pods, requests, seconds, hold_s, undisturbed_share } = at_limit;
+        if pods == 0 || requests <= 0.0 || undisturbed_share <= 0.0 {
             return;
         }
-        let rate = requests as f64 * now.sums.weight() / sample.seconds / f64::from(pods);
-        let found = Capacity {
-            per_pod_per_s: rate / sample.undisturbed_share,
-            service_s: now.hold_s() * sample.undisturbed_share,
-        };
+        let rate = requests / seconds / f64::from(pods);
+        let found = Capacity { per_pod_per_s: rate / undisturbed_share, service_s: hold_s * undisturbed_share };
         let mix = |old: f64, new: f64| old + WEIGHT * (new - old);
         self.known
             .entry(service.clone())

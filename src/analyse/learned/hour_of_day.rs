@@ -2,11 +2,10 @@
 //! day at nine and was borne does not explain that today it is not.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-type Text = Arc<str>;
+use crate::model::Text;
 
 const HOURS: usize = 24;
 const SECONDS_A_DAY: i64 = 86_400;

@@ -1,10 +1,17 @@
 //! What is known of healthy time and of what pods can do, learned from rows and kept over a restart.
 
 pub mod baseline;
+mod callees;
 pub mod capacity;
 mod hour_of_day;
-pub mod operations;
+mod objectives;
+mod operations;
 pub mod pod_startup;
+pub mod quarantine;
+pub mod reference;
 pub mod snapshot;
 
+pub use objectives::Objectives;
+pub use operations::Operations;
+pub use reference::Reference;
 pub use snapshot::Learnt;

@@ -6,14 +6,12 @@
 //! requests then looks no slower, and no product of operations and pods has to be kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::analyse::learned::snapshot::{Calls, Learnt, Operation};
+use super::quarantine::Released;
+use super::snapshot::{Calls, Learnt, Operation};
+use crate::analyse::rollup::{EdgeKey, EdgeSums, OperationKey, OperationSums, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
-
-use crate::analyse::rollup::{EdgeKey, EdgeSums, Merge, OperationKey, OperationSums, Rows};
-
-type Text = Arc<str>;
+use crate::model::Text;
 
 /// Requests that make a mean: with times spread as widely as their mean, it errs by a fifth, far from the half more
 /// that counts as growth. Traces that are sampled one in a hundred reach it within a minute.
@@ -58,14 +56,18 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Learns the rows of services that are not tainted.
-    pub fn learn(&mut self, rows: &Rows, is_tainted: impl Fn(&Text) -> bool) {
-        for (key, sums) in rows.operations.iter().filter(|(key, _)| !is_tainted(&key.service)) {
-            self.entry(&key.service, &key.operation).sums.merge(sums);
+    /// Learns the rows of a tick whose quarantine is over.
+    pub fn learn(&mut self, Released { rollups, tainted }: &Released) {
+        for (key, sums) in rollups.iter().flat_map(Rollups::rows::<OperationKey<&str>>) {
+            if !tainted.contains(key.service) {
+                self.entry(key.service, key.operation).sums.merge(&sums);
+            }
         }
-        for (key, sums) in rows.edges.iter().filter(|(key, _)| !is_tainted(&key.caller)) {
-            let calls = &mut self.entry(&key.caller, &key.operation).calls;
-            calls.entry((key.callee.clone(), key.answered)).or_default().merge(sums);
+        for (key, sums) in rollups.iter().flat_map(Rollups::rows::<EdgeKey<&str>>) {
+            if !tainted.contains(key.caller) {
+                let calls = &mut self.entry(key.caller, key.operation).calls;
+                calls.entry((key.callee.into(), key.answered)).or_default().merge(&sums);
+            }
         }
         self.forget(OPERATIONS_MAX);
         let large = |h: &&mut Healthy| h.sums.requests > HALVE_AT_REQUESTS;
@@ -86,8 +88,16 @@ impl Operations {
         forget_rare(&mut self.known, NAMES_MAX, |operations| operations.values().map(|h| h.sums.requests).sum());
     }
 
-    fn entry(&mut self, service: &Text, operation: &Text) -> &mut Healthy {
-        self.known.entry(service.clone()).or_default().entry(operation.clone()).or_default()
+    fn entry(&mut self, service: &str, operation: &str) -> &mut Healthy {
+        // Looked up before a text is made: mostly it is known.
+        if !self.known.contains_key(service) {
+            self.known.insert(service.into(), BTreeMap::new());
+        }
+        let operations = self.known.get_mut(service).expect("inserted above");
+        if !operations.contains_key(operation) {
+            operations.insert(operation.into(), Healthy::default());
+        }
+        operations.get_mut(operation).expect("inserted above")
     }
 
     /// Into a snapshot.
@@ -109,9 +119,8 @@ impl Operations {
     /// Out of a snapshot, where not enough is known yet.
     pub fn restore(&mut self, learnt: &Learnt) {
         for (service, kept) in &learnt.services {
-            let service = Text::from(service.as_str());
             for (operation, kept) in &kept.operations {
-                let known = self.entry(&service, &operation.as_str().into());
+                let known = self.entry(service, operation);
                 if known.sums.requests < ENOUGH_REQUESTS {
                     let calls = kept.calls.iter().map(|of| ((of.callee.as_str().into(), of.answered), of.sums));
                     *known = Healthy { sums: kept.sums, calls: calls.collect() };
@@ -134,51 +143,38 @@ impl Operations {
     }
 }
 
-impl Rows {
-    /// Writes beside the calls made those that as many healthy requests of the same operations would have made, so
-    /// that a call that stopped has a row too. Of operations that healthy time does not know, just those made: seconds
-    /// from before it was learnt are summed with later ones.
-    pub(in crate::analyse) fn expect_calls(&mut self, healthy: &Operations) {
-        let is_unknown = |key: &EdgeKey| healthy.get(&key.caller, &key.operation).is_none();
-        for (_, sums) in self.edges.iter_mut().filter(|(key, _)| is_unknown(key)) {
-            sums.expected_milli = sums.calls.saturating_mul(1000);
-        }
-        for (key, sums) in &self.operations {
-            let Some(known) = healthy.get(&key.service, &key.operation) else { continue };
-            for (callee, answered, milli) in known.calls() {
-                let OperationKey { second, service: caller, version, operation } = key.clone();
-                let edge = EdgeKey { second, caller, version, operation, callee: callee.clone(), answered };
-                let expected_milli = sums.requests.saturating_mul(milli);
-                Rows::add(&mut self.edges, edge, EdgeSums { expected_milli, ..EdgeSums::default() });
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
 
-    fn learnt(requests: i64) -> Operations {
+    use super::*;
+    use crate::analyse::rollup::by_hand::Rows;
+
+    fn learned(requests: i64) -> Operations {
         let mut rows = Rows::default();
-        let (service, operation): (Text, Text) = ("shop".into(), "GET /".into());
-        let key =
-            OperationKey { second: 1, service: service.clone(), version: "".into(), operation: operation.clone() };
+        let (service, version, operation): (Text, Text, Text) = ("shop".into(), "".into(), "GET /".into());
+        let key = OperationKey {
+            second: 1,
+            service: service.clone(),
+            version: version.clone(),
+            operation: operation.clone(),
+        };
         let sums = OperationSums { requests, own_ns: 30 * requests, callees_ns: 7 * requests, ..Default::default() };
         Rows::add(&mut rows.operations, key, sums);
-        let key =
-            EdgeKey { second: 1, caller: service, version: "".into(), operation, callee: "db".into(), answered: false };
+        let key = EdgeKey { second: 1, caller: service, version, operation, callee: "db".into(), answered: false };
         let sums = EdgeSums { calls: requests * 5 / 2, caller_ns: requests * 5, ..EdgeSums::default() };
         Rows::add(&mut rows.edges, key, sums);
         let mut operations = Operations::default();
-        operations.learn(&rows, |service| &**service == "other");
-        operations.learn(&rows, |service| &**service == "shop");
+        for tainted in ["other", "shop"] {
+            let tainted = BTreeSet::from([tainted.into()]);
+            operations.learn(&Released { rollups: vec![rows.clone().tables()], tainted });
+        }
         operations
     }
 
     #[test]
     fn an_operation_is_known_by_its_mean_request() {
-        let operations = learnt(100);
+        let operations = learned(100);
         let healthy = operations.get("shop", "GET /").expect("enough");
         assert_eq!((healthy.own_ns(), healthy.callees_ns()), (30, 7));
         assert_eq!(healthy.calls().collect::<Vec<_>>(), [(&"db".into(), false, 2500)]);
@@ -187,29 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_operation_that_is_not_known_as_many_calls_are_expected_as_were_made() {
-        let edge = |operation: &str| EdgeKey {
-            second: 1,
-            caller: "shop".into(),
-            version: "".into(),
-            operation: operation.into(),
-            callee: "db".into(),
-            answered: false,
-        };
-        let mut rows = Rows::default();
-        for operation in ["GET /", "GET /new"] {
-            Rows::add(&mut rows.edges, edge(operation), EdgeSums { calls: 12, ..EdgeSums::default() });
-            let (service, version, operation) = ("shop".into(), "".into(), operation.into());
-            let key = OperationKey { second: 1, service, version, operation };
-            Rows::add(&mut rows.operations, key, OperationSums { requests: 2, ..OperationSums::default() });
-        }
-        rows.expect_calls(&learnt(100));
-        let expected = |operation| rows.edges[&edge(operation)].expected_milli;
-        assert_eq!((expected("GET /"), expected("GET /new")), (5_000, 12_000));
-    }
-
-    #[test]
     fn few_requests_say_nothing() {
-        assert!(learnt(ENOUGH_REQUESTS - 1).get("shop", "GET /").is_none());
+        assert!(learned(ENOUGH_REQUESTS - 1).get("shop", "GET /").is_none());
     }
 }

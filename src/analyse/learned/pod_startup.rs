@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::analyse::learned::snapshot::Learnt;
+use super::snapshot::Learnt;
 use crate::model::{ClusterState, ServiceId};
 
 /// The last so many of a service: images and nodes change, and a 95th percentile of fewer is their maximum.

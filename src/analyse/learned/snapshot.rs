@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::learned::baseline::{Load, ServiceBaseline};
-use crate::analyse::learned::capacity::Capacity;
+use super::baseline::{Load, ServiceBaseline};
+use super::capacity::Capacity;
 use crate::analyse::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
 use crate::model::Time;
 
@@ -88,8 +88,6 @@ pub(in crate::analyse) struct Calls {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub(in crate::analyse) sums: EntrySums,
-    /// Histogram bucket of the duration, and requests in it.
-    pub(in crate::analyse) buckets: Vec<(i32, i64)>,
     pub(in crate::analyse) paths: Vec<Path>,
 }
 

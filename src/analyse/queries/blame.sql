@@ -1,24 +1,24 @@
 -- Whose time the missed traces of the fast window spent, above what healthy traces of the same entry
 -- operation spend there. Failures are charged where they start (kinds `error`, `refused` and `gave_up`).
--- Of an entry operation with fewer requests than tick.near_below, traces that came near missing tell as well.
+-- Of an entry operation with fewer requests than tick.at_risk_below, traces at risk (slower than half the objective) count as well.
 -- Columns: entry, service, operation, peer, kind, blame_ns, exclusive_ns, traces. Worst first within an entry.
 WITH seen AS (
     SELECT e.entry,
-           SUM(e.requests) < MAX(t.near_below) AS with_near,
+           SUM(e.requests) < MAX(t.at_risk_below) AS with_at_risk,
            SUM(e.missed) AS missed,
-           SUM(e.near) AS near
+           SUM(e.at_risk) AS at_risk
     FROM entry_seconds e, tick t
     WHERE e.second >= t.fast_from AND e.second < t.complete_to
     GROUP BY e.entry
 ),
 told AS (
-    SELECT entry, with_near, missed + CASE WHEN with_near THEN near ELSE 0 END AS traces
+    SELECT entry, with_at_risk, missed + CASE WHEN with_at_risk THEN at_risk ELSE 0 END AS traces
     FROM seen
 ),
 spent AS (
     SELECT p.entry, p.service, p.operation, p.peer, p.kind, n.traces, SUM(p.exclusive_ns) AS exclusive_ns
     FROM path_seconds p, tick t, told n
-    WHERE p.entry = n.entry AND (p.missed OR p.near AND n.with_near)
+    WHERE p.entry = n.entry AND (p.missed OR p.at_risk AND n.with_at_risk)
       AND p.second >= t.fast_from AND p.second < t.complete_to
     GROUP BY p.entry, p.service, p.operation, p.peer, p.kind, n.traces
 )

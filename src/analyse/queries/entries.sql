@@ -1,12 +1,12 @@
 -- How each entry operation did over the fast window: a histogram of durations, and how many missed.
--- Columns: entry, bucket, requests, slow, errors, missed, near (not missed, but beyond half the objective), duration_ns,
+-- Columns: entry, bucket, requests, slow, errors, missed, at_risk (not missed, but beyond half the objective), duration_ns,
 -- adjusted_milli (thousandths of the requests that these stand for). Ordered: quantiles are read off in order.
 SELECT e.entry, e.bucket,
        SUM(e.requests)    AS requests,
        SUM(e.slow)        AS slow,
        SUM(e.errors)      AS errors,
        SUM(e.missed)      AS missed,
-       SUM(e.near)        AS near,
+       SUM(e.at_risk)        AS at_risk,
        SUM(e.duration_ns) AS duration_ns,
        SUM(e.adjusted_milli) AS adjusted_milli
 FROM entry_seconds e, tick t

@@ -3,15 +3,15 @@
 //! Narrow tables rather than one wide one; each row carries the second (of event time) it speaks of, counts
 //! and integer sums. Merging is adding, in any order, so the same spans give the same answer.
 
-mod absorb;
+#[cfg(test)]
+pub mod by_hand;
 pub mod exemplars;
-mod groups;
 mod rows;
 pub mod sql;
 mod store;
+mod tables;
 pub mod window_totals;
 
-pub use absorb::{Absorbed, Tally};
 pub use rows::*;
 pub use store::Store;
-pub use store::TABLES;
+pub use tables::{Column, Reader, Rollups, TABLES, Table, Writer, batch};

@@ -1,17 +1,41 @@
-//! The rollups' keys and sums. Texts are shared, so that a key is cheap to clone; while rows are added up they are
-//! symbols.
+//! The rollups' keys and sums. A key's texts are of whatever type serves: symbols while rows are added up, `&str` where
+//! a table is read.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
+use super::tables::{Column, Reader, Writer};
 use crate::analyse::trace::SegmentKind;
-use crate::model::ClockStep;
 
-pub(super) type Text = Arc<str>;
-
-/// Adds another row of the same key.
-pub trait Merge {
+/// The sums of a row.
+pub trait Sums: Copy + Default {
+    const FIELDS: &[&str];
+    /// From values in the order of the fields; what is missing is zero.
+    fn of(values: impl Iterator<Item = i64>) -> Self;
+    fn write(&self, row: &mut Writer<'_>);
+    /// Adds another row of the same key.
     fn merge(&mut self, other: &Self);
+    /// Half of everything: how old healthy time fades out of a baseline.
+    fn halve(&mut self);
+}
+
+/// The key of a row: a second of event time, and columns of its own.
+pub trait Key: Sized {
+    type Text;
+    /// The same key with texts of another type.
+    type With<U>: Key<Text = U, Sums = Self::Sums>;
+    type Sums: Sums;
+    /// Its place among the [tables](super::TABLES).
+    const TABLE: usize;
+    const NAME: &str;
+    const COLUMNS: &[(&str, Column)];
+
+    fn second(&self) -> i64;
+    fn map<U>(self, text: impl FnMut(Self::Text) -> U) -> Self::With<U>;
+    fn write<'a>(&'a self, row: &mut Writer<'_>, text: impl FnMut(&'a Self::Text) -> &'a str);
+}
+
+/// A key that is read from its table.
+pub trait StoredKey<'a>: Key<Text = &'a str> {
+    /// None for a row that this version does not understand.
+    fn read(second: i64, row: &mut Reader<'a>) -> Option<Self>;
 }
 
 macro_rules! sums {
@@ -20,28 +44,80 @@ macro_rules! sums {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub struct $name { $($(#[$field_doc])* pub $field: i64),+ }
 
-        impl $name {
-            pub const FIELDS: &[&str] = &[$(stringify!($field)),+];
-            pub fn values(&self) -> Vec<i64> { vec![$(self.$field),+] }
-            /// From values in the order of the fields; what is missing is zero.
-            pub fn of(mut values: impl Iterator<Item = i64>) -> $name {
+        impl Sums for $name {
+            const FIELDS: &[&str] = &[$(stringify!($field)),+];
+
+            fn of(mut values: impl Iterator<Item = i64>) -> $name {
                 $name { $($field: values.next().unwrap_or_default()),+ }
             }
-            /// Half of everything: how old healthy time fades out of a baseline.
-            pub fn halve(&mut self) { $(self.$field /= 2;)+ }
-        }
 
-        impl Merge for $name {
+            fn write(&self, row: &mut Writer<'_>) { $(row.sum(self.$field);)+ }
+
             // In the hottest of loops, so no check: a span is a day long at most and stands for a million, and the
             // hundred thousand that a key takes in a second, or that healthy time holds, stay within an i64.
             fn merge(&mut self, other: &Self) { $(self.$field += other.$field;)+ }
+
+            fn halve(&mut self) { $(self.$field /= 2;)+ }
         }
     };
 }
 
+/// A key's table: its name, and the columns after the second in their order.
+macro_rules! key {
+    ($key:ident, $sums:ident, $table:literal, $name:literal, $($kind:ident $field:ident),+) => {
+        impl<T> Key for $key<T> {
+            type Text = T;
+            type With<U> = $key<U>;
+            type Sums = $sums;
+            const TABLE: usize = $table;
+            const NAME: &str = $name;
+            const COLUMNS: &[(&str, Column)] = &[$((stringify!($field), key!(@column $kind))),+];
+
+            fn second(&self) -> i64 {
+                self.second
+            }
+
+            fn map<U>(self, mut text: impl FnMut(T) -> U) -> $key<U> {
+                $key { second: self.second, $($field: key!(@map $kind text, self.$field)),+ }
+            }
+
+            fn write<'a>(&'a self, row: &mut Writer<'_>, mut text: impl FnMut(&'a T) -> &'a str) {
+                $(key!(@write $kind row, text, self.$field);)+
+            }
+        }
+
+        impl<'a> StoredKey<'a> for $key<&'a str> {
+            fn read(second: i64, row: &mut Reader<'a>) -> Option<Self> {
+                Some($key { second, $($field: key!(@read $kind row)),+ })
+            }
+        }
+    };
+    (@column text) => { Column::Text };
+    (@column kind) => { Column::Text };
+    (@column bucket) => { Column::Bucket };
+    (@column flag) => { Column::Flag };
+    (@map text $text:ident, $value:expr) => { $text($value) };
+    (@map $other:ident $text:ident, $value:expr) => { $value };
+    (@write text $row:ident, $text:ident, $value:expr) => { $row.text($text(&$value)) };
+    (@write kind $row:ident, $text:ident, $value:expr) => { $row.text($value.as_str()) };
+    (@write bucket $row:ident, $text:ident, $value:expr) => { $row.bucket($value) };
+    (@write flag $row:ident, $text:ident, $value:expr) => { $row.flag($value) };
+    (@read text $row:ident) => { $row.text() };
+    (@read kind $row:ident) => { PathKind::parse($row.text())? };
+    (@read bucket $row:ident) => { $row.bucket() };
+    (@read flag $row:ident) => { $row.flag() };
+}
+
+key!(EntryKey, EntrySums, 0, "entry_seconds", text entry, bucket bucket);
+key!(PathKey, PathSums, 1, "path_seconds", text entry, flag missed, flag at_risk, text service, text operation, text peer, kind kind);
+key!(HealthKey, HealthSums, 2, "service_health", text service, text pod, text version);
+key!(DurationKey, CountSums, 3, "service_durations", text service, bucket bucket);
+key!(EdgeKey, EdgeSums, 4, "service_edges", text caller, text version, text operation, text callee, flag answered);
+key!(OperationKey, OperationSums, 5, "service_operations", text service, text version, text operation);
+
 /// An entry operation in one second (of the root's end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryKey<T = Text> {
+pub struct EntryKey<T> {
     pub second: i64,
     pub entry: T,
     /// Histogram bucket of the root's duration.
@@ -57,7 +133,8 @@ sums! {
         /// Slow or in error.
         missed,
         /// Not missed, but slower than half the objective.
-        near,
+        #[serde(alias = "near")]
+        at_risk,
         duration_ns,
         /// Requests these stand for, in thousandths (adjusted count of sampling).
         adjusted_milli,
@@ -68,11 +145,11 @@ sums! {
 
 /// Critical-path time of an entry operation's traces, by whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PathKey<T = Text> {
+pub struct PathKey<T> {
     pub second: i64,
     pub entry: T,
     pub missed: bool,
-    pub near: bool,
+    pub at_risk: bool,
     pub service: T,
     pub operation: T,
     /// The unanswered callee, for kind `peer`; else empty.
@@ -93,6 +170,20 @@ pub enum PathKind {
 }
 
 impl PathKind {
+    const ALL: [PathKind; 6] = [
+        PathKind::Time(SegmentKind::Own),
+        PathKind::Time(SegmentKind::Queue),
+        PathKind::Time(SegmentKind::Peer),
+        PathKind::Error,
+        PathKind::Refused,
+        PathKind::GaveUp,
+    ];
+
+    /// The kind of this text, as tables, queries and snapshots write it.
+    pub fn parse(text: &str) -> Option<PathKind> {
+        PathKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             PathKind::Time(kind) => kind.as_str(),
@@ -109,7 +200,7 @@ sums! {
 
 /// Requests served by one pod in one second (of the caller's end, or its own where no caller is seen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HealthKey<T = Text> {
+pub struct HealthKey<T> {
     pub second: i64,
     pub service: T,
     /// Empty for what never reached a pod: calls that were given up without an answer.
@@ -146,7 +237,7 @@ sums! {
 
 /// Requests of one operation served in one second, all pods of a version together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OperationKey<T = Text> {
+pub struct OperationKey<T> {
     pub second: i64,
     pub service: T,
     pub version: T,
@@ -175,7 +266,7 @@ impl HealthSums {
 
 /// Durations of a service's requests in one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DurationKey<T = Text> {
+pub struct DurationKey<T> {
     pub second: i64,
     pub service: T,
     pub bucket: i32,
@@ -183,7 +274,7 @@ pub struct DurationKey<T = Text> {
 
 /// Calls from one service to another, or to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EdgeKey<T = Text> {
+pub struct EdgeKey<T> {
     pub second: i64,
     pub caller: T,
     /// The caller's: during a release, two ask side by side.
@@ -211,41 +302,13 @@ sums! {
     CountSums { requests }
 }
 
-/// All rows of one stretch of time. Ordered maps: what comes out does not depend on what came in first.
-#[derive(Clone, Debug, Default)]
-pub struct Rows {
-    pub entries: BTreeMap<EntryKey, EntrySums>,
-    pub paths: BTreeMap<PathKey, PathSums>,
-    pub health: BTreeMap<HealthKey, HealthSums>,
-    pub durations: BTreeMap<DurationKey, CountSums>,
-    pub edges: BTreeMap<EdgeKey, EdgeSums>,
-    pub operations: BTreeMap<OperationKey, OperationSums>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Rows {
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.health.is_empty() && self.edges.is_empty()
-    }
-
-    pub fn step_clock(&mut self, step: ClockStep) {
-        fn moved<K: Ord, S>(rows: &mut BTreeMap<K, S>, second: fn(&mut K) -> &mut i64, step: ClockStep) {
-            let rest = std::mem::take(rows).into_iter();
-            *rows = rest
-                .map(|(mut key, sums)| {
-                    *second(&mut key) = step.second(*second(&mut key));
-                    (key, sums)
-                })
-                .collect();
-        }
-        moved(&mut self.entries, |key| &mut key.second, step);
-        moved(&mut self.paths, |key| &mut key.second, step);
-        moved(&mut self.health, |key| &mut key.second, step);
-        moved(&mut self.durations, |key| &mut key.second, step);
-        moved(&mut self.edges, |key| &mut key.second, step);
-        moved(&mut self.operations, |key| &mut key.second, step);
-    }
-
-    pub fn add<K: Ord, S: Merge + Copy>(rows: &mut BTreeMap<K, S>, key: K, sums: S) {
-        rows.entry(key).and_modify(|known| known.merge(&sums)).or_insert(sums);
+    #[test]
+    fn every_kind_is_read_as_it_is_written() {
+        assert!(PathKind::ALL.iter().all(|kind| PathKind::parse(kind.as_str()) == Some(*kind)));
+        assert_eq!(PathKind::parse("idle"), None);
     }
 }

@@ -150,7 +150,7 @@ fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyse::analyser::tick_schema;
+    use crate::analyse::judge::tick_schema;
     use crate::analyse::learned::baseline::Baseline;
     use crate::analyse::rollup::TABLES;
 

@@ -1,4 +1,4 @@
-//! What the tick's queries answer, as typed rows.
+//! The answers of the tick's queries, as typed rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,22 +7,23 @@ use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordB
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 
-use crate::analyse::rollup::sql::{Error, Sql};
-use crate::analyse::rollup::{EdgeSums, HealthSums};
+use super::rows::{EdgeSums, HealthSums, PathKind, Sums};
+use super::sql::{Error, Sql};
 use crate::analyse::statistics::histogram::quantile_ns;
+use crate::model::Text;
 use crate::model::time::NANOS_PER_SECOND;
 
 /// One entry operation over the fast window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntryAnswer {
-    pub entry: Arc<str>,
+    pub entry: Text,
     pub buckets: Vec<(i32, i64)>,
     pub requests: i64,
     pub slow: i64,
     pub errors: i64,
     pub missed: i64,
     /// Not missed, but slower than half the objective.
-    pub near: i64,
+    pub at_risk: i64,
     /// Requests that these stand for, in thousandths.
     pub adjusted_milli: i64,
 }
@@ -40,11 +41,11 @@ impl EntryAnswer {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlameAnswer {
-    pub entry: Arc<str>,
-    pub service: Arc<str>,
-    pub operation: Arc<str>,
-    pub peer: Arc<str>,
-    pub kind: Arc<str>,
+    pub entry: Text,
+    pub service: Text,
+    pub operation: Text,
+    pub peer: Text,
+    pub kind: PathKind,
     pub blame_ns: i64,
 }
 
@@ -58,18 +59,18 @@ pub struct ServiceSecond {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodAnswer {
-    pub pod: Arc<str>,
-    pub version: Arc<str>,
+    pub pod: Text,
+    pub version: Text,
     pub sums: HealthSums,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgeAnswer {
     /// Of the caller.
-    pub version: Arc<str>,
+    pub version: Text,
     /// Of the caller; empty where a partial trace does not tell.
-    pub operation: Arc<str>,
-    pub callee: Arc<str>,
+    pub operation: Text,
+    pub callee: Text,
     pub answered: bool,
     pub sums: EdgeSums,
 }
@@ -79,11 +80,11 @@ pub struct EdgeAnswer {
 pub struct Answers {
     pub entries: Vec<EntryAnswer>,
     pub blame: Vec<BlameAnswer>,
-    pub services: BTreeMap<Arc<str>, Vec<ServiceSecond>>,
-    pub pods: BTreeMap<Arc<str>, Vec<PodAnswer>>,
-    pub durations: BTreeMap<Arc<str>, Vec<(i32, i64)>>,
+    pub services: BTreeMap<Text, Vec<ServiceSecond>>,
+    pub pods: BTreeMap<Text, Vec<PodAnswer>>,
+    pub durations: BTreeMap<Text, Vec<(i32, i64)>>,
     /// By caller.
-    pub edges: BTreeMap<Arc<str>, Vec<EdgeAnswer>>,
+    pub edges: BTreeMap<Text, Vec<EdgeAnswer>>,
 }
 
 impl Answers {
@@ -92,7 +93,7 @@ impl Answers {
         answers.read_entries(sql)?;
         answers.read_blame(sql)?;
         for rows in sql.run("services")?.iter().map(Rows::of) {
-            let (service, second, sums) = (rows.text("service"), rows.int("second"), rows.health());
+            let (service, second, sums) = (rows.text("service"), rows.int("second"), rows.sums::<HealthSums>());
             for i in 0..rows.len() {
                 let second = second.value(i).div_euclid(NANOS_PER_SECOND);
                 let row = ServiceSecond { second, sums: sums(i) };
@@ -101,7 +102,7 @@ impl Answers {
         }
         for rows in sql.run("pods")?.iter().map(Rows::of) {
             let (service, pod, version, sums) =
-                (rows.text("service"), rows.text("pod"), rows.text("version"), rows.health());
+                (rows.text("service"), rows.text("pod"), rows.text("version"), rows.sums::<HealthSums>());
             for i in 0..rows.len() {
                 let row = PodAnswer { pod: pod.value(i).into(), version: version.value(i).into(), sums: sums(i) };
                 answers.pods.entry(service.value(i).into()).or_default().push(row);
@@ -121,8 +122,8 @@ impl Answers {
     fn read_entries(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("entries")?.iter().map(Rows::of) {
             let (entry, bucket) = (rows.text("entry"), rows.bucket());
-            let [requests, slow, errors, missed, near, adjusted_milli] =
-                ["requests", "slow", "errors", "missed", "near", "adjusted_milli"].map(|c| rows.int(c));
+            let [requests, slow, errors, missed, at_risk, adjusted_milli] =
+                ["requests", "slow", "errors", "missed", "at_risk", "adjusted_milli"].map(|c| rows.int(c));
             for i in 0..rows.len() {
                 if self.entries.last().is_none_or(|last| *last.entry != *entry.value(i)) {
                     self.entries.push(EntryAnswer { entry: entry.value(i).into(), ..EntryAnswer::default() });
@@ -133,7 +134,7 @@ impl Answers {
                 answer.slow += slow.value(i);
                 answer.errors += errors.value(i);
                 answer.missed += missed.value(i);
-                answer.near += near.value(i);
+                answer.at_risk += at_risk.value(i);
                 answer.adjusted_milli += adjusted_milli.value(i);
             }
         }
@@ -142,12 +143,19 @@ impl Answers {
 
     fn read_blame(&mut self, sql: &Sql) -> Result<(), Error> {
         for rows in sql.run("blame")?.iter().map(Rows::of) {
-            let texts = ["entry", "service", "operation", "peer", "kind"].map(|c| rows.text(c));
+            let [entry, service, operation, peer, kind] =
+                ["entry", "service", "operation", "peer", "kind"].map(|c| rows.text(c));
             let blame = rows.int("blame_ns");
-            self.blame.extend((0..rows.len()).map(|i| {
-                let [entry, service, operation, peer, kind] = texts.clone().map(|t| t.value(i).into());
-                BlameAnswer { entry, service, operation, peer, kind, blame_ns: blame.value(i) }
-            }));
+            for i in 0..rows.len() {
+                // Only an operator's own query can give another.
+                let Some(kind) = PathKind::parse(kind.value(i)) else {
+                    let cause = format!("`{}` is not a kind of table path_seconds", kind.value(i));
+                    return Err(Error::Run { name: "blame".into(), cause });
+                };
+                let [entry, service, operation, peer] =
+                    [&entry, &service, &operation, &peer].map(|text| text.value(i).into());
+                self.blame.push(BlameAnswer { entry, service, operation, peer, kind, blame_ns: blame.value(i) });
+            }
         }
         Ok(())
     }
@@ -156,18 +164,9 @@ impl Answers {
         for rows in sql.run("edges")?.iter().map(Rows::of) {
             let [caller, version, operation, callee] =
                 ["caller", "version", "operation", "callee"].map(|c| rows.text(c));
-            let answered = rows.flag("answered");
-            let [calls, errors, caller_ns, callee_ns, gap_ns, expected_milli] =
-                ["calls", "errors", "caller_ns", "callee_ns", "gap_ns", "expected_milli"].map(|c| rows.int(c));
+            let (answered, sums) = (rows.flag("answered"), rows.sums::<EdgeSums>());
             for i in 0..rows.len() {
-                let sums = EdgeSums {
-                    calls: calls.value(i),
-                    errors: errors.value(i),
-                    caller_ns: caller_ns.value(i),
-                    callee_ns: callee_ns.value(i),
-                    gap_ns: gap_ns.value(i),
-                    expected_milli: expected_milli.value(i),
-                };
+                let sums = sums(i);
                 let [version, operation, callee] = [&version, &operation, &callee].map(|text| text.value(i).into());
                 let row = EdgeAnswer { version, operation, callee, answered: answered.value(i), sums };
                 self.edges.entry(caller.value(i).into()).or_default().push(row);
@@ -213,8 +212,8 @@ impl<'a> Rows<'a> {
         self.column(name).as_boolean().clone()
     }
 
-    fn health(&self) -> impl Fn(usize) -> HealthSums + use<> {
-        let columns: Vec<Int64Array> = HealthSums::FIELDS.iter().map(|field| self.int(field)).collect();
-        move |i| HealthSums::of(columns.iter().map(|column| column.value(i)))
+    fn sums<S: Sums>(&self) -> impl Fn(usize) -> S + use<S> {
+        let columns: Vec<Int64Array> = S::FIELDS.iter().map(|field| self.int(field)).collect();
+        move |i| S::of(columns.iter().map(|column| column.value(i)))
     }
 }

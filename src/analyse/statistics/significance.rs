@@ -6,9 +6,6 @@ pub const SURELY: f64 = 0.001_35;
 /// Two standard deviations: enough to look, not enough to say anything without further evidence.
 pub const LIKELY: f64 = 0.022_8;
 
-/// More than is allowed, were it by chance: where requests are few, a reason to look whether other evidence is strong.
-pub const LEANING: f64 = 1.0;
-
 /// Whether `bad` of `all` shows a share above `allowed`: the chance of so many or more, were it exactly the allowed
 /// share, is at most `chance` (the binomial test; exact, because two of nine tell as well as forty of a thousand).
 pub fn exceeds(bad: i64, all: i64, allowed: f64, chance: f64) -> bool {

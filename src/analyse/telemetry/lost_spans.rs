@@ -4,12 +4,11 @@
 //! parent, and traces have no root. A whole trace that headroom itself shed leaves no such gap.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ClockStep, Time};
+use crate::model::{ClockStep, Text, Time};
 
 /// A trace without a root is closed when it has been idle for ten seconds: half a minute sees it, and enough others.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -44,13 +43,13 @@ impl ReceivedCounts {
 
 #[derive(Default)]
 pub struct LostSpans {
-    ticks: VecDeque<(Time, BTreeMap<Arc<str>, ReceivedCounts>)>,
+    ticks: VecDeque<(Time, BTreeMap<Text, ReceivedCounts>)>,
     without_parent: u64,
 }
 
 impl LostSpans {
     /// Takes in what was seen since the last tick.
-    pub fn push(&mut self, now: Time, taken: BTreeMap<Arc<str>, ReceivedCounts>) {
+    pub fn push(&mut self, now: Time, taken: BTreeMap<Text, ReceivedCounts>) {
         self.without_parent += taken.values().map(|one| one.without_parent.max(0) as u64).sum::<u64>();
         self.ticks.push_back((now, taken));
         while self.ticks.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
@@ -64,11 +63,11 @@ impl LostSpans {
 
     /// Services with a gap, by name.
     pub fn find(&self) -> Vec<MissingParents> {
-        let mut sums: BTreeMap<&Arc<str>, ReceivedCounts> = BTreeMap::new();
+        let mut sums: BTreeMap<&Text, ReceivedCounts> = BTreeMap::new();
         for (service, taken) in self.ticks.iter().flat_map(|(_, taken)| taken) {
             sums.entry(service).or_default().add(*taken);
         }
-        let gap = |(service, taken): (&Arc<str>, ReceivedCounts)| {
+        let gap = |(service, taken): (&Text, ReceivedCounts)| {
             let share = taken.without_parent as f64 / taken.requests.max(1) as f64;
             let found = taken.without_parent >= SPANS_MIN && share >= SHARE_MIN;
             found.then(|| MissingParents { service: service.to_string(), without_parent: taken.without_parent, share })

@@ -3,7 +3,7 @@
 //! A rate that is stated is corrected for, whatever it is. Where a sampler begins, or ends, to say so, what is counted
 //! jumps while the load stays: then a lower count is no lower load.
 
-use crate::analyse::rollup::Rows;
+use crate::analyse::rollup::{EntryKey, Rollups};
 use crate::model::{ClockStep, Time};
 
 /// Traces of a tick below which their share is chance.
@@ -22,9 +22,9 @@ pub struct Sampling {
 
 impl Sampling {
     /// Takes in the rows of a tick.
-    pub fn see(&mut self, now: Time, rows: &Rows) {
-        let (requests, silent) =
-            rows.entries.values().fold((0, 0), |sum, of| (sum.0 + of.requests, sum.1 + of.unweighted));
+    pub fn see(&mut self, now: Time, rollups: &[Rollups]) {
+        let rows = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>);
+        let (requests, silent) = rows.fold((0, 0), |sum, (_, of)| (sum.0 + of.requests, sum.1 + of.unweighted));
         if requests < ENOUGH {
             return;
         }
@@ -49,13 +49,14 @@ impl Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyse::rollup::{EntryKey, EntrySums};
+    use crate::analyse::rollup::EntrySums;
+    use crate::analyse::rollup::by_hand::Rows;
 
-    fn rows(second: i64, requests: i64, unweighted: i64) -> Rows {
+    fn rows(second: i64, requests: i64, unweighted: i64) -> [Rollups; 1] {
         let mut rows = Rows::default();
         let key = EntryKey { second, entry: "e".into(), bucket: 100 };
         Rows::add(&mut rows.entries, key, EntrySums { requests, unweighted, ..EntrySums::default() });
-        rows
+        [rows.tables()]
     }
 
     /// When the last change was seen, of shares tick by tick.

@@ -1,6 +1,7 @@
-//! One trace: its tree, corrected for clock skew, and its critical path.
+//! One trace: its tree, corrected for clock skew, its critical path, and the requests in it.
 
 mod critical_path;
+pub mod request;
 mod tree;
 
 pub use critical_path::{Segment, SegmentKind, critical_path};

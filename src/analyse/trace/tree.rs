@@ -6,7 +6,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use crate::model::{Kind, Span, SpanId, SpanRow, Time};
+use crate::model::{Kind, Span, SpanId, SpanRow, Status, Time};
 
 /// What a tree looks at of a span: one of the window, or a row of a table.
 pub trait TreeSpan: Copy {
@@ -15,6 +15,8 @@ pub trait TreeSpan: Copy {
     fn start(&self) -> Time;
     fn duration_ns(&self) -> i64;
     fn kind(&self) -> Kind;
+    /// In error by its own word, or by HTTP's.
+    fn has_failed(&self) -> bool;
     fn same_service(&self, other: &Self) -> bool;
     fn same_pod(&self, other: &Self) -> bool;
     /// An order between spans that are alike in identity and time.
@@ -40,6 +42,10 @@ impl TreeSpan for SpanRow<'_> {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn has_failed(&self) -> bool {
+        self.status == Status::Error || self.http_status() >= 500
     }
 
     fn same_service(&self, other: &Self) -> bool {
@@ -74,6 +80,10 @@ impl TreeSpan for Span {
 
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn has_failed(&self) -> bool {
+        self.status == Status::Error || self.http_status >= 500
     }
 
     fn same_service(&self, other: &Self) -> bool {

@@ -3,9 +3,10 @@
 use super::*;
 use crate::analyse::diagnosis::arrival_rate::Arrivals;
 use crate::analyse::diagnosis::pod_health::PodHealth;
+use crate::analyse::learned::quarantine::Released;
+use crate::analyse::rollup::by_hand::Rows;
 use crate::analyse::rollup::window_totals::{EdgeAnswer, PodAnswer};
-use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, Merge, OperationKey, OperationSums, Rows};
-use crate::model::Time;
+use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, OperationKey, OperationSums, Sums};
 
 const ENTRY: &str = "front GET /";
 /// Over which `now` is told.
@@ -49,6 +50,12 @@ const HEALTHY: World = World {
     blame: "own",
     blame_ms: 1.0,
 };
+
+#[derive(Default)]
+struct Healthy {
+    baseline: Baseline,
+    operations: Operations,
+}
 
 fn ns(ms: f64) -> i64 {
     (ms * 1e6) as i64
@@ -128,20 +135,22 @@ impl World {
 
     /// What is said after a minute of healthy time.
     fn judged(&self) -> Judgement {
-        self.judged_against(&World::learnt(), &[])
+        self.judged_against(&World::learned(), &[])
     }
 
-    fn learnt() -> Baseline {
-        let mut baseline = Baseline::default();
+    fn learned() -> Healthy {
+        let mut healthy = Healthy::default();
         for second in 0..60 {
-            baseline.offer(Time::from_secs(second), HEALTHY.rows(second));
-            baseline.advance(Time::from_secs(second));
+            let rollups = vec![HEALTHY.rows(second).tables()];
+            let released = Released { rollups, tainted: BTreeSet::new() };
+            healthy.baseline.learn(&released);
+            healthy.operations.learn(&released);
         }
-        baseline
+        healthy
     }
 
     /// `held`: services whose queue may be from when a callee was slow.
-    fn judged_against(&self, baseline: &Baseline, held: &[&str]) -> Judgement {
+    fn judged_against(&self, healthy: &Healthy, held: &[&str]) -> Judgement {
         let mut answers = Answers::default();
         for (caller, callee, sums) in self.edges(SECONDS) {
             let (version, operation, callee) = ("1".into(), "op".into(), callee.into());
@@ -153,7 +162,7 @@ impl World {
             service: "back".into(),
             operation: "op".into(),
             peer: if self.blame == "peer" { "db".into() } else { "".into() },
-            kind: self.blame.into(),
+            kind: PathKind::parse(self.blame).expect("a kind"),
             blame_ns: ns(self.blame_ms),
         }];
         let pods = self.pods(SECONDS);
@@ -174,7 +183,9 @@ impl World {
             "back".into(),
             ServiceState { sums, pods: &pods, arrivals, pod_health: self.pod_health() },
         )]);
-        Judge { answers: &answers, baseline, now: &now, held }.judge(ENTRY).expect("there is blame")
+        let Healthy { baseline, operations } = healthy;
+        let attribution = Attribution { answers: &answers, baseline, operations, now: &now, held };
+        attribution.judge(ENTRY).expect("there is blame")
     }
 }
 
@@ -292,7 +303,7 @@ fn where_most_callers_gave_up_what_was_answered_tells_whose_fault_it_is() {
 #[test]
 fn a_queue_from_when_a_callee_was_slow_is_worked_off() {
     let late = World { requests_per_s: 250.0, waiting_ms: 300.0, blame: "queue", ..HEALTHY };
-    let judged = |held: &[&str]| late.judged_against(&World::learnt(), held).verdict;
+    let judged = |held: &[&str]| late.judged_against(&World::learned(), held).verdict;
     assert_eq!(judged(&[]), Verdict::Saturated);
     assert_eq!(judged(&["back"]), Verdict::Unknown);
 }
@@ -305,7 +316,7 @@ fn errors_that_begin_here_are_failing() {
 #[test]
 fn without_healthy_time_only_what_the_window_shows_is_said() {
     let waiting = World { requests_per_s: 250.0, waiting_ms: 80.0, blame: "queue", ..HEALTHY };
-    assert_eq!(waiting.judged_against(&Baseline::default(), &[]).verdict, Verdict::Saturated);
+    assert_eq!(waiting.judged_against(&Healthy::default(), &[]).verdict, Verdict::Saturated);
     let held = World { db_ms: 80.0, ..waiting };
-    assert_eq!(held.judged_against(&Baseline::default(), &[]).verdict, Verdict::Unknown);
+    assert_eq!(held.judged_against(&Healthy::default(), &[]).verdict, Verdict::Unknown);
 }

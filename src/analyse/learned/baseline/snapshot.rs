@@ -1,26 +1,15 @@
 //! Healthy time put into a snapshot and taken out of one. What was seen here goes before what was kept: only what is
 //! not known yet is taken over.
 
-use super::{Baseline, ENOUGH_REQUESTS, EntryBaseline, Text};
+use super::{Baseline, ENOUGH_REQUESTS};
 use crate::analyse::learned::snapshot::{Entry, Learnt, Path};
 use crate::analyse::rollup::PathKind;
-use crate::analyse::trace::SegmentKind;
-
-/// Every kind, by whose text it is kept.
-const KINDS: [PathKind; 6] = [
-    PathKind::Time(SegmentKind::Own),
-    PathKind::Time(SegmentKind::Queue),
-    PathKind::Time(SegmentKind::Peer),
-    PathKind::Error,
-    PathKind::Refused,
-    PathKind::GaveUp,
-];
+use crate::model::Text;
 
 impl Baseline {
     pub(in crate::analyse) fn keep(&self, learnt: &mut Learnt) {
-        for (name, entry) in &self.entries {
-            let buckets = entry.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
-            learnt.entries.insert(name.to_string(), Entry { sums: entry.sums, buckets, paths: Vec::new() });
+        for (name, sums) in &self.entries {
+            learnt.entries.insert(name.to_string(), Entry { sums: *sums, paths: Vec::new() });
         }
         for ((name, service, operation, peer, kind), ns) in &self.paths {
             let Some(entry) = learnt.entries.get_mut(&**name) else { continue };
@@ -41,22 +30,18 @@ impl Baseline {
         for (name, hours) in self.hours.keep() {
             learnt.services.entry(name.to_string()).or_default().hours = hours;
         }
-        self.operations.keep(learnt);
     }
 
     pub(in crate::analyse) fn restore(&mut self, learnt: &Learnt) {
         for (name, kept) in &learnt.entries {
             let name = Text::from(name.as_str());
-            if self.entries.get(&name).is_some_and(|known| known.sums.requests >= ENOUGH_REQUESTS) {
+            if self.entries.get(&name).is_some_and(|known| known.requests >= ENOUGH_REQUESTS) {
                 continue;
             }
-            self.entries.insert(
-                name.clone(),
-                EntryBaseline { sums: kept.sums, buckets: kept.buckets.iter().copied().collect() },
-            );
+            self.entries.insert(name.clone(), kept.sums);
             self.paths.retain(|place, _| place.0 != name);
             for path in &kept.paths {
-                let Some(kind) = KINDS.into_iter().find(|kind| kind.as_str() == path.kind) else { continue };
+                let Some(kind) = PathKind::parse(&path.kind) else { continue };
                 let text = |text: &str| Text::from(text);
                 let place = (name.clone(), text(&path.service), text(&path.operation), text(&path.peer), kind);
                 self.paths.insert(place, path.ns);
@@ -82,6 +67,5 @@ impl Baseline {
                 }
             }
         }
-        self.operations.restore(learnt);
     }
 }

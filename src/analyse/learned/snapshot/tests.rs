@@ -1,26 +1,30 @@
 //! What is kept comes back the same; what is none of ours, or too old, is named and not used.
 
 use super::*;
+use crate::analyse::learned::Operations;
 use crate::analyse::learned::baseline::Baseline;
-use crate::analyse::rollup::{EdgeKey, EntryKey, HealthKey, OperationKey, PathKey, PathKind, PathSums, Rows};
+use crate::analyse::learned::quarantine::Released;
+use crate::analyse::rollup::by_hand::Rows;
+use crate::analyse::rollup::{EdgeKey, EntryKey, HealthKey, OperationKey, PathKey, PathKind, PathSums};
 use crate::analyse::trace::SegmentKind;
+use crate::model::Text;
 
 const NOW: Time = Time::from_secs(1_000_000);
 
 /// Healthy minutes of a shop that asks a database, and of a service that hardly anybody asks.
-fn healthy() -> Baseline {
-    let mut baseline = Baseline::default();
+fn healthy() -> Known {
+    let mut known = Known::default();
     for second in 0..120 {
         let mut rows = Rows::default();
         for (service, requests) in [("shop", 100), ("attic", 1)] {
-            let (name, operation): (std::sync::Arc<str>, std::sync::Arc<str>) = (service.into(), "GET /".into());
+            let (name, operation): (Text, Text) = (service.into(), "GET /".into());
             let entry = EntryKey { second, entry: format!("{service} GET /").as_str().into(), bucket: 200 };
             Rows::add(&mut rows.entries, entry, EntrySums { requests, ..EntrySums::default() });
             let path = PathKey {
                 second,
                 entry: format!("{service} GET /").as_str().into(),
                 missed: false,
-                near: false,
+                at_risk: false,
                 service: name.clone(),
                 operation: operation.clone(),
                 peer: "db".into(),
@@ -39,15 +43,31 @@ fn healthy() -> Baseline {
                 EdgeSums { calls: requests, caller_ns: 7 * requests, ..Default::default() },
             );
         }
-        baseline.offer(Time::from_secs(second), rows);
-        baseline.advance(Time::from_secs(second));
+        let released = Released { rollups: vec![rows.tables()], tainted: Default::default() };
+        known.baseline.learn(&released);
+        known.operations.learn(&released);
     }
-    baseline
+    known
 }
 
-fn kept(baseline: &Baseline) -> Learnt {
+/// What a snapshot is taken of.
+#[derive(Default)]
+struct Known {
+    baseline: Baseline,
+    operations: Operations,
+}
+
+impl Known {
+    fn restore(&mut self, learnt: &Learnt) {
+        self.baseline.restore(learnt);
+        self.operations.restore(learnt);
+    }
+}
+
+fn kept(known: &Known) -> Learnt {
     let mut learnt = Learnt { at: NOW, ..Learnt::default() };
-    baseline.keep(&mut learnt);
+    known.baseline.keep(&mut learnt);
+    known.operations.keep(&mut learnt);
     learnt
 }
 
@@ -58,14 +78,13 @@ fn another_life_knows_the_same() {
     assert_eq!(left_out, 0);
     let learnt = Learnt::decode(&document, NOW).unwrap();
     assert_eq!(learnt, kept(&before));
-    let mut after = Baseline::default();
+    let mut after = Known::default();
     after.restore(&learnt);
     assert_eq!(kept(&after), kept(&before));
-    assert_eq!(after.service("shop"), before.service("shop"));
-    assert_eq!(after.crossed_by("shop GET /"), before.crossed_by("shop GET /"));
-    assert!(after.knows_version(&"shop".into(), &"1".into()));
-    assert_eq!(after.derived_objective_ns("shop GET /"), before.derived_objective_ns("shop GET /"));
-    assert_eq!(after.operations().call_ns("shop", "GET /", &"db".into()), Some(7.0));
+    assert_eq!(after.baseline.service("shop"), before.baseline.service("shop"));
+    assert_eq!(after.baseline.crossed_by("shop GET /"), before.baseline.crossed_by("shop GET /"));
+    assert!(after.baseline.knows_version(&"shop".into(), &"1".into()));
+    assert_eq!(after.operations.call_ns("shop", "GET /", &"db".into()), Some(7.0));
 }
 
 #[test]
@@ -79,7 +98,7 @@ fn what_was_seen_here_goes_before_what_was_kept() {
     }
     let mut here = healthy();
     here.restore(&learnt);
-    assert_eq!(here.service("shop"), healthy().service("shop"));
+    assert_eq!(here.baseline.service("shop"), healthy().baseline.service("shop"));
     assert_eq!(kept(&here).entries["shop GET /"], kept(&healthy()).entries["shop GET /"]);
 }
 
@@ -107,10 +126,24 @@ fn what_cannot_be_used_is_said() {
 }
 
 #[test]
+fn what_an_older_or_a_newer_version_wrote_is_read() {
+    let (document, _) = kept(&healthy()).encode(BYTES_MAX);
+    // 0.1.0 named requests at risk `near`, and kept histograms.
+    let older = document.replace("\"at_risk\":", "\"near\":").replace("\"paths\":", "\"buckets\":[[200,7]],\"paths\":");
+    let newer = document
+        .replace("\"paths\":", "\"seasons\":[],\"paths\":")
+        .replace("\"healthy\":", "\"moods\":{},\"healthy\":");
+    for written in [older, newer] {
+        assert_ne!(written, document);
+        assert_eq!(Learnt::decode(&written, NOW).unwrap(), kept(&healthy()));
+    }
+}
+
+#[test]
 fn of_a_service_whose_requests_were_never_seen_nothing_is_made_up() {
     let starts_only = Service { pod_starts_ms: vec![900], ..Service::default() };
     let learnt = Learnt { services: BTreeMap::from([("quiet".into(), starts_only)]), at: NOW, ..Learnt::default() };
-    let mut baseline = Baseline::default();
-    baseline.restore(&learnt);
-    assert!(kept(&baseline).is_empty());
+    let mut known = Known::default();
+    known.restore(&learnt);
+    assert!(kept(&known).is_empty());
 }

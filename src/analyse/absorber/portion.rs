@@ -1,0 +1,43 @@
+//! The border between those who absorb and the one who judges: what an absorber found in a tick.
+
+use std::collections::BTreeMap;
+
+use crate::analyse::change::Sample;
+use crate::analyse::rollup::Rollups;
+use crate::analyse::rollup::exemplars::ExemplarTables;
+use crate::analyse::telemetry::ReceivedCounts;
+use crate::model::{ClockStep, Text, Time};
+
+/// One absorber's part of a tick, in Arrow tables and texts: no symbol, baseline or callee of the absorber is needed to
+/// read it. Several make a tick, in any order.
+#[derive(Clone, Debug)]
+pub struct Portion {
+    /// Event time up to which this absorber has seen all.
+    pub complete_to: Time,
+    /// When it last received a span; None before the first.
+    pub last_received: Option<Time>,
+    pub rollups: Rollups,
+    /// Requests received by each service, and those whose parent is missing.
+    pub received: BTreeMap<Text, ReceivedCounts>,
+    /// Calls answered by somebody whom the reference did not name.
+    pub answered: Vec<AnsweredCall>,
+    pub exemplars: ExemplarTables,
+    /// Whole traces, to compare their shape with that of healthy time.
+    pub sample: Sample,
+}
+
+impl Portion {
+    /// All clocks stepped at `now`, before the tick was over.
+    pub fn step_clock(&mut self, now: Time, step: ClockStep) {
+        self.rollups.step_clock(now, step);
+        step.move_all([&mut self.complete_to].into_iter().chain(&mut self.last_received));
+    }
+}
+
+/// Who answers a kind of call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AnsweredCall {
+    /// Caller, its operation, and the peer it names.
+    pub kind: [Text; 3],
+    pub callee: Text,
+}

@@ -1,0 +1,337 @@
+//! From the answers of a stretch of time to the objectives that are missed and who is to blame. Nothing changes here: the
+//! result is a value, with what is to be learned from it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
+use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
+use crate::analyse::diagnosis::service_state::ServiceState;
+use crate::analyse::findings::{Bottleneck, EntryFinding, Findings, Verdict};
+use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::objective::Objective;
+use crate::analyse::rollup::sql;
+use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
+use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::model::{ClusterState, ServiceId, Text, Time};
+
+/// Seconds before the fast window that a trend needs, and a judgement on few requests.
+const LONG_EXTRA: Duration = Duration::from_secs(5);
+/// Exemplars kept for each entry operation.
+const EXEMPLARS: usize = 5;
+/// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
+/// no more than one request.
+const FEW_REQUESTS: i64 = 100;
+/// As many in the longer one, which is not three times as long: below, requests at risk count as well.
+const FEW_LONG: i64 = 3 * FEW_REQUESTS;
+
+/// Complete event time that is judged as one.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch {
+    pub from: Time,
+    pub to: Time,
+}
+
+impl Stretch {
+    pub fn seconds(self) -> f64 {
+        self.to.seconds_since(self.from)
+    }
+}
+
+/// The grounds on which an objective that is not surely missed is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grounds {
+    /// It is likely missed.
+    Likely,
+    /// More requests miss, or are at risk, than may, be it by chance: where requests are few, a reason to look whether
+    /// other evidence is strong.
+    AnyExcess,
+}
+
+impl Grounds {
+    fn exceeds(self, bad: i64, all: i64, allowed: f64) -> bool {
+        match self {
+            Grounds::Likely => exceeds(bad, all, allowed, LIKELY),
+            Grounds::AnyExcess => bad > 0 && bad as f64 > all as f64 * allowed,
+        }
+    }
+}
+
+/// The answers for a stretch.
+struct View<'a> {
+    stretch: Stretch,
+    answers: &'a Answers,
+    services: &'a BTreeMap<Text, ServiceState<'a>>,
+    grounds: Grounds,
+}
+
+/// An entry operation, judged in one view.
+struct Judged {
+    entry: EntryFinding,
+    /// Where its objective is missed and time can be blamed on somebody.
+    judgement: Option<Judgement>,
+    /// Where it is missed: the services that it crosses.
+    crossed: BTreeSet<Text>,
+    /// The service blamed is at its limit.
+    at_limit: Option<AtLimit>,
+}
+
+impl Judge {
+    /// The findings of a tick, and what is to be learned from them.
+    pub(super) fn judge(
+        &self,
+        now: Time,
+        seen: Seen,
+        cluster: &ClusterState,
+    ) -> Result<(Findings, Lessons), sql::Error> {
+        let complete_to = seen.complete_to;
+        let mut findings = Findings {
+            at: now,
+            complete_to,
+            blind: seen.last_received.is_none_or(|last| last + self.config.blind_after < now),
+            missing_parents: self.lost_spans.find(),
+            sampling_changed_at: self.sampling.changed_at(),
+            ..Findings::default()
+        };
+        if findings.blind {
+            return Ok((findings, Lessons::default()));
+        }
+        let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
+        let long = Stretch { from: fast.from - LONG_EXTRA, to: complete_to };
+        self.fill_tables(long);
+        let answers = self.ask(fast, 0)?;
+        let services = self.service_states(&answers, fast, cluster);
+        let view = View { stretch: fast, answers: &answers, services: &services, grounds: Grounds::Likely };
+        let in_fast: Vec<Judged> = answers.entries.iter().map(|answer| self.judge_entry(&view, answer)).collect();
+        let open = open_entries(&answers, &in_fast);
+        let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
+        let mut lessons = Lessons { held_back_to: complete_to, ..Lessons::default() };
+        self.settle(in_fast, in_long, &mut findings, &mut lessons);
+        let capacities = self.capacities_after(&lessons);
+        findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
+        complete_bottlenecks(&mut findings, cluster);
+        let missed = findings.entries.iter().any(|entry| entry.missed);
+        let changes = self.learned.changes.find(now, missed);
+        findings.suspects.clone_from(&changes.suspects);
+        findings.silent_failures.clone_from(&changes.silent_failures);
+        lessons.changes = Some(changes);
+        lessons.pods = Some(pods_with_spans(&answers));
+        Ok((findings, lessons))
+    }
+
+    fn fill_tables(&self, long: Stretch) {
+        for (index, table) in super::TABLES.iter().enumerate() {
+            self.sql.set(table.name, self.store.batches(index, long.from.second()));
+        }
+        self.sql.set("baseline_paths", vec![self.learned.baseline.paths_table()]);
+    }
+
+    /// Of entry operations with fewer requests than `at_risk_below`, those at risk of missing are blamed too.
+    fn ask(&self, stretch: Stretch, at_risk_below: i64) -> Result<Answers, sql::Error> {
+        let slow_from = stretch.to - self.config.fast - LONG_EXTRA;
+        self.sql.set("tick", vec![tick_row([slow_from, stretch.from, stretch.to], at_risk_below)]);
+        Answers::ask(&self.sql)
+    }
+
+    /// The same question of a longer stretch, for entry operations that the fast one leaves open.
+    fn judge_long(
+        &self,
+        long: Stretch,
+        open: &BTreeSet<Text>,
+        cluster: &ClusterState,
+    ) -> Result<Vec<Judged>, sql::Error> {
+        let answers = self.ask(long, FEW_LONG)?;
+        let services = self.service_states(&answers, long, cluster);
+        let view = View { stretch: long, answers: &answers, services: &services, grounds: Grounds::AnyExcess };
+        let of_open = answers.entries.iter().filter(|answer| open.contains(&answer.entry));
+        Ok(of_open.map(|answer| self.judge_entry(&view, answer)).collect())
+    }
+
+    fn objective(&self, entry: &str) -> Option<&Objective> {
+        self.learned.reference.objectives.of(entry)
+    }
+
+    fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch) -> EntryFinding {
+        let objective = self.objective(&answer.entry);
+        let share = |count: i64| count as f64 / answer.requests.max(1) as f64;
+        EntryFinding {
+            entry: answer.entry.to_string(),
+            requests: answer.requests as u64,
+            requests_per_s: answer.adjusted() / stretch.seconds(),
+            p50_ms: answer.quantile_ms(0.5),
+            p99_ms: answer.quantile_ms(0.99),
+            objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
+            missed_share: share(answer.missed),
+            error_share: share(answer.errors),
+            missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
+        }
+    }
+
+    /// Whether an entry operation misses its objective, by a test of (bad, all, allowed share).
+    fn misses(&self, answer: &EntryAnswer, exceeds: impl Fn(i64, i64, f64) -> bool) -> bool {
+        let missed = |o: &Objective| {
+            exceeds(answer.slow, answer.requests, 1.0 - o.quantile) || exceeds(answer.errors, answer.requests, o.errors)
+        };
+        answer.requests >= self.config.requests_min && self.objective(&answer.entry).is_some_and(missed)
+    }
+
+    /// Whether an entry operation of few requests is at risk of missing its objective: with more of them beyond half of it
+    /// than healthy time has and than may miss. By how much it will miss is not seen yet, where one request in a hundred
+    /// is.
+    fn is_at_risk(&self, answer: &EntryAnswer) -> bool {
+        let healthy = self.learned.baseline.at_risk_share(&answer.entry);
+        let (Some(objective), Some(healthy)) = (self.objective(&answer.entry), healthy) else {
+            return false;
+        };
+        let allowed = healthy.max(1.0 - objective.quantile);
+        let is_few = (self.config.requests_min..FEW_LONG).contains(&answer.requests);
+        is_few && exceeds(answer.missed + answer.at_risk, answer.requests, allowed, LIKELY)
+    }
+
+    fn judge_entry(&self, view: &View<'_>, answer: &EntryAnswer) -> Judged {
+        let entry = self.entry_finding(answer, view.stretch);
+        let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new(), at_limit: None };
+        let is_worth_a_look = judged.entry.missed
+            || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
+            || view.grounds == Grounds::AnyExcess && self.is_at_risk(answer);
+        if !is_worth_a_look {
+            return judged;
+        }
+        let attribution = Attribution {
+            answers: view.answers,
+            baseline: &self.learned.baseline,
+            operations: &self.learned.reference.operations,
+            now: view.services,
+            held: self.learned.backlog.draining_backlog_since(view.services, view.stretch.from),
+        };
+        let judgement = attribution.judge(&judged.entry.entry);
+        // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
+        // request makes its pod look slow by itself, unless others show it too.
+        let is_one_request =
+            |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.at_risk < 2 && !j.shown_beside;
+        judged.entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_request(j));
+        if judged.entry.missed {
+            judged.crossed = self.crossed(view.answers, &judged.entry.entry);
+            let at_limit = judgement.as_ref().filter(|judgement| judgement.at_limit);
+            judged.at_limit = at_limit.and_then(|judgement| {
+                let service = view.services.get(&judgement.service)?;
+                Some(at_limit_of(service, judgement.undisturbed_share, view.stretch.seconds()))
+            });
+            judged.judgement = judgement;
+        }
+        judged
+    }
+
+    /// Settles what both views found: the longer speaks where it found a missed objective, and leaves a bottleneck alone
+    /// whose cause it does not know either.
+    fn settle(&self, in_fast: Vec<Judged>, in_long: Vec<Judged>, findings: &mut Findings, lessons: &mut Lessons) {
+        let mut bottlenecks: BTreeMap<String, Bottleneck> = BTreeMap::new();
+        let mut entries: BTreeMap<String, EntryFinding> = BTreeMap::new();
+        for view in [in_fast, in_long] {
+            // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
+            let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
+            for Judged { entry, judgement, crossed, at_limit: limit } in view {
+                if !entry.missed {
+                    entries.entry(entry.entry.clone()).or_insert(entry);
+                    continue;
+                }
+                lessons.missed.extend(crossed);
+                lessons.missed.insert(entry.entry.as_str().into());
+                if let Some(mut judgement) = judgement {
+                    lessons.held_back.append(&mut judgement.victims.drain(..).collect());
+                    if judgement.verdict != Verdict::Unknown || !bottlenecks.contains_key(&entry.entry) {
+                        if let Some(limit) = limit {
+                            let most = at_limit.entry(judgement.service.clone()).or_insert((i64::MIN, limit));
+                            if judgement.blame_ns > most.0 {
+                                *most = (judgement.blame_ns, limit);
+                            }
+                        }
+                        bottlenecks.insert(entry.entry.clone(), self.bottleneck(&entry, judgement));
+                    }
+                }
+                entries.insert(entry.entry.clone(), entry);
+            }
+            lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
+        }
+        findings.entries = entries.into_values().collect();
+        findings.bottlenecks = bottlenecks.into_values().collect();
+        findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
+    }
+
+    /// Capacities with what this tick shows of them: a service that reaches its limit now has its need told now.
+    fn capacities_after(&self, lessons: &Lessons) -> Cow<'_, Capacities> {
+        let mut capacities = Cow::Borrowed(&self.learned.capacities);
+        for (service, at_limit) in &lessons.at_limit {
+            capacities.to_mut().learn(service, *at_limit);
+        }
+        capacities
+    }
+
+    /// The services an entry operation crosses. Just after a start the baseline knows no paths yet; those of the
+    /// missed traces themselves do.
+    pub(super) fn crossed(&self, answers: &Answers, entry: &str) -> BTreeSet<Text> {
+        let blamed = answers.blame.iter().filter(|b| *b.entry == *entry).map(|b| b.service.clone());
+        self.learned.baseline.crossed_by(entry).into_iter().chain(blamed).collect()
+    }
+
+    fn bottleneck(&self, entry: &EntryFinding, judgement: Judgement) -> Bottleneck {
+        let text = |text: Option<Text>| text.map(|text| text.to_string());
+        Bottleneck {
+            entry: entry.entry.clone(),
+            service: judgement.service.to_string(),
+            operation: judgement.operation.to_string(),
+            pod: text(judgement.pod),
+            peer: text(judgement.peer),
+            caller: text(judgement.caller),
+            version: text(judgement.version),
+            verdict: judgement.verdict,
+            score: judgement.score,
+            blame_ms: judgement.blame_ns as f64 / 1e6,
+            p99_ms: entry.p99_ms,
+            objective_ms: entry.objective_ms,
+            missed_share: entry.missed_share,
+            replicas: 0,
+            replicas_needed: None,
+            evidence: judgement.evidence,
+            exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
+        }
+    }
+}
+
+/// Entry operations that a longer stretch may tell more of: some of few requests missed the objective; or it is known
+/// that they miss, and not why.
+fn open_entries(answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
+    let is_open = |(answer, judged): &(&EntryAnswer, &Judged)| match &judged.judgement {
+        Some(judgement) => judgement.verdict == Verdict::Unknown,
+        None => answer.requests < FEW_REQUESTS && answer.missed + answer.at_risk > 0,
+    };
+    answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
+}
+
+/// What the warm pods of a saturated service do.
+fn at_limit_of(service: &ServiceState<'_>, undisturbed_share: f64, seconds: f64) -> AtLimit {
+    let (pods, requests) = service.warm_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
+    let requests = requests as f64 * service.sums.weight();
+    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share }
+}
+
+fn complete_bottlenecks(findings: &mut Findings, cluster: &ClusterState) {
+    let services = &findings.services;
+    for bottleneck in &mut findings.bottlenecks {
+        let service = services.iter().find(|s| s.service.as_str() == bottleneck.service);
+        bottleneck.replicas = service.map_or(0, |s| s.replicas);
+        bottleneck.replicas_needed = service.and_then(|s| s.replicas_needed);
+        let at_maximum = cluster.workload(&bottleneck.service).is_some_and(|w| w.replicas >= w.max_replicas);
+        if bottleneck.verdict == Verdict::Saturated && at_maximum {
+            bottleneck.verdict = Verdict::Exhausted;
+        }
+    }
+}
+
+fn pods_with_spans(answers: &Answers) -> PodsWithSpans {
+    let pods = |(service, pods): (&Text, &Vec<PodAnswer>)| {
+        (ServiceId::from(&**service), pods.iter().map(|p| p.pod.to_string()).collect())
+    };
+    answers.pods.iter().map(pods).collect()
+}

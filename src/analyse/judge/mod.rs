@@ -1,0 +1,298 @@
+//! The station that judges: portions of all absorbers in, findings out.
+//!
+//! A tick has three parts. What came is taken in; it is judged, which changes nothing; and what is to be learned from
+//! that is learned once, so that no judgement depends on which other was made before it.
+
+mod judging;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+use crate::analyse::absorber::Portion;
+use crate::analyse::change::live::{self, Changes};
+use crate::analyse::diagnosis::backlog::Backlog;
+use crate::analyse::findings::Findings;
+use crate::analyse::learned::baseline::Baseline;
+use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::learned::pod_startup::PodStartup;
+use crate::analyse::learned::quarantine::Quarantine;
+use crate::analyse::learned::{Learnt, Objectives, Reference};
+use crate::analyse::objective::Objective;
+use crate::analyse::rollup::exemplars::Exemplars;
+use crate::analyse::rollup::sql::{self, Sql};
+use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
+use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
+use crate::model::setting::{Kind, Setting};
+use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
+use crate::settings;
+
+/// Pods that spans came from in the fast window, by service; a service whose spans name no pod is left out.
+pub type PodsWithSpans = BTreeMap<ServiceId, BTreeSet<String>>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The first that matches an entry operation counts.
+    pub objectives: Vec<Objective>,
+    /// For entry operations without one. With None, these are never missed.
+    pub default_objective: Option<Objective>,
+    /// Judgements are made over this much complete event time: short, because a burst is over in minutes.
+    pub fast: Duration,
+    /// Requests of an entry operation in the fast window below which it is not judged. Whether few show anything is left to
+    /// the test of significance; below this, one slow trace would be a large share.
+    pub requests_min: i64,
+    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors.
+    pub target_utilisation: f64,
+    /// Rollups are kept this long.
+    pub keep: Duration,
+    /// Without a span for this long, the present is unknown.
+    pub blind_after: Duration,
+    /// An operator's own queries, by name, in place of the shipped ones.
+    pub queries: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// What an operator may set; objectives and queries have sections of their own, and what is kept is the window's.
+    pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
+        fast: Kind::seconds(1, 60), "complete time that a verdict looks at";
+        requests_min: Kind::count(1, 1_000_000), "requests of an entry operation in that time below which nothing is said of it";
+        target_utilisation: Kind::Share, "share of its capacity that a pod is to be used to";
+        blind_after: Kind::seconds(1, 3_600), "without a span for so long nothing is known, and nothing is done";
+    ];
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            objectives: Vec::new(),
+            default_objective: Some(Objective::usual()),
+            fast: Duration::from_secs(3),
+            requests_min: 5,
+            target_utilisation: 0.8,
+            keep: Duration::from_secs(120),
+            blind_after: Duration::from_secs(15),
+            queries: BTreeMap::new(),
+        }
+    }
+}
+
+/// Everything that is known, and changes by learning alone.
+#[derive(Default)]
+struct Learned {
+    reference: Reference,
+    quarantine: Quarantine,
+    baseline: Baseline,
+    capacities: Capacities,
+    starts: PodStartup,
+    backlog: Backlog,
+    changes: Changes,
+}
+
+/// What is to be learned from a tick's judgements.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Lessons {
+    /// Entry operations that miss their objective, and the services they cross.
+    missed: BTreeSet<Text>,
+    /// Services that a callee held back, up to an event time.
+    held_back: BTreeSet<Text>,
+    held_back_to: Time,
+    /// Saturated services. The same may be there for two stretches of time.
+    at_limit: Vec<(Text, AtLimit)>,
+    changes: Option<live::Answer>,
+    /// Pods that spans came from, as far as spans are seen at all.
+    pods: Option<PodsWithSpans>,
+}
+
+/// What the portions of a tick say of telemetry itself.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// Event time up to which all absorbers have seen everything.
+    complete_to: Time,
+    /// When a span last came to any of them.
+    last_received: Option<Time>,
+}
+
+pub struct Judge {
+    config: Config,
+    sql: Sql,
+    store: Store,
+    exemplars: Exemplars,
+    lost_spans: LostSpans,
+    sampling: Sampling,
+    pods: PodsWithSpans,
+    learned: Learned,
+}
+
+impl Judge {
+    pub fn new(config: Config) -> Result<Judge, sql::Error> {
+        let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
+        let tables = tables.chain([("baseline_paths", Baseline::schema()), ("tick", tick_schema())]);
+        let objectives = Objectives::new(config.objectives.clone(), config.default_objective.clone());
+        let reference = Reference { objectives, ..Reference::default() };
+        Ok(Judge {
+            sql: Sql::plan(tables, &config.queries)?,
+            config,
+            store: Store::default(),
+            exemplars: Exemplars::default(),
+            lost_spans: LostSpans::default(),
+            sampling: Sampling::default(),
+            pods: PodsWithSpans::new(),
+            learned: Learned { reference, ..Learned::default() },
+        })
+    }
+
+    /// What absorbers need for the traces that come; it changes only with a tick and with
+    /// [promises](Judge::promise).
+    pub fn reference(&self) -> &Reference {
+        &self.learned.reference
+    }
+
+    /// Takes the objectives that the cluster states.
+    pub fn promise(&mut self, cluster: &ClusterState) {
+        let reference = &mut self.learned.reference;
+        reference.version += u64::from(reference.objectives.promise(cluster));
+    }
+
+    /// Judges what holds requests back now, of the portions of all absorbers since the last tick.
+    pub fn tick(&mut self, now: Time, portions: Vec<Portion>, cluster: &ClusterState) -> Result<Findings, sql::Error> {
+        let seen = self.take_in(now, portions);
+        let (findings, lessons) = match self.judge(now, seen, cluster) {
+            Ok((findings, lessons)) => (Ok(findings), lessons),
+            Err(error) => (Err(error), Lessons::default()),
+        };
+        self.learn(now, cluster, lessons);
+        findings
+    }
+
+    /// Takes in the rows and the side tables of a tick. Their order does not matter.
+    fn take_in(&mut self, now: Time, portions: Vec<Portion>) -> Seen {
+        let seen = Seen {
+            complete_to: portions.iter().map(|one| one.complete_to).min().unwrap_or(now).floor_second(),
+            last_received: portions.iter().filter_map(|one| one.last_received).max(),
+        };
+        self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
+        let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
+        let (mut rollups, mut answered) = (Vec::new(), Vec::new());
+        for portion in portions {
+            portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
+            answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
+            self.exemplars.push(now, portion.exemplars);
+            self.store.push(portion.rollups.clone());
+            rollups.push(portion.rollups);
+        }
+        self.lost_spans.push(now, received);
+        self.sampling.see(now, &rollups);
+        let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
+        let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
+        reference.objectives.learn(entries);
+        reference.callees.learn(answered);
+        quarantine.offer(now, rollups);
+        baseline.advance(now);
+        self.store.evict((now - self.config.keep).second());
+        self.exemplars.evict(now - self.config.keep, now - self.config.fast - self.config.fast);
+        seen
+    }
+
+    /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
+    /// found.
+    fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
+        let Learned { reference, quarantine, baseline, capacities, starts, backlog, changes } = &mut self.learned;
+        quarantine.missed(now, lessons.missed);
+        backlog.seen(lessons.held_back, lessons.held_back_to);
+        lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
+        changes.learn(now, lessons.changes);
+        starts.learn(cluster);
+        for released in quarantine.release(now) {
+            baseline.learn(&released);
+            reference.operations.learn(&released);
+        }
+        reference.version += 1;
+        if let Some(pods) = lessons.pods {
+            self.pods = pods;
+        }
+    }
+
+    /// All clocks stepped at `now`: what is remembered moves with them.
+    pub fn step_clock(&mut self, now: Time, step: ClockStep) {
+        self.store.step_clock(now, step);
+        self.exemplars.step_clock(step);
+        self.lost_spans.step_clock(step);
+        self.sampling.step_clock(step);
+        let Learned { quarantine, baseline, starts, backlog, changes, .. } = &mut self.learned;
+        quarantine.step_clock(now, step);
+        baseline.step_clock(step);
+        starts.step_clock();
+        backlog.step_clock(step);
+        changes.step_clock(step);
+    }
+
+    /// The rollup tables as they stand, for SQL by people.
+    pub fn tables(&self) -> Vec<(&'static str, SchemaRef, Vec<RecordBatch>)> {
+        let rollups =
+            TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
+        let rollups = rollups.chain(self.exemplars.tables());
+        let healthy = vec![self.learned.baseline.paths_table()];
+        rollups.chain([("baseline_paths", Baseline::schema(), healthy)]).collect()
+    }
+
+    /// Spans whose parent never came, since the start.
+    pub fn spans_without_parent(&self) -> u64 {
+        self.lost_spans.without_parent()
+    }
+
+    pub fn pods_with_spans(&self) -> &PodsWithSpans {
+        &self.pods
+    }
+
+    /// What was learned so far, to be kept over a restart.
+    pub fn learnt(&self, now: Time) -> Learnt {
+        let mut learnt = Learnt { at: now, ..Learnt::default() };
+        self.learned.baseline.keep(&mut learnt);
+        self.learned.reference.operations.keep(&mut learnt);
+        self.learned.capacities.keep(&mut learnt);
+        self.learned.starts.keep(&mut learnt);
+        learnt
+    }
+
+    /// Takes over what another life learned, where this one knows nothing yet.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        self.learned.baseline.restore(learnt);
+        self.learned.reference.operations.restore(learnt);
+        self.learned.reference.version += 1;
+        self.learned.capacities.restore(learnt);
+        self.learned.starts.restore(learnt);
+    }
+}
+
+/// The table `tick`, one row: the times that the queries are asked about.
+pub(super) fn tick_schema() -> SchemaRef {
+    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let columns = ["slow_from", "fast_from", "complete_to"].map(|name| Field::new(name, time(), false));
+    let at_risk_below = Field::new("at_risk_below", DataType::Int64, false);
+    Arc::new(Schema::new(columns.into_iter().chain([at_risk_below]).collect::<Vec<_>>()))
+}
+
+fn tick_row(times: [Time; 3], at_risk_below: i64) -> RecordBatch {
+    let time = |t: Time| Arc::new(TimestampNanosecondArray::from(vec![t.0]).with_timezone("UTC")) as ArrayRef;
+    let at_risk_below: ArrayRef = Arc::new(Int64Array::from(vec![at_risk_below]));
+    // Columns of one row each, in the order and of the types of the schema.
+    RecordBatch::try_new(tick_schema(), times.map(time).into_iter().chain([at_risk_below]).collect())
+        .expect("one row of the schema above")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_can_be_set() {
+        let besides = ["objectives", "default_objective", "keep", "queries"];
+        crate::model::setting::check(Config::SETTINGS, &besides);
+    }
+}

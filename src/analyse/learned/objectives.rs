@@ -1,0 +1,96 @@
+//! The objective of each entry operation: promised by a workload's owner, else configured, else the default.
+
+use std::collections::BTreeMap;
+
+use crate::analyse::objective::Objective;
+use crate::analyse::statistics::eviction::NAMES_MAX;
+use crate::model::{ClusterState, Promise, Text, Workload};
+
+#[derive(Clone, Debug, Default)]
+pub struct Objectives {
+    /// What owners promise; the first that matches counts.
+    promised: Vec<Objective>,
+    configured: Vec<Objective>,
+    default: Option<Objective>,
+    /// What was matched before.
+    known: BTreeMap<Text, Option<Objective>>,
+}
+
+impl Objectives {
+    pub fn new(configured: Vec<Objective>, default: Option<Objective>) -> Objectives {
+        Objectives { configured, default, ..Objectives::default() }
+    }
+
+    /// Takes the objectives that the cluster states. Returns whether they changed.
+    pub fn promise(&mut self, cluster: &ClusterState) -> bool {
+        let of = |workload: &Workload| {
+            let service = workload.service.clone();
+            let objective = move |promise: &Promise| Objective {
+                entry: promise.entry.clone().unwrap_or_else(|| format!("{service} *")),
+                latency_ns: promise.latency_ns,
+                quantile: promise.quantile,
+                errors: promise.errors,
+            };
+            workload.terms.objectives.iter().map(objective).collect::<Vec<_>>()
+        };
+        let promised: Vec<Objective> = cluster.workloads.iter().flat_map(of).collect();
+        let changed = promised != self.promised;
+        if changed {
+            self.promised = promised;
+            self.known.clear();
+        }
+        changed
+    }
+
+    /// Matches entry operations that were seen, so that each is matched once.
+    pub fn learn<'a>(&mut self, entries: impl Iterator<Item = &'a str>) {
+        for entry in entries {
+            if !self.known.contains_key(entry) {
+                if self.known.len() >= NAMES_MAX {
+                    self.known.clear();
+                }
+                let found = self.find(entry).cloned();
+                self.known.insert(entry.into(), found);
+            }
+        }
+    }
+
+    /// None for an entry operation that was promised nothing.
+    pub fn of(&self, entry: &str) -> Option<&Objective> {
+        self.known.get(entry).map_or_else(|| self.find(entry), Option::as_ref)
+    }
+
+    fn find(&self, entry: &str) -> Option<&Objective> {
+        let stated = self.promised.iter().chain(&self.configured).find(|objective| objective.matches(entry));
+        stated.or(self.default.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Terms;
+
+    #[test]
+    fn a_promise_goes_before_the_configuration_and_this_before_the_default() {
+        let objective = |entry: &str, ms: i64| Objective {
+            entry: entry.into(),
+            latency_ns: ms * 1_000_000,
+            quantile: 0.99,
+            errors: 0.01,
+        };
+        let mut objectives = Objectives::new(vec![objective("shop *", 200)], Some(objective("*", 500)));
+        let latency_ms = |objectives: &Objectives, entry: &str| objectives.of(entry).map(|o| o.latency_ns / 1_000_000);
+        for matched_before in [false, true] {
+            assert_eq!(latency_ms(&objectives, "shop GET /"), Some(200), "{matched_before}");
+            assert_eq!(latency_ms(&objectives, "exam GET /"), Some(500), "{matched_before}");
+            objectives.learn(["shop GET /", "exam GET /"].into_iter());
+        }
+        let promise = Promise { entry: None, latency_ns: 100_000_000, quantile: 0.99, errors: 0.01 };
+        let terms = Terms { objectives: vec![promise], ..Terms::default() };
+        let workload = Workload { service: "shop".into(), terms, ..Workload::default() };
+        let cluster = ClusterState { workloads: vec![workload], ..ClusterState::default() };
+        assert!(objectives.promise(&cluster) && !objectives.promise(&cluster));
+        assert_eq!(latency_ms(&objectives, "shop GET /"), Some(100));
+    }
+}

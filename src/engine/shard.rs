@@ -1,0 +1,94 @@
+//! A shard's part of the work: it takes spans, assembles traces and makes rows of those that close. A process may be one of
+//! several shards; one of them leads and judges the portions of all.
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use crate::analyse::{Absorber, Portion, Reference};
+use crate::model::{ClockStep, SpanBatch, Time};
+use crate::window::{self, Window};
+
+/// How often closed traces are absorbed: so few at a time that their spans and the tables that they are added to stay in
+/// the processor's cache, and a request waits for no more than a twentieth of a second's traces.
+const ABSORB_EVERY: Duration = Duration::from_millis(50);
+
+pub struct Shard {
+    window: Window,
+    absorber: Absorber,
+    absorbed_at: Time,
+}
+
+impl Shard {
+    pub fn new(config: window::Config) -> Shard {
+        Shard { window: Window::new(config), absorber: Absorber::default(), absorbed_at: Time::MIN }
+    }
+
+    /// Takes a batch, and absorbs the traces that are closed by now, so that few are left for the tick.
+    pub fn ingest(&mut self, received_at: Time, batch: SpanBatch, reference: &Reference) {
+        self.window.ingest(received_at, batch);
+        // By when spans were received, whenever they come to be taken: they may have waited.
+        if received_at >= self.absorbed_at + ABSORB_EVERY {
+            self.absorb(received_at, reference);
+        }
+    }
+
+    /// Takes a batch without looking into it.
+    pub fn keep(&mut self, received_at: Time, batch: SpanBatch) {
+        self.window.keep(received_at, batch);
+    }
+
+    pub fn forget(&mut self, now: Time) {
+        self.window.forget(now);
+    }
+
+    /// This shard's part of a tick. `reference` is the one that [`ingest`](Shard::ingest) was given since the last tick, or
+    /// a newer one.
+    pub fn take(&mut self, now: Time, reference: &Reference) -> Portion {
+        self.window.forget(now);
+        self.absorb(now, reference);
+        self.take_absorbed(now, reference)
+    }
+
+    /// The same of what was absorbed so far, in the midst of a tick.
+    pub fn take_absorbed(&mut self, now: Time, reference: &Reference) -> Portion {
+        let (complete_to, last_received) = (self.window.complete_to(now), self.window.last_received());
+        let symbols = self.window.symbols();
+        let portion = self.absorber.take(symbols, reference, complete_to, last_received);
+        if symbols.is_crowded() {
+            // Texts of pods and versions that are gone are forgotten, now that no row is left in symbols.
+            self.window.renew_symbols();
+        }
+        portion
+    }
+
+    /// All clocks stepped: what is held moves with them. What was absorbed must have been taken.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.window.step_clock(step);
+        step.move_all([&mut self.absorbed_at]);
+    }
+
+    fn absorb(&mut self, now: Time, reference: &Reference) {
+        self.absorbed_at = now;
+        let closed = self.window.close(now);
+        let symbols = self.window.symbols();
+        let mut repeated = 0;
+        for trace in &closed {
+            repeated += self.absorber.absorb(trace.id, &trace.spans, symbols, reference);
+        }
+        self.window.recycle(closed, repeated);
+    }
+
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    pub fn set_window_bytes_max(&mut self, bytes_max: usize) {
+        self.window.set_bytes_max(bytes_max);
+    }
+
+    /// The table `spans`.
+    pub fn spans(&self) -> Vec<RecordBatch> {
+        self.window.batches().map(|batch| batch.record_batch().clone()).collect()
+    }
+}
