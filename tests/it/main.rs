@@ -12,6 +12,7 @@
 //! - [`formats`]: what an older version wrote is read
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
+//! - [`orders`]: findings do not depend on the order of names or batches, or on who absorbed a trace
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
@@ -33,6 +34,7 @@ mod faketime;
 mod formats;
 mod kubernetes;
 mod learnt;
+mod orders;
 mod process;
 mod real;
 mod receive;
