@@ -17,7 +17,16 @@ const ORDER: [&str; 16] = [
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.
 const ANALYSE: [&str; 11] = [
-    "statistics", "trace", "objective", "rollup", "telemetry", "findings", "learned", "change", "absorber", "diagnosis",
+    "statistics",
+    "trace",
+    "objective",
+    "rollup",
+    "telemetry",
+    "findings",
+    "learned",
+    "change",
+    "absorber",
+    "diagnosis",
     "judge",
 ];
 

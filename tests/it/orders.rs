@@ -115,7 +115,7 @@ impl Names {
     }
 }
 
-/// Lists by content, numbers to nine digits: sums of floats are rounded as they are added up.
+/// Lists by content, numbers to a millionth: sums of floats are rounded as they are added up.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Array(all) => {
@@ -125,7 +125,7 @@ fn plain(value: &Value) -> Value {
         }
         Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), plain(value))).collect(),
         Value::Number(number) if !number.is_i64() && !number.is_u64() => {
-            format!("{:.8e}", number.as_f64().unwrap()).into()
+            format!("{:.6}", number.as_f64().unwrap()).trim_start_matches("-0.000000").into()
         }
         Value::Number(_) | Value::String(_) | Value::Bool(_) | Value::Null => value.clone(),
     }
@@ -151,7 +151,8 @@ fn found(order: u64) -> Vec<Value> {
             numbers.shuffle(&mut deliveries);
             numbers.shuffle(&mut cluster.workloads);
         }
-        // Received at once, so that only their order differs.
+        // Received at once, and nothing closes before all are there: only their order differs.
+        engine.ingest(now, SpanBatch::empty());
         deliveries.iter().for_each(|delivery| engine.ingest(now, decoded(delivery)));
         engine.observe(now, Event::Cluster(cluster));
         engine.tick(now);
@@ -235,7 +236,11 @@ fn actions(effects: &[Effect]) -> Vec<String> {
     let action = |permit: &Permit| {
         let change = serde_json::to_value(permit.change()).unwrap();
         let plain = |(key, value): (&String, &Value)| value.is_string().then(|| format!("{key}={value}"));
-        format!("{} {:?}", permit.service(), change.as_object().into_iter().flatten().filter_map(plain).collect::<Vec<_>>())
+        format!(
+            "{} {:?}",
+            permit.service(),
+            change.as_object().into_iter().flatten().filter_map(plain).collect::<Vec<_>>()
+        )
     };
     let permits = effects.iter().filter_map(|effect| match effect {
         Effect::Apply(permit) => Some(permit),

@@ -189,7 +189,9 @@ fn spans_alone_say_what_had_to_be_assumed() {
     let (code, out, error) = run(directory.path(), &["replay", "spans.jsonl"]);
     assert_eq!(code, 0, "{error}");
     let notes: Vec<&str> = out.lines().filter(|line| line.starts_with("note: ")).collect();
-    for word in ["no journal", "received 2 s after", "replicas are the pods", "rules are the shipped ones"] {
+    for word in
+        ["no journal", "received 2 s after", "below 500 ms", "replicas are the pods", "rules are the shipped ones"]
+    {
         assert!(notes.iter().any(|note| note.contains(word)), "{word}: {out}");
     }
     assert_eq!(run(directory.path(), &["replay", "spans.jsonl"]).1, out, "twice the same");

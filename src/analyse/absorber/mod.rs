@@ -16,7 +16,7 @@ use crate::model::{Span, Symbol, Symbols, Time, TraceId};
 use candidates::Candidates;
 use exemplar_rows::ExemplarRows;
 pub use portion::{AnsweredCall, Portion};
-use tally::Tally;
+use tally::{Tally, With};
 
 #[derive(Default)]
 pub struct Absorber {
@@ -58,7 +58,8 @@ impl Absorber {
             let entry = symbols.entry(span.service, span.operation);
             (entry, self.bounds.of(entry, reference, symbols))
         });
-        if let Some(walked) = self.tally.absorb(tree, entry, reference, symbols) {
+        let walked = self.tally.absorb(tree, entry, &mut With { reference, symbols });
+        if let Some(walked) = walked {
             self.exemplars.add(id, tree, &walked, symbols);
             self.candidates.offer(walked.entry, id, tree);
         }
@@ -78,7 +79,7 @@ impl Absorber {
             last_received,
             received: self.tally.take_received(symbols),
             answered: self.tally.take_answered(symbols),
-            rollups: self.tally.take(reference, symbols),
+            rollups: self.tally.take(&mut With { reference, symbols }),
             exemplars: self.exemplars.take(symbols),
             sample: self.candidates.take(symbols),
         }

@@ -50,6 +50,12 @@ struct Known {
     expected: HashMap<(Symbol, Symbol), Option<Expected>, RandomState>,
 }
 
+/// What traces are read with.
+pub struct With<'a> {
+    pub reference: &'a Reference,
+    pub symbols: &'a mut Symbols,
+}
+
 /// Of the trace at hand; kept for its memory.
 #[derive(Default)]
 struct Memory {
@@ -79,16 +85,16 @@ pub struct Walked {
     pub path: Vec<Segment>,
 }
 
-/// How a complete trace stands to its objective.
+/// A complete trace against its objective.
 #[derive(Clone, Copy)]
-struct Standing {
+struct ObjectiveState {
     missed: bool,
     at_risk: bool,
 }
 
 impl Known {
     /// Forgets what another reference, or another generation of symbols, said.
-    fn follow(&mut self, reference: &Reference, symbols: &Symbols) {
+    fn follow(&mut self, With { reference, symbols }: &With<'_>) {
         let is_renewed = self.generation != symbols.generation();
         if is_renewed || self.version != reference.version {
             self.expected.clear();
@@ -100,14 +106,16 @@ impl Known {
         self.callees_version = reference.callees.version();
     }
 
-    fn callee(&mut self, caller: &Span, reference: &Reference, symbols: &mut Symbols) -> Option<Symbol> {
+    fn callee(&mut self, caller: &Span, with: &mut With<'_>) -> Option<Symbol> {
+        let With { reference, symbols } = with;
         *self.callees.entry(call_kind(caller)).or_insert_with(|| {
             let kind = [caller.service, caller.operation, caller.peer].map(|text| symbols.text(text).clone());
             reference.callees.of(&kind).map(|callee| symbols.of(callee))
         })
     }
 
-    fn expected(&mut self, span: &Span, reference: &Reference, symbols: &Symbols) -> Option<Expected> {
+    fn expected(&mut self, span: &Span, with: &With<'_>) -> Option<Expected> {
+        let With { reference, symbols } = with;
         *self.expected.entry((span.service, span.operation)).or_insert_with(|| {
             let known = reference.operations.get(symbols.text(span.service), symbols.text(span.operation))?;
             Some(Expected { own_ns: known.own_ns(), callees_ns: known.callees_ns() })
@@ -118,10 +126,11 @@ impl Known {
 impl Tally {
     /// The tables of all traces since the last call, rows in the order of their keys. The reference must be the one they
     /// were added with.
-    pub fn take(&mut self, reference: &Reference, symbols: &mut Symbols) -> Rollups {
-        symbols.sort();
-        let operations = self.operations.take(symbols);
-        self.expect_calls(&operations, reference, symbols);
+    pub fn take(&mut self, with: &mut With<'_>) -> Rollups {
+        with.symbols.sort();
+        let operations = self.operations.take(with.symbols);
+        self.expect_calls(&operations, with);
+        let symbols = &mut *with.symbols;
         symbols.sort();
         Rollups::new([
             written(&self.entries.take(symbols), symbols),
@@ -153,7 +162,8 @@ impl Tally {
     /// Writes beside the calls made those that as many healthy requests of the same operations would have made, so
     /// that a call that stopped has a row too. Of operations that healthy time does not know, just those made: seconds
     /// from before it was learned are summed with later ones.
-    fn expect_calls(&mut self, operations: &[Row<OperationKey<Symbol>>], reference: &Reference, symbols: &mut Symbols) {
+    fn expect_calls(&mut self, operations: &[Row<OperationKey<Symbol>>], with: &mut With<'_>) {
+        let With { reference, symbols } = with;
         let healthy = |service: Symbol, operation: Symbol, symbols: &Symbols| {
             reference.operations.get(symbols.text(service), symbols.text(operation))
         };
@@ -183,10 +193,9 @@ impl Tally {
         &mut self,
         tree: &Tree<Span>,
         entry: Option<(Symbol, Option<i64>)>,
-        reference: &Reference,
-        symbols: &mut Symbols,
+        with: &mut With<'_>,
     ) -> Option<Walked> {
-        self.known.follow(reference, symbols);
+        self.known.follow(with);
         let mut memory = std::mem::take(&mut self.memory);
         let Memory { visit, visited, spent } = &mut memory;
         visited.clear();
@@ -202,15 +211,15 @@ impl Tally {
             if is_taken {
                 visit.walk(tree, index);
                 visit.calls.iter().for_each(|&call| visited[call] = true);
-                self.absorb_visit(tree, visit, reference, symbols);
+                self.absorb_visit(tree, visit, with);
             }
         }
         for (index, node) in tree.nodes.iter().enumerate() {
             if node.span.kind.is_caller() && !visited[index] {
-                self.absorb_call(tree, index, Symbol::EMPTY, reference, symbols);
+                self.absorb_call(tree, index, Symbol::EMPTY, with);
             }
         }
-        let walked = self.absorb_root(tree, entry, spent, reference, symbols);
+        let walked = self.absorb_root(tree, entry, spent, with);
         self.memory = memory;
         walked
     }
@@ -220,8 +229,7 @@ impl Tally {
         tree: &Tree<Span>,
         entry: Option<(Symbol, Option<i64>)>,
         spent: &mut Vec<Option<(SegmentKind, i64)>>,
-        reference: &Reference,
-        symbols: &mut Symbols,
+        with: &mut With<'_>,
     ) -> Option<Walked> {
         let (root, (entry, objective_ns)) = tree.root.zip(entry)?;
         let node = &tree.nodes[root];
@@ -246,28 +254,28 @@ impl Tally {
         );
         let path = critical_path(tree, root);
         spend(spent, &path, tree.nodes.len());
-        self.absorb_path(tree, root, spent, entry, Standing { missed, at_risk }, reference, symbols);
+        self.absorb_path(tree, root, spent, entry, ObjectiveState { missed, at_risk }, with);
         if failed {
-            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), reference, symbols);
+            self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), with);
         }
         Some(Walked { entry, missed, slow, error: failed, duration_ns, path })
     }
 
     /// Notes who answered a call, unless the reference says so.
-    fn note_answer(&mut self, caller: &Span, service: Symbol, reference: &Reference, symbols: &mut Symbols) {
-        let is_news = self.known.callee(caller, reference, symbols) != Some(service);
+    fn note_answer(&mut self, caller: &Span, service: Symbol, with: &mut With<'_>) {
+        let is_news = self.known.callee(caller, with) != Some(service);
         if is_news && self.answered.len() < CALL_KINDS_MAX {
             self.answered.insert((call_kind(caller), service));
         }
     }
 
-    fn absorb_visit(&mut self, tree: &Tree<Span>, visit: &Visit, reference: &Reference, symbols: &mut Symbols) {
+    fn absorb_visit(&mut self, tree: &Tree<Span>, visit: &Visit, with: &mut With<'_>) {
         let node = &tree.nodes[visit.top];
         let Span { service, operation, pod, version, weight, .. } = node.span;
         let hold_ns = node.duration_ns();
         let caller = node.parent.map(|p| &tree.nodes[p]).filter(|p| p.span.kind.is_caller());
         if let Some(caller) = caller {
-            self.note_answer(&caller.span, service, reference, symbols);
+            self.note_answer(&caller.span, service, with);
         }
         let wait_ns = caller.map_or(0, |c| (c.duration_ns() - hold_ns).max(0));
         let end = caller.map_or(node.end, |c| c.end);
@@ -277,7 +285,7 @@ impl Tally {
         let refused = is_refusal(node.span.http_status) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
-        let expected = if refused { None } else { self.known.expected(&node.span, reference, symbols) };
+        let expected = if refused { None } else { self.known.expected(&node.span, with) };
         self.health.add(
             HealthKey { second, service, pod, version },
             HealthSums {
@@ -309,24 +317,17 @@ impl Tally {
                 },
             );
         }
-        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation, reference, symbols));
+        visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation, with));
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
-    fn absorb_call(
-        &mut self,
-        tree: &Tree<Span>,
-        index: usize,
-        operation: Symbol,
-        reference: &Reference,
-        symbols: &mut Symbols,
-    ) {
+    fn absorb_call(&mut self, tree: &Tree<Span>, index: usize, operation: Symbol, with: &mut With<'_>) {
         let node = &tree.nodes[index];
         let answered = tree.callee(index);
         let (callee, callee_ns) = match answered {
             Some(callee) => (tree.nodes[callee].span.service, tree.nodes[callee].duration_ns()),
             None if !node.is_leaf() => return,
-            None => match self.known.callee(&node.span, reference, symbols) {
+            None => match self.known.callee(&node.span, with) {
                 Some(service) => {
                     self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
                     (service, 0)
@@ -368,16 +369,14 @@ impl Tally {
     }
 
     /// Time of a complete trace on its critical path, by whose it is.
-    #[expect(clippy::too_many_arguments, reason = "the trace, and what it is read with")]
     fn absorb_path(
         &mut self,
         tree: &Tree<Span>,
         root: usize,
         spent: &[Option<(SegmentKind, i64)>],
         entry: Symbol,
-        Standing { missed, at_risk }: Standing,
-        reference: &Reference,
-        symbols: &mut Symbols,
+        ObjectiveState { missed, at_risk }: ObjectiveState,
+        with: &mut With<'_>,
     ) {
         let second = tree.nodes[root].end.second();
         for (node, spent) in spent.iter().enumerate() {
@@ -393,7 +392,7 @@ impl Tally {
                     let kind = callee.map_or(SegmentKind::Own, |_| SegmentKind::Queue);
                     (of.service, of.operation, none, kind)
                 }
-                SegmentKind::Peer => match self.known.callee(span, reference, symbols) {
+                SegmentKind::Peer => match self.known.callee(span, with) {
                     Some(service) => (service, none, none, SegmentKind::Queue),
                     None => (span.service, span.operation, peer_of(span), SegmentKind::Peer),
                 },
@@ -404,15 +403,7 @@ impl Tally {
     }
 
     /// Charges a failed trace to the place where the failure starts.
-    fn absorb_failure(
-        &mut self,
-        tree: &Tree<Span>,
-        root: usize,
-        entry: Symbol,
-        cost_ns: i64,
-        reference: &Reference,
-        symbols: &mut Symbols,
-    ) {
+    fn absorb_failure(&mut self, tree: &Tree<Span>, root: usize, entry: Symbol, cost_ns: i64, with: &mut With<'_>) {
         let origin = failure_origin(tree, root);
         let span = &tree.nodes[origin].span;
         let own = span.service;
@@ -420,13 +411,13 @@ impl Tally {
         let unanswered = span.kind.is_caller();
         let service = match tree.callee(origin) {
             Some(callee) if unanswered => tree.nodes[callee].span.service,
-            _ if unanswered => self.known.callee(span, reference, symbols).unwrap_or(own),
+            _ if unanswered => self.known.callee(span, with).unwrap_or(own),
             _ => own,
         };
         let peer = if unanswered && service == own { peer_of(span) } else { Symbol::EMPTY };
         let kind = if is_refusal(span.http_status) {
             PathKind::Refused
-        } else if unanswered && waited_long(tree, origin, service, reference, symbols) {
+        } else if unanswered && waited_long(tree, origin, service, with) {
             PathKind::GaveUp
         } else {
             PathKind::Error
@@ -457,7 +448,7 @@ fn spend(spent: &mut Vec<Option<(SegmentKind, i64)>>, path: &[Segment], nodes: u
 
 /// A call without an answer that took longer than answers take was given up; one that took less was cut off. Where
 /// healthy time does not know the call, nobody is accused of failing.
-fn waited_long(tree: &Tree<Span>, call: usize, callee: Symbol, reference: &Reference, symbols: &Symbols) -> bool {
+fn waited_long(tree: &Tree<Span>, call: usize, callee: Symbol, With { reference, symbols }: &With<'_>) -> bool {
     let (caller, waited_ns) = (&tree.nodes[visit_top(tree, call)].span, tree.nodes[call].duration_ns());
     let [service, operation, callee] = [caller.service, caller.operation, callee].map(|text| symbols.text(text));
     let known = reference.operations.call_ns(service, operation, callee);

@@ -45,9 +45,9 @@ pub(super) type PodTable<'a> = BTreeMap<(Key<'a>, &'a str), Durations>;
 /// The durations of a profile, without those that measure nothing.
 pub(super) struct Tables<'a> {
     pub own: PodTable<'a>,
-    /// LostSpans and calls to peers, by the caller's pod.
+    /// Gaps and calls to peers, by the caller's pod.
     pub by_caller: PodTable<'a>,
-    /// LostSpans by the callee's pod.
+    /// Gaps by the callee's pod.
     pub by_callee: PodTable<'a>,
 }
 
@@ -101,7 +101,7 @@ fn step(log: f64) -> i32 {
 
 /// A population of healthy keys.
 #[derive(Default)]
-struct Kind {
+struct Population {
     mean: f64,
     variance: f64,
     /// Healthy calls at or above each step.
@@ -117,7 +117,7 @@ pub(super) struct Model<'a> {
     baseline: BTreeMap<Key<'a>, Moments>,
     /// Typical variance within one key.
     spread2: f64,
-    kinds: [Option<Kind>; KINDS],
+    kinds: [Option<Population>; KINDS],
     /// By how much all keys moved together.
     common: f64,
     drift: f64,
@@ -143,7 +143,7 @@ impl<'a> Model<'a> {
         let moments: BTreeMap<Key<'a>, Moments> =
             baseline.iter().map(|(key, durations)| (*key, durations.trimmed(3).moments(floor_ns))).collect();
         let spreads = moments.values().filter(|m| m.count >= SPREAD_CALLS_MIN).map(|m| m.variance).collect();
-        let kinds = std::array::from_fn(|kind| Kind::new(kind, baseline, &moments, floor_ns, least2));
+        let kinds = std::array::from_fn(|kind| Population::new(kind, baseline, &moments, floor_ns, least2));
         let mut model = Model {
             parameters,
             floor_ns,
@@ -197,14 +197,14 @@ impl<'a> Model<'a> {
     }
 }
 
-impl Kind {
+impl Population {
     fn new(
         kind: usize,
         baseline: &Table<'_>,
         moments: &BTreeMap<Key<'_>, Moments>,
         floor_ns: f64,
         least2: f64,
-    ) -> Option<Kind> {
+    ) -> Option<Population> {
         let means: Vec<f64> = moments.iter().filter(|(key, _)| key.kind() == kind).map(|(_, m)| m.mean).collect();
         if means.is_empty() {
             return None;
@@ -224,6 +224,6 @@ impl Kind {
             calls += residuals.get(&at).copied().unwrap_or(0);
             tail.insert(at, calls);
         }
-        Some(Kind { mean, variance: variance.max(least2), tail, calls })
+        Some(Population { mean, variance: variance.max(least2), tail, calls })
     }
 }

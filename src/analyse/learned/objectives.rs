@@ -44,8 +44,10 @@ impl Objectives {
 
     /// Matches entry operations that were seen, so that each is matched once.
     pub fn learn<'a>(&mut self, entries: impl Iterator<Item = &'a str>) {
+        let mut last = None;
         for entry in entries {
-            if !self.known.contains_key(entry) {
+            // Rows of one entry operation follow one another.
+            if last.replace(entry) != Some(entry) && !self.known.contains_key(entry) {
                 if self.known.len() >= NAMES_MAX {
                     self.known.clear();
                 }

@@ -34,7 +34,7 @@ pub fn replay(files: &[String], rules: Option<Vec<RuleSource>>) -> Result<Replay
     let mut notes = vec![
         "no journal: pauses, changes and their outcomes are not known, so it observes only, and what hung on them is not reproduced".to_owned(),
         format!("spans are received {} s after the end of the second they end in, and the engine ticks every second", LAG.as_secs()),
-        "a span that does not say how many it stands for counts once; objectives are derived from the data".to_owned(),
+        "a span that does not say how many it stands for counts once; every entry operation has the default objective (99 % of requests below 500 ms, at most 1 % errors)".to_owned(),
         format!("replicas are the pods that sent spans in the last {} s; every service may be scaled, up to {MAX_REPLICAS} replicas", POD_SILENT.as_secs()),
     ];
     let rules = rules.unwrap_or_else(|| {
