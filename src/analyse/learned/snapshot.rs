@@ -1,6 +1,6 @@
 //! What was learnt, as it outlives the process: healthy time, what pods can do, how long they take to start.
 //!
-//! A snapshot is a value: taken from the analyser, put back into another one, written as one JSON document of a bounded
+//! A snapshot is a value: taken from the judge, put back into another one, written as one JSON document of a bounded
 //! size. Who keeps the document, and where, is the shell's.
 
 use std::collections::BTreeMap;

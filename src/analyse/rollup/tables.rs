@@ -234,10 +234,10 @@ impl Rollups {
     /// came after the step and before its notice, and stand where they belong.
     pub fn step_clock(&mut self, now: Time, step: ClockStep) {
         let second = |second: i64| if second <= now.second() { step.second(second) } else { second };
-        let moved =
-            |nanos: i64| second(nanos.div_euclid(NANOS_PER_SECOND)).saturating_mul(NANOS_PER_SECOND);
+        let moved = |nanos: i64| second(nanos.div_euclid(NANOS_PER_SECOND)).saturating_mul(NANOS_PER_SECOND);
         for batch in &mut self.0 {
-            let times: TimestampNanosecondArray = batch.column(0).as_primitive::<TimestampNanosecondType>().unary(moved);
+            let times: TimestampNanosecondArray =
+                batch.column(0).as_primitive::<TimestampNanosecondType>().unary(moved);
             let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
             let columns = [times].into_iter().chain(batch.columns()[1..].iter().cloned()).collect();
             // The same columns but for other times.
