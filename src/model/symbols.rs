@@ -184,7 +184,7 @@ mod tests {
         let mut symbols = Symbols::default();
         (0..GENERATIONS).for_each(|_| symbols = symbols.next_generation());
         assert_eq!(symbols.generation(), 0);
-        assert!(TEXTS_MAX <= 1 << PLACE_BITS);
+        const { assert!(TEXTS_MAX <= 1 << PLACE_BITS) };
     }
 
     #[test]
