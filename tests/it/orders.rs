@@ -280,7 +280,7 @@ fn four_shards_say_the_same(name: &str, horizon_s: i64) {
             if let Effect::Apply(permit) = effect {
                 let error = simulation.apply(permit.change(), permit.resource_version()).err();
                 let acted = |permit: &Permit| Event::Acted {
-                    decision: permit.decision().to_owned(),
+                    decision: permit.decision(),
                     change: permit.change().clone(),
                     error: error.clone(),
                 };
