@@ -10,7 +10,7 @@ use super::review::{Context, Guard};
 use super::target::Target;
 use crate::analyse::ServiceFinding;
 use crate::decide::{Proposal, Wish};
-use crate::model::{Ceiling, Deed, Hold, Time, Workload};
+use crate::model::{Ceiling, Deed, Hold, InterventionRecord, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,6 +252,15 @@ fn cooldown(
         // Pods that are still coming are the answer to the need that they were ordered for.
         if target.answered_need.is_some_and(|need| step.to <= need) && workload.ready() < workload.replicas {
             return refuse(Gate::Cooldown, "the pods ordered for this need are still coming");
+        }
+        let restarted = |record: &&InterventionRecord| match record.deed {
+            Deed::RestartedPod { .. } => now < record.applied_at + config.scale_out_after_restart,
+            Deed::Scaled | Deed::ResizedCpu { .. } => false,
+        };
+        if let Some(restart) = workload.intervention.as_ref().filter(restarted) {
+            let seconds = config.scale_out_after_restart.as_secs_f64();
+            let reason = format!("its pod was restarted at {}, less than {seconds} s ago", restart.applied_at);
+            return refuse(Gate::Cooldown, format!("{reason}; what is missing meanwhile is no need of the load"));
         }
         return still("scale-out", target.last_scale_out, lapse.unwrap_or(config.scale_out_cooldown));
     }
