@@ -60,6 +60,9 @@ pub struct Config {
     /// No restart so soon after anything but a bad pod of that service was found to hold requests back: a backlog that
     /// ordered pods work off lasts as long as they take to start (p95 35 s) and to warm up (10 s), and so does a doubt.
     pub restart_after_other_cause: Duration,
+    /// No scale-out so soon after a pod of the same service was restarted: what the others lack until another has taken
+    /// its place (p50 12 s with the image to pull, 10 s of warm-up) is no need of the load.
+    pub scale_out_after_restart: Duration,
     /// One that the cluster refused is asked for again after this, until `prove_within` is over: a disruption budget is
     /// free again once another pod is ready.
     pub pod_again: Duration,
@@ -102,6 +105,7 @@ impl Default for Config {
             actions_per_minute_max: 30,
             pod_cooldown: seconds(120),
             restart_after_other_cause: seconds(60),
+            scale_out_after_restart: seconds(30),
             pod_again: seconds(15),
             resize_factor_max: 2.0,
             resize_lasting_max: seconds(3600),
@@ -147,6 +151,8 @@ impl Config {
         pod_cooldown: Kind::seconds(0, DAY), "between two restarts or resizes of pods of one service";
         restart_after_other_cause: Kind::seconds(0, DAY),
             "no restart so soon after anything but a bad pod of that service was found to hold requests back";
+        scale_out_after_restart: Kind::seconds(0, DAY),
+            "no scale-out so soon after a pod of the same service was restarted";
         pod_again: Kind::seconds(1, DAY), "before a restart or resize that the cluster refused is asked for again";
         resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";

@@ -316,6 +316,12 @@ fn cooldown(
             if memory.answered_need.is_some_and(|need| passing.to <= need) && workload.ready() < workload.replicas {
                 return refuse(Gate::Cooldown, "the pods ordered for this need are still coming");
             }
+            let restart = Slot::Pods.open(workload);
+            if let Some(restart) = restart.filter(|record| now < record.applied_at + config.scale_out_after_restart) {
+                let seconds = config.scale_out_after_restart.as_secs_f64();
+                let reason = format!("its pod was restarted at {}, less than {seconds} s ago", restart.applied_at);
+                return refuse(Gate::Cooldown, format!("{reason}; what is missing meanwhile is no need of the load"));
+            }
             let lapse = seconds(cooldown_s).unwrap_or(config.scale_out_cooldown);
             still("its last scale-out was", memory.last_scale_out, lapse)
         }

@@ -120,6 +120,19 @@ fn no_pod_is_restarted_while_something_else_is_found_to_hold_requests_back() {
 }
 
 #[test]
+fn what_a_restart_takes_away_for_a_moment_is_no_reason_to_scale_out() {
+    let mut world = World::new();
+    let permit = world.tick(vec![restart("a-2")]).remove(0).permit.unwrap();
+    world.guard.settled(permit.decision(), true);
+    let workload = &mut world.cluster.workloads[0];
+    (workload.interventions, workload.resource_version) = (permit.change().record().cloned().into_iter().collect(), 8);
+    let refused = outcome(&mut world, super::tests::scale_out("a", 5)).unwrap_err();
+    assert!(refused.starts_with("cooldown: its pod was restarted at "), "{refused}");
+    world.now = world.now + Duration::from_secs(30);
+    assert!(outcome(&mut world, super::tests::scale_out("a", 5)).is_ok(), "what is missing then is needed");
+}
+
+#[test]
 fn observing_says_which_pod_it_would_restart() {
     let mut world = World::new();
     world.mode = Mode::Observe;
