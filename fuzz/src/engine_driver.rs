@@ -77,6 +77,7 @@ impl Program<'_> {
 
 /// One call of the engine, as it can be made again.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a few hundred in a run")]
 enum Call {
     Ingest(Time, SpanBatch),
     Observe(Time, Event),

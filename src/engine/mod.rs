@@ -31,6 +31,10 @@ pub use shard::Shard;
 /// Decisions and reports kept in memory for the tables and the API; the journal has them all.
 const KEPT: usize = 1000;
 
+/// Portions of other shards between two ticks: far more than there are shards, so that one that repeats itself takes no
+/// memory.
+const PORTIONS_MAX: usize = 1_000;
+
 /// How each station is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -172,9 +176,14 @@ impl Engine {
     }
 
     /// Takes another shard's part of the coming tick: the shard has used the [reference](Engine::reference) of this
-    /// engine, and takes a new one after each tick.
-    pub fn take_portion(&mut self, portion: Portion) {
-        self.portions.push(portion);
+    /// engine, and takes a new one after each tick. Returns whether it was taken; past [`PORTIONS_MAX`] it is not.
+    #[must_use]
+    pub fn take_portion(&mut self, portion: Portion) -> bool {
+        let has_room = self.analysis && self.portions.len() < PORTIONS_MAX;
+        if has_room {
+            self.portions.push(portion);
+        }
+        has_room
     }
 
     /// What every shard needs to know of the judgements so far.

@@ -210,7 +210,7 @@ impl Fleet {
     fn tick(&mut self, now: Time) -> Vec<Effect> {
         let take = |shard: &mut Shard| shard.take(now, self.leader.reference());
         let portions: Vec<Portion> = self.others.iter_mut().map(take).collect();
-        portions.into_iter().for_each(|portion| self.leader.take_portion(portion));
+        assert!(portions.into_iter().all(|portion| self.leader.take_portion(portion)));
         self.leader.tick(now)
     }
 }
