@@ -37,6 +37,7 @@ pub struct Core {
 }
 
 /// What the thread wakes up for.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum Wake {
     Tick,
     Batch(Received),
