@@ -87,7 +87,7 @@ enum Call {
 fn settings(program: &mut Program<'_>) -> Settings {
     let objective =
         |entry: &str, latency_ns| Objective { entry: entry.into(), latency_ns, quantile: 0.99, errors: 0.01 };
-    let latency_ns = program.one(&[300_000_000, 1, i64::MAX]);
+    let latency_ns = program.one(&[300_000_000, 1, 3_600 * SECOND]);
     Settings {
         mode: Mode::Enforce,
         window: window::Config {

@@ -15,7 +15,8 @@ impl ClockSteps {
     /// Everything that the cluster shows was written before the step.
     pub fn take(&mut self, step: ClockStep, cluster: &ClusterState) {
         fn add<K: Ord>(steps: &mut BTreeMap<K, ClockStep>, key: K, step: ClockStep) {
-            steps.entry(key).or_insert(ClockStep { seconds: 0 }).seconds += step.seconds;
+            let before = steps.entry(key).or_insert(ClockStep { seconds: 0 });
+            before.seconds = before.seconds.saturating_add(step.seconds);
         }
         for workload in &cluster.workloads {
             let service = || workload.service.clone();

@@ -22,7 +22,7 @@ impl Time {
 
     /// The start of the second this instant lies in.
     pub const fn floor_second(self) -> Time {
-        Time(self.0.div_euclid(NANOS_PER_SECOND) * NANOS_PER_SECOND)
+        Time(self.0.div_euclid(NANOS_PER_SECOND).saturating_mul(NANOS_PER_SECOND))
     }
 
     /// Whole seconds since the epoch, rounded towards the past.
