@@ -1,5 +1,5 @@
 //! headroom closes the loop between tracing and capacity: it receives OpenTelemetry traces, finds the
-//! one service that holds requests back, and acts on that service alone.
+//! bottleneck service, and acts on that service alone.
 //!
 //! Data flows one way, and a module imports only from those above it in this list:
 //!

@@ -437,6 +437,7 @@ impl Driver<'_> {
             Event::Resumed { .. } => self.paused = false,
             Event::Cluster(_)
             | Event::Rules(_)
+            | Event::Queries(_)
             | Event::Learnt(_)
             | Event::Floors(_)
             | Event::ClockStepped(_)

@@ -1,12 +1,15 @@
-//! The findings of a tick: the border between `analyse` and `decide`. Rules read it, the journal keeps it, the API shows
-//! it.
+//! The findings of a tick: the border between `analyse` and `decide`. Rules read them, the journal keeps them, the API
+//! shows them, and [`sentences`] puts them into words.
+
+pub mod sentences;
 
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::MissingParents;
 use crate::model::{ServiceId, Time, TraceId};
 
-/// Why a service holds requests back. The verdict decides what a rule may do, so `Unknown` is said rather than guessed.
+/// Why a service is the bottleneck. The verdict decides what a rule may do, so an undetermined cause is `Unknown` rather
+/// than a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -27,6 +30,9 @@ pub enum Verdict {
     #[default]
     Healthy,
     Unknown,
+    /// No spans arrive, so nothing is known of now. Never the verdict of a bottleneck in a list: only what stands in place
+    /// of the worst one.
+    Blind,
 }
 
 impl Verdict {
@@ -41,11 +47,50 @@ impl Verdict {
             Verdict::Failing => "failing",
             Verdict::Healthy => "healthy",
             Verdict::Unknown => "unknown",
+            Verdict::Blind => "blind",
         }
     }
 }
 
-/// One measured fact for a verdict: what, now, and in healthy time, in the unit its name ends with.
+/// How one part of an objective (latency or errors) stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveStatus {
+    #[default]
+    Met,
+    /// Likely missed, or about to be: too few requests to be sure.
+    AtRisk,
+    Missed,
+}
+
+impl ObjectiveStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ObjectiveStatus::Met => "met",
+            ObjectiveStatus::AtRisk => "at_risk",
+            ObjectiveStatus::Missed => "missed",
+        }
+    }
+}
+
+/// An endpoint against both parts of its objective: what was measured, and what is allowed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compliance {
+    pub latency: ObjectiveStatus,
+    pub errors: ObjectiveStatus,
+    /// Of the objective, for example 0.99; 0 in what version 0.1.0 wrote.
+    pub quantile: f64,
+    /// Latency measured at that quantile.
+    pub latency_ms: f64,
+    pub objective_ms: f64,
+    /// Share of requests slower than `objective_ms`, 0 to 1; `1 - quantile` is allowed.
+    pub slow_share: f64,
+    pub error_share: f64,
+    pub errors_allowed: f64,
+}
+
+/// One measured fact behind a verdict: now and in healthy time, in the unit that its name ends with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// For example `waiting_ms`, `throughput_per_pod_per_s`, `own_time_ms`.
@@ -82,8 +127,11 @@ pub struct Bottleneck {
     pub objective_ms: f64,
     /// Share of requests that missed the objective, 0 to 1.
     pub missed_share: f64,
+    /// Which part of the objective is missed.
+    #[serde(default)]
+    pub compliance: Compliance,
     pub replicas: u32,
-    /// Replicas the load needs; None when it cannot be said (no capacity learnt, weight unknown).
+    /// Replicas the load needs; None when unknown (no capacity learnt, sampling weight unknown).
     pub replicas_needed: Option<u32>,
     pub evidence: Vec<Evidence>,
     /// Trace ids that show it, slowest first.
@@ -133,6 +181,9 @@ pub struct EntryFinding {
     pub missed_share: f64,
     pub error_share: f64,
     pub missed: bool,
+    /// Which part of the objective is missed.
+    #[serde(default)]
+    pub compliance: Compliance,
 }
 
 /// A place where the fault may lie.
@@ -188,7 +239,7 @@ pub struct Components {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
     pub at: Time,
-    /// No span for so long that nothing can be said of now.
+    /// Nothing is known of now: no span arrived for too long, or analysis is off.
     pub blind: bool,
     /// Event time up to which telemetry is complete.
     pub complete_to: Time,
@@ -196,29 +247,35 @@ pub struct Findings {
     pub bottlenecks: Vec<Bottleneck>,
     pub services: Vec<ServiceFinding>,
     pub entries: Vec<EntryFinding>,
-    /// Who behaves otherwise than in healthy time, whether or not an objective is missed; most likely first. Of a sample
-    /// of the traces: shape and time of requests, not load.
+    /// Services that behave otherwise than in healthy time, whether or not an objective is missed; most likely first.
+    /// From a sample of the traces: shape and duration of requests, not load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<Suspect>,
-    /// Those of them that fail, surely and for some seconds, while no objective is missed and none was lately: they answer
-    /// early, or with errors that few meet.
+    /// Those of them that fail, with high probability and for some seconds, while no objective is or was lately missed:
+    /// they answer early, or with errors that few requests meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "unfelt")]
     pub silent_failures: Vec<Suspect>,
-    /// Services whose telemetry is incomplete: what is said of them rests on a part.
+    /// Services whose telemetry is incomplete: spans of their callers are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "gaps")]
     pub missing_parents: Vec<MissingParents>,
-    /// When senders last began, or ended, to say how many requests a sampled trace stands for: what is counted jumped then,
+    /// When senders last began, or ended, to state how many requests a sampled trace stands for: counts jumped then,
     /// whatever the load did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling_changed_at: Option<Time>,
 }
 
 impl Findings {
-    /// The worst bottleneck; one with verdict `healthy` when nothing holds requests back.
+    /// Findings while nothing is known.
+    pub fn blind(at: Time) -> Findings {
+        Findings { at, blind: true, ..Findings::default() }
+    }
+
+    /// The worst bottleneck. Without one, a placeholder whose verdict is `healthy`, or `blind` while nothing is known.
     pub fn bottleneck(&self) -> Bottleneck {
-        self.bottlenecks.first().cloned().unwrap_or_default()
+        let verdict = if self.blind { Verdict::Blind } else { Verdict::Healthy };
+        self.bottlenecks.first().cloned().unwrap_or_else(|| Bottleneck { verdict, ..Bottleneck::default() })
     }
 
     pub fn service(&self, name: &str) -> Option<&ServiceFinding> {

@@ -14,9 +14,12 @@ mod telemetry;
 pub mod trace;
 
 pub use absorber::{Absorber, Portion};
-pub use findings::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, Verdict};
+pub use findings::{
+    Bottleneck, Compliance, EntryFinding, Evidence, Findings, ObjectiveStatus, ServiceFinding, Suspect, Verdict,
+    sentences,
+};
 pub use judge::{Config, Judge, PodsWithSpans};
 pub use learned::{Learnt, Reference};
 pub use objective::Objective;
-pub use rollup::sql::{Error, SHIPPED as SHIPPED_QUERIES};
+pub use rollup::sql::{Error, Overrides};
 pub use telemetry::MissingParents;

@@ -1,4 +1,4 @@
-//! What was found and done, from the snapshot.
+//! Findings and actions, from the snapshot.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -45,12 +45,18 @@ pub async fn status(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
-/// The worst bottleneck (verdict `healthy` when nothing holds requests back) and all of them, worst first.
+/// The worst bottleneck (verdict `healthy` without one, `blind` while nothing is known), its sentence, and all of them,
+/// worst first.
 pub async fn bottleneck(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
+    let worst = snapshot.findings.bottleneck();
     answer(
         &snapshot,
-        &[("bottleneck", json!(snapshot.findings.bottleneck())), ("bottlenecks", json!(snapshot.findings.bottlenecks))],
+        &[
+            ("summary", json!(worst.summary())),
+            ("bottleneck", json!(worst)),
+            ("bottlenecks", json!(snapshot.findings.bottlenecks)),
+        ],
     )
 }
 
@@ -103,7 +109,7 @@ pub async fn decisions(
     Ok(answer(&snapshot, &[("decisions", json!(decisions))]))
 }
 
-/// The story of a decision, an intervention or a time; its key `text` is the same in prose.
+/// Findings, proposal, decision, change and effect of a decision, an intervention or a time; `text` is the same in prose.
 pub async fn explanation(State(api): State<Api>, Path(asked): Path<String>) -> Result<Json<Value>, Refusal> {
     let entries: Vec<Entry> = api.snapshot().history.iter().cloned().collect();
     let explanation = explain(&entries, &asked).map_err(|error| {

@@ -132,6 +132,8 @@ async fn the_worst_bottleneck_comes_with_all() {
     assert_eq!(body["bottleneck"]["service"], "auth");
     assert_eq!(body["bottleneck"]["verdict"], "saturated");
     assert_eq!(body["bottlenecks"].as_array().unwrap().len(), 1);
+    let summary = body["summary"].as_str().unwrap();
+    assert!(summary.ends_with("auth is saturated"), "{summary}");
 }
 
 #[tokio::test]

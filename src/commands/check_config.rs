@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::error::Error;
+use super::query_files;
+use crate::analyse::rollup::sql::QueryError;
 use crate::config::{self, Config};
 
-/// Check a configuration: every problem at once, each with its path and a remedy.
+/// Check a configuration and the queries it names: every problem at once, each with its path and a remedy.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom check-config headroom.yaml
@@ -29,19 +31,40 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     if let Err(error @ config::Error::Read { .. }) = checked {
         return Err(error.into());
     }
-    let answer = if checked.is_ok() { Answer::Yes } else { Answer::No };
+    let queries = match &checked {
+        Ok(config) => wrong_queries(&config.analyse)?,
+        Err(_) => Vec::new(),
+    };
+    let answer = if checked.is_ok() && queries.is_empty() { Answer::Yes } else { Answer::No };
     if args.json {
         let document = match &checked {
-            Ok(config) => json!({"ok": true, "problems": [], "config": config}),
+            Ok(config) if queries.is_empty() => json!({"ok": true, "problems": [], "config": config}),
+            Ok(_) => json!({"ok": false, "problems": queries.iter().map(as_problem).collect::<Vec<_>>()}),
             Err(config::Error::Invalid { problems, .. }) => json!({"ok": false, "problems": problems}),
             Err(error) => json!({"ok": false, "problems": [{"path": "", "cause": error.to_string()}]}),
         };
         writeln!(out, "{document:#}")?;
     } else {
         match checked {
-            Ok(_) => writeln!(out, "{}: no problem", args.file.display())?,
+            Ok(_) if queries.is_empty() => writeln!(out, "{}: no problem", args.file.display())?,
+            Ok(_) => queries.iter().try_for_each(|error| writeln!(out, "{error}"))?,
             Err(error) => writeln!(out, "{error}")?,
         }
     }
     Ok(answer)
+}
+
+/// What is wrong with the queries of the configured directory.
+fn wrong_queries(analyse: &config::Analyse) -> Result<Vec<QueryError>, Error> {
+    match query_files::load(analyse) {
+        Ok(_) => Ok(Vec::new()),
+        Err(Error::Queries { errors }) => Ok(errors),
+        Err(error) => Err(error),
+    }
+}
+
+fn as_problem(error: &QueryError) -> Value {
+    let QueryError { file, place, cause, remedy } = error;
+    let (line, column) = place.as_ref().map(|place| (place.line, place.column)).unzip();
+    json!({"path": "analyse.queries", "file": file, "line": line, "column": column, "cause": cause, "remedy": remedy})
 }

@@ -11,7 +11,7 @@ use super::traces::Traces;
 use crate::analyse::change::{
     self, Diagnosis, EXPLAINED_MAX, MissedObjective, Moment, Parameters, Profile, calm_stretch, localise, slowest,
 };
-use crate::analyse::{Evidence, Suspect, Verdict};
+use crate::analyse::{Suspect, Verdict};
 
 /// Find the service at fault in recorded spans, best guess first.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ use crate::analyse::{Evidence, Suspect, Verdict};
 A suspect's score is the probability that the fault lies there; what the scores
 leave of 1 is `no suspect here`. Without --baseline the calmest stretch of time in
 the files is the baseline; if none is clearly calmer, all traces but the slowest
-hundredth of each entry operation are.
+hundredth of each endpoint (root span) are.
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
 form, headroom's Parquet, or - for standard input.")]
@@ -140,12 +140,10 @@ impl Report {
         };
         writeln!(out, "{} traces ({} spans) against {against}\n", self.traces, self.spans)?;
         if self.missed.is_empty() {
-            writeln!(out, "Every entry operation keeps to what it kept to in healthy time.\n")?;
+            writeln!(out, "No endpoint (root span) is slower or fails more often than in healthy time.\n")?;
         } else {
-            writeln!(out, "{:>7} {:>11} {:>11}  entry operation", "missed", "p99", "healthy")?;
             for missed in &self.missed {
-                let (share, p99, objective) = (100.0 * missed.missed_share, missed.p99_ms, missed.objective_ms);
-                writeln!(out, "{share:>6.1}% {p99:>8.1} ms {objective:>8.1} ms  {}", missed.entry)?;
+                writeln!(out, "{}", missed.summary())?;
             }
             writeln!(out)?;
         }
@@ -169,38 +167,12 @@ fn write_suspect(out: &mut dyn Write, suspect: &Suspect) -> Result<(), Error> {
     if let Some(pod) = &suspect.pod {
         detail(if suspect.verdict == Verdict::BadInstance { "only pod" } else { "pod" }, pod)?;
     }
-    for evidence in suspect.evidence.iter().filter(|evidence| is_telling(evidence)) {
-        detail("evidence", &sentence(evidence))?;
+    for evidence in suspect.evidence.iter().filter(|evidence| evidence.is_telling()) {
+        detail("evidence", &evidence.sentence())?;
     }
     let exemplars: Vec<String> = suspect.exemplars.iter().take(2).map(ToString::to_string).collect();
     if !exemplars.is_empty() {
         detail("slowest", &exemplars.join(" "))?;
     }
     Ok(())
-}
-
-/// A change of less than a fifth does not explain anything; load is always told, as what the rest is to be read against.
-fn is_telling(evidence: &Evidence) -> bool {
-    let Some(baseline) = evidence.baseline else { return true };
-    let (low, high) = (evidence.now.min(baseline), evidence.now.max(baseline));
-    evidence.measure == "throughput_per_pod_per_s" || high > 1.2 * low
-}
-
-/// One measure in words.
-fn sentence(evidence: &Evidence) -> String {
-    let (what, unit) = match evidence.measure.as_str() {
-        "own_time_ms" => ("own time a request", " ms"),
-        "waiting_ms" => ("calls to it wait", " ms"),
-        "calls_waiting_ms" => ("calls it makes wait", " ms"),
-        "calls_per_request" => ("calls it makes a request", ""),
-        "calls_received" => ("calls received", ""),
-        "error_share" => ("errors that begin here, of all spans", ""),
-        "throughput_per_pod_per_s" => ("requests a second and pod", ""),
-        other => (other, ""),
-    };
-    let number = |value: f64| if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") };
-    match evidence.baseline {
-        Some(baseline) => format!("{what} {}{unit} (healthy {}{unit})", number(evidence.now), number(baseline)),
-        None => format!("{what} {}{unit} (never seen in healthy time)", number(evidence.now)),
-    }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::api::query::QueryError;
+use crate::analyse::rollup::sql::QueryError;
+use crate::api::query::QueryError as SqlError;
 use crate::guard::ActError;
 use crate::model::Time;
 use crate::receive::decode::DecodeError;
@@ -32,7 +33,7 @@ pub enum Error {
     #[error("--fit {system} leaves no cases to choose from, or none to score; the systems are {known}")]
     NoSystem { system: String, known: String },
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Query(#[from] SqlError),
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error("the simulated spans cannot be read back: {0}; report it as a bug")]
@@ -64,6 +65,12 @@ pub enum Error {
     Explain(#[from] journal::ExplainError),
     #[error("{}: {cause}", path.display())]
     Rules { path: PathBuf, cause: String },
+    #[error("{}: {cause}", path.display())]
+    QueryFile { path: PathBuf, cause: String },
+    #[error("{}", lines(errors))]
+    Queries { errors: Vec<QueryError> },
+    #[error("there is no query named `{name}`; the queries are {known}")]
+    NoQuery { name: String, known: String },
     #[error("the log filter `{filter}` is wrong: {cause}; write a level such as info, or target=level")]
     Log { filter: String, cause: String },
     #[error("cannot reach {server}: {cause}; start `headroom serve`, or name its address with --server")]
@@ -80,6 +87,11 @@ pub enum Error {
     LeftEarly(&'static str),
     #[error("cannot write the output: {0}; free space, or write elsewhere")]
     Output(#[from] io::Error),
+}
+
+/// Each on lines of its own.
+fn lines(errors: &[QueryError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Error {

@@ -11,7 +11,7 @@ use super::client::Server;
 use super::error::Error;
 use crate::journal::{self, ExplainError};
 
-/// Tell the story of a decision, an intervention or a minute: what was found, wanted, permitted, done, and whether it helped.
+/// Explain a decision, an intervention or a minute: findings, proposal, decision, change and effect.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom explain d-1764018000-3
@@ -19,7 +19,7 @@ use crate::journal::{self, ExplainError};
   headroom explain d-1764018000-3 --journal /var/lib/headroom/journal.jsonl
   headroom explain d-1764018000-3 --json | jq .decision
 
-Exit codes: 0 told; 1 the journal knows no such id; 2 usage or input error.")]
+Exit codes: 0 explained; 1 the journal has no such id; 2 usage or input error.")]
 pub struct Args {
     /// Id of a decision or an intervention, or a time in UTC: 14:03, 14:03:07, 2026-11-24T14:03
     id: String,
@@ -63,7 +63,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     Ok(Answer::Yes)
 }
 
-/// It was understood, and there is nothing to tell.
+/// The question was understood, and the journal has no answer.
 fn unknown(error: &str, json: bool, out: &mut dyn Write) -> Result<Answer, Error> {
     if json {
         writeln!(out, "{}", json!({"error": error}))?;

@@ -14,6 +14,8 @@ mod diagnose;
 mod error;
 mod explain;
 mod pause;
+mod queries;
+mod query_files;
 mod recording;
 mod replay;
 mod rule_files;
@@ -31,7 +33,7 @@ use clap::{Parser, Subcommand};
 pub use answer::Answer;
 pub use error::Error;
 
-/// Finds the one service that holds requests back, from OpenTelemetry traces, and acts on that service alone.
+/// Finds the bottleneck service from OpenTelemetry traces, and acts on that service alone.
 #[derive(Parser)]
 #[command(name = "headroom", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done; 1 the answer is no; 2 usage or input error.")]
@@ -50,6 +52,7 @@ pub enum Command {
     #[command(hide = true)]
     Cluster(cluster::Args),
     Sql(sql::Args),
+    Queries(queries::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -70,6 +73,7 @@ impl Command {
             Command::Demo(args) => demo::run(args, out),
             Command::Cluster(args) => cluster::run(args, out),
             Command::Sql(args) => sql::run(args, out),
+            Command::Queries(args) => queries::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),

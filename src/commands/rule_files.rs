@@ -1,5 +1,5 @@
-//! Rule files: loaded at the start, and again when they change. What cannot be read leaves the last good
-//! version in force; what does not compile is for `decide` to say, which keeps its last good version too.
+//! Rule files: loaded at the start, and reloaded when they change. A directory that cannot be read leaves the last good
+//! rules in force; a rule that does not compile is reported by `decide`, which keeps its last good version too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::engine::Event;
 
 /// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
 /// notification misses: ConfigMap volumes swap symbolic links, network file systems say nothing.
-const POLL: Duration = Duration::from_secs(1);
+pub(super) const POLL: Duration = Duration::from_secs(1);
 
 /// Rules are pages, not books.
 const RULE_BYTES_MAX: u64 = 256 << 10;
@@ -63,7 +63,7 @@ pub fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
 
 /// Sends the rules again whenever they changed, until the engine is gone.
 pub async fn watch(directory: PathBuf, loaded: Vec<RuleSource>, events: mpsc::Sender<Event>) {
-    let mut watched = Watched { last_good: loaded, last_error: None };
+    let mut watched = Watched::new("rules", loaded);
     loop {
         tokio::time::sleep(POLL).await;
         let path = directory.clone();
@@ -77,29 +77,34 @@ pub async fn watch(directory: PathBuf, loaded: Vec<RuleSource>, events: mpsc::Se
     }
 }
 
-/// What a look at the directory is compared with.
-struct Watched {
-    last_good: Vec<RuleSource>,
-    /// Said once, not every second.
+/// The last good content of a directory, and the last error.
+pub(super) struct Watched<T> {
+    kind: &'static str,
+    last_good: T,
+    /// Logged once, not every second.
     last_error: Option<String>,
 }
 
-impl Watched {
-    /// The rules, if they can be read and differ. Whole texts are compared rather than times: they are few and
-    /// small, and an editor that keeps the time cannot hide a change.
-    fn look(&mut self, read: Result<Vec<RuleSource>, Error>) -> Option<Vec<RuleSource>> {
+impl<T: Clone + PartialEq> Watched<T> {
+    pub(super) fn new(kind: &'static str, loaded: T) -> Watched<T> {
+        Watched { kind, last_good: loaded, last_error: None }
+    }
+
+    /// The content, if it can be read and differs. Whole texts are compared rather than times: they are few and small, and
+    /// an editor that keeps the time cannot hide a change.
+    pub(super) fn look(&mut self, read: Result<T, Error>) -> Option<T> {
         let error = match read {
-            Ok(rules) => {
+            Ok(content) => {
                 self.last_error = None;
-                return (rules != self.last_good).then(|| {
-                    self.last_good.clone_from(&rules);
-                    rules
+                return (content != self.last_good).then(|| {
+                    self.last_good.clone_from(&content);
+                    content
                 });
             }
             Err(error) => error.to_string(),
         };
         if self.last_error.as_ref() != Some(&error) {
-            warn!("the rules stay as they were: {error}");
+            warn!("{} not reloaded, the last good ones stay: {error}", self.kind);
             self.last_error = Some(error);
         }
         None
@@ -140,7 +145,7 @@ mod tests {
     fn a_change_is_passed_on_once_and_what_cannot_be_read_is_not() {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), "a.rhai", "1");
-        let mut watched = Watched { last_good: vec![rule("a", "1")], last_error: None };
+        let mut watched = Watched::new("rules", vec![rule("a", "1")]);
         let mut look = || watched.look(read(directory.path()));
         assert_eq!(look(), None);
         std::fs::write(directory.path().join("a.rhai"), [0xff, 0xfe]).unwrap();

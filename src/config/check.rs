@@ -124,7 +124,7 @@ impl Checker<'_> {
             self.problem("mode", "enforce needs a cluster to act on", "add a `cluster` section or set mode: observe");
         }
         if config.mode == Mode::Enforce && !config.analysis {
-            self.problem("analysis", "nothing is found without it, so nothing can be enforced", "set it to on");
+            self.problem("analysis", "no bottleneck is found without it, so nothing can be enforced", "set it to on");
         }
         let mut window_holds = |least: Duration, what: String| {
             if config.window.duration < least {
@@ -146,7 +146,7 @@ impl Checker<'_> {
             None | Some("observe") => Mode::Observe,
             Some("enforce") => Mode::Enforce,
             Some(other) => {
-                self.problem("mode", format!("`{other}` is no mode"), "write observe or enforce");
+                self.problem("mode", format!("invalid mode `{other}`"), "write observe or enforce");
                 Mode::Observe
             }
         }
@@ -182,7 +182,7 @@ impl Checker<'_> {
                 }
                 (None, None) => {
                     let remedy = "add entry: \"service operation\" or service: name";
-                    self.problem(&at.path, "says not what it is for", remedy);
+                    self.problem(&at.path, "needs `entry` or `service`", remedy);
                     continue;
                 }
             };
@@ -241,17 +241,24 @@ impl Checker<'_> {
     }
 
     fn analyse(&mut self, at: &At<'_>) -> Analyse {
-        Analyse { station: self.settings(at, crate::analyse::Config::SETTINGS, crate::analyse::Config::default()) }
+        Analyse {
+            station: self.settings(at, crate::analyse::Config::SETTINGS, crate::analyse::Config::default()),
+            queries: self.existing_directory(at, "queries", "run the shipped queries"),
+        }
+    }
+
+    /// A directory that exists already; `without` is what leaving the key out means.
+    fn existing_directory(&mut self, at: &At<'_>, key: &str, without: &str) -> Option<PathBuf> {
+        let directory = self.directory.join(at.node.text(key)?);
+        if !directory.is_dir() {
+            let cause = format!("{} is not a directory", directory.display());
+            self.problem(&at.key(key), cause, format!("create it, or leave the key out to {without}"));
+        }
+        Some(directory)
     }
 
     fn rules(&mut self, at: &At<'_>) -> Rules {
-        let directory = at.node.text("directory").map(|directory| self.directory.join(directory));
-        if let Some(directory) = &directory
-            && !directory.is_dir()
-        {
-            let cause = format!("{} is not a directory", directory.display());
-            self.problem(&at.key("directory"), cause, "create it, or leave the key out to run the shipped rules");
-        }
+        let directory = self.existing_directory(at, "directory", "run the shipped rules");
         Rules { directory, limits: self.settings(at, decide::Limits::SETTINGS, decide::Limits::default()) }
     }
 

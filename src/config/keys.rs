@@ -112,26 +112,26 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         Key::choice(
             "mode",
             &["observe", "enforce"],
-            "`observe` says what would be done; `enforce` does it and needs a `cluster`",
+            "`observe` reports what it would do; `enforce` does it and needs a `cluster`",
         ),
         Key::choice(
             "analysis",
             &["on", "off"],
-            "`off` receives and keeps spans for SQL alone: nothing is found, nothing is done",
+            "`off` receives and keeps spans for SQL alone: no bottleneck is found, no action is taken",
         ),
     ];
     keys.extend(settings(Config::SETTINGS));
     keys.extend([
         Key::section(
             "default_objective",
-            "what holds for entry operations that no objective names",
+            "what holds for endpoints (root spans) that no objective names",
             settings(Bounds::SETTINGS),
         ),
         Key {
             shape: Shape::List(objective()),
             ..Key::section(
                 "objectives",
-                "objectives of entry operations: the first that matches holds; what it leaves out is the default objective's",
+                "objectives of endpoints (root spans): the first that matches holds; what it leaves out is the default objective's",
                 [],
             )
         },
@@ -143,7 +143,7 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
         Key::section("window", "what is kept in memory; a span takes about 81 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
-        Key::section("analyse", "how bottlenecks are found", settings(analyse::Config::SETTINGS)),
+        Key::section("analyse", "how bottlenecks are found", analyse()),
         Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),
         Key::section("guard", "the bounds of every action", settings(guard::Config::SETTINGS)),
         Key::section("verify", "how an action is judged", settings(verify::Config::SETTINGS)),
@@ -171,9 +171,9 @@ fn objective() -> Vec<Key> {
         Key::text(
             "entry",
             "\"ingress POST /exam/*\"",
-            "the entry operation as `service operation`, `*` stands for any text",
+            "the endpoint as `service operation` of the root span, `*` stands for any text",
         ),
-        Key::text("service", "ingress", "or all entry operations of a service, with or without cluster and namespace"),
+        Key::text("service", "ingress", "or all endpoints of a service, with or without cluster and namespace"),
     ];
     keys.extend(settings(Bounds::SETTINGS));
     keys
@@ -212,12 +212,18 @@ fn api() -> Vec<Key> {
         .collect()
 }
 
-fn rules() -> Vec<Key> {
-    let directory = Key::path(
-        "directory",
-        "rules",
-        "`*.rhai` files, loaded again when they change; without it the shipped rules run",
+fn analyse() -> Vec<Key> {
+    let queries = Key::path(
+        "queries",
+        "queries",
+        "`*.sql` files that replace shipped queries of the same name, reloaded when they change; see queries.md",
     );
+    [queries].into_iter().chain(settings(analyse::Config::SETTINGS)).collect()
+}
+
+fn rules() -> Vec<Key> {
+    let directory =
+        Key::path("directory", "rules", "`*.rhai` files, reloaded when they change; without it the shipped rules run");
     [directory].into_iter().chain(settings(decide::Limits::SETTINGS)).collect()
 }
 

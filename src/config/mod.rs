@@ -102,11 +102,22 @@ impl Config {
 }
 
 /// How bottlenecks are found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Analyse {
-    /// The objectives in it are not the configured ones, which have a section of their own.
-    #[serde(flatten)]
+    /// The objectives in it are not the configured ones, which have a section of their own; nor are the queries, which lie
+    /// in a directory.
     pub station: analyse::Config,
+    /// Directory of queries that replace shipped ones; None: all as shipped.
+    pub queries: Option<PathBuf>,
+}
+
+impl Serialize for Analyse {
+    /// The station's keys, and the directory in place of the texts in it.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut station = serde_json::to_value(&self.station).map_err(serde::ser::Error::custom)?;
+        station["queries"] = serde_json::json!(self.queries);
+        station.serialize(serializer)
+    }
 }
 
 /// More replicas than any cluster runs of one service (Kubernetes is tested to 150 000 pods in all).

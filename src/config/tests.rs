@@ -56,7 +56,7 @@ fn analysis_can_be_left_out_but_not_of_enforcing() {
     assert!(!parse("analysis: off").unwrap().analysis);
     assert!(parse("analysis: on").unwrap().analysis);
     let told = complaint("{mode: enforce, analysis: off, cluster: {embedded: {url: \"http://127.0.0.1:9090\"}}}");
-    assert!(told.contains("analysis: nothing is found without it"), "{told}");
+    assert!(told.contains("analysis: no bottleneck is found without it"), "{told}");
     assert!(complaint("analysis: maybe").contains("neither on nor off"));
 }
 
@@ -84,7 +84,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn one_problem_is_one_line() {
-    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, services, receive, api, window, limits, rules, guard, journal, learnt, cluster");
+    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, services, receive, api, window, limits, analyse, rules, guard, journal, learnt, cluster");
 }
 
 #[test]

@@ -1,15 +1,16 @@
-//! What a rule sees: `now`, its bottlenecks, services and entries, read-only, with a getter for every field
-//! so that a misspelt one is an error and not silently `()`.
+//! The view of a rule: `now`, its bottlenecks, services and entries, read-only, with a getter for every field so that a
+//! misspelt one is an error and not silently `()`.
 //!
-//! Times come twice: `b.p99` is a duration that compares with `seconds(1)` and prints as `312 ms`,
-//! `b.p99_ms` is the number. A value that is not known is `()`.
+//! Times come twice: `b.p99` is a duration that compares with `seconds(1)` and prints as `312 ms`, `b.p99_ms` is the
+//! number. A value that is not known is `()`. Sentences with numbers come whole (`b.symptom`, `b.summary`): every rule
+//! then states the same fact in the same words.
 
 use std::sync::Arc;
 
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::draft::RuleDuration;
-use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect};
+use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, sentences};
 use crate::model::{ClusterState, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
@@ -128,6 +129,12 @@ impl CustomType for BottleneckView {
             "objective" => RuleDuration::from_ms(b.objective_ms),
             "objective_ms" => b.objective_ms,
             "missed_share" => b.missed_share,
+            "latency_status" => b.compliance.latency.as_str(),
+            "errors_status" => b.compliance.errors.as_str(),
+            "error_share" => b.compliance.error_share,
+            "symptom" => b.symptom(),
+            "cause" => b.cause(),
+            "summary" => b.summary(),
             "replicas" => count(b.replicas),
             "replicas_needed" => known(b.replicas_needed.map(count)),
             "evidence" => evidence(&b.evidence),
@@ -188,6 +195,8 @@ impl CustomType for EntryView {
             "missed_share" => e.missed_share,
             "error_share" => e.error_share,
             "missed" => e.missed,
+            "latency_status" => e.compliance.latency.as_str(),
+            "errors_status" => e.compliance.errors.as_str(),
         });
     }
 }
@@ -204,6 +213,8 @@ impl CustomType for SuspectView {
             "operation" => s.operation.clone(),
             "verdict" => s.verdict.as_str(),
             "score" => s.score,
+            "probability" => sentences::probability(s.score),
+            "summary" => s.summary(),
             "sure" => s.is_sure(),
             "evidence" => evidence(&s.evidence),
             "exemplars" => exemplars(&s.exemplars),
@@ -216,11 +227,12 @@ struct EvidenceView(Arc<Evidence>);
 
 impl CustomType for EvidenceView {
     fn build(mut builder: TypeBuilder<Self>) {
-        builder.with_name("evidence").on_print(|e| format!("{} {}", e.0.measure, e.0.now));
+        builder.with_name("evidence").on_print(|e| e.0.sentence());
         getters!(builder, EvidenceView, |e| {
             "measure" => e.measure.clone(),
             "now" => e.now,
             "baseline" => known(e.baseline),
+            "sentence" => e.sentence(),
         });
     }
 }

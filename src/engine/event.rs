@@ -1,7 +1,7 @@
 //! What goes into the engine beside spans, and what comes out.
 
 use crate::action::Change;
-use crate::analyse::Learnt;
+use crate::analyse::{Learnt, Overrides};
 use crate::decide::RuleSource;
 use crate::guard::{ActError, Floor, Permit};
 use crate::journal::Entry;
@@ -13,8 +13,10 @@ use crate::model::{ClockStep, ClusterState, DecisionId};
 pub enum Event {
     /// What is running, with the interventions recorded on it.
     Cluster(ClusterState),
-    /// The rules were loaded anew.
+    /// The rules were reloaded.
     Rules(Vec<RuleSource>),
+    /// The operator's queries were reloaded: all there are now, the rest is as shipped.
+    Queries(Overrides),
     Paused {
         by: String,
     },

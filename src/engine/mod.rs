@@ -192,6 +192,14 @@ impl Engine {
                 self.rules_said.clear();
                 self.record_rule_errors(at, errors);
             }
+            Event::Queries(queries) => {
+                // The shell has checked them. Where they cannot be planned all the same, those before stay.
+                let replaced = self.judge.replace_queries(&queries);
+                self.record(at, What::Queries { queries });
+                if let Err(error) = replaced {
+                    self.record(at, What::AnalysisFailed { error: error.to_string() });
+                }
+            }
             Event::Paused { by } => {
                 self.paused = true;
                 self.record(at, What::Paused { by });
@@ -255,7 +263,7 @@ impl Engine {
         self.record(now, What::Ticked);
         if !self.analysis {
             self.shard.forget(now);
-            self.findings = Findings { at: now, ..Findings::default() };
+            self.findings = Findings::blind(now);
             return self.take_records().into_iter().map(Effect::Record).collect();
         }
         let mut permits = Vec::new();
@@ -267,7 +275,7 @@ impl Engine {
             Ok(findings) => self.findings = findings,
             Err(error) => {
                 // Nothing is known of now, so nothing is done; the next tick tries again.
-                self.findings = Findings { at: now, blind: true, ..Findings::default() };
+                self.findings = Findings::blind(now);
                 self.record(now, What::AnalysisFailed { error: error.to_string() });
             }
         }

@@ -22,7 +22,7 @@ impl Causes {
             | Verdict::Amplification
             | Verdict::Exhausted
             | Verdict::Failing => true,
-            Verdict::Healthy | Verdict::Unknown => false,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
         };
         for bottleneck in findings.bottlenecks.iter().filter(|b| known(b.verdict)) {
             self.0.insert((bottleneck.service.as_str().into(), bottleneck.verdict), now);

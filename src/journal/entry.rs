@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
-use crate::analyse::{Findings, Learnt};
+use crate::analyse::{Findings, Learnt, Overrides};
 use crate::decide::RuleSource;
 use crate::guard::{ActError, Decision, Floor};
 use crate::model::{ClockStep, ClusterState, DecisionId, ServiceId, Time};
@@ -33,17 +33,21 @@ pub enum What {
     },
     /// The engine ticked.
     Ticked,
-    /// What the cluster said, when it differs from what it said before.
+    /// The cluster's state, when it differs from the state before.
     Cluster {
         state: ClusterState,
     },
-    /// The cluster was read again and said the same: only the instant it spoke of moved on, and `verify` goes by it.
+    /// The cluster was read again and is the same: only the instant moved on, which `verify` goes by.
     ClusterUnchanged {
         state_at: Time,
     },
-    /// Rules were loaded anew.
+    /// Rules were reloaded.
     Rules {
         rules: Vec<RuleSource>,
+    },
+    /// The operator's queries were reloaded, by name; one that cannot be planned leaves all as they were.
+    Queries {
+        queries: Overrides,
     },
     Paused {
         by: String,
@@ -51,7 +55,7 @@ pub enum What {
     Resumed {
         by: String,
     },
-    /// What was learnt before was taken over: the whole of it, so that a replay needs no other file.
+    /// Learnt state was restored: the whole of it, so that a replay needs no other file.
     Learnt {
         learnt: Learnt,
     },
@@ -70,8 +74,8 @@ pub enum What {
         error: Option<ActError>,
     },
 
-    // Steps: what came of it.
-    /// The bottlenecks changed (service or verdict), or who is surely at fault without one; the findings behind it.
+    // Steps that followed.
+    /// The bottlenecks changed (service or verdict), or the silent failures; the findings behind it.
     Found {
         findings: Findings,
     },
@@ -83,13 +87,13 @@ pub enum What {
         rule: String,
         error: String,
     },
-    /// A wish of a rule came to nothing, for a reason that is no error.
+    /// A proposal of a rule was dropped, for a reason that is no error.
     RuleSkipped {
         rule: String,
         service: ServiceId,
         reason: String,
     },
-    /// What a rule wrote with `print` or `debug`.
+    /// Text that a rule wrote with `print` or `debug`.
     RulePrinted {
         rule: String,
         text: String,
@@ -102,8 +106,8 @@ pub enum What {
     Intervention {
         report: InterventionReport,
     },
-    /// The journal could not be written for a while, and what no longer fitted in memory was lost: a replay
-    /// across this line is not exact.
+    /// The journal could not be written for a while, and entries that no longer fitted in memory were lost: a replay across
+    /// this line is not exact.
     Gap {
         dropped: u64,
     },
@@ -120,6 +124,7 @@ impl Entry {
                 | Cluster { .. }
                 | ClusterUnchanged { .. }
                 | Rules { .. }
+                | Queries { .. }
                 | Paused { .. }
                 | Resumed { .. }
                 | Learnt { .. }

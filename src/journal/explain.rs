@@ -1,5 +1,5 @@
-//! Why did it do that? From a journal and an id or a time to the whole story: what was found, what the rule
-//! said, what the guard made of it, what was done and what came of it.
+//! Why did it do that? From a journal and an id or a time to the whole story: findings, the rule's proposal, the guard's
+//! decision, the change and its effect.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub enum ExplainError {
     Question(String),
     #[error("the journal has nothing on {asked}; it covers {from} to {to}")]
     NotFound { asked: String, from: Time, to: Time },
-    #[error("the journal is empty; nothing has been written yet")]
+    #[error("the journal is empty; wait for the first tick")]
     Empty,
 }
 
@@ -65,15 +65,15 @@ pub struct Report {
     pub report: InterventionReport,
 }
 
-/// A time at which nothing was decided: what was known then.
+/// A time at which nothing was decided: the state that held then.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quiet {
     /// Worst first; empty when all was well.
     pub bottlenecks: Vec<Bottleneck>,
-    /// Surely at fault, though no objective is missed.
+    /// Services at fault with high probability, though no objective is missed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silent_failures: Vec<Suspect>,
-    /// The last word until then on each target and rule: a refusal that lasts is not repeated.
+    /// The last decision until then on each target and rule: a refusal that lasts is not written again.
     pub standing: Vec<Decision>,
     /// Interventions that were open.
     pub open: Vec<Report>,

@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::explain::{Explanation, Found, Quiet, Story};
 use crate::action::{Action, Change};
-use crate::analyse::{Bottleneck, Evidence, Verdict};
+use crate::analyse::sentences::{percent, replicas};
+use crate::analyse::{Bottleneck, Evidence};
 use crate::guard::{Decision, Gate, Outcome};
 use crate::model::Time;
 
@@ -15,10 +16,6 @@ fn clock(at: Time) -> String {
 
 fn day(at: Time) -> String {
     at.to_string().get(..10).unwrap_or_default().to_string()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
 }
 
 impl Display for Explanation {
@@ -42,38 +39,34 @@ impl Display for Story {
         writeln!(f, "On {} at {} UTC {}.", day(*at), clock(*at), headline(&self.decision))?;
         writeln!(f, "Decision {id}, by {}.", proposal.origin.in_words())?;
 
-        writeln!(f, "\nWhat was found")?;
+        writeln!(f, "\nFindings")?;
         match &self.found {
             Some(found) => write!(f, "{found}")?,
-            None => writeln!(f, "  Nothing held requests back at {} then.", proposal.service())?,
+            None => writeln!(f, "  No bottleneck at {} then.", proposal.service())?,
         }
 
-        writeln!(f, "\nWhat the rule said")?;
+        writeln!(f, "\nProposal of the rule")?;
         writeln!(f, "  \"{}\"", proposal.because)?;
         match (&proposal.action, proposal.action.replicas_asked()) {
-            (_, Some(to)) => writeln!(f, "  It asked for {}.", replicas(to))?,
+            (_, Some(to)) => writeln!(f, "  It proposed {}.", replicas(to))?,
             (Action::Notify(notify), None) => writeln!(f, "  \"{}\"", notify.message)?,
-            (action, None) => writeln!(f, "  It asked to {}.", action.describe())?,
+            (action, None) => writeln!(f, "  It proposed to {}.", action.describe())?,
         }
 
         if proposal.action.slot().is_some() {
-            writeln!(f, "\nWhat the guard said")?;
+            writeln!(f, "\nDecision of the guard")?;
             write!(f, "{}", Gates(&self.decision))?;
-            notes.iter().try_for_each(|note| writeln!(f, "  Cut down: {note}."))?;
+            notes.iter().try_for_each(|note| writeln!(f, "  Limited: {note}."))?;
         }
 
         if matches!(self.decision.outcome, Outcome::Permitted { .. }) {
-            writeln!(f, "\nWhat was done")?;
+            writeln!(f, "\nChange")?;
             self.done(f)?;
-            writeln!(f, "\nWhat came of it")?;
+            writeln!(f, "\nEffect")?;
             self.life(f)?;
         }
         Ok(())
     }
-}
-
-fn replicas(n: u32) -> String {
-    if n == 1 { "1 replica".into() } else { format!("{n} replicas") }
 }
 
 fn headline(decision: &Decision) -> String {
@@ -85,7 +78,7 @@ fn headline(decision: &Decision) -> String {
         return match &decision.outcome {
             Outcome::Permitted { .. } => format!("it was decided to {deed}"),
             Outcome::Observed { .. } => format!("headroom would have decided to {deed}; it only observes"),
-            Outcome::Notified => format!("people were told to {deed}"),
+            Outcome::Notified => format!("notification sent: {deed}"),
             Outcome::Refused { gate, .. } => format!("the {} gate refused to {deed}", gate.as_str()),
         };
     }
@@ -97,14 +90,14 @@ fn headline(decision: &Decision) -> String {
             "{service} would have been scaled {direction} from {from} to {}; headroom only observes",
             replicas(*to)
         ),
-        Outcome::Notified => format!("people were told about {service}; nothing was touched"),
+        Outcome::Notified => format!("notification sent for {service}; no action taken"),
         Outcome::Refused { gate, .. } => {
             format!("scaling {service} {direction} was refused by the {} gate", gate.as_str())
         }
     }
 }
 
-/// What the gates said, in their order.
+/// The gates that the proposal passed, in their order, and the one that refused it.
 struct Gates<'a>(&'a Decision);
 
 impl Display for Gates<'_> {
@@ -135,84 +128,47 @@ impl Display for Found {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "  At {} ", clock(self.at))?;
         bottleneck(f, &self.bottleneck)?;
-        let width = self.bottleneck.evidence.iter().map(|e| name_and_unit(&e.measure).0.len()).max().unwrap_or(0);
+        let labels = self.bottleneck.evidence.iter().map(|evidence| evidence.label().0.chars().count());
+        let width = labels.max().unwrap_or(0);
         for evidence in &self.bottleneck.evidence {
             evidence_line(f, evidence, width)?;
         }
         if let Some(slowest) = self.bottleneck.exemplars.first() {
             let more = self.bottleneck.exemplars.len() - 1;
             let others = if more > 0 { format!(" and {more} more") } else { String::new() };
-            writeln!(f, "  Traces that show it: {slowest}{others}.")?;
+            writeln!(f, "  Example traces: {slowest}{others}.")?;
         }
         Ok(())
     }
 }
 
 fn bottleneck(f: &mut Formatter<'_>, b: &Bottleneck) -> fmt::Result {
-    writeln!(
-        f,
-        "{} missed its objective: p99 {:.0} ms where {:.0} ms is wanted, {} of requests too slow.",
-        b.entry,
-        b.p99_ms,
-        b.objective_ms,
-        percent(b.missed_share)
-    )?;
-    let why = match b.verdict {
-        Verdict::Saturated => "it was saturated",
-        Verdict::SlowDependency => "it waited for what it calls",
-        Verdict::BadInstance => "one of its pods was far slower than the others",
-        Verdict::Regression => "a new version of it was slow at the old load",
-        Verdict::Amplification => "its callers asked more of it for each request",
-        Verdict::Exhausted => "it was saturated at its maximum",
-        Verdict::Failing => "errors started there",
-        Verdict::Healthy => "nothing was wrong with it",
-        Verdict::Unknown => "why could not be said",
-    };
-    let part = |what: &str, name: &Option<String>| name.as_ref().map(|n| format!(" ({what} {n})")).unwrap_or_default();
-    writeln!(
-        f,
-        "  {} held them back with {} of the blame: {why}{}{}{}{}.",
-        b.service,
-        percent(b.score),
-        part("pod", &b.pod),
-        part("peer", &b.peer),
-        part("caller", &b.caller),
-        part("version", &b.version)
-    )?;
-    let needed =
-        b.replicas_needed.map_or("how many the load needed was not known".into(), |n| format!("the load needed {n}"));
-    writeln!(f, "  It ran {}; {needed}.", replicas(b.replicas))
+    writeln!(f, "{}.", b.summary())?;
+    let needed = b.replicas_needed.map_or("the need is not known".into(), |n| format!("the load needs {n}"));
+    let share = percent(b.score);
+    writeln!(f, "  {} of the excess time is at {}. It runs {}; {needed}.", share, b.service, replicas(b.replicas))
 }
 
-/// `waiting_ms` is waiting, in ms: measures carry their unit at their end.
-fn name_and_unit(measure: &str) -> (String, &'static str) {
-    let (name, unit) = [("_ms", " ms"), ("_per_s", " /s"), ("_share", ""), ("_s", " s")]
-        .iter()
-        .find_map(|(ending, unit)| Some((measure.strip_suffix(ending)?, *unit)))
-        .unwrap_or((measure, ""));
-    (name.replace('_', " "), unit)
-}
-
+/// The sentence of [`Evidence`], in columns.
 fn evidence_line(f: &mut Formatter<'_>, evidence: &Evidence, width: usize) -> fmt::Result {
-    let (name, unit) = name_and_unit(&evidence.measure);
-    let value = |v: f64| format!("{v:.1}{unit}");
-    let usual = evidence.baseline.map_or("no baseline yet".into(), |b| format!("usually {}", value(b)));
-    writeln!(f, "    {name:width$}  {:>12}  {usual}", value(evidence.now))
+    let healthy =
+        evidence.baseline.map_or("no healthy value known".into(), |b| format!("healthy {}", evidence.value(b)));
+    writeln!(f, "    {:width$}  {:>10}  {healthy}", evidence.label().0, evidence.value(evidence.now))
 }
 
 impl Story {
     fn done(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.acts.is_empty() {
-            return writeln!(f, "  The journal holds no answer of the cluster to it.");
+            return writeln!(f, "  The journal has no answer from the cluster.");
         }
         for act in &self.acts {
             let what = match (&act.change, &act.error) {
                 (change, None) => change.describe(),
-                (Change::Close { .. }, Some(error)) => format!("the record is still on the object: {error}"),
+                (Change::Close { .. }, Some(error)) => format!("record not removed from the object: {error}"),
                 (Change::Scale(scaling), Some(error)) => {
-                    format!("{} to {} did not come about: {error}", scaling.from, replicas(scaling.to))
+                    format!("{} to {} failed: {error}", scaling.from, replicas(scaling.to))
                 }
-                (_, Some(error)) => format!("not done: {error}"),
+                (_, Some(error)) => format!("failed: {error}"),
             };
             writeln!(f, "  {}  {what}", clock(act.at))?;
         }
@@ -221,7 +177,7 @@ impl Story {
 
     fn life(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Some(last) = self.life.last() else {
-            return writeln!(f, "  Nothing was reported of it yet.");
+            return writeln!(f, "  No report yet.");
         };
         for life in &self.life {
             let stage = life.report.stage.as_str().replace('_', " ");
@@ -231,7 +187,7 @@ impl Story {
             writeln!(f, "  Pods without load: {}.", last.report.idle_pods.join(", "))?;
         }
         if !last.report.stage.is_end() {
-            writeln!(f, "  It is still open; it has until {} UTC to prove itself.", clock(last.report.deadline))?;
+            writeln!(f, "  Still open; it must be confirmed by {} UTC.", clock(last.report.deadline))?;
         }
         Ok(())
     }
@@ -239,20 +195,19 @@ impl Story {
 
 impl Display for Quiet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nWhat was found")?;
+        writeln!(f, "\nFindings")?;
         if self.bottlenecks.is_empty() {
-            writeln!(f, "  All objectives held.")?;
+            writeln!(f, "  No bottleneck: all objectives met.")?;
         }
         for b in &self.bottlenecks {
             write!(f, "  ")?;
             bottleneck(f, b)?;
         }
-        for s in &self.silent_failures {
-            let (service, what, at) = (&s.service, s.verdict.as_str().replace('_', " "), &s.operation);
-            writeln!(f, "  {service} is {what} at {at} all the same (probability {:.2}).", s.score)?;
+        for suspect in &self.silent_failures {
+            writeln!(f, "  {}.", suspect.summary())?;
         }
         if !self.standing.is_empty() {
-            writeln!(f, "\nWhat had been decided before, last first")?;
+            writeln!(f, "\nDecisions before, last first")?;
             let mut standing: Vec<&Decision> = self.standing.iter().collect();
             standing.sort_by_key(|decision| std::cmp::Reverse(decision.at));
             for decision in standing {
@@ -264,7 +219,7 @@ impl Display for Quiet {
             }
         }
         if !self.open.is_empty() {
-            writeln!(f, "\nWhat was open")?;
+            writeln!(f, "\nOpen interventions")?;
             for open in &self.open {
                 writeln!(f, "  {}  {}: {}", open.report.id, open.report.stage.as_str(), open.report.reason)?;
             }

@@ -124,7 +124,7 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
     write(&changed, "well.rhai", "fn evaluate(now) { print(\"well\"); notify(\"auth\", \"all is well\") }\n");
     std::fs::rename(&rules, directory.path().join("before")).unwrap();
     std::fs::rename(&changed, &rules).unwrap();
-    daemon.wait_for("rules loaded anew");
+    daemon.wait_for("rules reloaded");
 
     // Each says what and where, in one line; the last good versions of `beat` and `timed` are still heard.
     let wanted = [
@@ -149,7 +149,7 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
         }
     }
     assert!(missing.is_empty(), "{missing:?} of {heard:#?}");
-    let said = daemon.wait_for("rule says");
+    let said = daemon.wait_for("rule printed");
     assert_eq!((said["rule"].as_str(), said["text"].as_str()), (Some("well"), Some("well")));
     assert!(heard.iter().all(|error| !error.contains("unfinished") && !error.contains("unreached")), "{heard:#?}");
     assert!(metric(&daemon, "headroom_decide_rule_failures_total") >= 6.0);

@@ -13,10 +13,12 @@
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`orders`]: findings do not depend on the order of names or batches, or on who absorbed a trace
+//! - [`queries`]: an operator's own SQL, checked, reloaded, and what becomes of the findings
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`rules`]: rules as an operator writes them, through to the guard
+//! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 //!
 //! [`process`] starts and stops the binary for the others; [`skip`] is what a test does that lacks a program.
@@ -36,9 +38,11 @@ mod kubernetes;
 mod learnt;
 mod orders;
 mod process;
+mod queries;
 mod real;
 mod receive;
 mod replay;
 mod rules;
+mod sentences;
 mod simulate;
 mod skip;

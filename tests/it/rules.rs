@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use headroom::action::{Change, Scaling};
-use headroom::analyse::{Bottleneck, EntryFinding, Findings, PodsWithSpans, ServiceFinding, Verdict};
+use headroom::analyse::{Bottleneck, Compliance, EntryFinding, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use headroom::decide::{Limits, RuleSource, Rules, shipped};
 use headroom::guard::{self, Context, Guard, Mode, Outcome};
 use headroom::journal::{Entry, What, Writer, explain, read};
@@ -53,6 +53,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         missed_share: 0.4,
         error_share: 0.2,
         missed: true,
+        compliance: Compliance::default(),
     };
     let ingress = ServiceFinding { service: "ingress".into(), replicas_needed: Some(2), ..service.clone() };
     let findings = Findings {

@@ -1,4 +1,4 @@
-//! Objectives where nobody configured any: what healthy time kept to, with room for chance.
+//! Objectives where nobody configured any: derived from healthy time, with room for chance.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const QUANTILE: f64 = 0.99;
 /// Above the healthy p99: 10 % is what two healthy minutes differ by anyway, and durations are read to 5 %.
 const SLACK: f64 = 1.15;
 
-/// Latency that an entry operation kept to in healthy time.
+/// Latency that an endpoint kept to in healthy time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryObjective {
     pub latency_ns: f64,
@@ -22,7 +22,7 @@ pub struct EntryObjective {
     pub allowed: f64,
 }
 
-/// An entry operation that misses its objective.
+/// An endpoint that misses its objective.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MissedObjective {
     /// `service operation` of the root.
@@ -31,9 +31,13 @@ pub struct MissedObjective {
     pub p99_ms: f64,
     /// Slower than the objective, or failed; 0 to 1.
     pub missed_share: f64,
+    /// What is allowed of that.
+    pub allowed_share: f64,
+    pub slow_share: f64,
+    pub error_share: f64,
 }
 
-/// One for each entry operation of the baseline.
+/// One for each endpoint of the baseline.
 pub fn objectives(baseline: &Profile) -> BTreeMap<String, EntryObjective> {
     let derive = |entry: &Entry| {
         let n = entry.durations.count().max(1) as f64;
@@ -45,20 +49,24 @@ pub fn objectives(baseline: &Profile) -> BTreeMap<String, EntryObjective> {
     baseline.entries.iter().filter_map(|(key, entry)| Some((name(key), derive(entry)?))).collect()
 }
 
-/// The entry operations that miss theirs, beyond what chance explains; worst first.
+/// The endpoints that miss theirs, beyond what chance explains; worst first.
 pub fn missed(incident: &Profile, objectives: &BTreeMap<String, EntryObjective>) -> Vec<MissedObjective> {
     let mut missed: Vec<MissedObjective> = Vec::new();
     for (key, entry) in &incident.entries {
         let entry_name = name(key);
         let Some(objective) = objectives.get(&entry_name) else { continue };
         let all = entry.durations.count();
-        let bad = (entry.durations.above(objective.latency_ns) + entry.failed).min(all);
+        let slow = entry.durations.above(objective.latency_ns);
+        let bad = (slow + entry.failed).min(all);
         if exceeds(bad as i64, all as i64, objective.allowed, SURELY) {
             missed.push(MissedObjective {
                 entry: entry_name,
                 objective_ms: objective.latency_ns / 1e6,
                 p99_ms: entry.durations.quantile_ns(QUANTILE).unwrap_or(0.0) / 1e6,
                 missed_share: bad as f64 / all as f64,
+                allowed_share: objective.allowed,
+                slow_share: slow as f64 / all as f64,
+                error_share: entry.failed as f64 / all as f64,
             });
         }
     }

@@ -1,4 +1,4 @@
-//! Why a suspect holds requests back, as far as two stretches of time can tell: else the verdict is `unknown`.
+//! Why a suspect is slow or failing, as far as two stretches of time can tell: else the verdict is `unknown`.
 
 use std::collections::BTreeMap;
 

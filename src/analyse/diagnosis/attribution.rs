@@ -18,6 +18,9 @@ use crate::model::Text;
 #[cfg(test)]
 mod tests;
 
+const OWN: PathKind = PathKind::Time(SegmentKind::Own);
+const PEER: PathKind = PathKind::Time(SegmentKind::Peer);
+
 /// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
 /// below, the service is a victim of what it calls; above one, the queue is its own; between, a callee decides that is
 /// at fault itself.
@@ -123,12 +126,9 @@ impl Attribution<'_> {
             if is_new(pod) && now.pods.iter().any(|p| !is_new(&p.pod)) {
                 return Judgement { verdict: Verdict::Regression, version: now.version_of(pod).cloned(), ..judgement };
             }
-            let own = self
-                .answers
-                .blame
-                .iter()
-                .filter(|b| b.service == *service && b.kind == PathKind::Time(SegmentKind::Own));
+            let own = self.answers.blame.iter().filter(|b| b.service == *service && b.kind == OWN);
             let shown_beside = now.is_far_beside(pod, own.map(|b| b.blame_ns).sum(), baseline);
+            judgement.evidence.extend(now.pod_evidence(pod));
             return Judgement { verdict: Verdict::BadInstance, pod: Some(pod.clone()), shown_beside, ..judgement };
         }
         if blame.error > blame.own + blame.no_room + blame.peer {
@@ -246,7 +246,7 @@ impl Attribution<'_> {
 
     /// A caller's span that nobody answers has the most blame: the callee is slow, or it is asked too often.
     fn slow_peer(&self, judgement: Judgement, service: &Text, rows: &[&BlameAnswer]) -> Judgement {
-        let worst = rows.iter().find(|b| b.service == *service && b.kind == PathKind::Time(SegmentKind::Peer));
+        let worst = rows.iter().find(|b| b.service == *service && b.kind == PEER);
         let judgement = Judgement {
             verdict: Verdict::SlowDependency,
             peer: worst.map(|b| b.peer.clone()),

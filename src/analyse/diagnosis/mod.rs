@@ -1,4 +1,4 @@
-//! From the totals of a window to who holds requests back.
+//! From the totals of a window to the bottlenecks.
 
 pub mod amplification;
 pub mod arrival_rate;

@@ -290,6 +290,20 @@ impl ServiceState<'_> {
         name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
     }
 
+    /// Self time per request of one pod and of all others, where both served; empty for a pod that serves nothing.
+    pub fn pod_evidence(&self, pod: &Text) -> Vec<Evidence> {
+        let (mut this, mut others) = (HealthSums::default(), HealthSums::default());
+        for seen in self.pods {
+            if seen.pod == *pod { this.merge(&seen.sums) } else { others.merge(&seen.sums) }
+        }
+        if this.requests == 0 || others.requests == 0 {
+            return Vec::new();
+        }
+        let own_ms = |sums: &HealthSums| sums.own_ns as f64 / 1e6 / sums.requests as f64;
+        let fact = |measure: &str, now: f64| Evidence { measure: measure.into(), now, baseline: None };
+        vec![fact("pod_own_time_ms", own_ms(&this)), fact("other_pods_own_time_ms", own_ms(&others))]
+    }
+
     /// What is measured here, beside healthy time.
     pub fn evidence(&self, baseline: Option<ServiceBaseline>) -> Vec<Evidence> {
         let fact = |measure: &str, now: f64, healthy: Option<f64>| Evidence {
@@ -313,6 +327,10 @@ impl ServiceState<'_> {
         ];
         // Beside the means above, which another mix of requests moves too.
         facts.extend(self.sums.own_factor().map(|factor| fact("own_time_factor", factor, Some(1.0))));
+        if self.sums.errors > 0 {
+            let share = |sums: &HealthSums| sums.errors as f64 / sums.requests.max(1) as f64;
+            facts.push(fact("request_error_share", share(&self.sums), baseline.map(|b| share(&b.sums))));
+        }
         let turned_away = self.sums.refused + self.sums.gave_up;
         if turned_away > 0 {
             let all = (self.sums.requests + turned_away) as f64;

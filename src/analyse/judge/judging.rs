@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, EntryFinding, Findings, Verdict};
+use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, ObjectiveStatus, Verdict};
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
@@ -152,10 +152,11 @@ impl Judge {
         self.learned.reference.objectives.of(entry)
     }
 
-    fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch) -> EntryFinding {
+    fn entry_finding(&self, answer: &EntryAnswer, stretch: Stretch, grounds: Grounds) -> EntryFinding {
         let objective = self.objective(&answer.entry);
         let share = |count: i64| count as f64 / answer.requests.max(1) as f64;
         EntryFinding {
+            compliance: objective.map(|o| self.compliance(answer, o, grounds)).unwrap_or_default(),
             entry: answer.entry.to_string(),
             requests: answer.requests as u64,
             requests_per_s: answer.adjusted() / stretch.seconds(),
@@ -165,6 +166,37 @@ impl Judge {
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
+        }
+    }
+
+    /// Both parts of the objective: missed beyond doubt, or at risk on these grounds.
+    fn compliance(&self, answer: &EntryAnswer, objective: &Objective, grounds: Grounds) -> Compliance {
+        let status = |bad: i64, allowed: f64| {
+            if answer.requests < self.config.requests_min {
+                ObjectiveStatus::Met
+            } else if exceeds(bad, answer.requests, allowed, SURELY) {
+                ObjectiveStatus::Missed
+            } else if grounds.exceeds(bad, answer.requests, allowed) {
+                ObjectiveStatus::AtRisk
+            } else {
+                ObjectiveStatus::Met
+            }
+        };
+        let share = |part: i64| part as f64 / answer.requests.max(1) as f64;
+        let nearly_missed = grounds == Grounds::AnyExcess && self.is_at_risk(answer);
+        let latency = match status(answer.slow, 1.0 - objective.quantile) {
+            ObjectiveStatus::Met if nearly_missed => ObjectiveStatus::AtRisk,
+            status => status,
+        };
+        Compliance {
+            latency,
+            errors: status(answer.errors, objective.errors),
+            quantile: objective.quantile,
+            latency_ms: answer.quantile_ms(objective.quantile),
+            objective_ms: objective.latency_ns as f64 / 1e6,
+            slow_share: share(answer.slow),
+            error_share: share(answer.errors),
+            errors_allowed: objective.errors,
         }
     }
 
@@ -190,7 +222,7 @@ impl Judge {
     }
 
     fn judge_entry(&self, view: &View<'_>, answer: &EntryAnswer) -> Judged {
-        let entry = self.entry_finding(answer, view.stretch);
+        let entry = self.entry_finding(answer, view.stretch, view.grounds);
         let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new(), at_limit: None };
         let is_worth_a_look = judged.entry.missed
             || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
@@ -291,6 +323,7 @@ impl Judge {
             p99_ms: entry.p99_ms,
             objective_ms: entry.objective_ms,
             missed_share: entry.missed_share,
+            compliance: entry.compliance.clone(),
             replicas: 0,
             replicas_needed: None,
             evidence: judgement.evidence,

@@ -25,7 +25,7 @@ use crate::analyse::learned::quarantine::Quarantine;
 use crate::analyse::learned::{Learnt, Objectives, Reference};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
-use crate::analyse::rollup::sql::{self, Sql};
+use crate::analyse::rollup::sql::{self, Overrides, Sql};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
 use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
 use crate::model::setting::{Kind, Setting};
@@ -54,14 +54,14 @@ pub struct Config {
     /// Without a span for this long, the present is unknown.
     pub blind_after: Duration,
     /// An operator's own queries, by name, in place of the shipped ones.
-    pub queries: BTreeMap<String, String>,
+    pub queries: Overrides,
 }
 
 impl Config {
     /// What an operator may set; objectives and queries have sections of their own, and what is kept is the window's.
     pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
         fast: Kind::seconds(1, 60), "complete time that a verdict looks at";
-        requests_min: Kind::count(1, 1_000_000), "requests of an entry operation in that time below which nothing is said of it";
+        requests_min: Kind::count(1, 1_000_000), "requests of an endpoint in that time below which it is not judged";
         target_utilisation: Kind::Share, "share of its capacity that a pod is to be used to";
         blind_after: Kind::seconds(1, 3_600), "without a span for so long nothing is known, and nothing is done";
     ];
@@ -77,7 +77,7 @@ impl Default for Config {
             target_utilisation: 0.8,
             keep: Duration::from_secs(120),
             blind_after: Duration::from_secs(15),
-            queries: BTreeMap::new(),
+            queries: Overrides::new(),
         }
     }
 }
@@ -131,12 +131,10 @@ pub struct Judge {
 
 impl Judge {
     pub fn new(config: Config) -> Result<Judge, sql::Error> {
-        let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
-        let tables = tables.chain([("baseline_paths", Baseline::schema()), ("tick", tick_schema())]);
         let objectives = Objectives::new(config.objectives.clone(), config.default_objective.clone());
         let reference = Reference { objectives, ..Reference::default() };
         Ok(Judge {
-            sql: Sql::plan(tables, &config.queries)?,
+            sql: Sql::plan(&config.queries)?,
             config,
             store: Store::default(),
             exemplars: Exemplars::default(),
@@ -145,6 +143,12 @@ impl Judge {
             pods: PodsWithSpans::new(),
             learned: Learned { reference, ..Learned::default() },
         })
+    }
+
+    /// Replaces the operator's queries. Where one cannot be planned, those before stay.
+    pub fn replace_queries(&mut self, queries: &Overrides) -> Result<(), sql::Error> {
+        self.sql = Sql::plan(queries)?;
+        Ok(())
     }
 
     /// What absorbers need for the traces that come; it changes only with a tick and with
@@ -159,7 +163,7 @@ impl Judge {
         reference.version += u64::from(reference.objectives.promise(cluster));
     }
 
-    /// Judges what holds requests back now, of the portions of all absorbers since the last tick.
+    /// Finds the bottlenecks of now, from the portions of all absorbers since the last tick.
     pub fn tick(&mut self, now: Time, portions: Vec<Portion>, cluster: &ClusterState) -> Result<Findings, sql::Error> {
         let seen = self.take_in(now, portions);
         let (findings, lessons) = match self.judge(now, seen, cluster) {
@@ -271,7 +275,7 @@ impl Judge {
 }
 
 /// The table `tick`, one row: the times that the queries are asked about.
-pub(super) fn tick_schema() -> SchemaRef {
+pub(in crate::analyse) fn tick_schema() -> SchemaRef {
     let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let columns = ["slow_from", "fast_from", "complete_to"].map(|name| Field::new(name, time(), false));
     let at_risk_below = Field::new("at_risk_below", DataType::Int64, false);

@@ -29,13 +29,13 @@ const AHEAD_MAX_S: f64 = 60.0;
 /// Why a document cannot be learnt from. What it held is learnt anew.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("it is no snapshot of what headroom learnt ({0}); remove it, or name another place")]
+    #[error("not a snapshot of learnt state ({0}); remove it, or name another place")]
     Foreign(String),
-    #[error("it is written in schema {found}, and this version reads {SCHEMA}; it is written anew as it is learnt")]
+    #[error("snapshot schema {found} is not {SCHEMA}, which this version reads; headroom learns again and replaces it")]
     Schema { found: u32 },
     #[error("it is of {at}, more than a week ago; healthy time has changed since")]
     Old { at: Time },
-    #[error("it is of {at}, which is yet to come; set the clocks of both machines")]
+    #[error("snapshot timestamp {at} is in the future; check NTP")]
     Ahead { at: Time },
 }
 

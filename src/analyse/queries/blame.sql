@@ -1,7 +1,7 @@
--- Whose time the missed traces of the fast window spent, above what healthy traces of the same entry
--- operation spend there. Failures are charged where they start (kinds `error`, `refused` and `gave_up`).
--- Of an entry operation with fewer requests than tick.at_risk_below, traces at risk (slower than half the objective) count as well.
--- Columns: entry, service, operation, peer, kind, blame_ns, exclusive_ns, traces. Worst first within an entry.
+-- Where requests of the fast window that missed their objective spent more time than healthy requests of the same
+-- endpoint. Failures are charged where they start (kinds `error`, `refused` and `gave_up`).
+-- Endpoints with fewer requests than tick.at_risk_below also count requests at risk (slower than half the objective).
+-- Columns: entry, service, operation, peer, kind, blame_ns, exclusive_ns, traces. Largest excess first within an endpoint.
 WITH seen AS (
     SELECT e.entry,
            SUM(e.requests) < MAX(t.at_risk_below) AS with_at_risk,
@@ -11,13 +11,13 @@ WITH seen AS (
     WHERE e.second >= t.fast_from AND e.second < t.complete_to
     GROUP BY e.entry
 ),
-told AS (
+counted AS (
     SELECT entry, with_at_risk, missed + CASE WHEN with_at_risk THEN at_risk ELSE 0 END AS traces
     FROM seen
 ),
 spent AS (
     SELECT p.entry, p.service, p.operation, p.peer, p.kind, n.traces, SUM(p.exclusive_ns) AS exclusive_ns
-    FROM path_seconds p, tick t, told n
+    FROM path_seconds p, tick t, counted n
     WHERE p.entry = n.entry AND (p.missed OR p.at_risk AND n.with_at_risk)
       AND p.second >= t.fast_from AND p.second < t.complete_to
     GROUP BY p.entry, p.service, p.operation, p.peer, p.kind, n.traces

@@ -1,4 +1,4 @@
--- Histogram of each service's request durations (waiting included) over the fast window.
+-- A histogram of each service's request durations, waiting included, over the fast window.
 -- Columns: service, bucket, requests. Ordered by service and bucket.
 SELECT d.service, d.bucket, SUM(d.requests) AS requests
 FROM service_durations d, tick t

@@ -1,4 +1,4 @@
--- Who calls whom over the fast window.
+-- Which service calls which over the fast window.
 -- Columns: caller, its version, operation, callee, answered, then the sums of service_edges. Ordered by the same five.
 SELECT e.caller, e.version, e.operation, e.callee, e.answered,
        SUM(e.calls)     AS calls,

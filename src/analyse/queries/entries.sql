@@ -1,6 +1,6 @@
--- How each entry operation did over the fast window: a histogram of durations, and how many missed.
+-- How each endpoint did over the fast window: a histogram of durations, and how many requests missed.
 -- Columns: entry, bucket, requests, slow, errors, missed, at_risk (not missed, but beyond half the objective), duration_ns,
--- adjusted_milli (thousandths of the requests that these stand for). Ordered: quantiles are read off in order.
+-- adjusted_milli (thousandths of the requests that these stand for). Ordered by endpoint and bucket: quantiles need it.
 SELECT e.entry, e.bucket,
        SUM(e.requests)    AS requests,
        SUM(e.slow)        AS slow,

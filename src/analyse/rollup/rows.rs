@@ -170,7 +170,7 @@ pub enum PathKind {
 }
 
 impl PathKind {
-    const ALL: [PathKind; 6] = [
+    pub const ALL: [PathKind; 6] = [
         PathKind::Time(SegmentKind::Own),
         PathKind::Time(SegmentKind::Queue),
         PathKind::Time(SegmentKind::Peer),

@@ -1,7 +1,12 @@
-//! The tick's SQL: planned once, run every tick over whatever the tables hold then.
+//! The tick's SQL: planned once, run every tick over the current content of the tables.
 //!
-//! Deterministic: one partition, integer sums, a total ORDER BY, and no `now()`, `random()` or `uuid()`
-//! (time is the one-row table `tick`). The text of each query is in `queries/`; an operator may give his own.
+//! Deterministic: one partition, integer sums, a total ORDER BY, and no `now()`, `random()` or `uuid()`: time is the
+//! one-row table `tick`. The shipped texts are in `queries/`; an operator may replace each by a file of the same name.
+
+mod check;
+mod error;
+mod queries;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +15,7 @@ use std::sync::{Arc, RwLock};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::memory::MemoryStream;
@@ -18,30 +24,16 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::executor::block_on;
 
-/// The queries of a tick: name and shipped text.
-pub const SHIPPED: [(&str, &str); 6] = [
-    ("entries", include_str!("../queries/entries.sql")),
-    ("blame", include_str!("../queries/blame.sql")),
-    ("services", include_str!("../queries/services.sql")),
-    ("pods", include_str!("../queries/pods.sql")),
-    ("durations", include_str!("../queries/durations.sql")),
-    ("edges", include_str!("../queries/edges.sql")),
-];
+use check::one_line;
+pub use error::{Error, Place, QueryError};
+pub use queries::{Order, Query, SHIPPED, names, query};
+pub use tables::{INPUTS, Input, sql_type};
+
+/// An operator's texts, by the name of the query that each replaces.
+pub type Overrides = BTreeMap<String, String>;
 
 /// Functions that would let a query see anything but its tables.
 const NOT_DETERMINISTIC: [&str; 6] = ["now", "random", "uuid", "current_date", "current_time", "current_timestamp"];
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("query {name} cannot be planned: {cause}; compare it with the shipped src/analyse/queries/{name}.sql")]
-    Plan { name: String, cause: String },
-    #[error("query {name} gives columns {found}, the analysis needs {expected}")]
-    Columns { name: String, expected: String, found: String },
-    #[error("there is no query named {name}; the queries are {known}")]
-    UnknownQuery { name: String, known: String },
-    #[error("query {name} failed: {cause}")]
-    Run { name: String, cause: String },
-}
 
 /// A table whose content is replaced every tick while the plans that read it stay.
 struct Live {
@@ -70,49 +62,70 @@ impl PartitionStream for Live {
 pub struct Sql {
     context: SessionContext,
     tables: BTreeMap<&'static str, Arc<Live>>,
-    plans: BTreeMap<String, Arc<dyn ExecutionPlan>>,
+    plans: BTreeMap<&'static str, Arc<dyn ExecutionPlan>>,
 }
 
 impl Sql {
-    /// Plans every query over the given tables. `overrides` replaces shipped texts by name.
-    pub fn plan(
-        tables: impl IntoIterator<Item = (&'static str, SchemaRef)>,
-        overrides: &BTreeMap<String, String>,
-    ) -> Result<Sql, Error> {
-        if let Some(name) = overrides.keys().find(|name| !SHIPPED.iter().any(|(known, _)| known == name)) {
-            let known = SHIPPED.map(|(name, _)| name).join(", ");
-            return Err(Error::UnknownQuery { name: name.clone(), known });
+    /// Plans every query: the operator's text where there is one, else the shipped one.
+    pub fn plan(overrides: &Overrides) -> Result<Sql, Error> {
+        match Sql::check(overrides).into_iter().next() {
+            Some(error) => Err(error.into()),
+            None => Sql::plan_checked(overrides),
         }
-        let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+    }
+
+    /// Everything that is wrong with an operator's texts, a query at a time.
+    pub fn check(overrides: &Overrides) -> Vec<QueryError> {
+        if overrides.is_empty() {
+            return Vec::new();
+        }
+        // They are part of this crate, and a test plans them.
+        let shipped = Sql::plan_checked(&Overrides::new()).expect("the shipped queries can be planned");
+        // With all functions and with places: only to plan, never to run.
+        let config = session().set_bool("datafusion.sql_parser.collect_spans", true);
         let context = SessionContext::new_with_config(config);
+        for (name, live) in &shipped.tables {
+            register(&context, name, live).expect("the same tables were registered for the shipped queries");
+        }
+        let mut errors = Vec::new();
+        for (name, text) in overrides {
+            let checked = match (query(name), shipped.plans.get(name.as_str())) {
+                (Some(query), Some(plan)) => check::check(&context, query, &plan.schema(), text)
+                    .and_then(|()| shipped.plan_one(query, text).map(drop)),
+                (_, _) => Err(unknown(name)),
+            };
+            errors.extend(checked.err());
+        }
+        errors
+    }
+
+    fn plan_checked(overrides: &Overrides) -> Result<Sql, Error> {
+        let context = SessionContext::new_with_config(session());
         for function in NOT_DETERMINISTIC {
             context.deregister_udf(function);
         }
         let mut sql = Sql { context, tables: BTreeMap::new(), plans: BTreeMap::new() };
-        for (name, schema) in tables {
-            let live = Arc::new(Live { schema: schema.clone(), batches: RwLock::default() });
-            let failed =
-                |cause: datafusion::error::DataFusionError| Error::Plan { name: name.into(), cause: one_line(&cause) };
-            let table =
-                StreamingTable::try_new(schema, vec![live.clone() as Arc<dyn PartitionStream>]).map_err(failed)?;
-            sql.context.register_table(name, Arc::new(table)).map_err(failed)?;
-            sql.tables.insert(name, live);
+        for input in INPUTS.iter() {
+            let live = Arc::new(Live { schema: input.schema.clone(), batches: RwLock::default() });
+            let failed = |cause: DataFusionError| Error::Run { name: input.name.into(), cause: one_line(&cause) };
+            register(&sql.context, input.name, &live).map_err(failed)?;
+            sql.tables.insert(input.name, live);
         }
-        for (name, shipped) in SHIPPED {
-            let expected = sql.plan_one(name, shipped)?;
-            let text = overrides.get(name).map_or(shipped, String::as_str);
-            let plan = sql.plan_one(name, text)?;
-            if let Some((expected, found)) = differing_columns(&expected.schema(), &plan.schema()) {
-                return Err(Error::Columns { name: name.into(), expected, found });
-            }
-            sql.plans.insert(name.into(), plan);
+        for query in &SHIPPED {
+            let text = overrides.get(query.name).map_or(query.text, String::as_str);
+            sql.plans.insert(query.name, sql.plan_one(query, text)?);
         }
         Ok(sql)
     }
 
-    fn plan_one(&self, name: &str, text: &str) -> Result<Arc<dyn ExecutionPlan>, Error> {
+    fn plan_one(&self, query: &Query, text: &str) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
         let planned = block_on(async { self.context.sql(text).await?.create_physical_plan().await });
-        planned.map_err(|cause| Error::Plan { name: name.into(), cause: one_line(&cause) })
+        planned.map_err(|cause| check::Checked { query, text }.unplanned(&cause))
+    }
+
+    /// The columns of a query's answer.
+    pub fn answer_schema(&self, name: &str) -> Option<SchemaRef> {
+        self.plans.get(name).map(|plan| plan.schema())
     }
 
     /// Replaces the content of a table. A name that was not planned for is a mistake of this crate.
@@ -123,60 +136,33 @@ impl Sql {
     }
 
     pub fn run(&self, name: &str) -> Result<Vec<RecordBatch>, Error> {
-        let failed =
-            |cause: datafusion::error::DataFusionError| Error::Run { name: name.into(), cause: one_line(&cause) };
-        let Some(plan) = self.plans.get(name) else {
-            return Err(Error::UnknownQuery { name: name.into(), known: String::new() });
-        };
+        let failed = |cause: DataFusionError| Error::Run { name: name.into(), cause: one_line(&cause) };
+        let Some(plan) = self.plans.get(name) else { return Err(unknown(name).into()) };
         // Joins remember their build side; a plan is run anew from the start.
         let plan = reset_plan_states(plan.clone()).map_err(failed)?;
-        block_on(collect(plan, self.context.task_ctx())).map_err(failed)
+        let batches = block_on(collect(plan, self.context.task_ctx())).map_err(failed)?;
+        for batch in &batches {
+            let null = batch.columns().iter().position(|column| column.null_count() > 0);
+            if let Some(index) = null {
+                let column = batch.schema_ref().field(index).name().clone();
+                return Err(Error::Null { name: name.into(), column });
+            }
+        }
+        Ok(batches)
     }
 }
 
-fn one_line(cause: &datafusion::error::DataFusionError) -> String {
-    cause.strip_backtrace().split_whitespace().collect::<Vec<_>>().join(" ")
+fn session() -> SessionConfig {
+    SessionConfig::new().with_target_partitions(1).with_information_schema(false)
 }
 
-fn differing_columns(expected: &SchemaRef, found: &SchemaRef) -> Option<(String, String)> {
-    let columns = |schema: &SchemaRef| {
-        let column = |f: &Arc<arrow::datatypes::Field>| format!("{} {}", f.name(), f.data_type());
-        schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
-    };
-    let (expected, found) = (columns(expected), columns(found));
-    (expected != found).then_some((expected, found))
+fn register(context: &SessionContext, name: &str, live: &Arc<Live>) -> Result<(), DataFusionError> {
+    let stream = live.clone() as Arc<dyn PartitionStream>;
+    let table = StreamingTable::try_new(live.schema.clone(), vec![stream])?;
+    context.register_table(name, Arc::new(table)).map(drop)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::analyse::judge::tick_schema;
-    use crate::analyse::learned::baseline::Baseline;
-    use crate::analyse::rollup::TABLES;
-
-    /// The first line of what planning says of an operator's own text for a query.
-    fn refusal(name: &str, text: &str) -> String {
-        let tables = TABLES.iter().map(|t| (t.name, t.schema.clone()));
-        let tables = tables.chain([("baseline_paths", Baseline::schema()), ("tick", tick_schema())]);
-        let overrides = BTreeMap::from([(name.to_owned(), text.to_owned())]);
-        Sql::plan(tables, &overrides).err().map(|e| e.to_string()).unwrap_or_default()
-    }
-
-    #[test]
-    fn an_own_query_gives_the_columns_the_analysis_reads_or_is_refused_when_it_is_planned() {
-        let shipped = SHIPPED.iter().find(|(name, _)| *name == "durations").map_or("", |(_, text)| text);
-        assert_eq!(refusal("durations", shipped), "");
-        let other_type = shipped.replace("SUM(d.requests)", "CAST(SUM(d.requests) AS DOUBLE)");
-        assert_eq!(
-            refusal("durations", &other_type),
-            "query durations gives columns service Utf8View, bucket Int32, requests Float64, the analysis needs \
-             service Utf8View, bucket Int32, requests Int64"
-        );
-        let list = shipped.replace("SUM(d.requests) AS requests", "array_agg(d.requests) AS requests");
-        assert!(refusal("durations", &list).starts_with("query durations gives columns"));
-        let other_name = shipped.replace("AS requests", "AS asked");
-        assert!(refusal("durations", &other_name).starts_with("query durations gives columns"));
-        assert!(refusal("durations", "SELECT now()").starts_with("query durations cannot be planned"));
-        assert!(refusal("durables", shipped).starts_with("there is no query named durables; the queries are entries"));
-    }
+fn unknown(name: &str) -> QueryError {
+    let cause = format!("there is no query named `{name}`");
+    QueryError { file: format!("{name}.sql"), place: None, cause, remedy: format!("the queries are {}", names()) }
 }

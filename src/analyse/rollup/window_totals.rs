@@ -13,7 +13,7 @@ use crate::analyse::statistics::histogram::quantile_ns;
 use crate::model::Text;
 use crate::model::time::NANOS_PER_SECOND;
 
-/// One entry operation over the fast window.
+/// One endpoint over the fast window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EntryAnswer {
     pub entry: Text,
@@ -75,7 +75,7 @@ pub struct EdgeAnswer {
     pub sums: EdgeSums,
 }
 
-/// Everything the queries say of one tick.
+/// All answers of one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answers {
     pub entries: Vec<EntryAnswer>,
@@ -148,10 +148,8 @@ impl Answers {
             let blame = rows.int("blame_ns");
             for i in 0..rows.len() {
                 // Only an operator's own query can give another.
-                let Some(kind) = PathKind::parse(kind.value(i)) else {
-                    let cause = format!("`{}` is not a kind of table path_seconds", kind.value(i));
-                    return Err(Error::Run { name: "blame".into(), cause });
-                };
+                let name = kind.value(i);
+                let kind = PathKind::parse(name).ok_or_else(|| Error::Kind { kind: name.to_owned() })?;
                 let [entry, service, operation, peer] =
                     [&entry, &service, &operation, &peer].map(|text| text.value(i).into());
                 self.blame.push(BlameAnswer { entry, service, operation, peer, kind, blame_ns: blame.value(i) });
@@ -176,8 +174,8 @@ impl Answers {
     }
 }
 
-/// Columns of one result batch by name. `Sql::plan` has checked that every query gives the shipped columns
-/// with the shipped types, so a name or a type that is missing here is a mistake of this crate.
+/// Columns of one result batch by name. `Sql::plan` has checked that every query answers with the shipped columns and
+/// types, so a name or a type that is missing here is a mistake of this crate.
 struct Rows<'a> {
     batch: &'a RecordBatch,
 }

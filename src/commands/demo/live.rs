@@ -65,7 +65,7 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
     [runtime, queries].into_iter().for_each(Runtime::shutdown_background);
     let Some(measures) = watched? else {
         if !play.json {
-            writeln!(out, "left before the end; there is nothing to compare")?;
+            writeln!(out, "stopped before the end; nothing to compare")?;
         }
         return Ok(None);
     };

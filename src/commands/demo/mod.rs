@@ -52,8 +52,8 @@ whether a fault was in that pod; wrong_actions counts restarts of other pods, an
 changes of services that are no expected target. findings has
 an element for each service and verdict that should be named: when, from the onset,
 users first missed an objective of a request that crosses the service (so the
-simulator; 5 s of it), when it was named, and how often something else was named
-before and after. At --speed max the same scenario and seed give the same output
+simulator; 5 s of it), when it was named, and how often another service or verdict
+was named before and after. At --speed max the same scenario and seed give the same output
 to the byte.")]
 pub struct Args {
     /// A shipped scenario's name, or a file

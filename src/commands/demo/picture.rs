@@ -1,9 +1,10 @@
-//! The picture: load, latency against the objective, replicas, the bottleneck and what is done about it, as lines
-//! of a given width. No clock and no terminal in here.
+//! The picture: load, latency against the objective, replicas, the bottleneck and the actions, as lines of a given width.
+//! No clock and no terminal in here.
 
 use std::collections::VecDeque;
 
-use super::story::{Story, Told, Tone, held_back};
+use super::story::{Story, Told, Tone};
+use crate::analyse::sentences::BLIND;
 use crate::simulate::{Live, LiveEntry, LiveService};
 
 /// As wide as a sparkline can get, one second a column.
@@ -72,7 +73,7 @@ impl Line {
     }
 }
 
-/// The last seconds of one entry operation.
+/// The last seconds of one endpoint.
 #[derive(Default)]
 struct Track {
     load_per_s: VecDeque<f64>,
@@ -138,7 +139,7 @@ impl Picture {
         let spark_width = (width.saturating_sub(name_width + 31) / 2).min(HISTORY);
         let head = format!(
             "{:name_width$}  {:>6} {:spark_width$}  {:>7} {:spark_width$}  {:>9}",
-            "entry operation", "load/s", "", "p99 ms", "", "objective"
+            "endpoint", "load/s", "", "p99 ms", "", "objective"
         );
         let entry = |(e, track): (&LiveEntry, &Track)| {
             let name: String = name(e).chars().take(name_width).collect();
@@ -191,10 +192,13 @@ fn services(services: &[LiveService], story: &Story) -> Vec<Line> {
 }
 
 fn bottlenecks(story: &Story) -> Vec<Line> {
-    if story.bottlenecks.is_empty() {
-        return vec![Line::of(Paint::Green, "nothing holds requests back")];
+    if !story.sighted {
+        return vec![Line::of(Paint::Yellow, BLIND)];
     }
-    story.bottlenecks.iter().map(|b| Line::of(Paint::Red, held_back(b))).collect()
+    if story.bottlenecks.is_empty() {
+        return vec![Line::of(Paint::Green, "no bottleneck")];
+    }
+    story.bottlenecks.iter().map(|b| Line::of(Paint::Red, b.summary())).collect()
 }
 
 /// A told line over as many lines as it needs, the later ones indented.
@@ -256,6 +260,7 @@ mod tests {
     fn story() -> Story {
         let told = |t_s, tone, text: &str| Told { t_s, tone, text: text.into() };
         let mut story = Story::default();
+        story.sighted = true;
         story.bottlenecks = vec![Bottleneck {
             entry: "ingress POST /login".into(),
             service: "auth".into(),
@@ -265,10 +270,7 @@ mod tests {
             ..Bottleneck::default()
         }];
         let long = "scale out auth 2 → 7: a reason that is long enough to need a second line, one of its own";
-        story.told = vec![
-            told(7.0, Tone::Trouble, "ingress POST /login takes 720 ms and may take 300 ms: auth is saturated"),
-            told(8.0, Tone::Done, long),
-        ];
+        story.told = vec![told(7.0, Tone::Trouble, &story.bottlenecks[0].summary()), told(8.0, Tone::Done, long)];
         story
     }
 
@@ -283,6 +285,11 @@ mod tests {
     #[test]
     fn it_shows_load_latency_replicas_and_reasons() {
         insta::assert_snapshot!(drawn((90, 24), false).join("\n"));
+    }
+
+    #[test]
+    fn before_the_first_span_it_is_blind() {
+        assert_eq!(bottlenecks(&Story::default())[0].render(90, false), BLIND);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What happened, read from the journal's entries: the actions that were taken, the bottlenecks as they are now,
-//! and a line for people whenever there is something to tell.
+//! The course of a demo, read from the journal's entries: actions taken, current bottlenecks, and a line for people
+//! whenever something changes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Play, course};
 use crate::action::Action as Proposed;
-use crate::analyse::{Bottleneck, Findings, Suspect, Verdict};
+use crate::analyse::{Bottleneck, Findings, Verdict};
 use crate::commands::error::Error;
 use crate::guard::{Decision, Gate, Outcome};
 use crate::journal::{Entry, What};
@@ -39,16 +39,18 @@ pub struct Action {
 
 #[derive(Default)]
 pub struct Story {
+    /// Whether spans arrived, so that something is known of now.
+    pub sighted: bool,
     /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<DecisionId, Decision>,
     expected: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
-    /// Who is surely at fault though no objective is missed: service and verdict.
+    /// Services at fault with high probability though no objective is missed, with their verdict.
     changed: Vec<(String, Verdict)>,
-    /// Each time that an entry operation began to be held back by a service, for a reason.
+    /// Each new bottleneck: endpoint, service and verdict.
     pub named: Vec<Named>,
-    /// What was told to people, oldest first.
+    /// Lines for people, oldest first.
     pub told: Vec<Told>,
     progress_s: f64,
 }
@@ -57,7 +59,7 @@ pub struct Story {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named {
     pub t_s: f64,
-    /// The entry operation, by its service and name; None where none misses its objective.
+    /// The endpoint, as `service operation`; None where no objective is missed.
     pub entry: Option<String>,
     /// The service's name alone.
     pub service: String,
@@ -174,6 +176,7 @@ impl Story {
     pub fn take(&mut self, entry: &Entry) {
         let t_s = seconds(entry.at);
         match &entry.what {
+            What::Ingested { spans } => self.sighted |= *spans > 0,
             What::Found { findings } => self.found(t_s, findings),
             What::Decided { decision } => self.decided(t_s, decision),
             What::Acted { decision, change, error } => {
@@ -184,7 +187,7 @@ impl Story {
                 let Some(decided) = self.permitted.remove(decision) else { return };
                 match error {
                     None => self.actions.extend(done(&decided)),
-                    Some(error) => self.say(t_s, Tone::Trouble, format!("not done: {error}")),
+                    Some(error) => self.say(t_s, Tone::Trouble, format!("failed: {error}")),
                 }
             }
             What::Intervention { report } => {
@@ -206,28 +209,26 @@ impl Story {
     }
 
     fn found(&mut self, t_s: f64, findings: &Findings) {
+        self.sighted = !findings.blind;
         let bottlenecks = &findings.bottlenecks;
         let key = |b: &Bottleneck| (b.entry.clone(), b.service.clone(), b.verdict);
         let known: Vec<_> = self.bottlenecks.iter().map(key).collect();
         for b in bottlenecks.iter().filter(|b| !known.contains(&key(b))) {
-            self.say(t_s, Tone::Trouble, held_back(b));
+            self.say(t_s, Tone::Trouble, b.summary());
             let service = ServiceId::from(&*b.service).name().to_owned();
             self.named.push(Named { t_s, entry: Some(b.entry.clone()), service, verdict: b.verdict });
         }
         for suspect in &findings.silent_failures {
-            let Suspect { service, verdict, operation, score, .. } = suspect;
-            if !self.changed.contains(&(service.clone(), *verdict)) {
-                let what = verdict.as_str().replace('_', " ");
-                let text = format!("{service} is {what} at {operation} ({score:.2}); no objective is missed by it");
-                self.say(t_s, Tone::Trouble, text);
-                let service = ServiceId::from(&**service).name().to_owned();
-                self.named.push(Named { t_s, entry: None, service, verdict: *verdict });
+            if !self.changed.contains(&(suspect.service.clone(), suspect.verdict)) {
+                self.say(t_s, Tone::Trouble, suspect.summary());
+                let service = ServiceId::from(&*suspect.service).name().to_owned();
+                self.named.push(Named { t_s, entry: None, service, verdict: suspect.verdict });
             }
         }
         let changed = findings.silent_failures.iter();
         self.changed = changed.map(|suspect| (suspect.service.clone(), suspect.verdict)).collect();
         if bottlenecks.is_empty() && !known.is_empty() {
-            self.say(t_s, Tone::Good, "every objective holds".into());
+            self.say(t_s, Tone::Good, "all objectives met".into());
         }
         self.bottlenecks = bottlenecks.clone();
     }
@@ -268,12 +269,12 @@ impl Story {
                     Proposed::Notify(notify) if !notify.message.is_empty() => &notify.message,
                     _ => because,
                 };
-                self.say(t_s, Tone::Done, format!("notice on {service}: {message} ({rule})"));
+                self.say(t_s, Tone::Done, format!("notification for {service}: {message} ({rule})"));
             }
             // Not now: it comes again by itself, and is told when it does.
             Outcome::Refused { gate: Gate::Cooldown | Gate::Stabilisation, .. } => {}
             Outcome::Refused { gate, reason } => {
-                let text = format!("refused {} for {service} at the gate {}: {reason}", rule, gate.as_str());
+                let text = format!("{rule} refused for {service} by the {} gate: {reason}", gate.as_str());
                 self.say(t_s, Tone::Aside, text);
             }
         }
@@ -282,21 +283,6 @@ impl Story {
     fn say(&mut self, t_s: f64, tone: Tone, text: String) {
         self.told.push(Told { t_s, tone, text });
     }
-}
-
-/// What a bottleneck means, in a sentence.
-pub fn held_back(b: &Bottleneck) -> String {
-    let mut text = format!("{} takes {:.0} ms and may take {:.0} ms", b.entry, b.p99_ms, b.objective_ms);
-    if b.verdict == Verdict::Unknown {
-        return text + "; why is not known yet";
-    }
-    text.push_str(&format!(": {} is {}", b.service, b.verdict.as_str().replace('_', " ")));
-    let by_caller = b.caller.as_ref().map(|caller| format!("by {caller}"));
-    let version = b.version.as_ref().map(|version| format!("version {version}"));
-    for more in [&b.peer, &b.pod, &by_caller, &version].into_iter().flatten() {
-        text.push_str(&format!(" ({more})"));
-    }
-    text
 }
 
 /// The action that a permitted decision became.

@@ -1,5 +1,5 @@
-//! What came of it: the burst with headroom, without it, and with someone who ordered what the peak needs at the
-//! instant of the onset.
+//! The outcome: the burst with headroom, without it, and with an operator who ordered what the peak needs at the instant
+//! of the onset.
 
 use std::fmt;
 
@@ -54,14 +54,14 @@ pub struct Summary {
 pub struct FindingSummary {
     pub service: String,
     pub verdict: String,
-    /// When users first missed an objective of an entry operation that crosses the service: the simulator's truth.
+    /// When users first missed an objective of an endpoint that crosses the service: the simulator's truth.
     pub first_missed_s: Option<f64>,
-    /// When an entry operation that misses was first held back by this service, with this verdict.
+    /// When this service was first named as the bottleneck of such an endpoint, with this verdict.
     pub first_correct_s: Option<f64>,
     /// From the one to the other.
     pub delay_s: Option<f64>,
-    /// How often another service or verdict began to be named for such an entry operation, `unknown` left out, until
-    /// then and from then on.
+    /// How often another service or verdict began to be named for such an endpoint, `unknown` left out, until then and
+    /// from then on.
     pub wrong_before: usize,
     pub wrong_after: usize,
 }
@@ -155,7 +155,7 @@ impl fmt::Display for Summary {
                 .map(percent),
         )?;
         row(
-            "objectives hold again after",
+            "objectives met again after",
             [self.recovered_s, self.recovered_without_s, self.recovered_onset_s].map(after),
         )?;
         row(
@@ -173,14 +173,28 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "; wrong actions: {}", self.wrong_actions)?;
         for found in &self.findings {
-            write!(f, "{} is {}: ", found.service, found.verdict.replace('_', " "))?;
-            match (found.first_correct_s, found.delay_s) {
-                (Some(_), Some(delay)) => write!(f, "named {delay:.0} s after the first missed objective")?,
-                (Some(correct), None) => write!(f, "named {correct:.0} s after the onset")?,
-                (None, _) => write!(f, "never named")?,
-            }
-            writeln!(f, "; something else {} times before, {} after", found.wrong_before, found.wrong_after)?;
+            writeln!(f, "{found}")?;
         }
-        write!(f, "* ordered at the very instant, knowing the peak: the limit of any reaction")
+        write!(f, "* ordered at the onset, knowing the peak: the limit of any reaction")
+    }
+}
+
+impl fmt::Display for FindingSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = |count: usize| match count {
+            0 => "0 times".to_owned(),
+            1 => "once".to_owned(),
+            more => format!("{more} times"),
+        };
+        write!(f, "{} ({}): ", self.service, self.verdict)?;
+        match (self.first_correct_s, self.delay_s) {
+            (Some(_), Some(delay)) if delay < 0.0 => {
+                write!(f, "named {:.0} s before the first missed objective", -delay)?
+            }
+            (Some(_), Some(delay)) => write!(f, "named {delay:.0} s after the first missed objective")?,
+            (Some(correct), None) => write!(f, "named {correct:.0} s after the onset")?,
+            (None, _) => write!(f, "never named")?,
+        }
+        write!(f, "; misdiagnosed {} before, {} after", times(self.wrong_before), times(self.wrong_after))
     }
 }

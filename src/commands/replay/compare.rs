@@ -149,7 +149,7 @@ impl Display for Line<'_> {
             }
             (_, Outcome::Permitted { from, to }) => write!(f, "{service} from {from} to {to} replicas")?,
             (_, Outcome::Observed { from, to }) => write!(f, "would take {service} from {from} to {to} replicas")?,
-            (_, Outcome::Notified) => write!(f, "told people about {service}")?,
+            (_, Outcome::Notified) => write!(f, "sent a notification for {service}")?,
             (_, Outcome::Refused { gate, reason }) => {
                 let to = action.replicas_asked().unwrap_or(0); // what scales asks for some
                 write!(f, "{service} to {to} refused by {}: {reason}", gate.as_str())?;

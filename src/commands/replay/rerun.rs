@@ -132,6 +132,7 @@ impl Run {
                 Event::Cluster(state)
             }
             What::Rules { rules } => Event::Rules(rules),
+            What::Queries { queries } => Event::Queries(queries),
             What::Paused { by } => Event::Paused { by },
             What::Resumed { by } => Event::Resumed { by },
             What::Learnt { learnt } => Event::Learnt(learnt),

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, warn};
+use tracing::error;
 
 use super::delay::Delay;
 use super::learnt::Taker;
+use super::log;
 use super::memory::{Memory, resident_bytes};
 use crate::api::{History, Metrics, Snapshot, Spans, Table};
 use crate::clock::{Clock, Stopwatch};
 use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::ActError;
-use crate::guard::{Outcome, Permit};
+use crate::guard::Permit;
 use crate::journal::{Entry, What};
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
@@ -180,7 +181,7 @@ impl Core {
 
     /// Keep one entry wherever entries are kept.
     fn keep(&mut self, kept: &mut Kept, entry: &Entry) {
-        tell(entry);
+        log::entry(entry);
         match &entry.what {
             What::Paused { by } => kept.paused = Some(by.clone()),
             What::Resumed { .. } => kept.paused = None,
@@ -257,64 +258,6 @@ async fn next(clock: &Clock, due: Time, batches: &mut Outlet, events: &mut mpsc:
         Some(event) = events.recv() => Wake::Event(event),
         () = clock.sleep_until(due) => Wake::Tick,
         batch = batches.next() => batch.map_or(Wake::Drained, Wake::Batch),
-    }
-}
-
-/// The steps that people want to see as they happen.
-fn tell(entry: &Entry) {
-    match &entry.what {
-        What::Found { findings } => match findings.bottlenecks.first() {
-            Some(b) => info!(
-                entry = b.entry,
-                service = b.service,
-                verdict = b.verdict.as_str(),
-                p99_ms = b.p99_ms,
-                objective_ms = b.objective_ms,
-                "bottleneck"
-            ),
-            None if findings.blind => {
-                warn!(
-                    "blind: no spans arrive. Nothing is changed, what was scaled out stays, and nothing is given back"
-                );
-            }
-            None => info!("nothing holds requests back"),
-        },
-        What::Decided { decision } => {
-            let (id, rule) = (decision.id.to_string(), decision.proposal.origin.to_string());
-            let (service, because) = (decision.proposal.service(), &decision.proposal.because);
-            match &decision.outcome {
-                Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
-                Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would do"),
-                Outcome::Notified => warn!(id, rule, %service, because, "notice"),
-                Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
-            }
-        }
-        What::Acted { decision, error: Some(error), .. } => warn!(%decision, %error, "not done"),
-        What::Acted { decision, error: None, .. } => info!(%decision, "done"),
-        What::AnalysisFailed { error } => error!(error, "the tick's queries failed, nothing was decided"),
-        What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
-        What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "proposal came to nothing"),
-        What::RulePrinted { rule, text } => info!(rule, text, "rule says"),
-        What::Intervention { report } => {
-            info!(id = %report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
-        }
-        What::Paused { by } => warn!(by, "paused"),
-        What::Resumed { by } => warn!(by, "resumed"),
-        What::Floors { floors } => info!(floors = floors.len(), "floors set"),
-        What::Learnt { learnt } => debug!(of = %learnt.at, "took over what was learnt before"),
-        What::Rules { rules } => info!(rules = rules.len(), "rules loaded anew"),
-        What::ClockStepped { seconds } => warn!(
-            seconds = seconds.seconds,
-            "the senders' clocks stepped together, and headroom's follows: windows, cooldowns and deadlines keep their age"
-        ),
-        What::Gap { dropped } => error!(dropped, "the journal has a gap"),
-        What::Started { .. }
-        | What::Ingested { .. }
-        | What::Ticked
-        | What::Cluster { .. }
-        | What::ClusterUnchanged { .. } => {
-            debug!(entry = ?entry.what, "recorded");
-        }
     }
 }
 

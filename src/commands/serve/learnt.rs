@@ -77,7 +77,7 @@ pub async fn keep(
         Place::File(path) => {
             while let Some(document) = next(&mut taken).await {
                 if let Err(error) = write(&path, &document) {
-                    warn!(path = %path.display(), "cannot keep what was learnt: {error}");
+                    warn!(path = %path.display(), "cannot write learnt state: {error}");
                 }
             }
         }
@@ -93,7 +93,7 @@ pub async fn keep(
                             match shelf.put(&document).await {
                                 Ok(()) => refused = false,
                                 Err(error) if !std::mem::replace(&mut refused, true) => {
-                                    warn!(configmap = shelf.name(), "cannot keep what was learnt: {error}");
+                                    warn!(configmap = shelf.name(), "cannot write learnt state: {error}");
                                 }
                                 Err(_) => {}
                             }
@@ -113,7 +113,7 @@ async fn next(taken: &mut watch::Receiver<Option<Arc<Learnt>>>) -> Option<String
         let Some(learnt) = taken.borrow_and_update().clone() else { continue };
         let (document, left_out) = learnt.encode(BYTES_MAX);
         if left_out > 0 {
-            warn!(left_out, "what was learnt of the services with the fewest requests is not kept: it has no room");
+            warn!(left_out, "learnt state of the services with the fewest requests is left out: no room");
         }
         return Some(document);
     }
@@ -125,7 +125,7 @@ async fn recall(shelf: &Shelf, clock: &Clock, events: &mpsc::Sender<Event>) {
         match shelf.get().await {
             Ok(document) => break document,
             Err(error) if !std::mem::replace(&mut silent, true) => {
-                warn!(configmap = shelf.name(), "cannot read what was learnt before: {error}; it is tried again");
+                warn!(configmap = shelf.name(), "cannot read learnt state: {error}; trying again");
             }
             Err(_) => {}
         }
@@ -143,7 +143,7 @@ pub fn read(path: &Path, now: Time) -> Option<Learnt> {
         Ok(document) => understood(&document, &path.display().to_string(), now),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            warn!(path = %path.display(), "cannot read what was learnt before: {error}; it is learnt anew");
+            warn!(path = %path.display(), "cannot read learnt state: {error}; learning from now on");
             None
         }
     }
@@ -152,11 +152,11 @@ pub fn read(path: &Path, now: Time) -> Option<Learnt> {
 fn understood(document: &str, place: &str, now: Time) -> Option<Learnt> {
     match Learnt::decode(document, now) {
         Ok(learnt) => {
-            info!(place, of = %learnt.at, services = learnt.services.len(), "knows what was learnt before");
+            info!(place, written_at = %learnt.at, services = learnt.services.len(), "learnt state restored");
             Some(learnt)
         }
         Err(error) => {
-            warn!(place, "cannot use what was learnt before: {error}");
+            warn!(place, "cannot use learnt state: {error}");
             None
         }
     }

@@ -2,9 +2,13 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::analyse::sentences::BLIND;
 use crate::commands::error::Error;
+use crate::guard::Outcome;
+use crate::journal::{Entry, What};
 
 pub fn start(filter: &str) -> Result<(), Error> {
     let wrong = |cause: String| Error::Log { filter: filter.to_owned(), cause };
@@ -16,4 +20,66 @@ pub fn start(filter: &str) -> Result<(), Error> {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
     started.map_err(|error| wrong(error.to_string()))
+}
+
+/// Logs what people follow as it happens; the rest at debug level.
+pub fn entry(entry: &Entry) {
+    match &entry.what {
+        What::Found { findings } => match findings.bottlenecks.first() {
+            Some(b) => {
+                info!(
+                    entry = b.entry,
+                    service = b.service,
+                    verdict = b.verdict.as_str(),
+                    summary = b.summary(),
+                    "bottleneck"
+                );
+            }
+            None if findings.blind => {
+                warn!("{BLIND}; scaled-out replicas stay, and no further change is made");
+            }
+            None => info!("no bottleneck"),
+        },
+        What::Decided { decision } => {
+            let (id, rule) = (decision.id.to_string(), decision.proposal.origin.to_string());
+            let (service, because) = (decision.proposal.service(), &decision.proposal.because);
+            match &decision.outcome {
+                Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
+                Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would act"),
+                Outcome::Notified => warn!(id, rule, %service, because, "notification"),
+                Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
+            }
+        }
+        What::Acted { decision, error: Some(error), .. } => warn!(%decision, %error, "change failed"),
+        What::Acted { decision, error: None, .. } => info!(%decision, "change applied"),
+        What::AnalysisFailed { error } => error!(error, "a query of the tick failed, no decision was made"),
+        What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
+        What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "proposal dropped"),
+        What::RulePrinted { rule, text } => info!(rule, text, "rule printed"),
+        What::Intervention { report } => {
+            info!(id = %report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
+        }
+        What::Paused { by } => warn!(by, "paused"),
+        What::Resumed { by } => warn!(by, "resumed"),
+        What::Floors { floors } => info!(floors = floors.len(), "floors set"),
+        What::Learnt { learnt } => debug!(written_at = %learnt.at, "learnt state restored"),
+        What::Rules { rules } => info!(rules = rules.len(), "rules reloaded"),
+        What::Queries { queries } if queries.is_empty() => info!("queries reloaded: all as shipped"),
+        What::Queries { queries } => {
+            let names = queries.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            info!(overridden = names, "queries reloaded");
+        }
+        What::ClockStepped { seconds } => warn!(
+            seconds = seconds.seconds,
+            "all senders' clocks stepped together; headroom followed, so windows, cooldowns and deadlines keep their age"
+        ),
+        What::Gap { dropped } => error!(dropped, "journal entries lost: a replay across this point is not exact"),
+        What::Started { .. }
+        | What::Ingested { .. }
+        | What::Ticked
+        | What::Cluster { .. }
+        | What::ClusterUnchanged { .. } => {
+            debug!(entry = ?entry.what, "recorded");
+        }
+    }
 }

@@ -24,7 +24,7 @@ use crate::config::Config;
 use running::Running;
 use shutdown::Signals;
 
-/// Receive traces, find what holds requests back, and act on it (or, by default, say what it would do).
+/// Receive traces, find the bottleneck, and act on it (by default: only report what it would do).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom serve                             OTLP on 4317 and 4318, API on 8080
@@ -76,10 +76,10 @@ pub fn run(args: Args) -> Result<Answer, Error> {
     ended.map(|()| Answer::Yes)
 }
 
-/// The daemon from its first check to its last tick. `queries` runs SQL; the clock may be a scaled one.
-pub async fn serve(config: &Config, clock: Clock, queries: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
+/// The daemon from its first check to its last tick. `sql` runs people's SQL; the clock may be a scaled one.
+pub async fn serve(config: &Config, clock: Clock, sql: &Handle, ports_file: Option<&Path>) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
-    let mut running = Running::start(config, clock, queries, ports_file).await?;
+    let mut running = Running::start(config, clock, sql, ports_file).await?;
     let failure = running.until_end(&mut signals).await;
     let drained = running.drain(&mut signals).await;
     match failure {

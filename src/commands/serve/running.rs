@@ -20,12 +20,14 @@ use super::learnt::{self, Place, Taker};
 use super::memory::Memory;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
+use crate::analyse::Findings;
 use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::commands::error::Error;
-use crate::commands::{rule_files, stations};
-use crate::config::Config;
+use crate::commands::{query_files, rule_files, stations};
+use crate::config::{Config, Mode};
 use crate::engine::{Engine, Event};
+use crate::model::Time;
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
 
 /// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
@@ -71,11 +73,14 @@ impl Running {
     pub async fn start(
         config: &Config,
         clock: Clock,
-        queries: &Handle,
+        sql: &Handle,
         ports_file: Option<&Path>,
     ) -> Result<Running, Error> {
         let rules = rule_files::load(&config.rules)?;
-        let mut engine = Engine::new(clock.now(), stations::settings(config), &rules)?;
+        let overrides = query_files::load(&config.analyse)?;
+        let mut settings = stations::settings(config);
+        settings.analyse.queries.clone_from(&overrides);
+        let mut engine = Engine::new(clock.now(), settings, &rules)?;
         if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
             engine.observe(clock.now(), Event::Learnt(learnt));
         }
@@ -91,7 +96,7 @@ impl Running {
 
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
-        let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot { mode: config.mode, ..Snapshot::default() }));
+        let (snapshots, snapshot) = watch::channel(Arc::new(before_the_first_tick(config.mode, clock.now())));
         let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
         let (learnt, taken) = Taker::new();
         let (kept, last_words) = oneshot::channel::<()>();
@@ -134,6 +139,10 @@ impl Running {
         if let Some(place) = place {
             tasks.spawn(KEEPER, Role::Critical, learnt::keep(place, clock, events_in.clone(), taken));
         }
+        if let Some(directory) = config.analyse.queries.clone() {
+            let watching = query_files::watch(directory, overrides, events_in.clone());
+            tasks.spawn("query watcher", Role::Critical, watching);
+        }
         if let Some(directory) = config.rules.directory.clone() {
             let watching = rule_files::watch(directory, rules, events_in.clone());
             tasks.spawn("rule watcher", Role::Critical, watching);
@@ -146,7 +155,7 @@ impl Running {
             readiness: readiness_out,
             events: events_in,
             metrics,
-            sql: Arc::new(Sql::new(queries.clone(), &config.api)),
+            sql: Arc::new(Sql::new(sql.clone(), &config.api)),
             token: config.api.token.clone(),
         };
         let serving = axum::serve(listener, api::router(api)).into_future();
@@ -191,7 +200,7 @@ impl Running {
         tasks.ended(ENGINE, DRAIN_MAX).await;
         // Only who leads may keep what was learnt, so that goes before the leave.
         if !tasks.ended(KEEPER, KEEP_MAX).await {
-            warn!("what was learnt of late could not be kept in time");
+            warn!("learnt state was not written in time");
         }
         drop(kept);
         // The adapter ends by itself, once it has heard of the engine's end.
@@ -199,6 +208,11 @@ impl Running {
             warn!("the cluster did not answer to the end");
         }
     }
+}
+
+/// Nothing is known yet.
+fn before_the_first_tick(mode: Mode, now: Time) -> Snapshot {
+    Snapshot { mode, findings: Findings::blind(now), ..Snapshot::default() }
 }
 
 /// What the receivers stamp requests with.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::action::{Action, ResizeCpu, RestartPod, ScaleIn, ScaleOut};
-use crate::analyse::{EntryFinding, Evidence, ServiceFinding, Verdict};
+use crate::analyse::{Compliance, EntryFinding, Evidence, ServiceFinding, Verdict};
 use crate::decide::shipped;
 use crate::model::{Time, TraceId, Workload};
 
@@ -153,6 +153,7 @@ fn every_field_of_the_findings_can_be_read() {
         missed_share: 0.4,
         error_share: 0.0,
         missed: true,
+        compliance: Compliance::default(),
     }];
     let text = r#"
         fn evaluate(now) {

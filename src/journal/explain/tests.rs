@@ -19,7 +19,7 @@ fn proposal(service: &str, to: u32) -> Proposal {
     Proposal {
         origin: "scale_out_bottleneck".into(),
         action: Action::ScaleOut(ScaleOut { service: service.into(), to, cooldown_s: Some(3.0) }),
-        because: format!("ingress GET /exam needs 300 ms and takes 812 ms: {service} is saturated"),
+        because: format!("ingress GET /exam: p99 812 ms (objective 300 ms); {service} is saturated"),
         verdict: "saturated".into(),
     }
 }
@@ -95,9 +95,11 @@ fn afternoon() -> Vec<Entry> {
         origin: "notify_slow_dependency".into(),
         action: Action::Notify(Notify {
             service: "exam-db".into(),
-            message: "exam-api waits for exam-db; look there".into(),
+            message:
+                "exam-api waits on a slow dependency (exam-db); check that dependency: more replicas will not help"
+                    .into(),
         }),
-        because: "ingress POST /submit needs 500 ms and takes 900 ms".into(),
+        because: "ingress POST /submit: p99 900 ms (objective 500 ms)".into(),
         verdict: "slow_dependency".into(),
     };
     vec![

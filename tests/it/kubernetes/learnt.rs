@@ -54,7 +54,7 @@ fn what_was_learnt_outlives_who_learnt_it() {
     let foreign = r#"{"data": {"learnt.json": "{\"kind\": \"recipe\", \"schema\": 1, \"learnt\": {}}"}}"#;
     cluster.kubectl(&[&["patch", "--patch", foreign], &KEPT[..]].concat());
     let mut third = stage::serve(cluster, directory.path(), NAMESPACE, "third", "");
-    let said = third.wait_for_start("cannot use what was learnt before");
+    let said = third.wait_for_start("cannot use learnt state");
     assert!(said.contains("its kind is `recipe`, not headroom.dev/learnt"), "{said}");
     assert_eq!(third.terminate(), 0);
     assert!(!learnt(&stage::journal(directory.path(), "third")));

@@ -71,10 +71,10 @@ impl Target {
         probe::get_json(&format!("http://127.0.0.1:{}/api/v1/{path}", self.api))
     }
 
-    /// The worst bottleneck; None when nothing holds requests back.
+    /// The worst bottleneck; None when there is none.
     pub fn bottleneck(&self) -> Option<Value> {
         let bottleneck = self.api("bottleneck")?["bottleneck"].take();
-        (bottleneck["verdict"] != "healthy").then_some(bottleneck)
+        (!["healthy", "blind"].map(Value::from).contains(&bottleneck["verdict"])).then_some(bottleneck)
     }
 
     /// Whether requests flow, as fast as promised.

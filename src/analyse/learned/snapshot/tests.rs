@@ -116,13 +116,13 @@ fn without_room_the_least_asked_go_first() {
 fn what_cannot_be_used_is_said() {
     let said = |document: &str| Learnt::decode(document, NOW).unwrap_err().to_string();
     let (document, _) = kept(&healthy()).encode(BYTES_MAX);
-    assert!(said("hello").starts_with("it is no snapshot of what headroom learnt"), "{}", said("hello"));
+    assert!(said("hello").starts_with("not a snapshot of learnt state"), "{}", said("hello"));
     assert!(said(&document.replace(KIND, "ConfigMap")).contains("its kind is `ConfigMap`"));
-    assert!(said(&document.replace("\"schema\":1", "\"schema\":2")).contains("schema 2, and this version reads 1"));
-    assert!(said(&document.replace("hold_ns", "held_ns")).starts_with("it is no snapshot"));
+    assert!(said(&document.replace("\"schema\":1", "\"schema\":2")).contains("snapshot schema 2 is not 1"));
+    assert!(said(&document.replace("hold_ns", "held_ns")).starts_with("not a snapshot"));
     let late = |s: i64| Learnt::decode(&document, Time::from_secs(1_000_000 + s)).map(|_| ()).unwrap_err().to_string();
     assert!(late(8 * 24 * 3600).contains("more than a week ago"));
-    assert!(late(-3600).contains("yet to come"));
+    assert!(late(-3600).contains("is in the future; check NTP"));
 }
 
 #[test]
