@@ -327,7 +327,7 @@ impl Change {
 
     /// For people, in the past: `pod auth-1 was restarted`.
     pub fn describe(&self) -> String {
-        self.spec().map_or_else(|| "the record was taken off the object; the replicas stay".into(), |s| s.describe())
+        self.spec().map_or_else(|| "record removed from the object; replicas unchanged".into(), |s| s.describe())
     }
 
     /// What is under way once it was written at `at`; None where nothing is.

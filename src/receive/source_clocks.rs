@@ -268,6 +268,7 @@ mod tests {
     #[test]
     fn the_start_with_a_clock_that_is_an_hour_behind_is_mended_by_the_spans() {
         let mut senders = Senders { clocks: SourceClocks::default(), count: 4, second: START_S };
-        assert_eq!(senders.until_step(30, |_| 3_600, 0), Some((11, 3_601)));
+        // Nobody knows yet that spans are usually received 700 ms after they end.
+        assert_eq!(senders.until_step(30, |_| 3_600, 0), Some((11, 3_599)));
     }
 }
