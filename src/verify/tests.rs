@@ -432,6 +432,7 @@ fn a_restart_that_did_not_help_opens_the_breaker() {
 #[test]
 fn a_pod_that_stays_is_no_restart() {
     let mut world = World::saturated();
+    world.findings.bottlenecks = vec![bottleneck(Verdict::BadInstance)];
     let permit = world.permit(Proposal {
         origin: "rule".into(),
         action: Action::RestartPod(RestartPod { service: "a".into(), pod: "a-2".into() }),
