@@ -22,7 +22,7 @@ fn held(engine: &Engine, now: Time) -> [(&'static str, usize); 4] {
 }
 
 /// Requests of the last seconds: an operation that always comes, one whose name never comes again, and pods that are
-/// replaced every ten minutes.
+/// replaced every twenty minutes.
 fn requests(now: Time, number: i64) -> SpanBuilder {
     let mut builder = SpanBuilder::new();
     let (pod, once) = (format!("shop-5f-{}", number / 120), format!("GET /item/{number}"));
@@ -47,7 +47,7 @@ fn requests(now: Time, number: i64) -> SpanBuilder {
 
 #[test]
 fn memory_stays_as_it_is_over_virtual_hours() {
-    const TURN: i64 = 5 * SECOND;
+    const TURN: i64 = 10 * SECOND;
     const HOURS: i64 = 3;
     let start = Time::from_secs(1_767_600_000);
     let mut engine = Engine::new(start, Settings::default(), &[]).unwrap();

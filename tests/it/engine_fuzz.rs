@@ -21,10 +21,10 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// The program of a seed. Most ops take few bytes, so that a thousand bytes are some hundred calls.
+/// The program of a seed. Most ops take few bytes, so that some hundred bytes are a hundred calls.
 fn drawn(seed: u64) -> Vec<u8> {
     let mut random = Pcg64Mcg::seed_from_u64(seed);
-    let length = random.random_range(8..1_500);
+    let length = random.random_range(8..800);
     (0..length).map(|_| random.random()).collect()
 }
 
