@@ -9,7 +9,8 @@ use super::random::{Key, lognormal};
 use super::scenario::{Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
-use super::spans::{OK, REFUSED, SpanRecord, Subject};
+use super::spans::{SpanRecord, Subject};
+use super::status::{OK, REFUSED};
 use super::workers::Offer;
 
 /// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.

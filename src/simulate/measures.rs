@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Entry, Scenario, seconds};
-use super::spans::{FAILED, OK, REFUSED, TIMED_OUT};
+use super::status::{FAILED, OK, REFUSED, TIMED_OUT};
 use crate::model::time::NANOS_PER_SECOND;
 
 /// The live view looks back this far: as long as a person remembers, and enough requests for a p99.

@@ -13,7 +13,7 @@
 //! | pods, nodes, the load balancer | `pods` |
 //! | pod start, scale-out, drain, rolling deploy, faults | `rollout` |
 //! | what headroom sees and does: `state` and `apply` | `changes` |
-//! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry` |
+//! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry`; how calls end: `status` |
 //! | what users got and what it cost | [`measures`] |
 //! | the loop over events | `simulation`, `schedule`, `slab` |
 //! | randomness that does not depend on the order of events | `random` |
@@ -37,6 +37,7 @@ mod shared;
 mod simulation;
 mod slab;
 mod spans;
+mod status;
 mod telemetry;
 mod traffic;
 mod workers;

@@ -7,7 +7,7 @@ use super::calls::Owner;
 use super::random::{Key, lognormal};
 use super::scenario::Target;
 use super::simulation::{CallId, Event, Simulation};
-use super::spans::OK;
+use super::status::OK;
 
 pub(super) struct PeerState {
     busy: u32,

@@ -11,7 +11,7 @@ use super::random::{Key, Purpose};
 use super::scenario::{Pods, Scenario};
 use super::schedule::Schedule;
 use super::slab::{Id, Slab};
-use super::spans::OK;
+use super::status::OK;
 use super::telemetry::{Delivery, Telemetry};
 use super::traffic::{self, SLOT_NS};
 use crate::model::Time;
@@ -192,7 +192,7 @@ impl Simulation {
             Event::Query(call) => self.query(call),
             Event::Answered { peer, call } => self.answered(peer.into(), call),
             Event::Reply { call, status } => self.reply(call, status),
-            Event::Timeout(call) => self.reply(call, super::spans::TIMED_OUT),
+            Event::Timeout(call) => self.reply(call, super::status::TIMED_OUT),
             Event::Flush(pod) => self.telemetry.flush(pod as usize, self.now),
             Event::Ready(pod) => self.ready(pod as usize),
             Event::Kill(pod) => self.kill(pod as usize),

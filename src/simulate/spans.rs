@@ -9,12 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use super::scenario::{Operation, Scenario, Target};
-
-/// How a call or a request ended, as an HTTP status; [`TIMED_OUT`] is the caller's own word.
-pub(super) const OK: u16 = 200;
-pub(super) const FAILED: u16 = 500;
-pub(super) const REFUSED: u16 = 503;
-pub(super) const TIMED_OUT: u16 = 504;
+use super::status::TIMED_OUT;
 
 /// W3C trace flags `sampled` and `random`, and OTLP's "it is known whether the parent is remote".
 const FLAGS: u32 = 0x103;

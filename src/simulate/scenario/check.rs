@@ -8,7 +8,7 @@ use super::{
     Call, Duration, Entry, Fault, Nodes, Operation, Peer, PodStart, Pods, Retries, Scenario, Service, Step, Target,
     Telemetry, Truth, seconds,
 };
-use crate::simulate::spans::{FAILED, OK};
+use crate::simulate::status::{FAILED, OK};
 
 /// Past these a simulation would not end in a useful time; they are far above what a test bed has.
 const REPLICAS_MAX: u32 = 1_000;

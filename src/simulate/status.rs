@@ -1,0 +1,8 @@
+//! How a call or a request ended, as an HTTP status.
+
+pub(super) const OK: u16 = 200;
+pub(super) const FAILED: u16 = 500;
+/// By a full queue, by a service without a pod, or by a connection that was reset.
+pub(super) const REFUSED: u16 = 503;
+/// The caller's own word: it waited no longer.
+pub(super) const TIMED_OUT: u16 = 504;
