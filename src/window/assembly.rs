@@ -139,7 +139,8 @@ impl Assembly {
             trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
         let due = trace.due(config);
-        if due < trace.queued {
+        // One that is due at the end of time is queued as well, or it would stay open for good.
+        if due < trace.queued || trace.spans.len() == 1 {
             trace.queued = due;
             self.queue.push(Reverse((due, trace.id, place)));
         }

@@ -56,6 +56,15 @@ fn a_trace_without_a_root_closes_as_partial_once_idle() {
     assert_eq!(window.counters().assembly.partial, 1);
 }
 
+/// Found by the fuzz target of the engine: a sender, and a clock, at the end of what a time can say.
+#[test]
+fn traces_that_are_due_at_the_end_of_time_are_closed_when_there_are_too_many() {
+    const LAST_MS: i64 = i64::MAX / 1_000_000;
+    let mut window = Window::new(Config { open_traces_max: 1, ..Config::default() });
+    window.ingest(Time(i64::MAX), batch(&[1, 2, 3].map(|trace| (trace, 2, 1, LAST_MS, 10))));
+    assert_eq!((window.close(SECOND).len(), window.open_traces()), (2, 1));
+}
+
 /// Traces of the rows of the table, in order.
 fn held(window: &Window) -> Vec<u8> {
     window.batches().flat_map(SpanBatch::iter).map(|span| span.trace_id.0[0]).collect()
