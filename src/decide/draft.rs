@@ -189,7 +189,7 @@ impl Draft {
     pub(super) fn finish(self, defaults: Defaults) -> Result<(Action, String), &'static str> {
         let Draft { call, service, text, number, to, because, cooldown, stabilisation, lasting } = self;
         if service.as_str().is_empty() {
-            return Err("it names no service: nothing holds requests back");
+            return Err("it names no service: there is no bottleneck");
         }
         let action = (call.build)(Request {
             service,

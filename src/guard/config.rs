@@ -157,7 +157,7 @@ impl Config {
         resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";
         breaker_open: Kind::seconds(0, DAY), "no further step of a rule on a service where its last one had no effect";
-        prove_within: Kind::seconds(1, DAY), "an action must have proved itself by then";
+        prove_within: Kind::seconds(1, DAY), "an action must be confirmed by then";
         findings_age_max: Kind::seconds(1, DAY), "older findings are not acted on";
         permit_valid: Kind::seconds(1, DAY), "an action that the cluster has not taken by then is decided anew";
         repeat_after: Kind::seconds(0, DAY), "a refusal that has not recurred for so long is reported again";

@@ -274,7 +274,7 @@ fn telemetry(
     match finding {
         None => refuse(Gate::Telemetry, "no spans of it are seen; nothing is given back unseen"),
         Some(f) if f.low_traffic => refuse(Gate::Telemetry, "too few requests to judge what a scale-in would do"),
-        Some(f) if is_gap(f) => refuse(Gate::Telemetry, "spans of its callers are lost; what is seen is a part"),
+        Some(f) if is_gap(f) => refuse(Gate::Telemetry, "caller spans are missing; data incomplete"),
         Some(f) if f.objective_missed => {
             refuse(Gate::Telemetry, "an objective that crosses it is missed; nothing is given back meanwhile")
         }
@@ -349,7 +349,7 @@ fn stabilisation(
     config: &Config,
 ) -> Result<(), Refusal> {
     if memory.panic_until.is_some_and(|until| now < until) {
-        let reason = format!("in panic: the load needed more than {} times its ready pods", config.panic_factor);
+        let reason = format!("scale-in held: demand exceeded {}x ready pods", config.panic_factor);
         return refuse(Gate::Stabilisation, reason);
     }
     let window = lapse.unwrap_or(config.stabilisation).max(config.stabilisation).min(WINDOW_MAX);

@@ -81,7 +81,7 @@ fn no_second_step_for_a_need_whose_pods_are_still_coming() {
 fn a_part_of_the_telemetry_gives_nothing_back() {
     let mut world = World::new().watched(301, 2);
     world.findings.missing_parents = vec![MissingParents { service: "a".into(), without_parent: 40, share: 0.2 }];
-    assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: spans of its callers are lost"));
+    assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: caller spans are missing"));
 }
 
 #[test]

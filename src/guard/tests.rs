@@ -300,7 +300,7 @@ fn no_scale_in_in_panic() {
     let mut world = World::new().watched(301, 4);
     world.cluster.workloads[0].replicas = 20; // ordered, but 4 are ready
     world.findings.services[0].replicas_needed = Some(9);
-    assert!(world.one(vec![scale_in("a", 9)]).starts_with("stabilisation: in panic"));
+    assert!(world.one(vec![scale_in("a", 9)]).starts_with("stabilisation: scale-in held: demand exceeded"));
 }
 
 #[test]

@@ -49,11 +49,11 @@ impl Applied {
         let idle_pods = idle_pods(workload, tick.pods_with_spans, tick.now, tick.config);
         let is_out = tick.criterion == Criterion::LessWaiting;
         let reason = match (is_out, idle_pods.len()) {
-            (true, 0) => format!("all {wanted} pods are ready and warm; its effect is judged from here"),
+            (true, 0) => format!("all {wanted} pods ready and warm; measuring effect"),
             (true, idle) => format!(
-                "all {wanted} pods are ready and warm, but {idle} receive no spans: long-lived connections pin the load elsewhere"
+                "all {wanted} pods ready and warm, but {idle} receive no spans: long-lived connections pin the load elsewhere"
             ),
-            (false, _) => format!("{wanted} pods are left; judged from here"),
+            (false, _) => format!("{wanted} pods left; measuring effect"),
         };
         let entered = InterventionReport { stage: Stage::Judging, reason, idle_pods, ..tick.report.clone() };
         let judging = Judging { warm_at, waiting_ms_worst: self.waiting_ms_worst };
@@ -69,7 +69,7 @@ impl Applied {
 }
 
 impl Judging {
-    /// Judging → Ended: verified, waiting fell and it holds no requests back. Judging → Owed: past the deadline without.
+    /// Judging → Ended: verified, waiting fell and it is no longer a bottleneck. Judging → Owed: past the deadline without.
     pub(super) fn judge_less_waiting(self, tick: &Tick<'_>) -> Next {
         let Some(sight) = tick.sight else { return (State::Judging(self), Vec::new()) };
         let (service, config) = (tick.report.service.as_str(), tick.config);
@@ -83,7 +83,7 @@ impl Judging {
             format!("waiting at {service} was never more than noise ({worst:.1} ms)")
         };
         if !blamed && (!telling || fell_to(config.proof_share)) {
-            return tick.end(Stage::Verified, &format!("{measured}, and it holds no requests back any more"));
+            return tick.end(Stage::Verified, &format!("{measured}, and it is no longer a bottleneck"));
         }
         // A load that outgrew the step meanwhile says nothing against it: the next step is the rule's to ask for.
         let outgrown = sight.replicas_needed.is_some_and(|needed| needed > tick.report.to);
@@ -91,7 +91,7 @@ impl Judging {
             return (State::Judging(self), Vec::new());
         }
         if !blamed || (telling && fell_to(config.no_effect_share)) {
-            let rest = if blamed { "though it still holds requests back" } else { "and it holds no requests back" };
+            let rest = if blamed { "though it is still a bottleneck" } else { "and it is no bottleneck" };
             return tick.end(Stage::Verified, &format!("{measured}, {rest}"));
         }
         let idle = match tick.report.idle_pods.len() {
@@ -99,7 +99,7 @@ impl Judging {
             n => format!(" {n} of its pods receive no spans: long-lived connections pin the load elsewhere."),
         };
         tick.no_effect(&format!(
-            "{measured} and it still holds requests back.{idle} Kept while an objective misses, then given back; not repeated for this cause"
+            "{measured} and it is still a bottleneck.{idle} Kept while an objective is missed, then rolled back; not repeated for this cause"
         ))
     }
 

@@ -171,14 +171,14 @@ fn verified_once_its_pods_are_warm_and_waiting_fell() {
     assert!(world.pass(20).is_empty());
     world.all_ready();
     assert!(world.pass(9).is_empty(), "ready, not warm");
-    assert_eq!(world.pass(1), ["i-10000-1 Judging: all 9 pods are ready and warm; its effect is judged from here"]);
+    assert_eq!(world.pass(1), ["i-10000-1 Judging: all 9 pods ready and warm; measuring effect"]);
     assert!(world.pass(5).is_empty());
     world.calm();
     let said = world.pass(1);
     assert_eq!(
         said,
         [
-            "i-10000-1 Verified: waiting at a went from 900 ms to 1 ms, and it holds no requests back any more",
+            "i-10000-1 Verified: waiting at a went from 900 ms to 1 ms, and it is no longer a bottleneck",
             "close i-10000-1"
         ]
     );
@@ -212,9 +212,9 @@ fn no_effect_opens_the_breaker_and_is_given_back_through_the_guard_once_calm() {
     assert_eq!(
         world.pass(1),
         [
-            "i-10000-1 NoEffect: waiting at a went from 40 ms to 40 ms and it still holds requests back. \
+            "i-10000-1 NoEffect: waiting at a went from 40 ms to 40 ms and it is still a bottleneck. \
          7 of its pods receive no spans: long-lived connections pin the load elsewhere. \
-         Kept while an objective misses, then given back; not repeated for this cause",
+         Kept while an objective is missed, then rolled back; not repeated for this cause",
             "breaker rule a: i-10000-1 had no effect"
         ]
     );
@@ -380,7 +380,7 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
     };
     let mut world = scaled_in();
     let said = world.pass(41);
-    assert!(said[0].contains("Judging: 2 pods are left"), "{said:?}");
+    assert!(said[0].contains("Judging: 2 pods left"), "{said:?}");
     assert!(said[1].contains("Verified: the load is carried with fewer replicas"), "{said:?}");
     let mut world = scaled_in();
     world.pass(15);
