@@ -183,11 +183,11 @@ const SHARDS: usize = 4;
 /// The spans of a batch by the shard of their trace, as a load-balancing exporter sends them.
 fn split(batch: &SpanBatch) -> Vec<SpanBatch> {
     let mut builders: Vec<SpanBuilder> = (0..SHARDS).map(|_| SpanBuilder::new()).collect();
-    batch.iter().for_each(|row| builders[row.trace_id.0[15] as usize % SHARDS].append(&row));
+    batch.iter().for_each(|row| builders[row.trace_id.mixed() as usize % SHARDS].append(&row));
     builders.into_iter().map(SpanBuilder::finish).collect()
 }
 
-/// An engine that leads, and the shards beside its own.
+/// An engine that leads, and the shards beside its own; one more is there and gets nothing, as a new one does at first.
 struct Fleet {
     leader: Engine,
     others: Vec<Shard>,
@@ -195,7 +195,7 @@ struct Fleet {
 
 impl Fleet {
     fn new(settings: Settings) -> Fleet {
-        let others = (1..SHARDS).map(|_| Shard::new(settings.window.clone())).collect();
+        let others = (1..=SHARDS).map(|_| Shard::new(settings.window.clone())).collect();
         Fleet { leader: Engine::new(START, settings, &shipped()).unwrap(), others }
     }
 

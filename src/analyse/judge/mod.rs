@@ -118,6 +118,19 @@ struct Seen {
     last_received: Option<Time>,
 }
 
+impl Seen {
+    /// The least over the absorbers that received anything lately: one to which no trace comes holds nobody up.
+    fn of(now: Time, portions: &[Portion], idle_after: Duration) -> Seen {
+        let is_awake = |one: &&Portion| one.last_received.is_some_and(|last| last + idle_after >= now);
+        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.complete_to).min();
+        let complete_to = least(&mut portions.iter().filter(is_awake)).or_else(|| least(&mut portions.iter()));
+        Seen {
+            complete_to: complete_to.unwrap_or(now).floor_second(),
+            last_received: portions.iter().filter_map(|one| one.last_received).max(),
+        }
+    }
+}
+
 pub struct Judge {
     config: Config,
     sql: Sql,
@@ -176,10 +189,7 @@ impl Judge {
 
     /// Takes in the rows and the side tables of a tick. Their order does not matter.
     fn take_in(&mut self, now: Time, portions: Vec<Portion>) -> Seen {
-        let seen = Seen {
-            complete_to: portions.iter().map(|one| one.complete_to).min().unwrap_or(now).floor_second(),
-            last_received: portions.iter().filter_map(|one| one.last_received).max(),
-        };
+        let seen = Seen::of(now, &portions, self.config.blind_after);
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
