@@ -282,3 +282,18 @@ impl Findings {
         self.services.iter().find(|s| s.service.as_str() == name)
     }
 }
+
+/// An endpoint that misses an objective which was derived from healthy time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MissedObjective {
+    /// `service operation` of the root.
+    pub entry: String,
+    pub objective_ms: f64,
+    pub p99_ms: f64,
+    /// Slower than the objective, or failed; 0 to 1.
+    pub missed_share: f64,
+    /// What is allowed of that.
+    pub allowed_share: f64,
+    pub slow_share: f64,
+    pub error_share: f64,
+}

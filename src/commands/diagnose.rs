@@ -9,8 +9,9 @@ use super::answer::Answer;
 use super::error::Error;
 use super::traces::Traces;
 use crate::analyse::change::{
-    self, Diagnosis, EXPLAINED_MAX, MissedObjective, Moment, Parameters, Profile, calm_stretch, localise, slowest,
+    self, Diagnosis, EXPLAINED_MAX, Moment, Parameters, Profile, calm_stretch, localise, slowest,
 };
+use crate::analyse::findings::MissedObjective;
 use crate::analyse::{Suspect, Verdict};
 
 /// Find the service at fault in recorded spans, best guess first.

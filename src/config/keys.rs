@@ -98,6 +98,7 @@ fn written(kind: Kind, value: Value) -> String {
 const fn example(kind: Kind) -> &'static str {
     match kind {
         Kind::Duration { .. } => "10s",
+        Kind::Count { most, .. } if most < 200_000 => "20",
         Kind::Count { .. } => "200000",
         Kind::Number { .. } => "1.5",
         Kind::Share => "1%",

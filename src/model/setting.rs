@@ -3,7 +3,7 @@
 //! From the declarations come how the configuration is read and checked, the reference file, the documentation's tables
 //! and the JSON Schema (`config`). Defaults are not repeated: they are those of the station's `Config::default()`.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::time::Duration;
 
 /// What may be written for a setting.

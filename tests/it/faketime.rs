@@ -137,7 +137,8 @@ impl Drop for Served {
 
 fn pause(duration: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(tokio::time::sleep(duration));
+    // The timer is made inside, where there is a runtime.
+    runtime.block_on(async { tokio::time::sleep(duration).await });
 }
 
 /// Ten requests a second to each service, sent five times a second.

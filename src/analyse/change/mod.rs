@@ -19,7 +19,7 @@ mod shape;
 mod verdict;
 
 pub use calm::{Moment, calm_stretch, slowest};
-pub use objectives::{EntryObjective, MissedObjective, missed, objectives};
+pub use objectives::{EntryObjective, missed, objectives};
 pub use parameters::Parameters;
 pub use profile::{EXEMPLARS_MAX, Profile};
 pub use sample::{SPANS_PER_SECOND, Sample, SampledTrace, TRACES_EACH};

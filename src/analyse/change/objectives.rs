@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::profile::{Entry, Profile};
+use crate::analyse::findings::MissedObjective;
 use crate::analyse::statistics::significance::{SURELY, exceeds};
 use crate::model::Text;
 
@@ -20,21 +19,6 @@ pub struct EntryObjective {
     pub latency_ns: f64,
     /// Share of requests that may miss it.
     pub allowed: f64,
-}
-
-/// An endpoint that misses its objective.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MissedObjective {
-    /// `service operation` of the root.
-    pub entry: String,
-    pub objective_ms: f64,
-    pub p99_ms: f64,
-    /// Slower than the objective, or failed; 0 to 1.
-    pub missed_share: f64,
-    /// What is allowed of that.
-    pub allowed_share: f64,
-    pub slow_share: f64,
-    pub error_share: f64,
 }
 
 /// One for each endpoint of the baseline.

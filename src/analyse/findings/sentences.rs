@@ -3,9 +3,8 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{Bottleneck, Compliance, Evidence, ObjectiveStatus, Verdict};
+use super::{Bottleneck, Compliance, Evidence, MissedObjective, ObjectiveStatus, Verdict};
 use crate::analyse::Suspect;
-use crate::analyse::change::MissedObjective;
 
 /// More decimals than this are never needed: a share that differs less from its objective does not miss it.
 const DECIMALS_MAX: usize = 6;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::absorber::Portion;
@@ -25,7 +25,7 @@ use crate::analyse::learned::quarantine::Quarantine;
 use crate::analyse::learned::{Learnt, Objectives, Reference};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
-use crate::analyse::rollup::sql::{self, Overrides, Sql};
+use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
 use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
 use crate::model::setting::{Kind, Setting};
@@ -252,7 +252,7 @@ impl Judge {
             TABLES.iter().enumerate().map(|(i, t)| (t.name, t.schema.clone(), self.store.batches(i, i64::MIN)));
         let rollups = rollups.chain(self.exemplars.tables());
         let healthy = vec![self.learned.baseline.paths_table()];
-        rollups.chain([("baseline_paths", Baseline::schema(), healthy)]).collect()
+        rollups.chain([("baseline_paths", baseline_paths_schema(), healthy)]).collect()
     }
 
     /// Spans whose parent never came, since the start.
@@ -282,14 +282,6 @@ impl Judge {
         self.learned.capacities.restore(learnt);
         self.learned.starts.restore(learnt);
     }
-}
-
-/// The table `tick`, one row: the times that the queries are asked about.
-pub(in crate::analyse) fn tick_schema() -> SchemaRef {
-    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    let columns = ["slow_from", "fast_from", "complete_to"].map(|name| Field::new(name, time(), false));
-    let at_risk_below = Field::new("at_risk_below", DataType::Int64, false);
-    Arc::new(Schema::new(columns.into_iter().chain([at_risk_below]).collect::<Vec<_>>()))
 }
 
 fn tick_row(times: [Time; 3], at_risk_below: i64) -> RecordBatch {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::quarantine::Released;
+use crate::analyse::rollup::sql::baseline_paths_schema;
 use crate::analyse::rollup::{EntryKey, EntrySums, HealthKey, HealthSums, PathKey, PathKind, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
 use crate::model::{ClockStep, Text, Time};
@@ -272,18 +272,6 @@ impl Baseline {
         Some((sums.at_risk + sums.missed + 1) as f64 / (sums.requests + 2) as f64)
     }
 
-    pub fn schema() -> SchemaRef {
-        let text = |name: &str| Field::new(name, DataType::Utf8View, false);
-        Arc::new(Schema::new(vec![
-            text("entry"),
-            text("service"),
-            text("operation"),
-            text("peer"),
-            text("kind"),
-            Field::new("ns_per_trace", DataType::Float64, false),
-        ]))
-    }
-
     /// The table `baseline_paths`: critical-path nanoseconds a healthy trace of the entry operation spends there.
     pub fn paths_table(&self) -> RecordBatch {
         let rows: Vec<(&PathPlace, f64)> = self
@@ -306,7 +294,7 @@ impl Baseline {
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|(_, ns)| *ns))) as _,
         ];
         // Six columns of `rows`, in the order and of the types of the schema.
-        RecordBatch::try_new(Baseline::schema(), columns).expect("columns follow the schema")
+        RecordBatch::try_new(baseline_paths_schema(), columns).expect("columns follow the schema")
     }
 
     /// The services an entry operation crosses in healthy time.

@@ -27,7 +27,7 @@ use futures::executor::block_on;
 use check::one_line;
 pub use error::{Error, Place, QueryError};
 pub use queries::{Order, Query, SHIPPED, names, query};
-pub use tables::{INPUTS, Input, sql_type};
+pub use tables::{INPUTS, Input, baseline_paths_schema, sql_type, tick_schema};
 
 /// An operator's texts, by the name of the query that each replaces.
 pub type Overrides = BTreeMap<String, String>;

@@ -44,7 +44,7 @@ front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
 retry-storm, failing, early-return, beyond-capacity, calm; or a file of your own.
 
 With --json: one line an action, {t_s, action, service, pod, from, to, verdict,
-rule}, where action is what the rule proposed (scale_out, restart_pod, notify, …)
+rule}, where action is what the rule proposed (scale_out, notify, …)
 and t_s counts from the scenario's start; then one summary line. Its onset_s counts
 from the scenario's start too, first_correct_action_s and recovered_s from the
 onset (null: never). restarts has an element for each pod that was restarted, and

@@ -115,7 +115,7 @@ impl Story {
     /// Changes of services that are no expected target. Whether a restart was wrong is for the simulator to say, which
     /// knows the pod.
     pub fn wrong_targets(&self) -> usize {
-        let changes_target = |action: &&Action| !["restart_pod", "notify"].contains(&action.action);
+        let changes_target = |action: &&Action| action.pod.is_none() && action.action != "notify";
         let changes = self.actions.iter().filter(changes_target);
         changes.filter(|action| !self.expected.contains(&action.service)).count()
     }

@@ -141,10 +141,11 @@ fn what_is_done_twice_and_what_is_left_open_is_found() {
         write(name, json!([{"op": "add", "path": RECORD, "value": record.to_string()}]))
     };
     let close = |name: &str| write(name, json!([{"op": "remove", "path": RECORD}]));
-    let sound = [begin("a", "i-1"), close("a"), begin("a", "i-2"), close("a")];
+    let sound = [begin("a", "i-1-1"), close("a"), begin("a", "i-2-1"), close("a")];
     let told = account(&sound, "shop");
     assert_eq!((told.begun["a"].len(), told.twice.len(), told.dangling.len()), (2, 0, 0));
-    let told = account(&[begin("a", "i-1"), begin("a", "i-1"), close("a"), close("a"), begin("b", "i-3")], "shop");
-    assert_eq!(told.twice, ["i-1 of a was begun twice", "a was closed twice"]);
+    let told =
+        account(&[begin("a", "i-1-1"), begin("a", "i-1-1"), close("a"), close("a"), begin("b", "i-3-1")], "shop");
+    assert_eq!(told.twice, ["i-1-1 of a was begun twice", "a was closed twice"]);
     assert_eq!(told.dangling, ["b"]);
 }

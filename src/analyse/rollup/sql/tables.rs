@@ -1,11 +1,9 @@
 //! The tables that a query of a tick may read, and the meaning of their columns.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::analyse::judge::tick_schema;
-use crate::analyse::learned::baseline::Baseline;
 use crate::analyse::rollup::TABLES;
 
 /// A table, documented.
@@ -28,8 +26,7 @@ impl Input {
 }
 
 /// How a column's type is told to people: texts are texts, however they are laid out.
-pub fn sql_type(data_type: &arrow::datatypes::DataType) -> String {
-    use arrow::datatypes::DataType;
+pub fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
         DataType::Dictionary(_, values) => sql_type(values),
@@ -40,6 +37,27 @@ pub fn sql_type(data_type: &arrow::datatypes::DataType) -> String {
         DataType::Boolean => "boolean".into(),
         other => other.to_string(),
     }
+}
+
+/// The table `tick`, one row: the times that the queries are asked about.
+pub fn tick_schema() -> SchemaRef {
+    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let columns = ["slow_from", "fast_from", "complete_to"].map(|name| Field::new(name, time(), false));
+    let at_risk_below = Field::new("at_risk_below", DataType::Int64, false);
+    Arc::new(Schema::new(columns.into_iter().chain([at_risk_below]).collect::<Vec<_>>()))
+}
+
+/// The table `baseline_paths`.
+pub fn baseline_paths_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+    Arc::new(Schema::new(vec![
+        text("entry"),
+        text("service"),
+        text("operation"),
+        text("peer"),
+        text("kind"),
+        Field::new("ns_per_trace", DataType::Float64, false),
+    ]))
 }
 
 const SECOND: &str = "the second of event time";
@@ -61,7 +79,7 @@ pub static INPUTS: LazyLock<Vec<Input>> =
         let baseline = Input {
             name: "baseline_paths",
             row: "critical-path time of a healthy request, by place",
-            schema: Baseline::schema(),
+            schema: baseline_paths_schema(),
             meanings: &[
                 "the endpoint",
                 "the service whose time it is",
