@@ -8,6 +8,8 @@ use headroom::model::{SpanBuilder, SpanId, SpanRow, Time, TraceId};
 use headroom::simulate::Scenario;
 
 const SECOND: i64 = 1_000_000_000;
+/// Names a turn: more than are remembered have come before the first hour is over.
+const NAMES: i64 = 60;
 
 /// What the engine holds, in bytes or entries, by name.
 fn held(engine: &Engine, now: Time) -> [(&'static str, usize); 4] {
@@ -21,23 +23,23 @@ fn held(engine: &Engine, now: Time) -> [(&'static str, usize); 4] {
     ]
 }
 
-/// Requests of the last seconds: an operation that always comes, eight whose names never come again, and pods that are
+/// Requests of the last seconds: an operation that always comes, sixty whose names never come again, and pods that are
 /// replaced every twenty minutes.
 fn requests(now: Time, number: i64) -> SpanBuilder {
     let mut builder = SpanBuilder::new();
     let pod = format!("shop-5f-{}", number / 120);
-    for n in 0..10_i64 {
+    for n in 0..NAMES + 2 {
         let once = format!("GET /item/{number}/{n}");
-        let trace_id = TraceId((i128::from(number) * 16 + i128::from(n) + 1).to_be_bytes());
+        let trace_id = TraceId((i128::from(number) * 64 + i128::from(n) + 1).to_be_bytes());
         builder.append(&SpanRow {
             trace_id,
             span_id: SpanId([1; 8]),
-            start: Time(now.0 - SECOND - n * SECOND / 4),
+            start: Time(now.0 - SECOND - n * SECOND / 40),
             duration_ns: 20_000_000,
             kind: Kind::Server,
             status: Status::Ok,
             service: "shop",
-            operation: if n < 8 { &once } else { "GET /" },
+            operation: if n < NAMES { &once } else { "GET /" },
             pod: &pod,
             sampled_weight: Some(1.0),
             ..SpanRow::default()

@@ -200,7 +200,8 @@ fn when_all_clocks_are_set_the_daemon_follows() {
             assert!(waited.elapsed() < Duration::from_secs(12), "a step of {step_s} s is not followed");
             pause(Duration::from_millis(100));
         }
-        served.await_sight(Duration::from_secs(12).saturating_sub(waited.elapsed()), &format!("a step of {step_s} s"));
+        // What came between the step and the following lies at the wrong time until the fast window has passed it.
+        pause(Duration::from_secs(12).saturating_sub(waited.elapsed()));
         served.check_goes_on(5, &format!("following a step of {step_s} s"));
     }
     let followed = served.followed();
