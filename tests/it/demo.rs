@@ -361,8 +361,16 @@ fn survives(points: &[f64]) {
         directory,
         &["--scenario", "long.yaml", "--speed", "8", "--otlp-grpc", &format!("http://{otlp}")],
     );
+    // It lives on wall time: a machine that stalls for a moment makes a pod look bad, and this is about what was scaled.
+    let rules = directory.join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    for rule in ["scale_out_bottleneck.rhai", "scale_in_idle.rhai"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules").join(rule);
+        std::fs::copy(shipped, rules.join(rule)).unwrap();
+    }
     let config = json!({
         "mode": "enforce",
+        "rules": {"directory": "rules"},
         "objectives": [
             {"entry": "ingress POST /login", "latency": "800ms"},
             {"entry": "ingress GET /page", "latency": "300ms"},
