@@ -207,5 +207,5 @@ fn when_all_clocks_are_set_the_daemon_follows() {
     let followed = served.followed();
     let is_as_set = followed.iter().zip(STEPS_S).all(|(followed, set)| (followed - set).abs() <= 1);
     assert!(is_as_set && followed.len() == STEPS_S.len(), "{followed:?}");
-    served.daemon.wait_for_start("senders' clocks stepped together");
+    served.daemon.wait_for_start("all senders' clocks stepped together");
 }
