@@ -25,6 +25,7 @@ pub mod serve;
 mod sql;
 mod stations;
 mod traces;
+mod watched_files;
 
 use std::io::Write;
 

@@ -2,19 +2,14 @@
 //! rules in force; a rule that does not compile is reported by `decide`, which keeps its last good version too.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::warn;
 
+use super::watched_files::{self, Kind, Unfit, read_text};
 use crate::commands::error::Error;
 use crate::config;
 use crate::decide::{self, RuleSource};
 use crate::engine::Event;
-
-/// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
-/// notification misses: ConfigMap volumes swap symbolic links, network file systems say nothing.
-pub(super) const POLL: Duration = Duration::from_secs(1);
 
 /// Rules are pages, not books.
 const RULE_BYTES_MAX: u64 = 256 << 10;
@@ -44,11 +39,10 @@ pub fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
         if name.ends_with("_test") {
             continue;
         }
-        let bytes = path.metadata().map_err(|source| unreadable(&path, source))?.len();
-        if bytes > RULE_BYTES_MAX {
-            return Err(wrong(&path, format!("a rule of {bytes} bytes; keep it below {RULE_BYTES_MAX}")));
-        }
-        let source = std::fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
+        let source = read_text(&path, "rule", RULE_BYTES_MAX).map_err(|unfit| match unfit {
+            Unfit::Unreadable(source) => unreadable(&path, source),
+            Unfit::Wrong(cause) => wrong(&path, cause),
+        })?;
         rules.push(RuleSource { name: name.to_owned(), source });
         if rules.len() > RULES_MAX {
             return Err(wrong(
@@ -63,52 +57,9 @@ pub fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
 
 /// Sends the rules again whenever they changed, until the engine is gone.
 pub async fn watch(directory: PathBuf, loaded: Vec<RuleSource>, events: mpsc::Sender<Event>) {
-    let mut watched = Watched::new("rules", loaded);
-    loop {
-        tokio::time::sleep(POLL).await;
-        let path = directory.clone();
-        // Reading files blocks; a slow disk may not hold up the sockets.
-        let Ok(rules) = tokio::task::spawn_blocking(move || read(&path)).await else { return };
-        if let Some(rules) = watched.look(rules)
-            && events.send(Event::Rules(rules)).await.is_err()
-        {
-            return;
-        }
-    }
-}
-
-/// The last good content of a directory, and the last error.
-pub(super) struct Watched<T> {
-    kind: &'static str,
-    last_good: T,
-    /// Logged once, not every second.
-    last_error: Option<String>,
-}
-
-impl<T: Clone + PartialEq> Watched<T> {
-    pub(super) fn new(kind: &'static str, loaded: T) -> Watched<T> {
-        Watched { kind, last_good: loaded, last_error: None }
-    }
-
-    /// The content, if it can be read and differs. Whole texts are compared rather than times: they are few and small, and
-    /// an editor that keeps the time cannot hide a change.
-    pub(super) fn look(&mut self, read: Result<T, Error>) -> Option<T> {
-        let error = match read {
-            Ok(content) => {
-                self.last_error = None;
-                return (content != self.last_good).then(|| {
-                    self.last_good.clone_from(&content);
-                    content
-                });
-            }
-            Err(error) => error.to_string(),
-        };
-        if self.last_error.as_ref() != Some(&error) {
-            warn!("{} not reloaded, the last good ones stay: {error}", self.kind);
-            self.last_error = Some(error);
-        }
-        None
-    }
+    // A rule that does not compile is the engine's matter: it keeps that rule's last good version.
+    let rules = Kind { name: "rules", read, check: |_, _| Ok(()), event: Event::Rules };
+    watched_files::watch(rules, directory, loaded, events).await;
 }
 
 #[cfg(test)]
@@ -138,20 +89,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), "long.rhai", &" ".repeat(RULE_BYTES_MAX as usize + 1));
         let error = read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("long.rhai: a rule of 262145 bytes; keep it below 262144"), "{error}");
-    }
-
-    #[test]
-    fn a_change_is_passed_on_once_and_what_cannot_be_read_is_not() {
-        let directory = tempfile::tempdir().unwrap();
-        write(directory.path(), "a.rhai", "1");
-        let mut watched = Watched::new("rules", vec![rule("a", "1")]);
-        let mut look = || watched.look(read(directory.path()));
-        assert_eq!(look(), None);
-        std::fs::write(directory.path().join("a.rhai"), [0xff, 0xfe]).unwrap();
-        assert_eq!(look(), None);
-        write(directory.path(), "a.rhai", "2");
-        assert_eq!(look(), Some(vec![rule("a", "2")]));
-        assert_eq!(look(), None);
+        assert!(error.contains("long.rhai: more than 262144 bytes; keep a rule below that"), "{error}");
     }
 }
