@@ -147,8 +147,12 @@ fn a_burst_that_is_too_much_for_one_service_is_its_saturation() {
         probe::until("healthy time has been learnt", SOON, || target.has_baseline().then_some(()));
         let burst = ensemble.load("burst", 50, 600);
         let (_, took) = probe::until("a service is named", SOON, || target.bottleneck());
-        probe::until("it is saturated", SOON, || target.bottleneck().filter(|found| found["verdict"] == "saturated"));
+        let saturated = || target.bottleneck().filter(|found| found["verdict"] == "saturated");
+        let found = probe::within(SOON, saturated);
         burst.stop();
+        if found.is_none() {
+            return Err(format!("never saturated within {SOON:?}: {:?}", target.verdicts()));
+        }
         measured("named_within_s_saturated", format!("{:.2}", took.as_secs_f64()), "s");
         measured("healthy_again_s_saturated", format!("{:.2}", healthy(&target).as_secs_f64()), "s");
         load.stop();

@@ -46,13 +46,20 @@ pub fn series(page: &str, name: &str) -> u64 {
 
 /// Asks again and again until there is an answer, and how long that took. Fails when there is none `within` a time that
 /// a slow, busy machine has plenty of.
-pub fn until<T>(what: &str, within: Duration, mut answer: impl FnMut() -> Option<T>) -> (T, Duration) {
+pub fn until<T>(what: &str, within: Duration, answer: impl FnMut() -> Option<T>) -> (T, Duration) {
+    let stopwatch = Stopwatch::start();
+    let answer = self::within(within, answer).unwrap_or_else(|| panic!("waited {within:?} in vain until {what}"));
+    (answer, stopwatch.elapsed())
+}
+
+/// The answer, or None where there is none within the time.
+pub fn within<T>(within: Duration, mut answer: impl FnMut() -> Option<T>) -> Option<T> {
     let stopwatch = Stopwatch::start();
     loop {
-        if let Some(answer) = answer() {
-            return (answer, stopwatch.elapsed());
+        let found = answer();
+        if found.is_some() || stopwatch.elapsed() >= within {
+            return found;
         }
-        assert!(stopwatch.elapsed() < within, "waited {within:?} in vain until {what}");
         CLIENT.0.block_on(Clock::system().sleep(POLL));
     }
 }

@@ -139,12 +139,23 @@ impl Target {
 
     /// Every service that was ever named, by the journal.
     pub fn ever_named(&self) -> Vec<String> {
-        let mut services: Vec<String> = (self.journal().iter().filter(|entry| entry["what"] == "found"))
-            .flat_map(|entry| entry["findings"]["bottlenecks"].as_array().cloned().unwrap_or_default())
-            .filter_map(|bottleneck| Some(bottleneck["service"].as_str()?.to_owned()))
-            .collect();
+        let mut services: Vec<String> = self.named().map(|[service, _]| service).collect();
         services.sort();
         services.dedup();
         services
+    }
+
+    /// The verdicts on all services, in the order of the ticks, by the journal.
+    pub fn verdicts(&self) -> Vec<String> {
+        let mut verdicts: Vec<String> = self.named().map(|named| named.join(": ")).collect();
+        verdicts.dedup();
+        verdicts
+    }
+
+    fn named(&self) -> impl Iterator<Item = [String; 2]> {
+        let found = self.journal().into_iter().filter(|entry| entry["what"] == "found");
+        let bottlenecks = |entry: Value| entry["findings"]["bottlenecks"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        found.flat_map(bottlenecks).map(move |named| [text(&named["service"]), text(&named["verdict"])])
     }
 }
