@@ -28,6 +28,10 @@ pub enum Error {
     NoSpans { files: String, remedy: String },
     #[error("{}: {source}; expected is an object of case to incident, normal, service and fault", path.display())]
     Labels { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "a scenario has one kind of fault; name one, such as `headroom draw degraded`, or --recordings for several"
+    )]
+    OneKind,
     #[error("{} names no case; without cases there is no score", path.display())]
     NoCases { path: PathBuf },
     #[error("--fit {system} leaves no cases to choose from, or none to score; the systems are {known}")]

@@ -11,11 +11,13 @@ mod config_schema;
 mod crd;
 pub mod demo;
 mod diagnose;
+mod draw;
 mod error;
 mod explain;
 mod pause;
 mod queries;
 mod query_files;
+mod recorded;
 mod recording;
 mod replay;
 mod rule_files;
@@ -48,6 +50,7 @@ pub enum Command {
     Serve(serve::Args),
     Diagnose(diagnose::Args),
     Score(score::Args),
+    Draw(draw::Args),
     Replay(replay::Args),
     Demo(demo::Args),
     #[command(hide = true)]
@@ -70,6 +73,7 @@ impl Command {
             Command::Serve(args) => serve::run(args),
             Command::Diagnose(args) => diagnose::run(args, out),
             Command::Score(args) => score::run(args, out),
+            Command::Draw(args) => draw::run(args, out),
             Command::Replay(args) => replay::run(args, out),
             Command::Demo(args) => demo::run(args, out),
             Command::Cluster(args) => cluster::run(args, out),

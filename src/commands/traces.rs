@@ -5,11 +5,12 @@ use indexmap::IndexMap;
 use super::error::Error;
 use crate::analyse::change::{Moment, Profile};
 use crate::analyse::trace::Tree;
-use crate::model::{SpanBatch, SpanRow, TraceId};
+use crate::model::{SpanBatch, SpanRow, Time, TraceId};
 use crate::receive::decode::{Options, Rejected};
 use crate::receive::files::{self, Damage};
 
-/// All spans of some files: about 90 bytes each, so a gigabyte holds ten million.
+/// All spans of some files, or of a simulation: about 90 bytes each, so a gigabyte holds ten million.
+#[derive(Default)]
 pub struct Traces {
     batches: Vec<SpanBatch>,
     /// (batch, row) of each trace's spans.
@@ -18,17 +19,12 @@ pub struct Traces {
 
 impl Traces {
     pub fn read<P: AsRef<str>>(paths: &[P]) -> Result<Traces, Error> {
-        let mut traces = Traces { batches: Vec::new(), rows: IndexMap::new() };
+        let mut traces = Traces::default();
         let mut rejected = Rejected::default();
         for path in paths {
             let mut spans = files::open(path.as_ref(), Options::default(), Damage::Refuse)?;
             for batch in spans.by_ref() {
-                let batch = batch?;
-                let columns = batch.columns();
-                for row in 0..batch.len() {
-                    traces.rows.entry(columns.trace_id(row)).or_default().push((traces.batches.len(), row));
-                }
-                traces.batches.push(batch);
+                traces.add(batch?);
             }
             rejected.merge(spans.rejected().clone());
         }
@@ -41,12 +37,31 @@ impl Traces {
         Ok(traces)
     }
 
+    pub fn add(&mut self, batch: SpanBatch) {
+        let columns = batch.columns();
+        for row in 0..batch.len() {
+            self.rows.entry(columns.trace_id(row)).or_default().push((self.batches.len(), row));
+        }
+        self.batches.push(batch);
+    }
+
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
     pub fn spans(&self) -> usize {
         self.rows.values().map(Vec::len).sum()
+    }
+
+    /// When each trace began, in the order of their indices: by its root, else by the earliest span that came.
+    pub fn starts(&self) -> Vec<(TraceId, Time)> {
+        let columns: Vec<_> = self.batches.iter().map(SpanBatch::columns).collect();
+        let start = |(trace, rows): (&TraceId, &Vec<(usize, usize)>)| {
+            let spans = rows.iter().map(|&(batch, row)| columns[batch].row(row));
+            let first = spans.min_by_key(|span| (span.parent_span_id.is_some(), span.start));
+            (*trace, first.map_or(Time::MIN, |span| span.start))
+        };
+        self.rows.iter().map(start).collect()
     }
 
     /// The profile of the traces that `choose` takes by their index; every index in `0..len()` is a trace.

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use super::edges::{Connection, PoolId, Way};
 use super::pods::Queue;
 use super::random::{Key, lognormal};
-use super::scenario::{Pods, Retries, Step, Target};
+use super::scenario::{Callee, Duration, Pods, Retries, Step, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
 use super::spans::{SpanRecord, Subject};
@@ -45,6 +46,22 @@ pub(super) struct Call {
     pub(super) key: Key,
     pub(super) attempt: u32,
     sent: i64,
+    /// The connection that it holds, of a pool that is exhausted.
+    pool: Option<PoolId>,
+    /// It waits for one, and its span has not begun.
+    unsent: bool,
+}
+
+/// Where a call goes.
+struct Destination {
+    /// The service and the pod that call; None for users.
+    caller: Option<(usize, u32)>,
+    callee: Callee,
+    /// Of the callee, when it is a service.
+    operation: usize,
+    timeout_ns: i64,
+    /// How long it lies in a queue, where it is a message.
+    queue: Option<Duration>,
 }
 
 /// A request at a pod.
@@ -67,6 +84,8 @@ pub(super) struct Frame {
     /// It is going to end with this status once its first piece of work is done.
     cut_short: Option<u16>,
     status: u16,
+    /// When it reached the pod.
+    delivered: i64,
     started: i64,
     /// When the present step began.
     since: i64,
@@ -79,7 +98,9 @@ impl Simulation {
         let request = self.requests.insert(Request { entry, arrived: self.now });
         let retries = self.scenario.entries[usize::from(entry)].retries;
         earn(&mut self.entry_budgets[usize::from(entry)], retries);
-        let call = self.calls.insert(Call { owner: Owner::User(request), trace: 0, span: 0, key, attempt: 0, sent: 0 });
+        let owner = Owner::User(request);
+        let call = Call { owner, trace: 0, span: 0, key, attempt: 0, sent: 0, pool: None, unsent: false };
+        let call = self.calls.insert(call);
         self.send(call);
     }
 
@@ -88,41 +109,98 @@ impl Simulation {
         (self.scenario.network_ns as f64 * (0.5 + key.child(way).uniform())) as i64
     }
 
+    fn destination(&self, owner: Owner) -> Option<Destination> {
+        let scenario = &self.scenario;
+        match owner {
+            Owner::User(request) => {
+                let entry = &scenario.entries[usize::from(self.requests.get(request)?.entry)];
+                let (callee, operation) = (Callee::Service(entry.service), entry.operation_index);
+                Some(Destination { caller: None, callee, operation, timeout_ns: entry.timeout_ns, queue: None })
+            }
+            Owner::Frame(frame, index) => {
+                let frame = self.frames.get(frame)?;
+                let call = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)]
+                    .calls[usize::from(index)];
+                let (callee, operation) = match call.target {
+                    Target::Operation { service, operation } => (Callee::Service(service), operation),
+                    Target::Peer { peer, .. } => (Callee::Peer(peer), 0),
+                };
+                let caller = Some((usize::from(frame.service), frame.pod));
+                Some(Destination { caller, callee, operation, timeout_ns: call.timeout_ns, queue: call.queue })
+            }
+        }
+    }
+
     /// Makes an attempt, now.
     pub(super) fn send(&mut self, id: CallId) {
-        let scenario = Arc::clone(&self.scenario);
         let Some(call) = self.calls.get_mut(id) else { return };
         call.sent = self.now;
         // Each attempt draws anew.
         let key = call.key.child(u64::from(call.attempt));
-        let (target, timeout_ns) = match call.owner {
-            Owner::User(request) => {
-                // Users send no spans: each attempt is a trace of its own.
-                call.trace = (u128::from(key.child(0).id()) << 64) | u128::from(key.child(1).id());
-                let Some(request) = self.requests.get(request) else { return };
-                let entry = &scenario.entries[usize::from(request.entry)];
-                (Ok((entry.service, entry.operation_index)), entry.timeout_ns)
-            }
-            Owner::Frame(frame, index) => {
-                call.span = key.id();
-                let Some(frame) = self.frames.get(frame) else { return };
-                let call = &scenario.services[usize::from(frame.service)].operations[usize::from(frame.operation)]
-                    .calls[usize::from(index)];
-                let target = match call.target {
-                    Target::Operation { service, operation } => Ok((service, operation)),
-                    Target::Peer { .. } => Err(()),
-                };
-                (target, call.timeout_ns)
-            }
+        match call.owner {
+            // Users send no spans: each attempt is a trace of its own.
+            Owner::User(_) => call.trace = (u128::from(key.child(0).id()) << 64) | u128::from(key.child(1).id()),
+            Owner::Frame(..) => call.span = key.id(),
+        }
+        let owner = call.owner;
+        let Some(destination) = self.destination(owner) else { return };
+        self.schedule.push(self.now + destination.timeout_ns, Event::Timeout(id));
+        let connection = match destination.caller {
+            Some((caller, pod)) => self.connect(id, caller, pod, destination.callee),
+            None => Connection::Unpooled,
         };
-        let call = *call;
-        self.schedule.push(self.now + timeout_ns, Event::Timeout(id));
-        let arrives = self.now + self.network(key, 2);
-        let Ok((service, operation)) = target else {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        match connection {
+            Connection::Unpooled => {}
+            Connection::Held(pool) => call.pool = Some(pool),
+            Connection::Waits { in_span } => {
+                call.unsent = !in_span;
+                return;
+            }
+        }
+        self.dispatch(id, &destination);
+    }
+
+    /// A call that waited is sent over the connection that it now has; false when its caller gave up.
+    pub(super) fn connected(&mut self, id: CallId, pool: Option<PoolId>) -> bool {
+        let now = self.now;
+        let Some(call) = self.calls.get_mut(id) else { return false };
+        if std::mem::take(&mut call.unsent) {
+            call.sent = now;
+        }
+        call.pool = pool;
+        let owner = call.owner;
+        match self.destination(owner) {
+            Some(destination) => self.dispatch(id, &destination),
+            None => return false,
+        }
+        true
+    }
+
+    fn dispatch(&mut self, id: CallId, destination: &Destination) {
+        let Some(&call) = self.calls.get(id) else { return };
+        let key = call.key.child(u64::from(call.attempt));
+        let mut arrives = self.now + self.network(key, 2);
+        if let Some(queue) = destination.queue {
+            // The queue takes the message, and gives it to a consumer later.
+            self.schedule.push(arrives, Event::Reply { call: id, status: OK });
+            arrives += lognormal(&mut key.child(9).stream(), queue.median_ns, queue.sigma) as i64;
+        } else {
+            match self.way(destination.caller.map(|(service, _)| service), destination.callee, key.child(8)) {
+                Way::Open { late_ns } => arrives += late_ns,
+                Way::Refused { after_ns, status } => {
+                    self.schedule.push(self.now + after_ns, Event::Reply { call: id, status });
+                    return;
+                }
+                Way::Silent => return,
+            }
+        }
+        let Callee::Service(service) = destination.callee else {
             self.schedule.push(arrives, Event::Query(id));
             return;
         };
-        let balance = scenario.services[service].balance;
+        let operation = destination.operation;
+        let balance = self.scenario.services[service].balance;
         let Some(pod) = self.workloads[service].choose(balance, &self.pods, key.child(7)) else {
             // Nobody listens: the connection is refused.
             self.schedule.push(arrives, Event::Reply { call: id, status: REFUSED });
@@ -144,6 +222,7 @@ impl Simulation {
             calls: 0,
             cut_short: None,
             status: OK,
+            delivered: 0,
             started: 0,
             since: 0,
             own_ns: 0.0,
@@ -153,7 +232,9 @@ impl Simulation {
 
     /// A request reaches its pod: taken, queued or refused.
     pub(super) fn deliver(&mut self, id: FrameId) {
-        let Some(frame) = self.frames.get(id) else { return };
+        let now = self.now;
+        let Some(frame) = self.frames.get_mut(id) else { return };
+        frame.delivered = now;
         let (service, pod) = (usize::from(frame.service), &mut self.pods[frame.pod as usize]);
         self.ledger.reached(service, self.now);
         let offer = match (&mut pod.queue, self.scenario.services[service].pods) {
@@ -273,7 +354,8 @@ impl Simulation {
             made += 1;
             frame.open = made;
             let owner = Owner::Frame(id, index);
-            let attempt = Call { owner, trace: frame.trace, span: 0, key, attempt: 0, sent: 0 };
+            let trace = frame.trace;
+            let attempt = Call { owner, trace, span: 0, key, attempt: 0, sent: 0, pool: None, unsent: false };
             earn(&mut self.call_budgets[service][operation][usize::from(index)], call.retries);
             let attempt = self.calls.insert(attempt);
             self.send(attempt);
@@ -361,6 +443,9 @@ impl Simulation {
     pub(super) fn reply(&mut self, id: CallId, status: u16) {
         // Gone when the other of answer and timeout came first.
         let Some(call) = self.calls.remove(id) else { return };
+        if let Some(pool) = call.pool {
+            self.release_connection(pool);
+        }
         let retries = match call.owner {
             Owner::User(request) => {
                 let Some(request) = self.requests.get(request) else { return };
@@ -375,7 +460,9 @@ impl Simulation {
                 let span =
                     SpanRecord { trace, span: call.span, parent, start: call.sent, end: self.now, subject, status };
                 let pod = frame.pod as usize;
-                self.record(pod, span);
+                if !call.unsent {
+                    self.record(pod, span);
+                }
                 let index = usize::from(index);
                 let retries = self.scenario.services[service].operations[operation].calls[index].retries;
                 (retries, &mut self.call_budgets[service][operation][index])
@@ -386,7 +473,7 @@ impl Simulation {
             *budget -= 1.0;
             let backoff = retries.backoff_ns * f64::from(1_u32 << call.attempt);
             let jitter = 0.5 + 0.5 * call.key.child(7 + u64::from(call.attempt)).uniform();
-            let again = self.calls.insert(Call { attempt: call.attempt + 1, ..call });
+            let again = self.calls.insert(Call { attempt: call.attempt + 1, pool: None, unsent: false, ..call });
             self.schedule.push(self.now + (backoff * jitter) as i64, Event::Send(again));
             return;
         }
@@ -419,9 +506,16 @@ impl Simulation {
     }
 
     fn record_server(&mut self, frame: &Frame, start: i64, end: i64, status: u16) {
-        let subject = Subject::Server { service: frame.service, operation: frame.operation };
-        let span =
-            SpanRecord { trace: frame.trace, span: frame.span, parent: frame.parent, start, end, subject, status };
+        let (service, operation) = (frame.service, frame.operation);
+        let (trace, mut parent) = (frame.trace, frame.parent);
+        if self.scenario.services[usize::from(service)].proxy {
+            let span = frame.key.child(8).id();
+            let (start, subject) = (frame.delivered, Subject::Proxy { service, operation });
+            self.record(frame.pod as usize, SpanRecord { trace, span, parent, start, end, subject, status });
+            parent = span;
+        }
+        let subject = Subject::Server { service, operation };
+        let span = SpanRecord { trace, span: frame.span, parent, start, end, subject, status };
         self.record(frame.pod as usize, span);
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Entry, Scenario, seconds};
-use super::status::{FAILED, OK, REFUSED, TIMED_OUT};
+use super::status::{FAILED, OK, REFUSED, TIMED_OUT, UNREACHED};
 use crate::model::time::NANOS_PER_SECOND;
 
 /// The live view looks back this far: as long as a person remembers, and enough requests for a p99.
@@ -62,7 +62,7 @@ pub struct EntryMeasures {
     pub requests: u64,
     /// Answered well, but later than the objective's latency.
     pub slow: u64,
-    /// Answered 503 by a full queue somewhere.
+    /// Answered 503 by a full queue or a proxy somewhere, or 502 because nobody took a call.
     pub refused: u64,
     /// Answered 500.
     #[serde(default)]
@@ -199,7 +199,7 @@ impl Ledger {
             TIMED_OUT => second.timed_out += 1,
             FAILED => second.failed += 1,
             _ => {
-                debug_assert_eq!(status, REFUSED);
+                debug_assert!(status == REFUSED || status == UNREACHED, "{status}");
                 second.refused += 1;
             }
         }

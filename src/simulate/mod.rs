@@ -11,13 +11,16 @@
 //! | databases and other peers: connections, waiting | `peers` |
 //! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
 //! | pods, nodes, the load balancer | `pods` |
-//! | pod start, scale-out, drain, rolling deploy, faults | `rollout` |
+//! | between caller and callee: unreachable, slow, lossy, no free connection | `edges` |
+//! | pod start, scale-out, drain, rolling deploy | `rollout` |
+//! | when faults begin and end, and what they change | `faults` |
 //! | what headroom sees and does: `state` and `apply` | `changes` |
 //! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry`; how calls end: `status` |
 //! | what users got and what it cost | [`measures`] |
 //! | the loop over events | `simulation`, `schedule`, `slab` |
 //! | randomness that does not depend on the order of events | `random` |
 //! | runs to compare with | [`references`] |
+//! | systems drawn by a seed, with one fault | [`draw`] |
 //!
 //! Data flows: `traffic` → `calls` ⇄ `workers`/`shared`/peers → `spans` → `telemetry` → [`Delivery`]. Everything is in
 //! nanoseconds since the start; [`Time`](crate::model::Time) appears at the border only. Names appear in the file, in
@@ -25,6 +28,9 @@
 
 mod calls;
 mod changes;
+pub mod draw;
+mod edges;
+mod faults;
 pub mod measures;
 mod peers;
 mod pods;

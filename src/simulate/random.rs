@@ -19,6 +19,7 @@ pub(super) enum Purpose {
     Skew,
     Collector,
     Flush,
+    Draw,
 }
 
 /// A key of 64 bits; children are derived, never drawn.

@@ -1,9 +1,7 @@
-//! The cluster over time: pods are created, placed, pulled, ready, drained, stopped; releases roll; nodes arrive;
-//! faults begin and end.
+//! The cluster over time: pods are created, placed, pulled, ready, drained, stopped; releases roll; nodes arrive.
 
-use super::pods::{Pod, Version};
+use super::pods::Pod;
 use super::random::{Key, Purpose, lognormal};
-use super::scenario::Fault;
 use super::simulation::{Event, Simulation};
 use super::spans::PodResource;
 use crate::model::time::NANOS_PER_SECOND;
@@ -111,7 +109,8 @@ impl Simulation {
         self.pods[pod].node = Some(node);
         let version = &self.workloads[service].versions[self.pods[pod].version].name;
         let resource = PodResource::new(&self.scenario, service, version, &self.pods[pod].name, node);
-        self.telemetry.add_pod(pod, resource, node);
+        let ordinal = self.pods[pod].ordinal;
+        self.telemetry.add_pod(pod, (service, ordinal), resource, node);
         Some(node)
     }
 
@@ -186,63 +185,6 @@ impl Simulation {
         if let Some(node) = self.pods[pod].node {
             self.nodes.nodes[node].pods -= 1;
             self.place_pending();
-        }
-    }
-
-    pub(super) fn schedule_faults(&mut self) {
-        let scenario = self.scenario.clone();
-        for (index, fault) in scenario.faults.iter().enumerate() {
-            match *fault {
-                Fault::SlowPeer { from_ns, to_ns, .. }
-                | Fault::SlowOperation { from_ns, to_ns, .. }
-                | Fault::SlowPod { from_ns, to_ns, .. }
-                | Fault::CutShort { from_ns, to_ns, .. } => {
-                    self.schedule.push(from_ns, Event::Fault);
-                    self.schedule.push(to_ns, Event::Fault);
-                }
-                Fault::Release { at_ns, .. } => self.schedule.push(at_ns, Event::Release(index as u16)),
-            }
-        }
-    }
-
-    /// Sets every factor to the product of the faults of this instant.
-    pub(super) fn refresh_faults(&mut self) {
-        let scenario = self.scenario.clone();
-        let active = |from_ns: i64, to_ns: i64| (from_ns..to_ns).contains(&self.now);
-        self.peers.iter_mut().for_each(|peer| peer.factor = 1.0);
-        self.operation_factors.iter_mut().flatten().for_each(|factor| *factor = 1.0);
-        self.cut_short.iter_mut().flatten().for_each(|(share, _)| *share = 0.0);
-        self.pods.iter_mut().for_each(|pod| pod.slowness = 1.0);
-        for fault in &scenario.faults {
-            match *fault {
-                Fault::SlowPeer { peer, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    self.peers[peer].factor *= factor;
-                }
-                Fault::SlowOperation { service, operation, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    self.operation_factors[service][operation] *= factor;
-                }
-                Fault::CutShort { service, operation, share, status, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    self.cut_short[service][operation] = (share, status);
-                }
-                Fault::SlowPod { service, pod, factor, from_ns, to_ns } if active(from_ns, to_ns) => {
-                    // The pod is slow, not its place: another pod has another ordinal, so a restart ends the fault.
-                    if let Some(&pod) = self.workloads[service].pods.get(pod as usize) {
-                        self.pods[pod].slowness *= factor;
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    pub(super) fn release(&mut self, fault: usize) {
-        let scenario = self.scenario.clone();
-        if let Fault::Release { service, version, factor, repeats, .. } = &scenario.faults[fault] {
-            let workload = &mut self.workloads[*service];
-            let (name, repeats) = (version.clone(), repeats.clone());
-            workload.versions.push(Version { name, factor: *factor, repeats });
-            workload.resource_version += 1;
-            self.reconcile(*service);
         }
     }
 }

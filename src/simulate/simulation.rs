@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::calls::{Call, Frame, Request};
+use super::edges::{Edges, PoolId};
 use super::measures::{Ledger, Live, LiveService, Measures};
 use super::peers::PeerState;
 use super::pods::{Nodes, Pod, Workload};
@@ -53,6 +54,8 @@ pub(super) enum Event {
         call: CallId,
         status: u16,
     },
+    /// A connection of the pool of a pod is free again.
+    Freed(PoolId),
     /// The caller's patience ends, if the call is still open.
     Timeout(CallId),
     /// The pod's SDK exports.
@@ -96,6 +99,7 @@ pub struct Simulation {
     pub(super) pending: VecDeque<usize>,
     pub(super) nodes: Nodes,
     pub(super) peers: Vec<PeerState>,
+    pub(super) edges: Edges,
     /// By service and operation: own times are multiplied by this while a fault lasts.
     pub(super) operation_factors: Vec<Vec<f64>>,
     /// By service and operation: the share of requests that are cut short while a fault lasts, and with which status.
@@ -145,6 +149,7 @@ impl Simulation {
             pending: VecDeque::new(),
             nodes: Nodes::new(scenario),
             peers: scenario.peers.iter().map(|_| PeerState::new()).collect(),
+            edges: Edges::default(),
             operation_factors: scenario.services.iter().map(|s| vec![1.0; operations(s)]).collect(),
             cut_short: scenario.services.iter().map(|s| vec![(0.0, OK); operations(s)]).collect(),
             call_budgets: scenario.services.iter().map(budgets).collect(),
@@ -192,6 +197,7 @@ impl Simulation {
             Event::Query(call) => self.query(call),
             Event::Answered { peer, call } => self.answered(peer.into(), call),
             Event::Reply { call, status } => self.reply(call, status),
+            Event::Freed(pool) => self.connection_freed(pool),
             Event::Timeout(call) => self.reply(call, super::status::TIMED_OUT),
             Event::Flush(pod) => self.telemetry.flush(pod as usize, self.now),
             Event::Ready(pod) => self.ready(pod as usize),

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
-use super::scenario::{Operation, Scenario, Target};
-use super::status::TIMED_OUT;
+use super::scenario::{Call, CalleeNames, Operation, Scenario, Target};
+use super::status::{TIMED_OUT, UNREACHED};
 
 /// W3C trace flags `sampled` and `random`, and OTLP's "it is known whether the parent is remote".
 const FLAGS: u32 = 0x103;
@@ -29,6 +29,11 @@ pub(super) enum Subject {
         call: u16,
     },
     Internal {
+        service: u16,
+        operation: u16,
+    },
+    /// The proxy in front of the pod.
+    Proxy {
         service: u16,
         operation: u16,
     },
@@ -60,10 +65,14 @@ impl PodResource {
         if !scenario.namespace.is_empty() {
             attributes.push(text("service.namespace", &scenario.namespace));
         }
-        attributes.push(text("service.version", version));
+        if scenario.telemetry.versions {
+            attributes.push(text("service.version", version));
+        }
         attributes.push(text("k8s.deployment.name", name));
-        attributes.push(text("k8s.pod.name", pod));
-        attributes.push(text("k8s.node.name", &format!("node-{node}")));
+        if scenario.telemetry.pods {
+            attributes.push(text("k8s.pod.name", pod));
+            attributes.push(text("k8s.node.name", &format!("node-{node}")));
+        }
         let scope = InstrumentationScope { name: "headroom.simulate".into(), ..Default::default() };
         PodResource { resource: Resource { attributes, ..Default::default() }, scope }
     }
@@ -102,17 +111,20 @@ struct OperationNames {
 
 impl Names {
     pub fn new(scenario: &Scenario, threshold: u64) -> Names {
-        let operation = |op: &Operation| OperationNames {
-            server: server(op),
+        let operation = |(service, operation): (usize, usize), op: &Operation| OperationNames {
+            server: if takes_messages(scenario, service, operation) { consumer(op) } else { server(op) },
             internal: Template {
                 name: op.internal.clone().unwrap_or_default(),
                 kind: SpanKind::Internal,
                 attributes: vec![],
                 status_attribute: None,
             },
-            calls: op.calls.iter().map(|call| client(scenario, &call.target)).collect(),
+            calls: op.calls.iter().map(|call| client(scenario, call)).collect(),
         };
-        let operations = scenario.services.iter().map(|s| s.operations.iter().map(operation).collect()).collect();
+        let of_service = |(s, service): (usize, &super::scenario::Service)| {
+            service.operations.iter().enumerate().map(|(o, op)| operation((s, o), op)).collect()
+        };
+        let operations = scenario.services.iter().enumerate().map(of_service).collect();
         let trace_state = match threshold {
             0 => String::new(),
             // 56 bits as 14 hex digits, trailing zeros left out.
@@ -125,7 +137,9 @@ impl Names {
     pub fn span(&self, record: &SpanRecord, offset: i64) -> Span {
         let of = |service: u16, operation: u16| &self.operations[usize::from(service)][usize::from(operation)];
         let template = match record.subject {
-            Subject::Server { service, operation } => &of(service, operation).server,
+            Subject::Server { service, operation } | Subject::Proxy { service, operation } => {
+                &of(service, operation).server
+            }
             Subject::Internal { service, operation } => &of(service, operation).internal,
             Subject::Client { service, operation, call } => &of(service, operation).calls[usize::from(call)],
         };
@@ -134,11 +148,13 @@ impl Names {
         if record.status == TIMED_OUT && template.kind == SpanKind::Client {
             // The caller gave up; no answer, so no status code.
             attributes.push(text("error.type", "timeout"));
+        } else if record.status == UNREACHED && template.kind == SpanKind::Client {
+            attributes.push(text("error.type", "connection_refused"));
         } else if let Some(key) = template.status_attribute {
             attributes.push(key_value(key, Value::IntValue(record.status.into())));
         }
         let code = if record.status >= 500 { StatusCode::Error } else { StatusCode::Unset };
-        let parent_is_remote = record.parent != 0 && template.kind == SpanKind::Server;
+        let parent_is_remote = record.parent != 0 && matches!(template.kind, SpanKind::Server | SpanKind::Consumer);
         Span {
             trace_id: record.trace.to_be_bytes().to_vec(),
             span_id: record.span.to_be_bytes().to_vec(),
@@ -171,22 +187,50 @@ fn server(op: &Operation) -> Template {
     Template { name: op.name.clone(), kind: SpanKind::Server, attributes, status_attribute }
 }
 
+/// Somebody sends messages to it, and then nobody calls it.
+fn takes_messages(scenario: &Scenario, service: usize, operation: usize) -> bool {
+    let calls = scenario.services.iter().flat_map(|s| &s.operations).flat_map(|o| &o.calls);
+    let to = Target::Operation { service, operation };
+    calls.into_iter().any(|call| call.queue.is_some() && call.target == to)
+}
+
+fn consumer(op: &Operation) -> Template {
+    let attributes = messaging(&op.name, "process");
+    Template { name: format!("process {}", op.name), kind: SpanKind::Consumer, attributes, status_attribute: None }
+}
+
+/// The queue is called after the operation that takes its messages.
+fn messaging(queue: &str, operation: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("messaging.system", "rabbitmq".into()),
+        ("messaging.destination.name", queue.into()),
+        ("messaging.operation.type", operation.into()),
+    ]
+}
+
 /// An HTTP client knows the method and not the route; an RPC client knows the method's name.
-fn client(scenario: &Scenario, target: &Target) -> Template {
-    match target {
+fn client(scenario: &Scenario, call: &Call) -> Template {
+    match &call.target {
         Target::Operation { service, operation } => {
             let service = &scenario.services[*service];
             let op = &service.operations[*operation];
+            if call.queue.is_some() {
+                let attributes = messaging(&op.name, "send");
+                let name = format!("send {}", op.name);
+                return Template { name, kind: SpanKind::Producer, attributes, status_attribute: None };
+            }
             let (name, attribute) = match op.http() {
                 Some((method, _)) => (method.to_string(), ("http.request.method", method.into())),
                 None => (op.name.clone(), ("rpc.method", op.name.clone())),
             };
-            Template {
-                name,
-                kind: SpanKind::Client,
-                attributes: vec![attribute, ("server.address", service.name.clone())],
-                status_attribute: Some("http.response.status_code"),
+            let mut attributes = vec![attribute];
+            match scenario.telemetry.callees {
+                CalleeNames::Address => attributes.push(("server.address", service.name.clone())),
+                CalleeNames::Service => attributes.push(("service.peer.name", service.name.clone())),
+                CalleeNames::Unnamed => {}
             }
+            let status_attribute = Some("http.response.status_code");
+            Template { name, kind: SpanKind::Client, attributes, status_attribute }
         }
         Target::Peer { peer, span } => {
             let peer = &scenario.peers[*peer];

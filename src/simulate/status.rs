@@ -6,3 +6,5 @@ pub(super) const FAILED: u16 = 500;
 pub(super) const REFUSED: u16 = 503;
 /// The caller's own word: it waited no longer.
 pub(super) const TIMED_OUT: u16 = 504;
+/// Nobody took the call: the connection was refused or reset. It is also what the caller then answers, as a gateway does.
+pub(super) const UNREACHED: u16 = 502;

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use super::random::{Key, Purpose, between};
-use super::scenario::{self, Scenario};
+use super::scenario::{self, Loss, Scenario};
 use super::spans::{Names, PodResource, SpanRecord};
 use crate::model::Time;
 
@@ -32,6 +32,9 @@ pub struct Delivery {
 /// One pod's SDK.
 struct Sdk {
     resource: PodResource,
+    service: usize,
+    /// The how-manieth pod of its service.
+    ordinal: u32,
     skew_ns: i64,
     buffer: Vec<SpanRecord>,
     flush_scheduled: bool,
@@ -45,6 +48,10 @@ pub(super) struct Telemetry {
     sdks: Vec<Option<Sdk>>,
     /// On their way, by the nanosecond of arrival.
     under_way: BTreeMap<i64, Vec<ResourceSpans>>,
+    /// What is lost at present.
+    losses: Vec<Loss>,
+    /// By service: how far its pods' clocks are ahead at present; empty where all are right.
+    ahead_ns: Vec<i64>,
     /// Traces whose random bits are below are not sampled.
     threshold: u64,
     collector: Key,
@@ -65,6 +72,8 @@ impl Telemetry {
             names: Names::new(scenario, threshold),
             sdks: Vec::new(),
             under_way: BTreeMap::new(),
+            losses: Vec::new(),
+            ahead_ns: Vec::new(),
             threshold,
             collector: Key::of(seed, Purpose::Collector),
             flush: Key::of(seed, Purpose::Flush),
@@ -74,13 +83,31 @@ impl Telemetry {
         }
     }
 
-    /// A pod starts on a host, whose clock it reads.
-    pub fn add_pod(&mut self, pod: usize, resource: PodResource, node: usize) {
+    /// From now on nothing is lost and all clocks are right, but for the hosts' own error.
+    pub fn forget_faults(&mut self) {
+        self.losses.clear();
+        self.ahead_ns.clear();
+    }
+
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses.push(loss);
+    }
+
+    pub fn set_ahead(&mut self, service: usize, ahead_ns: i64) {
+        if self.ahead_ns.len() <= service {
+            self.ahead_ns.resize(service + 1, 0);
+        }
+        self.ahead_ns[service] = ahead_ns;
+    }
+
+    /// A pod starts on a host, whose clock it reads: the `ordinal`-th of its service.
+    pub fn add_pod(&mut self, pod: usize, (service, ordinal): (usize, u32), resource: PodResource, node: usize) {
         let skew_ns = (self.skew.child(node as u64).uniform() * 2.0 - 1.0) * self.config.skew_ns;
         if self.sdks.len() <= pod {
             self.sdks.resize_with(pod + 1, || None);
         }
-        self.sdks[pod] = Some(Sdk { resource, skew_ns: skew_ns as i64, buffer: Vec::new(), flush_scheduled: false });
+        let (skew_ns, buffer) = (skew_ns as i64, Vec::new());
+        self.sdks[pod] = Some(Sdk { resource, service, ordinal, skew_ns, buffer, flush_scheduled: false });
     }
 
     /// Takes a finished span; the instant of the flush to schedule, if the batch period begins with it.
@@ -90,7 +117,11 @@ impl Telemetry {
             return None;
         }
         let sdk = self.sdks[pod].as_mut()?;
-        sdk.buffer.push(span);
+        if self.losses.iter().enumerate().any(|(n, loss)| is_lost(loss, n as u64, sdk, span.span)) {
+            return None;
+        }
+        let ahead_ns = self.ahead_ns.get(sdk.service).copied().unwrap_or(0);
+        sdk.buffer.push(SpanRecord { start: span.start + ahead_ns, end: span.end + ahead_ns, ..span });
         if sdk.buffer.len() >= SDK_BATCH_SPANS {
             self.send(pod, now);
             return None;
@@ -148,4 +179,10 @@ impl Telemetry {
             })
             .collect()
     }
+}
+
+/// Whether a span falls to the `number`-th of the losses.
+fn is_lost(loss: &Loss, number: u64, sdk: &Sdk, span: u64) -> bool {
+    let concerned = loss.service.is_none_or(|s| s == sdk.service) && loss.pod.is_none_or(|pod| pod == sdk.ordinal);
+    concerned && Key(span).child(number).uniform() < loss.share
 }

@@ -1,5 +1,7 @@
 //! The shipped scenarios are what they claim; spans, cluster and measures of the simulation behave as promised.
 
+mod faults;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 

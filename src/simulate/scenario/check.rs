@@ -5,10 +5,11 @@ use indexmap::IndexMap;
 
 use super::file::{self, Shape};
 use super::{
-    Call, Duration, Entry, Fault, Nodes, Operation, Peer, PodStart, Pods, Retries, Scenario, Service, Step, Target,
-    Telemetry, Truth, seconds,
+    Call, Duration, Entry, Nodes, Operation, Peer, PodStart, Pods, Retries, Scenario, Service, Step, Target, Telemetry,
+    Truth, seconds,
 };
-use crate::simulate::status::{FAILED, OK};
+
+mod faults;
 
 /// Past these a simulation would not end in a useful time; they are far above what a test bed has.
 const REPLICAS_MAX: u32 = 1_000;
@@ -16,11 +17,14 @@ const CALLS_MAX: u32 = 100;
 const HORIZON_S_MAX: f64 = 86_400.0;
 const RATE_MAX: f64 = 100_000.0;
 
+/// Spread of the time that messages lie in a queue.
+const QUEUE_SIGMA: f64 = 0.5;
+
 /// The 95th percentile of a standard normal distribution.
 const Z95: f64 = 1.644_853_6;
 
 /// The verdicts a truth may name: those of the findings.
-const VERDICTS: [&str; 9] = [
+const VERDICTS: [&str; 11] = [
     "saturated",
     "slow_dependency",
     "bad_instance",
@@ -28,6 +32,8 @@ const VERDICTS: [&str; 9] = [
     "amplification",
     "exhausted",
     "failing",
+    "degraded",
+    "unreachable",
     "healthy",
     "unknown",
 ];
@@ -82,7 +88,7 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
         services: file.services.iter().map(|(name, s)| service(p, &file, name, s)).collect(),
         entries: file.entries.iter().enumerate().map(|(i, e)| entry(p, &file, i, e)).collect(),
         peers: file.peers.iter().map(|(name, peer)| self::peer(p, name, peer)).collect(),
-        faults: file.faults.iter().enumerate().map(|(i, f)| fault(p, &file, i, f)).collect(),
+        faults: file.faults.iter().enumerate().map(|(i, f)| faults::fault(p, &file, i, f)).collect(),
         nodes: nodes(p, &file),
         pod_start: pod_start(p, file.pod_start),
         telemetry: telemetry(p, file.telemetry),
@@ -95,6 +101,9 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
         && let Some(cycle) = cycle(&scenario)
     {
         p.add("services", format!("calls go in a circle: {cycle}; break one of them"));
+    }
+    if p.0.is_empty() {
+        messages(p, &scenario);
     }
     if problems.0.is_empty() { Ok(scenario) } else { Err(problems.0) }
 }
@@ -112,8 +121,16 @@ fn truth(p: &mut Problems, file: &file::File) -> Truth {
     let at = truth.at.iter().enumerate();
     let at: Vec<usize> =
         at.map(|(i, name)| p.index(&format!("truth.at[{i}]"), "service", &file.services, name)).collect();
+    for (i, name) in truth.places.iter().enumerate() {
+        if !file.services.contains_key(name) && !file.peers.contains_key(name) {
+            p.add(&format!("truth.places[{i}]"), format!("there is no service or peer `{name}`"));
+        }
+    }
+    let at = if at.is_empty() { targets.clone() } else { at };
+    let names = || at.iter().filter_map(|&s| file.services.get_index(s)).map(|(name, _)| name.clone()).collect();
     Truth {
-        at: if at.is_empty() { targets.clone() } else { at },
+        places: if truth.places.is_empty() { names() } else { truth.places.clone() },
+        at,
         targets,
         verdict: truth.verdict.clone(),
         onset_s,
@@ -149,6 +166,7 @@ fn service(p: &mut Problems, file: &file::File, name: &str, s: &file::Service) -
         max_replicas: s.max_replicas,
         balance: s.balance,
         version: s.version.clone(),
+        proxy: s.proxy,
         operations: operations.map(|(n, o)| operation(p, file, &format!("{path}.operations.{n}"), n, o)).collect(),
     }
 }
@@ -214,11 +232,36 @@ fn call(p: &mut Problems, file: &file::File, path: &str, c: &file::Call) -> Call
         }
     };
     p.within(&format!("{path}.count"), c.count.into(), 1.0, CALLS_MAX.into());
+    if c.queue_ms.is_some() && c.service.is_none() {
+        p.add(
+            &format!("{path}.queue_ms"),
+            "a message goes to a `service`, which sends a CONSUMER span; a peer sends none",
+        );
+    }
     Call {
         target,
         probability: p.within(&format!("{path}.probability"), c.probability, 0.0, 1.0),
         timeout_ns: timeout(p, path, c.timeout_ms),
         retries: retries(p, path, c.retries),
+        queue: c.queue_ms.map(|ms| duration(p, &format!("{path}.queue_ms"), ms * 1e6, QUEUE_SIGMA)),
+    }
+}
+
+/// An operation takes messages or calls, as its span has one kind.
+fn messages(p: &mut Problems, scenario: &Scenario) {
+    let of_services = scenario.services.iter().flat_map(|s| &s.operations).flat_map(|o| &o.calls);
+    let calls = of_services.map(|call| (&call.target, call.queue.is_some()));
+    let targets =
+        scenario.entries.iter().map(|e| Target::Operation { service: e.service, operation: e.operation_index });
+    let users: Vec<Target> = targets.collect();
+    let calls: Vec<(&Target, bool)> = calls.chain(users.iter().map(|target| (target, false))).collect();
+    for (target, is_message) in &calls {
+        let Target::Operation { service, operation } = target else { continue };
+        if *is_message && calls.iter().any(|(other, is_message)| other == target && !is_message) {
+            let service = &scenario.services[*service];
+            let path = format!("services.{}.operations.{}", service.name, service.operations[*operation].name);
+            return p.add(&path, "takes messages (`queue_ms`) and calls; give it one operation for each");
+        }
     }
 }
 
@@ -309,70 +352,6 @@ fn peer(p: &mut Problems, name: &str, peer: &file::Peer) -> Peer {
     }
 }
 
-fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault) -> Fault {
-    let path = format!("faults[{index}]");
-    let service_path = format!("{path}.service");
-    let (from_ns, to_ns) = match fault {
-        file::Fault::SlowPeer { from_s, to_s, .. }
-        | file::Fault::SlowOperation { from_s, to_s, .. }
-        | file::Fault::SlowPod { from_s, to_s, .. }
-        | file::Fault::FailingOperation { from_s, to_s, .. }
-        | file::Fault::EarlyReturn { from_s, to_s, .. } => {
-            p.within(&format!("{path}.to_s"), *to_s, *from_s, f64::MAX);
-            (seconds(*from_s), seconds(*to_s))
-        }
-        file::Fault::Release { at_s, .. } => (seconds(*at_s), i64::MAX),
-    };
-    let checked = match fault {
-        file::Fault::SlowPeer { peer, factor, .. } => {
-            let peer = p.index(&format!("{path}.peer"), "peer", &file.peers, peer);
-            Fault::SlowPeer { peer, factor: *factor, from_ns, to_ns }
-        }
-        file::Fault::SlowOperation { service, operation, factor, .. } => {
-            let (service, operation) = p.operation(&path, file, service, operation);
-            Fault::SlowOperation { service, operation, factor: *factor, from_ns, to_ns }
-        }
-        file::Fault::SlowPod { service, pod, factor, .. } => {
-            let service = p.index(&service_path, "service", &file.services, service);
-            Fault::SlowPod { service, pod: *pod, factor: *factor, from_ns, to_ns }
-        }
-        file::Fault::FailingOperation { service, operation, share, .. }
-        | file::Fault::EarlyReturn { service, operation, share, .. } => {
-            let (service, operation) = p.operation(&path, file, service, operation);
-            p.within(&format!("{path}.share"), *share, 0.0, 1.0);
-            let status = if matches!(fault, file::Fault::EarlyReturn { .. }) { OK } else { FAILED };
-            Fault::CutShort { service, operation, share: *share, status, from_ns, to_ns }
-        }
-        file::Fault::Release { service: name, version, factor, calls, .. } => {
-            let service = p.index(&service_path, "service", &file.services, name);
-            let repeats = file.services.get(name).map_or_else(Vec::new, |s| repeats(p, &path, s, calls));
-            Fault::Release { service, version: version.clone(), factor: *factor, at_ns: from_ns, repeats }
-        }
-    };
-    if let Fault::SlowPeer { factor, .. }
-    | Fault::SlowOperation { factor, .. }
-    | Fault::SlowPod { factor, .. }
-    | Fault::Release { factor, .. } = &checked
-    {
-        p.within(&format!("{path}.factor"), *factor, 0.01, 1000.0);
-    }
-    checked
-}
-
-/// By operation and call of a service: how many times as often a version makes it.
-fn repeats(p: &mut Problems, path: &str, service: &file::Service, calls: &IndexMap<String, u32>) -> Vec<Vec<u32>> {
-    let callee = |call: &file::Call| call.service.clone().or(call.peer.clone()).unwrap_or_default();
-    for (name, times) in calls {
-        let path = format!("{path}.calls.{name}");
-        if !service.operations.values().flat_map(|o| &o.calls).any(|call| callee(call) == *name) {
-            p.add(&path, "the service calls nobody of this name");
-        }
-        p.within(&path, (*times).into(), 1.0, CALLS_MAX.into());
-    }
-    let times = |call: &file::Call| calls.get(&callee(call)).map_or(1, |times| (*times).clamp(1, CALLS_MAX));
-    service.operations.values().map(|o| o.calls.iter().map(times).collect()).collect()
-}
-
 fn nodes(p: &mut Problems, file: &file::File) -> Nodes {
     let n = file.nodes;
     let wanted: u32 = file.services.values().map(|s| s.replicas.min(REPLICAS_MAX)).sum();
@@ -414,6 +393,9 @@ fn telemetry(p: &mut Problems, t: file::Telemetry) -> Telemetry {
         late_ns: seconds(t.late_s),
         sampling: t.sampling,
         skew_ns: t.skew_ms * 1e6,
+        versions: t.versions,
+        pods: t.pods,
+        callees: t.callees,
     }
 }
 

@@ -2,11 +2,11 @@
 //! ends with; instants count from the start of the simulation. What is checked comes out in `check`.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(in crate::simulate) struct File {
     /// What happens and why it is instructive, in a sentence or two.
     pub description: String,
     /// How long the simulation runs; a few seconds past the measured window, so that the last requests can end.
@@ -40,9 +40,9 @@ fn network_ms() -> f64 {
 }
 
 /// The right answers. Tests and summaries read them; the engine never does.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Truth {
+pub(in crate::simulate) struct Truth {
     /// Services that should be scaled out, in this order; empty when no scaling helps.
     #[serde(default)]
     pub targets: Vec<String>,
@@ -51,6 +51,10 @@ pub(super) struct Truth {
     /// Services that this verdict should name; the targets when not given.
     #[serde(default)]
     pub at: Vec<String>,
+    /// Services and peers that a diagnosis of recorded spans may name first; those of `at` when not given. A slow link
+    /// has two ends.
+    #[serde(default)]
+    pub places: Vec<String>,
     /// When the trouble begins.
     pub onset_s: f64,
     /// How long from the onset requests are counted.
@@ -62,18 +66,23 @@ fn window_s() -> f64 {
     240.0
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Service {
+pub(in crate::simulate) struct Service {
     pub pods: Pods,
     pub replicas: u32,
     /// The owner's floor; `replicas` when not given, so that nothing is scaled below where it starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_replicas: Option<u32>,
     pub max_replicas: u32,
     #[serde(default)]
     pub balance: Balance,
     #[serde(default = "version")]
     pub version: String,
+    /// In front of each pod is a proxy that sends a SERVER span of its own, from the arrival to the answer: the service's
+    /// SERVER span is a child of it, with no CLIENT span between.
+    #[serde(default)]
+    pub proxy: bool,
     /// By span name: `GET /exam/{id}` is an HTTP route, anything else an RPC method.
     pub operations: IndexMap<String, Operation>,
 }
@@ -87,9 +96,9 @@ fn version() -> String {
 }
 
 /// The kind of a service's pods.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(super) enum Pods {
+pub(in crate::simulate) enum Pods {
     /// A thread pool with a FIFO accept queue: the wait shows between CLIENT and SERVER span.
     Workers {
         threads: u32,
@@ -113,7 +122,7 @@ fn in_flight_max() -> u32 {
 }
 
 /// How callers choose among the ready pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
     /// The one with fewer outstanding requests of two chosen at random, as Envoy's `LEAST_REQUEST`.
@@ -123,9 +132,9 @@ pub enum Balance {
     Random,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Operation {
+pub(in crate::simulate) struct Operation {
     /// Median of the operation's own time, in total; lognormal.
     pub own_ms: f64,
     #[serde(default = "sigma")]
@@ -134,6 +143,7 @@ pub(super) struct Operation {
     #[serde(default)]
     pub split: Split,
     /// Give the own time after the calls an INTERNAL span of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub internal: Option<String>,
     /// Calls all at once rather than one after the other.
     #[serde(default)]
@@ -147,9 +157,9 @@ fn sigma() -> f64 {
 }
 
 /// Weights; only their ratio counts.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Split {
+pub(in crate::simulate) struct Split {
     pub before: f64,
     pub between: f64,
     pub after: f64,
@@ -161,13 +171,17 @@ impl Default for Split {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Call {
+pub(in crate::simulate) struct Call {
     /// The callee: `service` with its `operation`, or a `peer` with the name of the `span`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub span: Option<String>,
     #[serde(default = "certain")]
     pub probability: f64,
@@ -177,6 +191,10 @@ pub(super) struct Call {
     pub timeout_ms: f64,
     #[serde(default)]
     pub retries: Retries,
+    /// Sent over a queue: a PRODUCER span that ends once the queue has it, and a CONSUMER span that begins this much
+    /// later (median; lognormal). Nobody waits for it. Whoever takes messages of an operation takes nothing else there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<f64>,
 }
 
 fn certain() -> f64 {
@@ -188,9 +206,9 @@ fn call_timeout_ms() -> f64 {
 }
 
 /// Attempts after the first, made for refused, failed and timed-out calls.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Retries {
+pub(in crate::simulate) struct Retries {
     pub attempts: u32,
     /// Before the first retry; doubled for each one after, with jitter from half to all of it.
     #[serde(default = "backoff_ms")]
@@ -214,9 +232,9 @@ fn budget() -> f64 {
     0.2
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Peer {
+pub(in crate::simulate) struct Peer {
     /// `db.system.name` of the callers' spans; without it they carry `server.address` alone.
     #[serde(default)]
     pub system: String,
@@ -231,9 +249,9 @@ pub(super) struct Peer {
     pub connections: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(in crate::simulate) struct Entry {
     pub service: String,
     pub operation: String,
     /// Higher is more important: an exam submit before a login before a page before a video.
@@ -252,7 +270,7 @@ fn entry_timeout_ms() -> f64 {
 }
 
 /// The quantile of requests that must be answered within the latency, and the share that may fail.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {
     pub latency_ms: f64,
@@ -270,9 +288,9 @@ fn errors() -> f64 {
     0.01
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Traffic {
+pub(in crate::simulate) struct Traffic {
     /// Requests a second before any shape is applied.
     pub rate: f64,
     /// Factors on the rate; they multiply.
@@ -281,7 +299,7 @@ pub(super) struct Traffic {
 }
 
 /// A factor on the rate over time; 1 where it has nothing to say.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Shape {
     /// From `at_s` on.
@@ -299,9 +317,9 @@ pub enum Shape {
 }
 
 /// Something that goes wrong, or merely changes.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(super) enum Fault {
+pub(in crate::simulate) enum Fault {
     /// Queries to the peer take `factor` times as long.
     SlowPeer { peer: String, factor: f64, from_s: f64, to_s: f64 },
     /// Own time of the operation is multiplied.
@@ -323,15 +341,84 @@ pub(super) enum Fault {
         #[serde(default)]
         calls: IndexMap<String, u32>,
     },
+    /// Calls to the callee (a service or a peer), of one caller or of all, reach nobody.
+    Unreachable {
+        callee: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
+        how: Unreachable,
+        from_s: f64,
+        to_s: f64,
+    },
+    /// Such calls arrive this much later (median; lognormal, sigma 0.2), and are served as ever.
+    SlowEdge {
+        callee: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
+        delay_ms: f64,
+        from_s: f64,
+        to_s: f64,
+    },
+    /// A share of such calls is lost: the connection is reset, or with `retransmit_ms` the call is sent again
+    /// after so long, and after twice as long each time more.
+    LossyLink {
+        callee: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<String>,
+        share: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retransmit_ms: Option<f64>,
+        from_s: f64,
+        to_s: f64,
+    },
+    /// Each pod of the caller has so few connections to the callee, and each is free again only so long after its call
+    /// has ended. Calls wait for one, in order, up to their timeout.
+    ExhaustedPool {
+        callee: String,
+        caller: String,
+        connections: u32,
+        #[serde(default)]
+        held_ms: f64,
+        /// The CLIENT span covers the wait, as HTTP clients have it; else it begins with the connection, as those of
+        /// databases do, and a call that got none leaves no span.
+        #[serde(default)]
+        wait_in_span: bool,
+        from_s: f64,
+        to_s: f64,
+    },
+    /// A share of the spans never arrives: of all services, of one, or of its `pod`-th pod.
+    LostSpans {
+        share: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pod: Option<u32>,
+        from_s: f64,
+        to_s: f64,
+    },
+    /// The clocks of a service's pods are this far ahead; behind when negative.
+    WrongClock { service: String, ahead_s: f64, from_s: f64, to_s: f64 },
 }
 
 fn unchanged() -> f64 {
     1.0
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What callers see of somebody who is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreachable {
+    /// The connection is refused within a millisecond: no process listens.
+    Refused,
+    /// A proxy on the way answers 503 within a millisecond.
+    Rejected,
+    /// Nothing, until they give up.
+    BlackHole,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Nodes {
+pub(in crate::simulate) struct Nodes {
     /// Nodes at the start.
     pub count: u32,
     /// Nodes the autoscaler may have, these included.
@@ -349,9 +436,9 @@ impl Default for Nodes {
 }
 
 /// From creation to readiness; the defaults are those of the system model.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct PodStart {
+pub(in crate::simulate) struct PodStart {
     /// Scheduling and image pull on a node that never ran the service.
     pub pull_p50_s: f64,
     pub pull_p95_s: f64,
@@ -378,9 +465,9 @@ impl Default for PodStart {
 }
 
 /// The spans' way from the SDK to headroom.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Telemetry {
+pub(in crate::simulate) struct Telemetry {
     pub sdk_batch_s: f64,
     /// The collector adds between these two.
     pub collector_min_s: f64,
@@ -392,6 +479,25 @@ pub(super) struct Telemetry {
     pub sampling: f64,
     /// Each host's clock is wrong by up to this, either way.
     pub skew_ms: f64,
+    /// Spans carry `service.version`.
+    pub versions: bool,
+    /// Spans carry `k8s.pod.name` and `k8s.node.name`.
+    pub pods: bool,
+    /// What a CLIENT span says of the service it calls.
+    pub callees: CalleeNames,
+}
+
+/// How a CLIENT span names the service it calls. Peers are always named by `server.address`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalleeNames {
+    /// `server.address`.
+    #[default]
+    Address,
+    /// `service.peer.name`, beside an address that is the host of a pod.
+    Service,
+    /// Not at all.
+    Unnamed,
 }
 
 impl Default for Telemetry {
@@ -404,6 +510,9 @@ impl Default for Telemetry {
             late_s: 5.0,
             sampling: 1.0,
             skew_ms: 5.0,
+            versions: true,
+            pods: true,
+            callees: CalleeNames::Address,
         }
     }
 }

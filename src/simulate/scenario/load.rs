@@ -130,6 +130,8 @@ impl Scenario {
 
     fn call_ns(&self, call: &super::Call) -> f64 {
         let callee = match call.target {
+            // Nobody waits for a message.
+            Target::Operation { .. } if call.queue.is_some() => 0.0,
             Target::Operation { service, operation } => self.held_ns(service, operation),
             Target::Peer { peer, .. } => self.peers[peer].latency.mean_ns(),
         };

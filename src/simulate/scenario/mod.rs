@@ -3,12 +3,12 @@
 //! made of indices: nothing in the simulation looks at a name.
 
 mod check;
-mod file;
+pub(super) mod file;
 mod load;
 
 use std::path::Path;
 
-pub use file::{Balance, Objective, Shape};
+pub use file::{Balance, CalleeNames, Objective, Shape, Unreachable};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
 const SHIPPED: [(&str, &str); 14] = [
@@ -70,6 +70,8 @@ pub struct Truth {
     pub verdict: String,
     /// Services that this verdict names.
     pub at: Vec<usize>,
+    /// Services and peers that a diagnosis of recorded spans may name first.
+    pub places: Vec<String>,
     pub onset_s: f64,
     /// Requests that arrive within this time from the onset are counted.
     pub window_s: f64,
@@ -85,6 +87,7 @@ pub struct Service {
     pub max_replicas: u32,
     pub(super) balance: Balance,
     pub(super) version: String,
+    pub(super) proxy: bool,
     pub(super) operations: Vec<Operation>,
 }
 
@@ -150,6 +153,8 @@ pub(super) struct Call {
     pub probability: f64,
     pub timeout_ns: i64,
     pub retries: Retries,
+    /// How long it lies in a queue, where it is a message.
+    pub queue: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -191,27 +196,29 @@ pub struct Entry {
     pub(super) table: Vec<(f64, f64)>,
 }
 
+/// What goes wrong, from when to when.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fault {
+pub(super) struct Fault {
+    pub from_ns: i64,
+    pub to_ns: i64,
+    pub trouble: Trouble,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Trouble {
     SlowPeer {
         peer: usize,
         factor: f64,
-        from_ns: i64,
-        to_ns: i64,
     },
     SlowOperation {
         service: usize,
         operation: usize,
         factor: f64,
-        from_ns: i64,
-        to_ns: i64,
     },
     SlowPod {
         service: usize,
         pod: u32,
         factor: f64,
-        from_ns: i64,
-        to_ns: i64,
     },
     /// A share of the requests is answered with `status` before anybody is called.
     CutShort {
@@ -219,17 +226,49 @@ pub(super) enum Fault {
         operation: usize,
         share: f64,
         status: u16,
-        from_ns: i64,
-        to_ns: i64,
     },
-    /// `repeats`: by operation and call, how many times as often it is made.
+    /// `repeats`: by operation and call, how many times as often it is made. It has no end.
     Release {
         service: usize,
         version: String,
         factor: f64,
-        at_ns: i64,
         repeats: Vec<Vec<u32>>,
     },
+    Edge(Edge, EdgeTrouble),
+    LostSpans(Loss),
+    WrongClock {
+        service: usize,
+        ahead_ns: i64,
+    },
+}
+
+/// Calls to somebody, of one service or of all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Edge {
+    pub callee: Callee,
+    pub caller: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Callee {
+    Service(usize),
+    Peer(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum EdgeTrouble {
+    Unreachable(Unreachable),
+    Slow { delay: Duration },
+    Lossy { share: f64, retransmit_ns: Option<f64> },
+    ExhaustedPool { connections: u32, held_ns: i64, wait_in_span: bool },
+}
+
+/// Spans that never arrive: a share of those of all services, of one, or of one of its pods.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Loss {
+    pub share: f64,
+    pub service: Option<usize>,
+    pub pod: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -258,6 +297,9 @@ pub(super) struct Telemetry {
     pub late_ns: i64,
     pub sampling: f64,
     pub skew_ns: f64,
+    pub versions: bool,
+    pub pods: bool,
+    pub callees: CalleeNames,
 }
 
 impl Scenario {
@@ -306,6 +348,17 @@ impl Scenario {
     /// Services that the truth's verdict names.
     pub fn expected_findings(&self) -> Vec<String> {
         self.truth.at.iter().map(|&s| self.services[s].name.clone()).collect()
+    }
+
+    /// Where a diagnosis of recorded spans may put the fault, in the names that spans give: a database is known by its
+    /// system and namespace.
+    pub fn expected_places(&self) -> Vec<String> {
+        let in_spans = |place: &String| match self.peers.iter().find(|peer| peer.name == *place) {
+            Some(peer) if !peer.system.is_empty() && peer.namespace.is_empty() => peer.system.clone(),
+            Some(peer) if !peer.system.is_empty() => format!("{}:{}", peer.system, peer.namespace),
+            _ => place.clone(),
+        };
+        self.truth.places.iter().map(in_spans).collect()
     }
 
     /// The expected targets' names, in order.
