@@ -40,6 +40,13 @@ pub struct Measures {
     /// Pods that were restarted since the start of the simulation.
     #[serde(default)]
     pub restarts: Vec<Restart>,
+    /// From the onset to the arrival at headroom of each of the first twenty spans in which a fault shows: calls that it
+    /// delays or ends, requests that it makes slow, cuts short, or lets wait where the scenario expects it.
+    #[serde(default)]
+    pub affected_arrived_s: Vec<f64>,
+    /// From the onset to the end of the first call that a fault let be refused or time out.
+    #[serde(default)]
+    pub first_unanswered_s: Option<f64>,
 }
 
 /// A pod that was taken away for its controller to put another in its place.
@@ -153,6 +160,7 @@ pub(super) struct Ledger {
     /// By service and bucket of [`ARRIVALS_BUCKET_NS`].
     arrivals: Vec<Vec<u32>>,
     restarts: Vec<Restart>,
+    first_unanswered: Option<i64>,
 }
 
 fn second_of(at: i64) -> usize {
@@ -175,6 +183,7 @@ impl Ledger {
             entries: scenario.entries.iter().map(entry).collect(),
             arrivals: vec![Vec::new(); scenario.services.len()],
             restarts: Vec::new(),
+            first_unanswered: None,
         }
     }
 
@@ -224,6 +233,11 @@ impl Ledger {
         buckets[bucket] += 1;
     }
 
+    /// A fault let a call be refused or time out.
+    pub fn unanswered(&mut self, at: i64) {
+        self.first_unanswered.get_or_insert(at);
+    }
+
     pub fn restarted(&mut self, restart: Restart) {
         self.restarts.push(restart);
     }
@@ -239,6 +253,7 @@ impl Ledger {
         &self,
         scenario: &Scenario,
         now: i64,
+        affected: &[i64],
         pod_lives: impl Iterator<Item = (i64, Option<i64>)>,
     ) -> Measures {
         let window = second_of(self.onset)..second_of(self.window_end);
@@ -271,7 +286,13 @@ impl Ledger {
                 .map(|(e, l)| l.measures(scenario, e, window.clone()))
                 .collect(),
             restarts: self.restarts.clone(),
+            affected_arrived_s: affected.iter().map(|at| self.from_onset_s(*at)).collect(),
+            first_unanswered_s: self.first_unanswered.map(|at| self.from_onset_s(at)),
         }
+    }
+
+    fn from_onset_s(&self, at: i64) -> f64 {
+        (at - self.onset) as f64 / NANOS_PER_SECOND as f64
     }
 
     fn recovered(&self, end: usize, total: impl Fn(std::ops::Range<usize>) -> (u64, u64)) -> Option<f64> {
@@ -393,7 +414,7 @@ mod tests {
         ask(2.5, 9_000.0); // alone: one of 250 in five seconds
         (0..10).for_each(|_| ask(6.9, 9_000.0)); // late for sure at 7.2 s, and answered at 15.9 s
         let none = std::iter::empty();
-        let measures = ledger.measures(&scenario, onset + seconds(30.0), none);
+        let measures = ledger.measures(&scenario, onset + seconds(30.0), &[], none);
         assert_eq!(measures.entries.iter().map(|e| e.first_missed_s).collect::<Vec<_>>()[..2], [Some(7.0), None]);
     }
 
@@ -410,7 +431,8 @@ mod tests {
         }
         ledger.arrived(0, onset); // never answered
         ledger.arrived(0, onset - 1); // before: counted apart
-        let measures = ledger.measures(&scenario, onset + seconds(10.0), [(0, None), (0, Some(onset + 5))].into_iter());
+        let measures =
+            ledger.measures(&scenario, onset + seconds(10.0), &[], [(0, None), (0, Some(onset + 5))].into_iter());
         assert_eq!((measures.requests, measures.violations), (5, 4));
         assert_eq!(measures.slo_violation_share_before, 1.0);
         let entry = &measures.entries[0];

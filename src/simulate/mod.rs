@@ -7,7 +7,8 @@
 //! |---|---|
 //! | the scenario file: its format, its check, what load it means | [`scenario`] (`file`, `check`, `load`) |
 //! | users: rate curves and Poisson arrivals | `traffic` |
-//! | a request's way: calls, timeouts, retries, steps of an operation | `calls` |
+//! | a request's way: calls, timeouts, retries | `calls` |
+//! | the work of a pod for a call, step by step | `frames` |
 //! | databases and other peers: connections, waiting | `peers` |
 //! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
 //! | pods, nodes, the load balancer | `pods` |
@@ -22,7 +23,7 @@
 //! | runs to compare with | [`references`] |
 //! | systems drawn by a seed, with one fault | [`draw`] |
 //!
-//! Data flows: `traffic` → `calls` ⇄ `workers`/`shared`/peers → `spans` → `telemetry` → [`Delivery`]. Everything is in
+//! Data flows: `traffic` → `calls` ⇄ `frames` ⇄ `workers`/`shared`/peers → `spans` → `telemetry` → [`Delivery`]. Everything is in
 //! nanoseconds since the start; [`Time`](crate::model::Time) appears at the border only. Names appear in the file, in
 //! spans and in `state`; in between there are indices, so renaming a service changes no event.
 
@@ -31,6 +32,7 @@ mod changes;
 pub mod draw;
 mod edges;
 mod faults;
+mod frames;
 pub mod measures;
 mod peers;
 mod pods;

@@ -37,6 +37,9 @@ impl Simulation {
 
     fn serve_query(&mut self, peer: usize, id: CallId) {
         let Some((_, key)) = self.peer_of(id) else { return };
+        if self.peers[peer].factor != 1.0 {
+            self.touch(id);
+        }
         let latency = self.scenario.peers[peer].latency;
         let took = lognormal(&mut key.child(5).stream(), latency.median_ns, latency.sigma) * self.peers[peer].factor;
         self.schedule.push(self.now + took as i64, Event::Answered { peer: peer as u16, call: id });

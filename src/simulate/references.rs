@@ -31,14 +31,21 @@ impl References {
     }
 }
 
+impl Scenario {
+    /// Replicas that each expected target needs at the peak, as `onset` orders them.
+    pub fn needed_at_peak(&self) -> Vec<u32> {
+        let needed = self.replicas_at_peak(ONSET_UTILISATION);
+        self.truth.targets.iter().map(|&target| needed[target].max(self.services[target].replicas)).collect()
+    }
+}
+
 /// A simulation driven by the policy up to `until_s`.
 pub fn reference(scenario: &Scenario, seed: u64, policy: Policy, until_s: f64) -> Simulation {
     let mut simulation = Simulation::unobserved(scenario, seed);
     if policy == Policy::Onset {
         simulation.run_until(Time(seconds(scenario.truth.onset_s)));
-        let needed = scenario.replicas_at_peak(ONSET_UTILISATION);
-        for &target in &scenario.truth.targets {
-            simulation.order(target, needed[target].max(scenario.services[target].replicas));
+        for (&target, needed) in scenario.truth.targets.iter().zip(scenario.needed_at_peak()) {
+            simulation.order(target, needed);
         }
     }
     simulation.run_until(Time(seconds(until_s)));

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::calls::{Call, Frame, Request};
+use super::calls::{Call, Request};
 use super::edges::{Edges, PoolId};
+use super::frames::Frame;
 use super::measures::{Ledger, Live, LiveService, Measures};
 use super::peers::PeerState;
 use super::pods::{Nodes, Pod, Workload};
@@ -226,7 +227,8 @@ impl Simulation {
 
     /// What users got so far.
     pub fn measures(&self) -> Measures {
-        self.ledger.measures(&self.scenario, self.now, self.pods.iter().map(|pod| (pod.created, pod.stopped)))
+        let pod_lives = self.pods.iter().map(|pod| (pod.created, pod.stopped));
+        self.ledger.measures(&self.scenario, self.now, self.telemetry.touched(), pod_lives)
     }
 
     /// The last seconds, for a terminal.

@@ -50,6 +50,8 @@ pub(super) struct SpanRecord {
     pub end: i64,
     pub subject: Subject,
     pub status: u16,
+    /// A fault shows in it.
+    pub touched: bool,
 }
 
 /// What every span of a pod has in common.

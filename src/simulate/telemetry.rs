@@ -22,6 +22,9 @@ const COLLECTOR_FLUSH_NS: i64 = 200_000_000;
 /// Random bits in a trace id (W3C Trace Context level 2) that the sampling threshold is compared with.
 const RANDOM_BITS: u32 = 56;
 
+/// As many spans in which a fault shows as anybody asks for.
+const TOUCHED_MAX: usize = 20;
+
 /// One OTLP request on its arrival.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
@@ -52,6 +55,8 @@ pub(super) struct Telemetry {
     losses: Vec<Loss>,
     /// By service: how far its pods' clocks are ahead at present; empty where all are right.
     ahead_ns: Vec<i64>,
+    /// When the first spans in which a fault shows arrive.
+    touched: Vec<i64>,
     /// Traces whose random bits are below are not sampled.
     threshold: u64,
     collector: Key,
@@ -74,6 +79,7 @@ impl Telemetry {
             under_way: BTreeMap::new(),
             losses: Vec::new(),
             ahead_ns: Vec::new(),
+            touched: Vec::new(),
             threshold,
             collector: Key::of(seed, Purpose::Collector),
             flush: Key::of(seed, Purpose::Flush),
@@ -157,14 +163,25 @@ impl Telemetry {
         let offset = self.start + sdk.skew_ns;
         for span in sdk.buffer.drain(..) {
             let is_late = Key(span.span).uniform() < self.config.late_share;
+            if span.touched {
+                let late_ns = if is_late { self.config.late_ns } else { 0 };
+                self.touched.push(on_grid(now + delay + late_ns));
+            }
             let built = self.names.span(&span, offset);
             if is_late { late.push(built) } else { on_time.push(built) }
         }
+        self.touched.sort_unstable();
+        self.touched.truncate(TOUCHED_MAX);
         for (spans, at) in [(on_time, now + delay), (late, now + delay + self.config.late_ns)] {
             if !spans.is_empty() {
                 self.under_way.entry(on_grid(at)).or_default().push(sdk.resource.resource_spans(spans));
             }
         }
+    }
+
+    /// When the first spans arrive in which a fault shows, twenty at most.
+    pub fn touched(&self) -> &[i64] {
+        &self.touched
     }
 
     /// What has arrived by `now`, in order.

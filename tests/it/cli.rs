@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "demo",
     "diagnose",
     "score",
+    "draw",
     "replay",
     "sql",
     "queries",

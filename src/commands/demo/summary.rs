@@ -41,6 +41,12 @@ pub struct Summary {
     pub pod_seconds: f64,
     pub pod_seconds_onset: Option<f64>,
     pub findings: Vec<FindingSummary>,
+    /// From the onset to the arrival of each of the first twenty spans in which the fault shows, and to the end of the
+    /// first call that it let be refused or time out.
+    pub affected_arrived_s: Vec<f64>,
+    pub first_unanswered_s: Option<f64>,
+    /// Replicas that the expected targets need at the peak, at 75 % utilisation, in their order.
+    pub needed: Vec<u32>,
     #[serde(skip)]
     recovered_without_s: Option<f64>,
     #[serde(skip)]
@@ -90,6 +96,9 @@ impl Summary {
             pod_seconds: rounded(measures.pod_seconds, 3),
             pod_seconds_onset: onset.map(|m| rounded(m.pod_seconds, 3)),
             findings: findings(play, story, measures),
+            affected_arrived_s: measures.affected_arrived_s.iter().map(|s| rounded(*s, 3)).collect(),
+            first_unanswered_s: measures.first_unanswered_s.map(|s| rounded(s, 3)),
+            needed: play.scenario.needed_at_peak(),
             recovered_without_s: without.and_then(|m| m.recovered_s),
             recovered_onset_s: onset.and_then(|m| m.recovered_s),
             pod_seconds_without: without.map(|m| m.pod_seconds),
@@ -100,8 +109,11 @@ impl Summary {
 fn findings(play: &Play, story: &Story, measures: &Measures) -> Vec<FindingSummary> {
     let (scenario, truth) = (&play.scenario, &play.scenario.truth);
     let expected = scenario.expected_findings();
-    let is_expected = |named: &Named| named.verdict.as_str() == truth.verdict && expected.contains(&named.service);
-    let finding = |&service: &usize| {
+    let is_it = |named: &Named, (service, verdict): (usize, &str)| {
+        named.verdict.as_str() == verdict && scenario.services[service].name == named.service
+    };
+    let is_expected = |named: &Named| expected.iter().any(|finding| is_it(named, *finding));
+    let finding = |&(service, verdict): &(usize, &str)| {
         let name = &scenario.services[service].name;
         let crossing: Vec<usize> = (0..scenario.entries.len()).filter(|&e| scenario.reaches(e, service)).collect();
         let first_missed_s = crossing.iter().filter_map(|&e| measures.entries[e].first_missed_s).min_by(f64::total_cmp);
@@ -110,14 +122,14 @@ fn findings(play: &Play, story: &Story, measures: &Measures) -> Vec<FindingSumma
             .iter()
             .filter(|named| crossing.iter().any(|&e| named.is_of(scenario, e)) && named.t_s >= truth.onset_s)
             .collect();
-        let correct = named.iter().find(|named| named.service == *name && is_expected(named)).map(|named| named.t_s);
+        let correct = named.iter().find(|named| is_it(named, (service, verdict))).map(|named| named.t_s);
         let until = correct.unwrap_or(f64::INFINITY);
         let wrong = named.iter().filter(|named| named.verdict != Verdict::Unknown && !is_expected(named));
         let (before, after): (Vec<&&Named>, Vec<&&Named>) = wrong.partition(|named| named.t_s < until);
         let first_correct_s = correct.map(|t_s| rounded(t_s - truth.onset_s, 3));
         FindingSummary {
             service: name.clone(),
-            verdict: truth.verdict.clone(),
+            verdict: verdict.to_owned(),
             first_missed_s,
             first_correct_s,
             delay_s: first_correct_s.zip(first_missed_s).map(|(correct, missed)| rounded(correct - missed, 3)),
@@ -125,7 +137,7 @@ fn findings(play: &Play, story: &Story, measures: &Measures) -> Vec<FindingSumma
             wrong_after: after.len(),
         }
     };
-    truth.at.iter().map(finding).collect()
+    expected.iter().map(finding).collect()
 }
 
 /// Digits that no measurement has are left out.

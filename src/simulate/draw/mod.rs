@@ -18,7 +18,10 @@ use super::scenario::{Scenario, ScenarioError};
 /// When the fault begins; healthy time before it is as long as what is recorded of the incident, or longer.
 pub const ONSET_S: f64 = 60.0;
 
-/// How long recordings go on after it.
+/// When it ends, in scenarios that are played to their end.
+const ENDS_S: f64 = ONSET_S + 300.0;
+
+/// How long recordings go on after the onset.
 pub const INCIDENT_S: f64 = 40.0;
 
 /// Graphs that are drawn until one has room for the fault: a caller with calls, a service that is asked enough.
@@ -133,6 +136,7 @@ pub fn draw(kind: Kind, seed: u64, terms: Terms) -> Result<(Scenario, String), S
         return Err(ScenarioError::Invalid { name, problems: vec![problem] });
     };
     let surroundings = surroundings::draw(&system, terms, &mut chance);
+    let plan = plan.as_seen(kind, &surroundings.telemetry);
     let text = write::text(kind, &system, plan, surroundings, &mut chance);
     Ok((Scenario::from_yaml(&name, &text)?, text))
 }

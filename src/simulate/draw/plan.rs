@@ -4,11 +4,9 @@ use indexmap::IndexMap;
 
 use super::chance::{Chance, rounded};
 use super::graph::{System, To};
-use super::{Kind, ONSET_S};
-use crate::simulate::scenario::{Unreachable, file::Fault};
-
-/// No fault ends while anybody looks.
-const FOR_EVER_S: f64 = 10_000.0;
+use super::{ENDS_S, Kind, ONSET_S};
+use crate::simulate::scenario::Unreachable;
+use crate::simulate::scenario::file::{Fault, Telemetry};
 
 /// A service asked less often than this cannot be told within a minute; some are that quiet.
 const ASKED_PER_S: (f64, f64) = (0.2, 1.5);
@@ -22,6 +20,8 @@ pub(super) struct Plan {
     /// Services to scale out.
     pub targets: Vec<usize>,
     pub at: Vec<usize>,
+    /// What else is right, of a second fault.
+    pub also: Option<(&'static str, Vec<usize>)>,
     /// Services and peers that may be named first.
     pub places: Vec<String>,
     pub faults: Vec<Fault>,
@@ -39,12 +39,24 @@ impl Plan {
             verdict,
             targets: vec![],
             at: vec![],
+            also: None,
             places: vec![],
             faults: vec![],
             bursts: vec![1.0; system.entries.len()],
             room: vec![1.0; system.services.len()],
             replicas: vec![None; system.services.len()],
         }
+    }
+
+    /// What can be told from the columns that are there: without versions a slow release is slow, and so is a slow pod
+    /// without pods.
+    pub fn as_seen(self, kind: Kind, telemetry: &Telemetry) -> Plan {
+        let is_hidden = match kind {
+            Kind::Regression => !telemetry.versions,
+            Kind::BadInstance => !telemetry.pods,
+            _ => false,
+        };
+        if is_hidden { Plan { verdict: "degraded", ..self } } else { self }
     }
 
     fn at(mut self, system: &System, service: usize) -> Plan {
@@ -181,7 +193,7 @@ fn degraded(system: &System, chance: &mut Chance) -> Option<Plan> {
             operation: system.operations[operation].name.clone(),
             factor,
             from_s: ONSET_S,
-            to_s: FOR_EVER_S,
+            to_s: ENDS_S,
         });
     }
     give_room(&mut plan, system, chance, culprit, factor);
@@ -205,7 +217,7 @@ fn bad_instance(system: &System, chance: &mut Chance) -> Option<Plan> {
         pod: chance.integer(0, replicas - 1),
         factor,
         from_s: ONSET_S,
-        to_s: FOR_EVER_S,
+        to_s: ENDS_S,
     });
     plan.replicas[culprit] = Some(replicas);
     Some(plan)
@@ -279,7 +291,7 @@ fn slow_dependency(system: &System, chance: &mut Chance) -> Option<Plan> {
     if chance.happens(0.7) {
         plan.room = vec![4.0; system.services.len()];
     }
-    Some(plan.fault(Fault::SlowPeer { peer: name, factor, from_s: ONSET_S, to_s: FOR_EVER_S }))
+    Some(plan.fault(Fault::SlowPeer { peer: name, factor, from_s: ONSET_S, to_s: ENDS_S }))
 }
 
 /// A callee and, for one edge, the caller that is concerned; it is asked often enough by that one.
@@ -315,7 +327,7 @@ fn slow_edge(system: &System, chance: &mut Chance, one: bool) -> Option<Plan> {
         caller: name_of(system, caller),
         delay_ms,
         from_s: ONSET_S,
-        to_s: FOR_EVER_S,
+        to_s: ENDS_S,
     }))
 }
 
@@ -330,7 +342,7 @@ fn lossy_link(system: &System, chance: &mut Chance) -> Option<Plan> {
         share: rounded(chance.log_between(0.03, 0.6)),
         retransmit_ms,
         from_s: ONSET_S,
-        to_s: FOR_EVER_S,
+        to_s: ENDS_S,
     }))
 }
 
@@ -364,16 +376,18 @@ fn exhausted_pool(system: &System, chance: &mut Chance) -> Option<Plan> {
     let mut plan = Plan::new(system, "degraded").at(system, caller);
     if wait_in_span {
         plan.places.push(callee.clone());
+        // By spans alone it is a slow edge, and that belongs to the callee's side.
+        plan.at = system.services.iter().position(|service| service.name == callee).into_iter().collect();
     }
     plan.room = vec![4.0; system.services.len()];
     plan.replicas[caller] = Some(replicas);
     let caller = system.services[caller].name.clone();
-    let (from_s, to_s) = (ONSET_S, FOR_EVER_S);
+    let (from_s, to_s) = (ONSET_S, ENDS_S);
     Some(plan.fault(Fault::ExhaustedPool { callee, caller, connections, held_ms, wait_in_span, from_s, to_s }))
 }
 
 fn unreachable(system: &System, chance: &mut Chance, how: Unreachable) -> Option<Plan> {
-    let (from_s, to_s) = (ONSET_S, FOR_EVER_S);
+    let (from_s, to_s) = (ONSET_S, ENDS_S);
     if chance.happens(0.2) {
         let (peer, callers) = peer(system, chance)?;
         let callee = system.peers[peer].name.clone();
@@ -395,7 +409,7 @@ fn failing(system: &System, chance: &mut Chance) -> Option<Plan> {
         operation: system.operations[operation].name.clone(),
         share: rounded(chance.log_between(0.03, 0.8)),
         from_s: ONSET_S,
-        to_s: FOR_EVER_S,
+        to_s: ENDS_S,
     }))
 }
 
@@ -413,7 +427,7 @@ fn early_return(system: &System, chance: &mut Chance) -> Option<Plan> {
         operation: system.operations[operation].name.clone(),
         share: rounded(chance.log_between(0.05, 0.9)),
         from_s: ONSET_S,
-        to_s: FOR_EVER_S,
+        to_s: ENDS_S,
     }))
 }
 
@@ -426,7 +440,7 @@ fn two(system: &mut System, chance: &mut Chance) -> Option<Plan> {
     if first.places.iter().any(|place| second.places.contains(place)) {
         return None;
     }
-    first.at.extend(second.at);
+    first.also = Some((second.verdict, second.at));
     first.places.extend(second.places);
     first.faults.extend(second.faults);
     first.room.iter_mut().zip(second.room).for_each(|(a, b)| *a = a.max(b));
@@ -448,7 +462,7 @@ fn none(system: &System, chance: &mut Chance) -> Plan {
         }
         2 => {
             let share = rounded(chance.log_between(0.02, 0.5));
-            plan = plan.fault(Fault::LostSpans { share, service: None, pod: None, from_s: ONSET_S, to_s: FOR_EVER_S });
+            plan = plan.fault(Fault::LostSpans { share, service: None, pod: None, from_s: ONSET_S, to_s: ENDS_S });
         }
         _ => {}
     }

@@ -6,12 +6,12 @@ use super::chance::{Chance, rounded};
 use super::graph::{Call, System, To};
 use super::plan::Plan;
 use super::surroundings::Surroundings;
-use super::{Kind, ONSET_S};
+use super::{ENDS_S, Kind, ONSET_S};
 use crate::simulate::scenario::file::{self, File};
 use crate::simulate::scenario::{Balance, Objective, Shape};
 
-/// Long enough for a loop to close; recordings end sooner.
-const HORIZON_S: f64 = 305.0;
+/// Long enough for a backlog to be worked off after the fault; recordings end sooner.
+const HORIZON_S: f64 = 430.0;
 
 /// Share of its pods that the load holds where nothing is wrong.
 const CALM: (f64, f64) = (0.12, 0.45);
@@ -38,7 +38,13 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
         let mut shapes = vec![Shape::Noise { sigma: 0.05, every_s: 5.0 }];
         if factor != 1.0 {
             let rise_s = rounded(chance.between(2.0, 10.0));
-            shapes.push(Shape::Burst { at_s: ONSET_S, rise_s, hold_s: 200.0, fall_s: 10.0, factor });
+            shapes.push(Shape::Burst {
+                at_s: ONSET_S,
+                rise_s,
+                hold_s: ENDS_S - ONSET_S - rise_s,
+                fall_s: 10.0,
+                factor,
+            });
         }
         let operation = &system.operations[entry.operation];
         file::Entry {
@@ -60,6 +66,11 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
             targets: plan.targets.iter().map(name).collect(),
             verdict: plan.verdict.to_owned(),
             at: plan.at.iter().map(name).collect(),
+            also: plan
+                .also
+                .iter()
+                .map(|(verdict, at)| file::Also { verdict: (*verdict).to_owned(), at: at.iter().map(name).collect() })
+                .collect(),
             places: plan.places.clone(),
             onset_s: ONSET_S,
             window_s: HORIZON_S - ONSET_S - 5.0,

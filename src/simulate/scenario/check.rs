@@ -110,32 +110,44 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
 
 fn truth(p: &mut Problems, file: &file::File) -> Truth {
     let truth = &file.truth;
-    if !VERDICTS.contains(&truth.verdict.as_str()) {
-        p.add("truth.verdict", format!("`{}` is no verdict; choose one of {}", truth.verdict, VERDICTS.join(", ")));
-    }
     let onset_s = p.within("truth.onset_s", truth.onset_s, 0.0, file.horizon_s);
     p.within("truth.window_s", truth.window_s, 1.0, file.horizon_s - onset_s);
-    let path = |i: usize| format!("truth.targets[{i}]");
-    let targets = truth.targets.iter().enumerate();
-    let targets: Vec<usize> = targets.map(|(i, name)| p.index(&path(i), "service", &file.services, name)).collect();
-    let at = truth.at.iter().enumerate();
-    let at: Vec<usize> =
-        at.map(|(i, name)| p.index(&format!("truth.at[{i}]"), "service", &file.services, name)).collect();
+    verdict(p, "truth.verdict", &truth.verdict);
+    let targets = services(p, "truth.targets", file, &truth.targets);
+    let at = services(p, "truth.at", file, &truth.at);
+    let also = truth.also.iter().enumerate().map(|(i, also)| {
+        verdict(p, &format!("truth.also[{i}].verdict"), &also.verdict);
+        (also.verdict.clone(), services(p, &format!("truth.also[{i}].at"), file, &also.at))
+    });
+    let also: Vec<(String, Vec<usize>)> = also.collect();
     for (i, name) in truth.places.iter().enumerate() {
         if !file.services.contains_key(name) && !file.peers.contains_key(name) {
             p.add(&format!("truth.places[{i}]"), format!("there is no service or peer `{name}`"));
         }
     }
     let at = if at.is_empty() { targets.clone() } else { at };
-    let names = || at.iter().filter_map(|&s| file.services.get_index(s)).map(|(name, _)| name.clone()).collect();
+    let named = at.iter().chain(also.iter().flat_map(|(_, at)| at));
+    let named = named.filter_map(|&s| file.services.get_index(s)).map(|(name, _)| name.clone());
     Truth {
-        places: if truth.places.is_empty() { names() } else { truth.places.clone() },
+        places: if truth.places.is_empty() { named.collect() } else { truth.places.clone() },
         at,
+        also,
         targets,
         verdict: truth.verdict.clone(),
         onset_s,
         window_s: truth.window_s,
     }
+}
+
+fn verdict(p: &mut Problems, path: &str, verdict: &str) {
+    if !VERDICTS.contains(&verdict) {
+        p.add(path, format!("`{verdict}` is no verdict; choose one of {}", VERDICTS.join(", ")));
+    }
+}
+
+fn services(p: &mut Problems, path: &str, file: &file::File, names: &[String]) -> Vec<usize> {
+    let named = names.iter().enumerate();
+    named.map(|(i, name)| p.index(&format!("{path}[{i}]"), "service", &file.services, name)).collect()
 }
 
 fn service(p: &mut Problems, file: &file::File, name: &str, s: &file::Service) -> Service {

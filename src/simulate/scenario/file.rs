@@ -1,8 +1,13 @@
 //! The scenario file as it is written: the reference of its format. Durations are in the unit their name
 //! ends with; instants count from the start of the simulation. What is checked comes out in `check`.
 
+mod faults;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+
+pub(in crate::simulate) use faults::Fault;
+pub use faults::Unreachable;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +56,9 @@ pub(in crate::simulate) struct Truth {
     /// Services that this verdict should name; the targets when not given.
     #[serde(default)]
     pub at: Vec<String>,
+    /// What else is right, where two things go wrong at once.
+    #[serde(default)]
+    pub also: Vec<Also>,
     /// Services and peers that a diagnosis of recorded spans may name first; those of `at` when not given. A slow link
     /// has two ends.
     #[serde(default)]
@@ -60,6 +68,14 @@ pub(in crate::simulate) struct Truth {
     /// How long from the onset requests are counted.
     #[serde(default = "window_s")]
     pub window_s: f64,
+}
+
+/// Another verdict, and the services that it should name.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::simulate) struct Also {
+    pub verdict: String,
+    pub at: Vec<String>,
 }
 
 fn window_s() -> f64 {
@@ -314,106 +330,6 @@ pub enum Shape {
     Noise { sigma: f64, every_s: f64 },
     /// Rows of `second,requests a minute`, linear in between; it replaces `rate` (write `rate: 1`).
     Csv(String),
-}
-
-/// Something that goes wrong, or merely changes.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(in crate::simulate) enum Fault {
-    /// Queries to the peer take `factor` times as long.
-    SlowPeer { peer: String, factor: f64, from_s: f64, to_s: f64 },
-    /// Own time of the operation is multiplied.
-    SlowOperation { service: String, operation: String, factor: f64, from_s: f64, to_s: f64 },
-    /// Own time in one pod is multiplied: the service's `pod`-th, from 0, in order of creation.
-    SlowPod { service: String, pod: u32, factor: f64, from_s: f64, to_s: f64 },
-    /// Requests of the operation are answered after the first piece of its own work, before it calls anybody: with 500.
-    FailingOperation { service: String, operation: String, share: f64, from_s: f64, to_s: f64 },
-    /// The same with 200, as if all was well.
-    EarlyReturn { service: String, operation: String, share: f64, from_s: f64, to_s: f64 },
-    /// A rolling deploy of a version whose own times are multiplied (1: an ordinary deploy).
-    Release {
-        service: String,
-        version: String,
-        #[serde(default = "unchanged")]
-        factor: f64,
-        at_s: f64,
-        /// How many times as often the version calls whom it calls, by callee: a service or a peer.
-        #[serde(default)]
-        calls: IndexMap<String, u32>,
-    },
-    /// Calls to the callee (a service or a peer), of one caller or of all, reach nobody.
-    Unreachable {
-        callee: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        caller: Option<String>,
-        how: Unreachable,
-        from_s: f64,
-        to_s: f64,
-    },
-    /// Such calls arrive this much later (median; lognormal, sigma 0.2), and are served as ever.
-    SlowEdge {
-        callee: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        caller: Option<String>,
-        delay_ms: f64,
-        from_s: f64,
-        to_s: f64,
-    },
-    /// A share of such calls is lost: the connection is reset, or with `retransmit_ms` the call is sent again
-    /// after so long, and after twice as long each time more.
-    LossyLink {
-        callee: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        caller: Option<String>,
-        share: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        retransmit_ms: Option<f64>,
-        from_s: f64,
-        to_s: f64,
-    },
-    /// Each pod of the caller has so few connections to the callee, and each is free again only so long after its call
-    /// has ended. Calls wait for one, in order, up to their timeout.
-    ExhaustedPool {
-        callee: String,
-        caller: String,
-        connections: u32,
-        #[serde(default)]
-        held_ms: f64,
-        /// The CLIENT span covers the wait, as HTTP clients have it; else it begins with the connection, as those of
-        /// databases do, and a call that got none leaves no span.
-        #[serde(default)]
-        wait_in_span: bool,
-        from_s: f64,
-        to_s: f64,
-    },
-    /// A share of the spans never arrives: of all services, of one, or of its `pod`-th pod.
-    LostSpans {
-        share: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        service: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pod: Option<u32>,
-        from_s: f64,
-        to_s: f64,
-    },
-    /// The clocks of a service's pods are this far ahead; behind when negative.
-    WrongClock { service: String, ahead_s: f64, from_s: f64, to_s: f64 },
-}
-
-fn unchanged() -> f64 {
-    1.0
-}
-
-/// What callers see of somebody who is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unreachable {
-    /// The connection is refused within a millisecond: no process listens.
-    Refused,
-    /// A proxy on the way answers 503 within a millisecond.
-    Rejected,
-    /// Nothing, until they give up.
-    BlackHole,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]

@@ -1,7 +1,7 @@
 //! What the traffic asks of each service, by arithmetic on the file alone: visits, held time, utilisation,
 //! and the replicas that a peak needs. Used by the `onset` reference and by the tests of the scenarios.
 
-use super::{PodKind, Pods, Scenario, Step, Target};
+use super::{EdgeTrouble, PodKind, Pods, Scenario, Step, Target, Trouble};
 use crate::simulate::traffic;
 
 impl Scenario {
@@ -11,6 +11,11 @@ impl Scenario {
         let times = |n: u32| ((f64::from(n) * factor).round() as u32).max(1);
         self.entries.iter_mut().for_each(|entry| entry.rate *= factor);
         self.peers.iter_mut().for_each(|peer| peer.connections = times(peer.connections));
+        for fault in &mut self.faults {
+            if let Trouble::Edge(_, EdgeTrouble::ExhaustedPool { connections, .. }) = &mut fault.trouble {
+                *connections = times(*connections);
+            }
+        }
         for service in &mut self.services {
             service.pods = match service.pods {
                 Pods::Workers { threads, queue } => Pods::Workers { threads: times(threads), queue: times(queue) },

@@ -70,6 +70,8 @@ pub struct Truth {
     pub verdict: String,
     /// Services that this verdict names.
     pub at: Vec<usize>,
+    /// Other verdicts that are right, each with the services that it names.
+    pub also: Vec<(String, Vec<usize>)>,
     /// Services and peers that a diagnosis of recorded spans may name first.
     pub places: Vec<String>,
     pub onset_s: f64,
@@ -345,9 +347,15 @@ impl Scenario {
         self.services.iter().position(|s| s.name == name)
     }
 
-    /// Services that the truth's verdict names.
-    pub fn expected_findings(&self) -> Vec<String> {
-        self.truth.at.iter().map(|&s| self.services[s].name.clone()).collect()
+    /// Every service and verdict that should be named, in the order of the file.
+    pub fn expected_findings(&self) -> Vec<(usize, &str)> {
+        let truth = &self.truth;
+        let all = [(&truth.verdict, &truth.at)].into_iter().chain(truth.also.iter().map(|(verdict, at)| (verdict, at)));
+        all.flat_map(|(verdict, at)| at.iter().map(|&service| (service, verdict.as_str()))).collect()
+    }
+
+    pub(super) fn is_expected(&self, service: usize) -> bool {
+        self.truth.at.contains(&service) || self.truth.also.iter().any(|(_, at)| at.contains(&service))
     }
 
     /// Where a diagnosis of recorded spans may put the fault, in the names that spans give: a database is known by its

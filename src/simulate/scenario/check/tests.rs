@@ -68,3 +68,13 @@ fn csv_replaces_the_rate() {
     let error = csv("0,60\\n0,70\\nx\\n").expect_err("not rising, no number").to_string();
     assert!(error.contains("shapes[0]: line 2 is not") && error.contains("line 3"), "{error}");
 }
+
+/// The page that people read shows a file that works.
+#[test]
+fn the_documented_scenario_passes_the_check() {
+    let page = include_str!("../../../../docs/scenarios.md");
+    let file = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a file");
+    let scenario = Scenario::from_yaml("documented", file).expect("valid");
+    assert_eq!(scenario.faults.len(), 12);
+    assert_eq!(scenario.expected_findings(), [(2, "unreachable"), (1, "degraded")]);
+}
