@@ -9,7 +9,7 @@ use super::traces::Traces;
 use crate::model::Time;
 use crate::receive::decode;
 use crate::simulate::draw::{self, INCIDENT_S, Kind, ONSET_S, Terms};
-use crate::simulate::{Scenario, Simulation};
+use crate::simulate::{EntryMeasures, Scenario, Simulation};
 
 /// The first seconds are left out: the system is empty at its start.
 const FROM_S: f64 = 2.0;
@@ -19,6 +19,10 @@ const MARGIN_S: f64 = 6.0;
 
 /// Traces that began in the incident get this long to end and to arrive.
 const DRAIN_S: f64 = 8.0;
+
+/// Requests that miss their objective, at least, and their share: drawn objectives are those of a 99th percentile.
+const FELT_MIN: u64 = 3;
+const FELT_SHARE: f64 = 0.02;
 
 /// A scenario that samples says so in every span; one that does not sends them all.
 const ASSUME_WEIGHT: Option<f64> = Some(1.0);
@@ -30,6 +34,12 @@ pub struct Recorded {
     pub requests: Vec<ExportTraceServiceRequest>,
     /// Some user missed an objective after the onset.
     pub is_felt: bool,
+}
+
+/// More miss their objective than may, and not by the chance of a request or two.
+fn is_felt(entry: &EntryMeasures) -> bool {
+    let missed = entry.slow + entry.refused + entry.failed + entry.timed_out;
+    entry.first_missed_s.is_some() && missed >= FELT_MIN && missed as f64 > FELT_SHARE * entry.requests as f64
 }
 
 /// The part of a recording that a trace belongs to.
@@ -46,7 +56,7 @@ impl Recorded {
         let mut simulation = Simulation::new(&scenario, seed, START);
         let until = at(ONSET_S + INCIDENT_S + DRAIN_S);
         let requests = simulation.run_until(until).into_iter().map(|delivery| delivery.request).collect();
-        let is_felt = simulation.measures().entries.iter().any(|entry| entry.first_missed_s.is_some());
+        let is_felt = simulation.measures().entries.iter().any(is_felt);
         Ok(Recorded { scenario, requests, is_felt })
     }
 

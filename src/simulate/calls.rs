@@ -2,17 +2,14 @@
 //! a *frame* is the work a pod does for a call. Each can end without the other: a caller gives up and the
 //! frame works on, a pod refuses and the caller tries again.
 
-use std::sync::Arc;
-
 use super::edges::{Connection, PoolId, Way};
-use super::pods::Queue;
+use super::frames::Frame;
 use super::random::{Key, lognormal};
-use super::scenario::{Callee, Duration, Pods, Retries, Step, Target};
+use super::scenario::{Callee, Duration, Retries, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
 use super::spans::{SpanRecord, Subject};
 use super::status::{OK, REFUSED, TIMED_OUT, UNREACHED};
-use super::workers::Offer;
 
 /// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.
 pub(super) const BUDGET_MAX: f64 = 10.0;

@@ -72,8 +72,8 @@ impl Simulation {
     }
 
     /// The scenario's truth names the service, and the onset has passed.
-    fn is_in_trouble(&self, service: usize, now: i64) -> bool {
-        now >= seconds(self.scenario.truth.onset_s) && self.scenario.is_expected(service)
+    fn is_in_trouble(&self, frame: &Frame, now: i64) -> bool {
+        now >= seconds(self.scenario.truth.onset_s) && self.scenario.is_expected(frame.service.into())
     }
 
     fn refuse(&mut self, id: FrameId) {
@@ -88,6 +88,7 @@ impl Simulation {
     /// A worker (or the runtime of a shared pod) takes the request: its SERVER span begins.
     pub(super) fn begin(&mut self, id: FrameId) {
         let now = self.now;
+        let is_in_trouble = self.frames.get(id).is_some_and(|frame| self.is_in_trouble(frame, now));
         let Some(frame) = self.frames.get_mut(id) else { return };
         let (service, operation) = (usize::from(frame.service), usize::from(frame.operation));
         let pod = &mut self.pods[frame.pod as usize];
@@ -103,7 +104,7 @@ impl Simulation {
         let (share, status) = self.cut_short[service][operation];
         frame.cut_short = (share > 0.0 && frame.key.child(5).uniform() < share).then_some(status);
         frame.started = now;
-        let is_held_up = now - frame.delivered > HELD_UP_NS && self.is_in_trouble(service, now);
+        let is_held_up = is_in_trouble && now - frame.delivered > HELD_UP_NS;
         frame.touched = fault != 1.0 || frame.cut_short.is_some() || is_held_up;
         frame.own_ns = lognormal(&mut frame.key.child(1).stream(), own.median_ns, own.sigma) * factor;
         self.advance(id);

@@ -47,6 +47,9 @@ pub struct Measures {
     /// From the onset to the end of the first call that a fault let be refused or time out.
     #[serde(default)]
     pub first_unanswered_s: Option<f64>,
+    /// Names of the pods that a fault makes slow, whenever that is.
+    #[serde(default)]
+    pub bad_pods: Vec<String>,
 }
 
 /// A pod that was taken away for its controller to put another in its place.
@@ -288,6 +291,7 @@ impl Ledger {
             restarts: self.restarts.clone(),
             affected_arrived_s: affected.iter().map(|at| self.from_onset_s(*at)).collect(),
             first_unanswered_s: self.first_unanswered.map(|at| self.from_onset_s(at)),
+            bad_pods: Vec::new(),
         }
     }
 

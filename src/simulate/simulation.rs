@@ -10,7 +10,7 @@ use super::measures::{Ledger, Live, LiveService, Measures};
 use super::peers::PeerState;
 use super::pods::{Nodes, Pod, Workload};
 use super::random::{Key, Purpose};
-use super::scenario::{Pods, Scenario};
+use super::scenario::{Pods, Scenario, Trouble};
 use super::schedule::Schedule;
 use super::slab::{Id, Slab};
 use super::status::OK;
@@ -228,7 +228,12 @@ impl Simulation {
     /// What users got so far.
     pub fn measures(&self) -> Measures {
         let pod_lives = self.pods.iter().map(|pod| (pod.created, pod.stopped));
-        self.ledger.measures(&self.scenario, self.now, self.telemetry.touched(), pod_lives)
+        let measures = self.ledger.measures(&self.scenario, self.now, self.telemetry.touched(), pod_lives);
+        let slow = self.scenario.faults.iter().filter_map(|fault| match fault.trouble {
+            Trouble::SlowPod { service, pod, .. } => self.workloads[service].pods.get(pod as usize),
+            _ => None,
+        });
+        Measures { bad_pods: slow.map(|&pod| self.pods[pod].name.clone()).collect(), ..measures }
     }
 
     /// The last seconds, for a terminal.

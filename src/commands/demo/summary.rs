@@ -45,6 +45,10 @@ pub struct Summary {
     /// first call that it let be refused or time out.
     pub affected_arrived_s: Vec<f64>,
     pub first_unanswered_s: Option<f64>,
+    /// When the last fault or burst ends, since the scenario's start; null when one does not.
+    pub trouble_ends_s: Option<f64>,
+    /// Pods that a fault makes slow: restarting another is wrong.
+    pub bad_pods: Vec<String>,
     /// Replicas that the expected targets need at the peak, at 75 % utilisation, in their order.
     pub needed: Vec<u32>,
     #[serde(skip)]
@@ -98,6 +102,8 @@ impl Summary {
             findings: findings(play, story, measures),
             affected_arrived_s: measures.affected_arrived_s.iter().map(|s| rounded(*s, 3)).collect(),
             first_unanswered_s: measures.first_unanswered_s.map(|s| rounded(s, 3)),
+            trouble_ends_s: play.scenario.trouble_ends_s(),
+            bad_pods: measures.bad_pods.clone(),
             needed: play.scenario.needed_at_peak(),
             recovered_without_s: without.and_then(|m| m.recovered_s),
             recovered_onset_s: onset.and_then(|m| m.recovered_s),

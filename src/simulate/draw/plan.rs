@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub room: Vec<f64>,
     /// By service: how many pods it has, where the fault asks for it.
     pub replicas: Vec<Option<u32>>,
+    /// By service: the workers of each, where the fault asks for it.
+    pub threads: Vec<Option<u32>>,
 }
 
 impl Plan {
@@ -45,6 +47,7 @@ impl Plan {
             bursts: vec![1.0; system.entries.len()],
             room: vec![1.0; system.services.len()],
             replicas: vec![None; system.services.len()],
+            threads: vec![None; system.services.len()],
         }
     }
 
@@ -145,39 +148,45 @@ fn saturated(system: &mut System, chance: &mut Chance) -> Option<Plan> {
     // A burst multiplies what is recorded.
     system.scale_to(chance.log_between(50.0, 120.0));
     let culprit = culprit(system, chance)?;
-    let factor = chance.between(2.5, 8.0);
+    let factor = rounded(chance.between(3.2, 8.0));
+    let replicas = chance.integer(1, 3);
+    // In the burst it is asked for this many times what it can serve.
+    let calm = (chance.between(1.4, 2.5) / factor).min(0.45);
     let mut plan = Plan::new(system, "saturated").at(system, culprit);
     plan.targets = vec![culprit];
     let is_culprit = is_of(system, culprit);
     let reaches = system.entries.iter().map(|entry| system.reaches(entry.operation, &is_culprit));
-    plan.bursts = reaches.map(|reaches| if reaches { rounded(factor) } else { 1.0 }).collect();
-    // All others have room for the burst; the culprit is smaller than the calm load of others would have it, so that
-    // one pod of one or two threads is busy.
-    plan.room = vec![factor; system.services.len()];
-    plan.room[culprit] = 0.0;
-    plan.replicas[culprit] = Some(chance.integer(1, 3));
+    plan.bursts = reaches.map(|reaches| if reaches { factor } else { 1.0 }).collect();
     drop(is_culprit);
-    // Its own time is such that a few threads are nearly half busy.
-    let replicas = f64::from(plan.replicas[culprit].unwrap_or(1));
-    let held: f64 = {
-        let rates = system.usual_rates();
-        system.of(culprit).map(|o| rates[o] * system.time(o).mean_ms / 1e3).sum()
-    };
-    let wanted = replicas * chance.between(0.5, 1.2);
+    // All others have room for the burst.
+    plan.room = vec![factor; system.services.len()];
+    plan.replicas[culprit] = Some(replicas);
+    // A service that is hardly busy gets slower work, so that a few threads have enough to do.
+    let least = chance.integer(2, 4);
+    let (asked, held) = load(system, culprit);
+    let wanted = calm * f64::from(least * replicas);
     if held < wanted {
-        let rates = system.usual_rates();
-        let asked: f64 = system.of(culprit).map(|o| rates[o]).sum();
         let longer_ms = (wanted - held) * 1e3 / asked;
         if longer_ms > 150.0 {
             return None;
         }
         let operations: Vec<usize> = system.of(culprit).collect();
-        operations
-            .into_iter()
-            .for_each(|o| system.operations[o].own_ms = rounded(system.operations[o].own_ms + longer_ms));
+        for operation in operations {
+            let own_ms = &mut system.operations[operation].own_ms;
+            *own_ms = rounded(*own_ms + longer_ms);
+        }
         system.lengthen_timeouts();
     }
+    let (_, held) = load(system, culprit);
+    plan.threads[culprit] = Some(((held / calm / f64::from(replicas)).floor() as u32).max(least));
     Some(plan)
+}
+
+/// Requests a second of a service, and how many are held at once where nothing waits.
+fn load(system: &System, service: usize) -> (f64, f64) {
+    let rates = system.usual_rates();
+    let of_service = || system.of(service);
+    (of_service().map(|o| rates[o]).sum(), of_service().map(|o| rates[o] * system.time(o).mean_ms / 1e3).sum())
 }
 
 /// All operations of a service, or one.

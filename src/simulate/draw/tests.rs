@@ -33,3 +33,15 @@ fn what_is_lost_is_added_to_what_is_drawn() {
     assert!(text.contains("lost_spans") && text.contains("share: 0.5"), "{text}");
     assert_eq!(without.lines().next(), text.lines().next());
 }
+
+#[test]
+fn a_burst_is_more_than_its_target_can_serve_and_less_than_all_others_can() {
+    for seed in SEEDS {
+        let (scenario, text) = draw(Kind::Saturated, seed, Terms::default()).expect("valid");
+        let target = scenario.truth.targets[0];
+        for (service, busy) in scenario.utilisation(ONSET_S + 60.0).into_iter().enumerate() {
+            let name = &scenario.services[service].name;
+            assert_eq!(busy > 1.0, service == target, "{} {name}: {busy}\n{text}", scenario.name);
+        }
+    }
+}

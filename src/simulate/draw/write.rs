@@ -101,14 +101,14 @@ fn service(
     let busy = used(&|o| system.operations[o].own_ms * 1.1);
     let replicas = plan.replicas[service].unwrap_or_else(|| chance.integer(1, 4));
     let calm = chance.between(CALM.0, CALM.1);
-    let pods = match plan.room[service] {
+    let pods = match (plan.threads[service], plan.room[service]) {
         // Whoever is to saturate has as few threads as its calm load allows.
-        0.0 => file::Pods::Workers { threads: whole(held / calm / f64::from(replicas), 1), queue: 500 },
-        room if system.services[service].layer == 0 || chance.happens(0.45) => {
+        (Some(threads), _) => file::Pods::Workers { threads, queue: 500 },
+        (None, room) if system.services[service].layer == 0 || chance.happens(0.45) => {
             let cores = (room * busy / calm / f64::from(replicas)).ceil().clamp(1.0, 500.0);
             file::Pods::Shared { cores, burst_cores: None, in_flight_max: 10_000 }
         }
-        room => file::Pods::Workers { threads: whole(room * held / calm / f64::from(replicas), 3), queue: 200 },
+        (None, room) => file::Pods::Workers { threads: whole(room * held / calm / f64::from(replicas)), queue: 200 },
     };
     let operations = system.of(service).map(|o| (system.operations[o].name.clone(), operation(system, o)));
     let operations: IndexMap<String, file::Operation> = operations.collect();
@@ -130,8 +130,9 @@ fn service(
     }
 }
 
-fn whole(threads: f64, least: u32) -> u32 {
-    (threads.round() as u32).clamp(least, 10_000)
+/// Threads of one pod: fewer than three would make healthy requests wait.
+fn whole(threads: f64) -> u32 {
+    (threads.round() as u32).clamp(3, 10_000)
 }
 
 fn operation(system: &System, index: usize) -> file::Operation {

@@ -1,7 +1,7 @@
 //! What the traffic asks of each service, by arithmetic on the file alone: visits, held time, utilisation,
 //! and the replicas that a peak needs. Used by the `onset` reference and by the tests of the scenarios.
 
-use super::{EdgeTrouble, PodKind, Pods, Scenario, Step, Target, Trouble};
+use super::{EdgeTrouble, Fault, PodKind, Pods, Scenario, Shape, Step, Target, Trouble};
 use crate::simulate::traffic;
 
 impl Scenario {
@@ -26,6 +26,23 @@ impl Scenario {
                 },
             };
         }
+    }
+
+    /// When the last of what makes trouble ends, bursts included; None when something does not. What concerns telemetry
+    /// alone is no trouble.
+    pub fn trouble_ends_s(&self) -> Option<f64> {
+        let is_trouble = |fault: &&Fault| !matches!(fault.trouble, Trouble::LostSpans(_) | Trouble::WrongClock { .. });
+        let faults = self.faults.iter().filter(is_trouble).map(|fault| match fault.to_ns {
+            i64::MAX => None,
+            to_ns => Some(to_ns as f64 / 1e9),
+        });
+        let shapes = self.entries.iter().flat_map(|entry| &entry.shapes).filter_map(|shape| match *shape {
+            Shape::Burst { at_s, rise_s, hold_s, fall_s, .. } => Some(Some(at_s + rise_s + hold_s + fall_s)),
+            Shape::Step { .. } | Shape::Ramp { .. } => Some(None),
+            Shape::Bells { .. } | Shape::Noise { .. } | Shape::Csv(_) => None,
+        });
+        let ends: Option<Vec<f64>> = faults.chain(shapes).collect();
+        ends?.into_iter().reduce(f64::max)
     }
 
     /// The share of traces that are kept.
