@@ -67,7 +67,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 const ACTION_KEYS: [&str; 8] = ["t_s", "action", "service", "pod", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 17] = [
+const SUMMARY_KEYS: [&str; 22] = [
     "scenario",
     "seed",
     "targets",
@@ -85,6 +85,11 @@ const SUMMARY_KEYS: [&str; 17] = [
     "pod_seconds",
     "pod_seconds_onset",
     "findings",
+    "affected_arrived_s",
+    "first_unanswered_s",
+    "trouble_ends_s",
+    "bad_pods",
+    "needed",
 ];
 
 #[test]

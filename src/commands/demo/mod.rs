@@ -53,7 +53,10 @@ changes of services that are no expected target. findings has
 an element for each service and verdict that should be named: when, from the onset,
 users first missed an objective of a request that crosses the service (so the
 simulator; 5 s of it), when it was named, and how often another service or verdict
-was named before and after. At --speed max the same scenario and seed give the same output
+was named before and after. affected_arrived_s has the arrival of the first twenty
+spans in which the fault shows, first_unanswered_s the end of the first call that it
+let be refused or time out, both from the onset; needed the replicas of the expected
+targets at the peak. At --speed max the same scenario and seed give the same output
 to the byte.")]
 pub struct Args {
     /// A shipped scenario's name, or a file

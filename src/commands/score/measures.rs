@@ -197,10 +197,10 @@ mod tests {
         }
     }
 
-    /// Of a table of the binomial distribution: 20 trials at 0.3 give 1 to 11 in 99 of 100.
+    /// Of a table of the binomial distribution: 20 trials at 0.3 give 1 to 12 in 99 of 100.
     #[test]
     fn an_interval_leaves_half_a_percent_at_either_end() {
-        assert_eq!(interval(20, 0.3), (1.0 / 20.0, 11.0 / 20.0));
+        assert_eq!(interval(20, 0.3), (1.0 / 20.0, 12.0 / 20.0));
         assert_eq!(interval(10, 0.0), (0.0, 0.0));
         assert_eq!(interval(10, 1.0), (1.0, 1.0));
         let (low, high) = interval(5_000, 0.5);
