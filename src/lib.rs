@@ -4,6 +4,7 @@
 //! Data flows one way, and a module imports only from those above it in this list:
 //!
 //! - [`model`]: the words (time, identities, the `spans` table, the state of a cluster)
+//! - [`disk`]: files that people name, read within bounds and written for their owner alone
 //! - [`receive`]: OTLP to Arrow, over gRPC, HTTP and from files
 //! - [`window`]: spans in time slices, traces assembled
 //! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
@@ -17,6 +18,7 @@
 //! - [`simulate`]: a cluster of pretend services, with its references
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`clock`]: the one place that reads the time, for the shell
+//! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
@@ -34,6 +36,8 @@ pub mod commands;
 #[cfg(feature = "daemon")]
 pub mod config;
 pub mod decide;
+#[cfg(feature = "daemon")]
+pub mod disk;
 pub mod engine;
 pub mod guard;
 pub mod journal;
@@ -42,5 +46,7 @@ pub mod model;
 pub mod receive;
 #[cfg(feature = "daemon")]
 pub mod simulate;
+#[cfg(feature = "daemon")]
+pub mod sql;
 pub mod verify;
 pub mod window;

@@ -8,11 +8,10 @@ mod act_metrics;
 mod control;
 pub mod history;
 pub mod metrics;
-pub mod query;
+mod origin;
 mod read;
 mod receive_metrics;
 mod refusal;
-pub mod rows;
 mod snapshot;
 mod sql;
 
@@ -25,13 +24,14 @@ use axum::middleware;
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Token;
+use crate::config::HostName;
 use crate::engine::Event;
 
+pub use access::{Access, Peer};
 pub use history::History;
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use snapshot::{Readiness, Snapshot, Spans, Table};
+pub use snapshot::{Readiness, Snapshot, Spans};
 pub use sql::Sql;
 
 /// Requests are small: a query, a reason.
@@ -48,8 +48,11 @@ pub struct Api {
     pub events: mpsc::Sender<Event>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
-    /// None: the API is open, and `config` has made sure that it listens on loopback alone.
-    pub token: Option<Token>,
+    /// Without any token the API is open, and `config` has made sure that it listens on loopback alone.
+    pub access: Arc<Access>,
+    /// Names it answers to, and origins that may ask, beside its own.
+    pub hosts: Arc<[HostName]>,
+    pub origins: Arc<[String]>,
 }
 
 impl Api {
@@ -61,7 +64,11 @@ impl Api {
 /// All routes.
 pub fn router(api: Api) -> Router {
     let deadline = api.sql.timeout() + MARGIN;
-    let guarded = Router::new()
+    let operators = Router::new()
+        .route("/api/v1/pause", post(control::pause))
+        .route("/api/v1/resume", post(control::resume))
+        .route_layer(middleware::from_fn(access::operators));
+    let guarded = operators
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(read::status))
         .route("/api/v1/bottleneck", get(read::bottleneck))
@@ -71,17 +78,18 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/decisions", get(read::decisions))
         .route("/api/v1/interventions", get(read::interventions))
         .route("/api/v1/explain/{id}", get(read::explanation))
-        .route("/api/v1/pause", post(control::pause))
-        .route("/api/v1/resume", post(control::resume))
         .route("/api/v1/sql", post(sql::sql))
         .route_layer(middleware::from_fn_with_state(api.clone(), access::authenticate));
+    let answers = guarded
+        .fallback(access::not_found)
+        .method_not_allowed_fallback(access::method_not_allowed)
+        .layer(middleware::from_fn_with_state(api.clone(), origin::guard));
     Router::new()
         // Probes come from a kubelet that holds no token; they say nothing but yes or no.
         .route("/livez", get(read::livez))
         .route("/readyz", get(read::readyz))
-        .merge(guarded)
-        .fallback(access::not_found)
         .method_not_allowed_fallback(access::method_not_allowed)
+        .merge(answers)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(move |request, next| access::deadline(deadline, request, next)))
         .with_state(api)

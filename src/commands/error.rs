@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::analyse::rollup::sql::QueryError;
-use crate::api::query::QueryError as SqlError;
 use crate::guard::ActError;
 use crate::model::Time;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;
+use crate::sql::QueryError as SqlError;
 use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,8 @@ pub enum Error {
     Unreachable { server: String, cause: String },
     #[error("{server}: {error}; {remedy}")]
     Refused { server: String, status: u16, error: String, remedy: String },
+    #[error("cannot prepare the processes that answer SQL: {0}; raise the limits of memory, files and processes")]
+    SqlChild(io::Error),
     #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
     Runtime(io::Error),
     #[error(

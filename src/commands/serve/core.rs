@@ -2,6 +2,7 @@
 //! publishes a snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -12,7 +13,7 @@ use super::delay::Delay;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
-use crate::api::{History, Metrics, Snapshot, Spans, Table};
+use crate::api::{History, Metrics, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
@@ -22,6 +23,7 @@ use crate::journal::{Entry, What};
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
+use crate::sql::Table;
 
 pub struct Core {
     pub engine: Engine,
@@ -32,6 +34,8 @@ pub struct Core {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub memory: Memory,
+    /// What lies in memory for children to read, which is not of this process and yet its doing.
+    pub shelf_bytes: Arc<AtomicU64>,
     pub delay: Delay,
     pub learnt: Taker,
     pub sources: SourceClocks,
@@ -127,7 +131,8 @@ impl Core {
         let effects = self.engine.tick(now);
         let took = stopwatch.elapsed();
         let resident = resident_bytes();
-        let window_bytes = self.memory.window_bytes(resident.unwrap_or(0), self.engine.window_bytes());
+        let held = resident.unwrap_or(0) + self.shelf_bytes.load(Ordering::Relaxed);
+        let window_bytes = self.memory.window_bytes(held, self.engine.window_bytes());
         self.engine.set_window_bytes_max(window_bytes);
         let before = self.snapshots.borrow().clone();
         for effect in effects {

@@ -60,7 +60,7 @@ pub fn run(args: Args) -> Result<Answer, Error> {
     };
     kubernetes::complete(&mut config, args.context);
     let runtime = Builder::new_multi_thread().enable_all().thread_name("headroom").build().map_err(Error::Runtime)?;
-    // Queries of people have one thread of their own: a careless one cannot take the receivers' or the engine's.
+    // People's queries run in processes of their own; these threads start them and wait for them.
     let queries = Builder::new_multi_thread()
         .enable_all()
         .worker_threads(1)

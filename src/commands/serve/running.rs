@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,11 +22,12 @@ use super::memory::Memory;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
 use crate::analyse::Findings;
-use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
+use crate::api::{self, Access, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::commands::{query_files, rule_files, stations};
 use crate::config::{Config, Mode};
+use crate::disk;
 use crate::engine::{Engine, Event};
 use crate::model::Time;
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
@@ -102,6 +104,9 @@ impl Running {
         let (kept, last_words) = oneshot::channel::<()>();
         let mut tasks = Tasks::default();
 
+        let shelf_bytes = Arc::<AtomicU64>::default();
+        let answers = Sql::start(sql, &config.api, shelf_bytes.clone()).map_err(Error::SqlChild)?;
+
         let core = Core {
             engine,
             clock: clock.clone(),
@@ -111,6 +116,7 @@ impl Running {
             snapshots,
             metrics: metrics.clone(),
             memory: Memory::of(config),
+            shelf_bytes,
             delay: Delay::default(),
             learnt,
             sources: SourceClocks::default(),
@@ -155,8 +161,10 @@ impl Running {
             readiness: readiness_out,
             events: events_in,
             metrics,
-            sql: Arc::new(Sql::new(sql.clone(), &config.api)),
-            token: config.api.token.clone(),
+            sql: Arc::new(answers),
+            access: Arc::new(Access::new(config.api.token.as_ref(), config.api.callers.clone())),
+            hosts: config.api.hosts.clone().into(),
+            origins: config.api.origins.clone().into(),
         };
         let serving = axum::serve(listener, api::router(api)).into_future();
         tasks.spawn_fallible("API server", Role::Critical, async { serving.await.map_err(|error| error.to_string()) });
@@ -236,9 +244,7 @@ async fn become_ready(mut snapshot: watch::Receiver<Arc<Snapshot>>, readiness: &
 /// Whole or not at all, so that whoever waits for the file reads all of it.
 fn write_ports(path: &Path, ports: &Ports) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    let beside = path.with_extension("tmp");
     // Addresses always serialise; an error here could only be the disk's.
     let text = serde_json::to_string(ports).map_err(|error| failed(error.into()))?;
-    std::fs::write(&beside, text).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+    disk::replace_private(path, &text).map_err(failed)
 }
