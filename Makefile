@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house
+.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-hard
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,3 +78,7 @@ accept-kubernetes: ## the loop on a real control plane: levers, policies, failov
 accept-house: ## what the inside must show: borders, orders, clocks, sentences, arbitrary input, speed
 	$(CARGO) build --locked --release --bin headroom --examples
 	python3 tests/accept/house.py
+
+accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, pages of others, a soak
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/hard.py

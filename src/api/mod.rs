@@ -14,18 +14,27 @@ mod receive_metrics;
 mod refusal;
 mod snapshot;
 mod sql;
+mod sql_metrics;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
+use futures::future::BoxFuture;
+use http::Request;
+use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
+use tower::Service;
 
+use crate::clock::Clock;
 use crate::config::HostName;
 use crate::engine::Event;
+use crate::net::{Descriptors, Http, Limits, Receipt};
 
 pub use access::{Access, Peer};
 pub use history::History;
@@ -48,6 +57,9 @@ pub struct Api {
     pub events: mpsc::Sender<Event>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
+    pub clock: Clock,
+    /// So long after the last tick it is no longer ready.
+    pub ticks_late: Duration,
     /// Without any token the API is open, and `config` has made sure that it listens on loopback alone.
     pub access: Arc<Access>,
     /// Names it answers to, and origins that may ask, beside its own.
@@ -56,10 +68,59 @@ pub struct Api {
 }
 
 impl Api {
+    /// How long ago the last tick was.
+    fn since_tick(&self) -> Duration {
+        let since = self.clock.now().nanos_since(self.snapshot.borrow().at);
+        self.clock.wall_duration(Duration::from_nanos(since.max(0) as u64)) // not negative
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()
     }
 }
+
+/// A few dashboards, a scraper, and people.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How the API speaks HTTP: its requests are small, so that a body that stops holds little.
+pub const HTTP: Http = Http {
+    name: "API",
+    http2_only: false,
+    stream_window_bytes: BODY_BYTES_MAX as u32,
+    connection_window_bytes: 2 * BODY_BYTES_MAX as u32,
+    frame_bytes_max: 16 << 10,
+    streams_max: 16,
+};
+
+/// Connections of the API, with the descriptors that it shares with two receivers.
+pub fn limits(descriptors: Descriptors) -> Limits {
+    Limits {
+        connections_max: descriptors.share(CONNECTIONS_MAX, 3),
+        first_request: Duration::from_secs(10),
+        // Scrapers come every minute at the latest.
+        idle: Duration::from_secs(120),
+    }
+}
+
+/// Answers the requests of a listener.
+pub fn answers(api: Api) -> impl Fn(IpAddr, Request<Incoming>) -> Answering + Clone + Send + Sync + 'static {
+    let router = router(api);
+    move |peer, mut request| {
+        // Bodies are small and have a deadline; an answer may take longer than the places allow for.
+        if let Some(receipt) = request.extensions().get::<Receipt>() {
+            receipt.received();
+        }
+        request.extensions_mut().insert(Peer(peer));
+        let mut router = router.clone();
+        Box::pin(async move {
+            // A router is always ready, and its error has no value.
+            let Ok(response) = Service::<Request<Incoming>>::call(&mut router, request).await;
+            response
+        })
+    }
+}
+
+type Answering = BoxFuture<'static, Response>;
 
 /// All routes.
 pub fn router(api: Api) -> Router {

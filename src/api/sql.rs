@@ -62,11 +62,7 @@ impl Sql {
             runtime: runtime.clone(),
             pool: Pool::start(runtime.clone(), settings, shelf_bytes)?,
             timeout: config.sql_timeout,
-            answers: Cache::builder()
-                .max_capacity(ANSWERS_BYTES_MAX)
-                .weigher(weight)
-                .time_to_live(ANSWER_KEPT)
-                .build(),
+            answers: Cache::builder().max_capacity(ANSWERS_BYTES_MAX).weigher(weight).time_to_live(ANSWER_KEPT).build(),
         })
     }
 
@@ -74,7 +70,7 @@ impl Sql {
         self.timeout
     }
 
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         self.pool.counters()
     }
 

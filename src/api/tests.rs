@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::analyse::{Bottleneck, Findings, Verdict};
+use crate::clock::Clock;
 use crate::config::{self, Caller, HostName, HumanDuration, Role, Token};
 use crate::model::{SpanBuilder, SpanRow, Time, spans};
 use crate::sql::Table;
@@ -53,6 +54,8 @@ fn fixture(config: config::Api) -> Fixture {
         events: events_in,
         metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
         sql: Arc::new(Sql::start(&tokio::runtime::Handle::current(), &config, Arc::default()).unwrap()),
+        clock: Clock::system(),
+        ticks_late: Duration::MAX,
         access: Arc::new(Access::new(config.token.as_ref(), config.callers)),
         hosts: config.hosts.into(),
         origins: config.origins.into(),
@@ -223,7 +226,7 @@ async fn sql_ends_at_its_limits() {
 async fn metrics_are_open_metrics() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let snapshot = api.snapshot();
-    api.metrics.tick(Duration::from_millis(3), 0, &snapshot);
+    api.metrics.tick(Duration::from_millis(3), &snapshot);
     let (status, body) = get(&api, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(body.ends_with("# EOF\n"), "{body}");
@@ -274,7 +277,8 @@ async fn no_other_page_reads_or_changes_anything() {
         assert_eq!(ask(&api, with_headers("/api/v1/pause", headers)).await.0, StatusCode::ACCEPTED, "{headers:?}");
         assert!(events.try_recv().is_ok());
     }
-    let link = Request::get("/api/v1/status").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
+    let link =
+        Request::get("/api/v1/status").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
     assert_eq!(ask(&api, link.body(Body::empty()).unwrap()).await.0, StatusCode::OK);
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
         let form = Request::post("/api/v1/pause").header(header::CONTENT_TYPE, content_type);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
-use crate::model::spans;
+use crate::model::{printable, spans};
 use crate::receive::decode::Options;
 use crate::receive::files::{self, Damage};
 use crate::sql::{self, Builder, Limits, Program, QueryError};
@@ -96,10 +96,11 @@ fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
 fn table_of(columns: &[&str], rows: &[Value]) -> String {
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        // Who names a service may not write on the terminal of who asks for it.
+        Value::String(text) => printable(text).into_owned(),
         other => other.to_string(),
     };
-    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| (*name).to_owned()).collect()];
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| printable(name).into_owned()).collect()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|name| cell(&row[*name])).collect()));
     let widths: Vec<usize> = (0..columns.len())
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
@@ -120,6 +121,13 @@ fn table_of(columns: &[&str], rows: &[Value]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_acts_in_a_terminal_is_shown_and_does_not_act() {
+        let rows = [json!({"service": "shop\u{1b}[31m\nforged"})];
+        let drawn = table_of(&["service"], &rows);
+        assert!(drawn.contains(r"shop\u{1b}[31m\nforged") && !drawn.contains('\u{1b}'), "{drawn}");
+    }
 
     #[test]
     fn an_answer_reads_as_a_table() {

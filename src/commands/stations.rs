@@ -62,6 +62,7 @@ pub fn receive(config: &Config) -> receive::Config {
         future_max: received.future_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
         assume_weight: embedded_url(config).map(|_| 1.0),
+        ..receive::Config::default()
     }
 }
 
@@ -107,4 +108,3 @@ pub fn journal(config: &config::Journal) -> Result<Journal, Error> {
 }
 
 pub type Journal = Writer<File>;
-

@@ -62,10 +62,14 @@ mod tests {
 
     #[test]
     fn names_of_this_machine_and_addresses_are_its_own() {
-        for authority in ["localhost:8080", "LOCALHOST", "localhost.", "app.localhost:1", "127.0.0.1:8080", "[::1]:8080", "10.1.2.3"] {
+        for authority in
+            ["localhost:8080", "LOCALHOST", "localhost.", "app.localhost:1", "127.0.0.1:8080", "[::1]:8080", "10.1.2.3"]
+        {
             assert!(is_own(host_of(authority)), "{authority}");
         }
-        for authority in ["evil.example", "localhost.evil.example:8080", "127.0.0.1.evil.example", "", "notlocalhost", "evil"] {
+        for authority in
+            ["evil.example", "localhost.evil.example:8080", "127.0.0.1.evil.example", "", "notlocalhost", "evil"]
+        {
             assert!(!is_own(host_of(authority)), "{authority}");
         }
     }

@@ -54,9 +54,7 @@ pub fn serve() -> io::Result<()> {
 
 /// What holds for every statement.
 fn confine() -> io::Result<()> {
-    for (resource, limit) in
-        [(Resource::CORE, 0), (Resource::FSIZE, 0), (Resource::NOFILE, FILES_MAX)]
-    {
+    for (resource, limit) in [(Resource::CORE, 0), (Resource::FSIZE, 0), (Resource::NOFILE, FILES_MAX)] {
         setrlimit(resource, limit, limit)?;
     }
     // Where memory runs out, this is the process to end. Raising it needs no right; without procfs there is nothing to do.

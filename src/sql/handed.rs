@@ -207,4 +207,3 @@ fn read(file: &File, offset: u64, bytes: usize) -> Result<Vec<u8>> {
     file.read_exact_at(&mut read, offset)?;
     Ok(read)
 }
-

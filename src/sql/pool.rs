@@ -70,7 +70,7 @@ struct Shared {
     idle: Mutex<Vec<Child>>,
     running: Mutex<Vec<Arc<Running>>>,
     last_used: Mutex<Stopwatch>,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 /// A statement in a child.
@@ -98,7 +98,7 @@ impl Pool {
             idle: Mutex::default(),
             running: Mutex::default(),
             last_used: Mutex::new(Stopwatch::start()),
-            counters: Counters::default(),
+            counters: Arc::default(),
         });
         let warm = shared.clone();
         runtime.spawn_blocking(move || warm.warm());
@@ -106,7 +106,7 @@ impl Pool {
         Ok(Pool(shared))
     }
 
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.0.counters
     }
 
@@ -265,7 +265,7 @@ impl Shared {
     }
 
     fn count(&self, error: &QueryError) {
-        let Counters { refused, timed_out, gave_way, busy, died, .. } = &self.counters;
+        let Counters { refused, timed_out, gave_way, busy, died, .. } = &*self.counters;
         let counter = match error {
             QueryError::Invalid { .. } | QueryError::TooLarge { .. } | QueryError::Failed { .. } => refused,
             QueryError::TimedOut { .. } => timed_out,

@@ -72,11 +72,11 @@ impl Core {
                 Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
                     let due = next_due.at;
-                    let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
-                    let skipped = (self.clock.now().nanos_since(due).max(0) / interval_ns) as u64;
-                    self.tick(&mut kept, skipped);
+                    self.tick(&mut kept);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
                     let mut now = self.clock.now();
+                    let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
+                    self.metrics.ticks_skipped((now.nanos_since(due).max(0) / interval_ns) as u64); // not negative
                     if let Some(step) = self.sources.judge(now, self.clock.system_ahead_ns()) {
                         // What waits was stamped by the old time.
                         while let Some(received) = batches.try_next() {
@@ -92,7 +92,7 @@ impl Core {
                     while let Ok(event) = events.try_recv() {
                         self.engine.observe(self.clock.now(), event);
                     }
-                    self.tick(&mut kept, 0);
+                    self.tick(&mut kept);
                     self.learnt.take(&self.engine, self.clock.now());
                     return;
                 }
@@ -125,7 +125,7 @@ impl Core {
         self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
     }
 
-    fn tick(&mut self, kept: &mut Kept, skipped: u64) {
+    fn tick(&mut self, kept: &mut Kept) {
         let now = self.clock.now();
         let stopwatch = Stopwatch::start();
         let effects = self.engine.tick(now);
@@ -159,7 +159,7 @@ impl Core {
             spans: self.spans(resident),
             rule_failures: self.engine.rule_failures(),
         };
-        self.metrics.tick(took, skipped, &snapshot);
+        self.metrics.tick(took, &snapshot);
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
         self.learnt.tick(&self.engine, now);

@@ -166,7 +166,6 @@ fn understood(document: &str, place: &str, now: Time) -> Option<Learnt> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

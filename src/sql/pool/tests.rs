@@ -5,12 +5,8 @@ use serde_json::Value;
 use super::*;
 use crate::model::{SpanBuilder, SpanRow, spans};
 
-const SETTINGS: Settings = Settings {
-    timeout: Duration::from_secs(3),
-    memory_bytes: 256 << 20,
-    rows_max: 100,
-    answer_bytes_max: 1 << 20,
-};
+const SETTINGS: Settings =
+    Settings { timeout: Duration::from_secs(3), memory_bytes: 256 << 20, rows_max: 100, answer_bytes_max: 1 << 20 };
 
 fn batch(rows: i64) -> RecordBatch {
     let mut builder = SpanBuilder::new();
@@ -80,7 +76,8 @@ async fn a_hostile_statement_gets_an_error_and_the_next_one_an_answer() {
         "select count(distinct value) from generate_series(1, 100000000)".to_owned(),
         "select array_length(array_agg(a.duration_ns)) from spans a, spans b".to_owned(),
         "select levenshtein(repeat('a', 1000000), repeat('b', 1000000))".to_owned(),
-        "select count(*) from spans a, spans b, spans c where a.duration_ns + b.duration_ns + c.duration_ns = -7".into(),
+        "select count(*) from spans a, spans b, spans c where a.duration_ns + b.duration_ns + c.duration_ns = -7"
+            .into(),
         format!("select * from spans t0{}", " join spans using (trace_id)".repeat(600)),
     ];
     for sql in hostile {
