@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis
+.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,3 +82,7 @@ accept-house: ## what the inside must show: borders, orders, clocks, sentences, 
 accept-diagnosis: ## whether one diagnosis holds on systems nobody tuned it on: drawn ones, recorded ones, whole runs
 	$(CARGO) build --locked --release
 	python3 tests/accept/diagnosis.py
+
+accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, pages of others, a soak
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/hard.py

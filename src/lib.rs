@@ -4,6 +4,9 @@
 //! Data flows one way, and a module imports only from those above it in this list:
 //!
 //! - [`model`]: the words (time, identities, the `spans` table, the state of a cluster)
+//! - [`clock`]: the one place that reads the time, for the shell
+//! - [`disk`]: files that people name, read within bounds and written for their owner alone
+//! - [`net`]: connections that others open, within bounds and deadlines
 //! - [`receive`]: OTLP to Arrow, over gRPC, HTTP and from files
 //! - [`window`]: spans in time slices, traces assembled
 //! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
@@ -16,7 +19,7 @@
 //! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
 //! - [`simulate`]: a cluster of pretend services, with its references
 //! - [`config`]: what the operator wrote, checked, as each station's settings
-//! - [`clock`]: the one place that reads the time, for the shell
+//! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
@@ -34,13 +37,19 @@ pub mod commands;
 #[cfg(feature = "daemon")]
 pub mod config;
 pub mod decide;
+#[cfg(feature = "daemon")]
+pub mod disk;
 pub mod engine;
 pub mod guard;
 pub mod journal;
 pub mod model;
 #[cfg(feature = "daemon")]
+pub mod net;
+#[cfg(feature = "daemon")]
 pub mod receive;
 #[cfg(feature = "daemon")]
 pub mod simulate;
+#[cfg(feature = "daemon")]
+pub mod sql;
 pub mod verify;
 pub mod window;

@@ -1,32 +1,165 @@
 //! Who may ask, how long it may take, and what is answered where nothing is.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::warn;
 
 use super::{Api, Refusal};
+use crate::clock::Stopwatch;
+use crate::config::callers::{digest, is_same};
+use crate::config::{Caller, Role, Token};
 
-/// Lets a request through when no token is configured or it presents the right one.
-pub async fn authenticate(State(api): State<Api>, request: Request, next: Next) -> Response {
-    match &api.token {
-        Some(token) if !bearer(request.headers()).is_some_and(|presented| token.matches(presented)) => {
-            let refusal = Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "this API asks for a bearer token",
-                "send the header `Authorization: Bearer TOKEN`, with the token of `api` in the configuration",
-            );
-            ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response()
+/// Where a request comes from; put into its extensions by whoever accepted the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Who asks, as far as that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// No token is asked for, or one that all share: then who it is says the request itself.
+    Unnamed,
+    Named {
+        name: String,
+        role: Role,
+    },
+}
+
+/// Who may ask, and who lately tried in vain.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Of the token that all share.
+    shared: Option<[u8; 32]>,
+    callers: Vec<Caller>,
+    failures: Mutex<HashMap<Option<IpAddr>, Failures>>,
+}
+
+/// Failed attempts of one peer, in a bucket that drains.
+#[derive(Debug)]
+struct Failures {
+    since: Stopwatch,
+    count: u32,
+}
+
+/// Wrong tokens that one peer may present in [`DRAINED`]: a person's mistakes, and a dashboard with an old token; of more
+/// neither each is answered with a reason nor is each logged.
+const FAILURES_MAX: u32 = 10;
+const DRAINED: Duration = Duration::from_secs(60);
+/// Peers that are remembered; past them all are forgotten, which costs a line of log each.
+const PEERS_MAX: usize = 4_096;
+
+impl Access {
+    pub fn new(shared: Option<&Token>, callers: Vec<Caller>) -> Access {
+        Access { shared: shared.map(|token| digest(token.reveal())), callers, failures: Mutex::default() }
+    }
+
+    fn asks_for_a_token(&self) -> bool {
+        self.shared.is_some() || !self.callers.is_empty()
+    }
+
+    /// Whose token it is. All are compared, in a time that tells nothing.
+    fn identify(&self, token: &str) -> Option<Identity> {
+        let presented = digest(token);
+        let mut found = None;
+        for caller in &self.callers {
+            if caller.has(&presented) {
+                found = Some(Identity::Named { name: caller.name.clone(), role: caller.role });
+            }
         }
-        _ => next.run(request).await,
+        if self.shared.as_ref().is_some_and(|shared| is_same(shared, &presented)) && found.is_none() {
+            found = Some(Identity::Unnamed);
+        }
+        found
+    }
+
+    /// Counts a failed attempt; how many of this peer there were lately.
+    fn failed(&self, peer: Option<IpAddr>) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= PEERS_MAX && !failures.contains_key(&peer) {
+            failures.clear();
+        }
+        let of_peer = failures.entry(peer).or_insert_with(|| Failures { since: Stopwatch::start(), count: 0 });
+        if of_peer.since.elapsed() > DRAINED {
+            if of_peer.count > FAILURES_MAX {
+                warn!(peer = in_words(peer), count = of_peer.count, "API tokens were rejected within a minute");
+            }
+            *of_peer = Failures { since: Stopwatch::start(), count: 0 };
+        }
+        of_peer.count = of_peer.count.saturating_add(1);
+        of_peer.count
     }
 }
 
-/// RFC 6750: the scheme's name is case-insensitive.
+fn in_words(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "unknown".into(), |peer| peer.to_string())
+}
+
+/// Lets a request through when no token is asked for or it presents a right one, and says who it is.
+pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let identity = match identity(&api.access, &request) {
+        Ok(identity) => identity,
+        Err(refusal) => return ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response(),
+    };
+    request.extensions_mut().insert(identity);
+    next.run(request).await
+}
+
+fn identity(access: &Arc<Access>, request: &Request) -> Result<Identity, Refusal> {
+    if !access.asks_for_a_token() {
+        return Ok(Identity::Unnamed);
+    }
+    let Some(token) = bearer(request.headers()) else {
+        return Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "this API asks for a bearer token",
+            "send the header `Authorization: Bearer TOKEN`, with the token of `api` in the configuration",
+        ));
+    };
+    if let Some(identity) = access.identify(token) {
+        return Ok(identity);
+    }
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let count = access.failed(peer);
+    if count > FAILURES_MAX {
+        return Err(Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many wrong tokens from this address",
+            "correct the token; a right one is let in at once",
+        ));
+    }
+    warn!(peer = in_words(peer), path = request.uri().path(), count, "API token rejected");
+    Err(Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "token rejected",
+        "present the token of `api` in the configuration, or one of its tokens_file",
+    ))
+}
+
+/// Lets through who may change what headroom does.
+pub async fn operators(Extension(identity): Extension<Identity>, request: Request, next: Next) -> Response {
+    match identity {
+        Identity::Unnamed | Identity::Named { role: Role::Operator, .. } => next.run(request).await,
+        Identity::Named { name, role: Role::Viewer } => Refusal::new(
+            StatusCode::FORBIDDEN,
+            format!("{name} is a viewer and may change nothing"),
+            "ask an operator, or write `operator` behind this name in api.tokens_file",
+        )
+        .into_response(),
+    }
+}
+
+/// RFC 6750: the scheme's name is case-insensitive. Two of them are none.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

@@ -2,6 +2,7 @@
 //! closed sets alone, never from telemetry, so that no sender can grow them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -17,10 +18,12 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::act_metrics::ActMetrics;
 use super::receive_metrics::ReceiveMetrics;
+use super::sql_metrics::SqlMetrics;
 use super::{Api, Refusal, Snapshot, Spans};
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
-use crate::receive::Counters;
+use crate::receive;
+use crate::sql::Counters;
 
 /// A word from a closed set, as a label's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +55,7 @@ pub struct Metrics {
     window_shed_spans: Counter,
     window_late_spans: Counter,
     window_duplicate_spans: Counter,
+    window_surplus_spans: Counter,
     window_evicted_spans: Counter,
     window_partial_traces: Counter,
     analyse_spans_without_parent: Counter,
@@ -95,6 +99,7 @@ impl Default for Metrics {
             window_shed_spans: Counter::default(),
             window_late_spans: Counter::default(),
             window_duplicate_spans: Counter::default(),
+            window_surplus_spans: Counter::default(),
             window_evicted_spans: Counter::default(),
             window_partial_traces: Counter::default(),
             analyse_spans_without_parent: Counter::default(),
@@ -143,6 +148,7 @@ impl Metrics {
             window_shed_spans: "Spans of whole traces that were shed because more came than may be analysed",
             window_late_spans: "Spans that came after their trace was closed",
             window_duplicate_spans: "Spans that came twice",
+            window_surplus_spans: "Spans past what one trace may have",
             window_evicted_spans: "Spans that were analysed and are no longer in the table",
             window_partial_traces: "Traces closed without a root: a sender lost it, or it never came",
             analyse_spans_without_parent: "Spans whose parent never came: a sender lost it",
@@ -191,8 +197,15 @@ impl Metrics {
         self
     }
 
+    /// What became of people's statements, and what the tables take that are kept for them.
+    pub fn with_sql(mut self, counters: Arc<Counters>, shelf_bytes: Arc<AtomicU64>) -> Metrics {
+        let registry = self.registry.sub_registry_with_prefix("headroom");
+        registry.register_collector(Box::new(SqlMetrics { counters, shelf_bytes }));
+        self
+    }
+
     /// The receivers' counters beside those of the other stations.
-    pub fn with_receivers(mut self, counters: Arc<Counters>) -> Metrics {
+    pub fn with_receivers(mut self, counters: Arc<receive::Counters>) -> Metrics {
         let registry = self.registry.sub_registry_with_prefix("headroom");
         registry.register_collector(Box::new(ReceiveMetrics(counters)));
         self
@@ -223,10 +236,14 @@ impl Metrics {
         }
     }
 
-    pub fn tick(&self, duration: Duration, skipped: u64, snapshot: &Snapshot) {
+    /// Ticks that were due while another took long.
+    pub fn ticks_skipped(&self, skipped: u64) {
+        self.engine_ticks_skipped.inc_by(skipped);
+    }
+
+    pub fn tick(&self, duration: Duration, snapshot: &Snapshot) {
         let findings = &snapshot.findings;
         self.engine_ticks.inc();
-        self.engine_ticks_skipped.inc_by(skipped);
         self.engine_tick_duration.observe(duration.as_secs_f64());
         // Before the first span there is no watermark to lag behind.
         let lag = if findings.complete_to.0 > 0 { snapshot.at.seconds_since(findings.complete_to) } else { 0.0 };
@@ -248,6 +265,7 @@ impl Metrics {
         rise(&self.window_shed_spans, spans.shed);
         rise(&self.window_late_spans, spans.late);
         rise(&self.window_duplicate_spans, spans.duplicate);
+        rise(&self.window_surplus_spans, spans.surplus);
         rise(&self.window_evicted_spans, spans.evicted);
         rise(&self.window_partial_traces, spans.partial_traces);
         rise(&self.analyse_spans_without_parent, spans.without_parent);

@@ -8,30 +8,39 @@ mod act_metrics;
 mod control;
 pub mod history;
 pub mod metrics;
-pub mod query;
+mod origin;
 mod read;
 mod receive_metrics;
 mod refusal;
-pub mod rows;
 mod snapshot;
 mod sql;
+mod sql_metrics;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
+use futures::future::BoxFuture;
+use http::Request;
+use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
+use tower::Service;
 
-use crate::config::Token;
+use crate::clock::Clock;
+use crate::config::HostName;
 use crate::engine::Event;
+use crate::net::{Descriptors, Http, Limits, Receipt};
 
+pub use access::{Access, Peer};
 pub use history::History;
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use snapshot::{Readiness, Snapshot, Spans, Table};
+pub use snapshot::{Readiness, Snapshot, Spans};
 pub use sql::Sql;
 
 /// Requests are small: a query, a reason.
@@ -48,20 +57,79 @@ pub struct Api {
     pub events: mpsc::Sender<Event>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
-    /// None: the API is open, and `config` has made sure that it listens on loopback alone.
-    pub token: Option<Token>,
+    pub clock: Clock,
+    /// So long after the last tick it is no longer ready.
+    pub ticks_late: Duration,
+    /// Without any token the API is open, and `config` has made sure that it listens on loopback alone.
+    pub access: Arc<Access>,
+    /// Names it answers to, and origins that may ask, beside its own.
+    pub hosts: Arc<[HostName]>,
+    pub origins: Arc<[String]>,
 }
 
 impl Api {
+    /// How long ago the last tick was.
+    fn since_tick(&self) -> Duration {
+        let since = self.clock.now().nanos_since(self.snapshot.borrow().at);
+        self.clock.wall_duration(Duration::from_nanos(since.max(0) as u64)) // not negative
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow().clone()
     }
 }
 
+/// A few dashboards, a scraper, and people.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How the API speaks HTTP: its requests are small, so that a body that stops holds little.
+pub const HTTP: Http = Http {
+    name: "API",
+    http2_only: false,
+    stream_window_bytes: BODY_BYTES_MAX as u32,
+    connection_window_bytes: 2 * BODY_BYTES_MAX as u32,
+    frame_bytes_max: 16 << 10,
+    streams_max: 16,
+};
+
+/// Connections of the API, with the descriptors that it shares with two receivers.
+pub fn limits(descriptors: Descriptors) -> Limits {
+    Limits {
+        connections_max: descriptors.share(CONNECTIONS_MAX, 3),
+        first_request: Duration::from_secs(10),
+        // Scrapers come every minute at the latest.
+        idle: Duration::from_secs(120),
+    }
+}
+
+/// Answers the requests of a listener.
+pub fn answers(api: Api) -> impl Fn(IpAddr, Request<Incoming>) -> Answering + Clone + Send + Sync + 'static {
+    let router = router(api);
+    move |peer, mut request| {
+        // Bodies are small and have a deadline; an answer may take longer than the places allow for.
+        if let Some(receipt) = request.extensions().get::<Receipt>() {
+            receipt.received();
+        }
+        request.extensions_mut().insert(Peer(peer));
+        let mut router = router.clone();
+        Box::pin(async move {
+            // A router is always ready, and its error has no value.
+            let Ok(response) = Service::<Request<Incoming>>::call(&mut router, request).await;
+            response
+        })
+    }
+}
+
+type Answering = BoxFuture<'static, Response>;
+
 /// All routes.
 pub fn router(api: Api) -> Router {
     let deadline = api.sql.timeout() + MARGIN;
-    let guarded = Router::new()
+    let operators = Router::new()
+        .route("/api/v1/pause", post(control::pause))
+        .route("/api/v1/resume", post(control::resume))
+        .route_layer(middleware::from_fn(access::operators));
+    let guarded = operators
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(read::status))
         .route("/api/v1/bottleneck", get(read::bottleneck))
@@ -71,17 +139,18 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/decisions", get(read::decisions))
         .route("/api/v1/interventions", get(read::interventions))
         .route("/api/v1/explain/{id}", get(read::explanation))
-        .route("/api/v1/pause", post(control::pause))
-        .route("/api/v1/resume", post(control::resume))
         .route("/api/v1/sql", post(sql::sql))
         .route_layer(middleware::from_fn_with_state(api.clone(), access::authenticate));
+    let answers = guarded
+        .fallback(access::not_found)
+        .method_not_allowed_fallback(access::method_not_allowed)
+        .layer(middleware::from_fn_with_state(api.clone(), origin::guard));
     Router::new()
         // Probes come from a kubelet that holds no token; they say nothing but yes or no.
         .route("/livez", get(read::livez))
         .route("/readyz", get(read::readyz))
-        .merge(guarded)
-        .fallback(access::not_found)
         .method_not_allowed_fallback(access::method_not_allowed)
+        .merge(answers)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(move |request, next| access::deadline(deadline, request, next)))
         .with_state(api)

@@ -1,11 +1,12 @@
 //! Findings and actions, from the snapshot.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{Api, Readiness, Refusal, Snapshot};
 use crate::guard::Decision;
@@ -24,7 +25,17 @@ pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Refusal> {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error, "wait; the daemon's log says what it is about")
     };
     match *api.readiness.borrow() {
-        Readiness::Ready => Ok("ok\n"),
+        Readiness::Ready => match api.since_tick() {
+            since if since > api.ticks_late => {
+                let error = format!("the last tick was {:.0} s ago", since.as_secs_f64());
+                Err(Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    error,
+                    "look at the daemon's log and its processor time",
+                ))
+            }
+            _ => Ok("ok\n"),
+        },
         Readiness::Starting(what) => Err(not_ready(format!("starting: waiting for {what}"))),
         Readiness::Draining => Err(not_ready("draining: it finishes what it has and takes nothing new".into())),
     }
@@ -109,8 +120,19 @@ pub async fn decisions(
     Ok(answer(&snapshot, &[("decisions", json!(decisions))]))
 }
 
+/// Explanations that are told at once; the others wait for their turn.
+static EXPLAINING: Semaphore = Semaphore::const_new(2);
+
 /// Findings, proposal, decision, change and effect of a decision, an intervention or a time; `text` is the same in prose.
-pub async fn explanation(State(api): State<Api>, Path(asked): Path<String>) -> Result<Json<Value>, Refusal> {
+pub async fn explanation(
+    State(api): State<Api>,
+    asked: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(asked) = asked.map_err(|rejected| {
+        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "ask for an id or a time such as 14:03")
+    })?;
+    // Each holds a copy of the whole history while it is told.
+    let _one = EXPLAINING.acquire().await;
     let entries: Vec<Entry> = api.snapshot().history.iter().cloned().collect();
     let explanation = explain(&entries, &asked).map_err(|error| {
         let status = match error {

@@ -25,6 +25,8 @@ impl Collector for ReceiveMetrics {
                 "Texts that became _other: a column of one batch had too many",
                 counters.overflowed_texts(),
             ),
+            ("receive_cut_texts", "Texts that were longer than 1024 bytes and were cut", counters.cut_texts()),
+            ("receive_broken_texts", "Texts that were not UTF-8 and became U+FFFD", counters.broken_texts()),
         ] {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }

@@ -1,13 +1,14 @@
 //! What the engine's thread publishes at each tick: immutable, shared by whoever reads it.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::History;
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
 use crate::model::Time;
+use crate::sql::Table;
 use crate::verify::InterventionReport;
 
 #[derive(Clone, Debug, Default)]
@@ -22,7 +23,7 @@ pub struct Snapshot {
     /// Which pods each service's spans came from.
     pub pods: PodsWithSpans,
     pub interventions: Vec<InterventionReport>,
-    pub tables: Vec<Table>,
+    pub tables: Arc<[Table]>,
     pub history: History,
     pub spans: Spans,
     /// Rules that failed to load or to run, since the start.
@@ -53,14 +54,6 @@ pub struct Spans {
     /// The share of the spans received lately that was admitted.
     pub admitted_share: f64,
     pub resident_bytes: u64,
-}
-
-/// A table as SQL sees it. Cloning shares its columns.
-#[derive(Clone, Debug)]
-pub struct Table {
-    pub name: &'static str,
-    pub schema: SchemaRef,
-    pub batches: Vec<RecordBatch>,
 }
 
 /// Whether to send work here.

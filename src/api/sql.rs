@@ -1,6 +1,7 @@
-//! SQL over HTTP, kept from the loop's way: its own runtime, few queries at once, each with a deadline.
+//! SQL over HTTP: answers of one tick are kept for who asks the same, and every refusal has its status.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -12,131 +13,104 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use moka::sync::Cache;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
-use super::query::{Limits, QueryError, query};
-use super::{Api, Refusal, Snapshot, rows};
+use super::{Api, Refusal, Snapshot};
 use crate::config;
+use crate::sql::{Counters, Pool, QueryError, Settings};
 
-/// Queries that run or wait at once; the next is told to come back. They share one core.
-const QUERIES_MAX: usize = 4;
-
-/// Largest answer in Arrow bytes, before it becomes JSON of several times that.
+/// Largest answer, in bytes of JSON.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// Answers kept: the panels of a few dashboards. With [`ANSWER_BYTES_MAX`] that bounds what they hold.
-const ANSWERS_KEPT_MAX: u64 = 32;
+/// All answers that are kept: eight of the largest, or the panels of many dashboards.
+const ANSWERS_BYTES_MAX: u64 = 32 << 20;
 
 /// An answer belongs to one tick, so it can never be stale; this only frees those that are no longer asked for.
 const ANSWER_KEPT: Duration = Duration::from_secs(10);
 
-/// Runs queries and keeps answers.
+/// What an entry of the cache takes beside its text.
+const ENTRY_BYTES: usize = 512;
+
+/// Asks children, and keeps answers.
 pub struct Sql {
     runtime: Handle,
-    slots: Arc<Semaphore>,
-    limits: Limits,
+    pool: Pool,
     timeout: Duration,
-    /// A dashboard asks the same of one tick from every open browser at once: the first asks DataFusion, the
-    /// others wait for the same answer. So the cache holds answers to come, not answers.
+    /// A dashboard asks the same of one tick from every open browser at once: the first asks a child, the others wait for
+    /// the same answer. So the cache holds answers to come, not answers.
     answers: Cache<(u64, String), Coming>,
 }
 
 type Coming = Shared<BoxFuture<'static, Result<Bytes, Refusal>>>;
 
-#[derive(Serialize)]
-struct Body {
-    columns: Vec<Column>,
-    rows: Vec<Map<String, Value>>,
-    /// There were more rows than the limits let through.
-    truncated: bool,
-}
-
-#[derive(Serialize)]
-struct Column {
-    name: String,
-    #[serde(rename = "type")]
-    data_type: String,
-}
-
 impl Sql {
-    /// `runtime` runs the queries; give it one worker thread, so that they never take more than one core.
-    pub fn new(runtime: Handle, config: &config::Api) -> Sql {
-        Sql {
-            runtime,
-            slots: Arc::new(Semaphore::new(QUERIES_MAX)),
-            limits: Limits {
-                memory_bytes: usize::try_from(config.sql_memory_bytes).unwrap_or(usize::MAX) / QUERIES_MAX,
-                rows_max: config.sql_rows_max,
-                answer_bytes_max: ANSWER_BYTES_MAX,
-                partitions: 1,
-            },
+    /// Starts the first child. `runtime` has the threads that wait for children; `shelf_bytes` is kept at what the tables
+    /// take that children read.
+    pub fn start(runtime: &Handle, config: &config::Api, shelf_bytes: Arc<AtomicU64>) -> std::io::Result<Sql> {
+        let settings = Settings {
             timeout: config.sql_timeout,
-            answers: Cache::builder().max_capacity(ANSWERS_KEPT_MAX).time_to_live(ANSWER_KEPT).build(),
-        }
+            memory_bytes: config.sql_memory_bytes,
+            rows_max: config.sql_rows_max,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+        };
+        let weight = |key: &(u64, String), coming: &Coming| {
+            let text = coming.peek().and_then(|answer| answer.as_ref().ok()).map_or(0, Bytes::len);
+            u32::try_from(ENTRY_BYTES + key.1.len() + text).unwrap_or(u32::MAX)
+        };
+        Ok(Sql {
+            runtime: runtime.clone(),
+            pool: Pool::start(runtime.clone(), settings, shelf_bytes)?,
+            timeout: config.sql_timeout,
+            answers: Cache::builder().max_capacity(ANSWERS_BYTES_MAX).weigher(weight).time_to_live(ANSWER_KEPT).build(),
+        })
     }
 
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
+    pub fn counters(&self) -> &Arc<Counters> {
+        self.pool.counters()
+    }
+
     async fn answer(&self, snapshot: Arc<Snapshot>, sql: String) -> Result<Bytes, Refusal> {
         let key = (snapshot.tick, sql.clone());
-        let answer = self.answers.get_with(key.clone(), || self.start(snapshot, sql)).await;
+        let coming = self.answers.get_with(key.clone(), || self.start_query(snapshot, sql));
+        let first = coming.peek().is_none();
+        let answer = coming.clone().await;
         if answer.is_err() {
             // Being busy, or out of time, is true of now and not of the tick.
             self.answers.invalidate(&key);
+        } else if first {
+            // Weighed anew, with its text.
+            self.answers.insert(key, coming);
         }
         answer
     }
 
-    fn start(&self, snapshot: Arc<Snapshot>, sql: String) -> Coming {
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            let error = format!("{QUERIES_MAX} queries are running or waiting already");
-            let busy = Refusal::new(StatusCode::TOO_MANY_REQUESTS, error, "ask again in a second");
-            return futures::future::ready(Err(busy)).boxed().shared();
-        };
-        let (limits, timeout) = (self.limits, self.timeout);
-        let task = self.runtime.spawn(async move {
-            let _slot = slot;
-            match tokio::time::timeout(timeout, query(&snapshot.tables, &sql, &limits)).await {
-                Ok(answer) => body(&answer.map_err(refusal)?),
-                Err(_) => Err(Refusal::new(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    format!("the query took longer than {} s", timeout.as_secs_f64()),
-                    "select less, or raise api.sql_timeout",
-                )),
-            }
-        });
-        let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error, "simplify the query");
-        async move { task.await.unwrap_or_else(|error| Err(failed(format!("the query failed: {error}")))) }
-            .boxed()
-            .shared()
+    fn start_query(&self, snapshot: Arc<Snapshot>, sql: String) -> Coming {
+        let pool = self.pool.clone();
+        // A task of its own: one that waits goes on whether or not its caller is there to poll it.
+        let asking = self.runtime.spawn(async move { pool.ask(snapshot.tables.clone(), sql).await });
+        async move {
+            let answer = asking.await.unwrap_or_else(|error| Err(QueryError::Failed { cause: error.to_string() }));
+            answer.map(Bytes::from).map_err(|error| refusal(&error))
+        }
+        .boxed()
+        .shared()
     }
-}
-
-/// The answer as JSON text, made on the queries' own runtime.
-fn body(answer: &super::query::Answer) -> Result<Bytes, Refusal> {
-    let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error, "cast the columns to text");
-    let columns = (answer.schema.fields().iter())
-        .map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string() })
-        .collect();
-    let mut rows = Vec::new();
-    for batch in &answer.batches {
-        rows.extend(rows::json_rows(batch).map_err(|error| failed(error.to_string()))?);
-    }
-    let text = serde_json::to_vec(&Body { columns, rows, truncated: answer.truncated });
-    text.map(Bytes::from).map_err(|error| failed(error.to_string()))
 }
 
 /// Cause and remedy stand on both sides of the message's semicolon.
-fn refusal(error: QueryError) -> Refusal {
+fn refusal(error: &QueryError) -> Refusal {
     let status = match error {
-        QueryError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        QueryError::Invalid { .. } | QueryError::TooLarge { .. } => StatusCode::BAD_REQUEST,
         QueryError::Memory => StatusCode::PAYLOAD_TOO_LARGE,
-        QueryError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        QueryError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        QueryError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+        QueryError::GaveWay { .. } | QueryError::Process { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        QueryError::Stack | QueryError::Failed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let message = error.to_string();
     let (cause, remedy) = message.rsplit_once("; ").unwrap_or((&message, ""));

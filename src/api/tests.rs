@@ -10,8 +10,10 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::analyse::{Bottleneck, Findings, Verdict};
-use crate::config::{self, HumanDuration};
+use crate::clock::Clock;
+use crate::config::{self, Caller, HostName, HumanDuration, Role, Token};
 use crate::model::{SpanBuilder, SpanRow, Time, spans};
+use crate::sql::Table;
 
 /// An API over a snapshot in which `auth` is saturated and three spans are known.
 struct Fixture {
@@ -35,11 +37,11 @@ fn fixture(config: config::Api) -> Fixture {
         tick: 1,
         at: Time::from_secs(1_764_000_000),
         findings: Findings { bottlenecks: vec![bottleneck], ..Findings::default() },
-        tables: vec![Table {
+        tables: Arc::from([Table {
             name: "spans",
             schema: spans::schema(),
             batches: vec![builder.finish().record_batch().clone()],
-        }],
+        }]),
         ..Snapshot::default()
     };
     // A receiver goes on answering with the last value after its sender is gone.
@@ -51,13 +53,18 @@ fn fixture(config: config::Api) -> Fixture {
         readiness: readiness_out,
         events: events_in,
         metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
-        sql: Arc::new(Sql::new(tokio::runtime::Handle::current(), &config)),
-        token: config.token,
+        sql: Arc::new(Sql::start(&tokio::runtime::Handle::current(), &config, Arc::default()).unwrap()),
+        clock: Clock::system(),
+        ticks_late: Duration::MAX,
+        access: Arc::new(Access::new(config.token.as_ref(), config.callers)),
+        hosts: config.hosts.into(),
+        origins: config.origins.into(),
     };
     Fixture { api, events, readiness }
 }
 
-async fn ask(api: &Api, request: Request<Body>) -> (StatusCode, String) {
+async fn ask(api: &Api, mut request: Request<Body>) -> (StatusCode, String) {
+    request.headers_mut().entry(header::HOST).or_insert("localhost:8080".parse().unwrap());
     let response = router(api.clone()).oneshot(request).await.unwrap();
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -78,7 +85,7 @@ async fn sql(api: &Api, query: &str) -> (StatusCode, Value) {
     post(api, "/api/v1/sql", json!({"query": query})).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_names_its_remedy() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let refused = [
@@ -95,7 +102,7 @@ async fn every_refusal_names_its_remedy() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_the_daemons_life() {
     let Fixture { api, readiness, .. } = fixture(config::Api::default());
     assert_eq!(get(&api, "/livez").await.0, StatusCode::OK);
@@ -106,7 +113,7 @@ async fn readiness_follows_the_daemons_life() {
     assert_eq!(get(&api, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_only_health_is_open() {
     let token = Token::new("correct-horse-battery");
     let Fixture { api, readiness, .. } = fixture(config::Api { token: Some(token), ..config::Api::default() });
@@ -122,7 +129,7 @@ async fn with_a_token_only_health_is_open() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_worst_bottleneck_comes_with_all() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let (status, body) = get(&api, "/api/v1/bottleneck").await;
@@ -136,7 +143,7 @@ async fn the_worst_bottleneck_comes_with_all() {
     assert!(summary.ends_with("auth is saturated"), "{summary}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn pausing_needs_a_name_and_a_reason() {
     let Fixture { api, mut events, .. } = fixture(config::Api::default());
     assert_eq!(post(&api, "/api/v1/pause", json!({"by": "ada"})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
@@ -151,7 +158,7 @@ async fn pausing_needs_a_name_and_a_reason() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_reads_the_tables() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let query = "select service, count(*) as n, sum(duration_ns) as busy from spans group by service order by service";
@@ -163,7 +170,7 @@ async fn sql_reads_the_tables() {
 }
 
 /// A query may say how often it ran: a generator of random numbers gives others each time that it is asked.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_query_of_one_tick_is_run_once() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let query = "select random() as n from spans";
@@ -173,7 +180,7 @@ async fn the_same_query_of_one_tick_is_run_once() {
     assert_ne!(sql(&api, "select random() as n from spans --").await.1, first, "another query is run");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_can_only_read() {
     let Fixture { api, .. } = fixture(config::Api::default());
     for query in [
@@ -195,7 +202,7 @@ async fn sql_can_only_read() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_ends_at_its_limits() {
     let config = config::Api { sql_rows_max: 2, sql_memory_bytes: 4 << 20, ..config::Api::default() };
     let Fixture { api, .. } = fixture(config);
@@ -215,15 +222,130 @@ async fn sql_ends_at_its_limits() {
     assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{limit}: {answer}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_open_metrics() {
     let Fixture { api, .. } = fixture(config::Api::default());
     let snapshot = api.snapshot();
-    api.metrics.tick(Duration::from_millis(3), 0, &snapshot);
+    api.metrics.tick(Duration::from_millis(3), &snapshot);
     let (status, body) = get(&api, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(body.ends_with("# EOF\n"), "{body}");
     // Samples alone: help texts are prose, buckets are arithmetic.
     let names: Vec<&str> = body.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();
     insta::assert_snapshot!(names.join("\n"));
+}
+
+fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
+    let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body =
+        if path.ends_with("sql") { json!({"query": "select 1"}) } else { json!({"by": "mallory", "reason": "test"}) };
+    request.body(Body::from(body.to_string())).unwrap()
+}
+
+/// What a browser sends for a page of another origin, and for one whose name was made to mean this machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_page_reads_or_changes_anything() {
+    let hosts = vec![HostName::parse("*.monitoring.svc").unwrap()];
+    let origins = vec!["https://grafana.example".to_owned()];
+    let Fixture { api, mut events, .. } = fixture(config::Api { hosts, origins, ..config::Api::default() });
+    let refused: [(&[(&str, &str)], u16); 8] = [
+        (&[("host", "evil.example")], 421),
+        (&[("host", "evil.example"), ("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")], 421),
+        (&[("host", "localhost.evil.example:8080")], 421),
+        (&[("origin", "http://evil.example")], 403),
+        (&[("origin", "null")], 403),
+        (&[("origin", "http://localhost:3000")], 403),
+        (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], 403),
+        (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], 403),
+    ];
+    for path in ["/api/v1/pause", "/api/v1/sql"] {
+        for (headers, status) in refused {
+            assert_eq!(ask(&api, with_headers(path, headers)).await.0.as_u16(), status, "{path} {headers:?}");
+        }
+    }
+    assert!(events.try_recv().is_err());
+    let allowed: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")],
+        &[("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")],
+        &[("host", "[::1]:8080")],
+        &[("host", "headroom.monitoring.svc:8080")],
+        &[("origin", "https://grafana.example"), ("sec-fetch-site", "cross-site")],
+    ];
+    for headers in allowed {
+        assert_eq!(ask(&api, with_headers("/api/v1/pause", headers)).await.0, StatusCode::ACCEPTED, "{headers:?}");
+        assert!(events.try_recv().is_ok());
+    }
+    let link =
+        Request::get("/api/v1/status").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
+    assert_eq!(ask(&api, link.body(Body::empty()).unwrap()).await.0, StatusCode::OK);
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let form = Request::post("/api/v1/pause").header(header::CONTENT_TYPE, content_type);
+        let form = form.body(Body::from(r#"{"by": "mallory", "reason": "test"}"#)).unwrap();
+        assert_eq!(ask(&api, form).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+    }
+    let preflight = Request::options("/api/v1/pause").header("origin", "http://evil.example");
+    assert_eq!(ask(&api, preflight.body(Body::empty()).unwrap()).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_names_its_caller_and_what_they_may_do() {
+    let of = |name: &str, role| Caller::new(name, role, &Token::new(&format!("token-of-{name}-0123456789")));
+    let callers = vec![of("ada", Role::Operator), of("bob", Role::Viewer)];
+    let Fixture { api, mut events, .. } = fixture(config::Api { callers, ..config::Api::default() });
+    let post = |path: &'static str, token: &str| {
+        let authorization = format!("Bearer {token}");
+        let api = api.clone();
+        async move { ask(&api, with_headers(path, &[("authorization", authorization.as_str())])).await }
+    };
+    let (status, _) = post("/api/v1/pause", "token-of-ada-0123456789").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    match events.recv().await {
+        Some(Event::Paused { by }) => assert_eq!(by, "ada: test", "not the mallory of the body"),
+        other => panic!("expected a pause, got {other:?}"),
+    }
+    let (status, body) = post("/api/v1/pause", "token-of-bob-0123456789").await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    assert!(events.try_recv().is_err());
+    assert_ne!(post("/api/v1/sql", "token-of-bob-0123456789").await.0, StatusCode::FORBIDDEN, "a viewer may read");
+    let (status, body) = post("/api/v1/pause", "token-of-eve-0123456789").await;
+    assert!(status == StatusCode::UNAUTHORIZED && body.contains("token rejected"), "{body}");
+    let two = with_headers(
+        "/api/v1/pause",
+        &[("authorization", "Bearer x"), ("authorization", "Bearer token-of-ada-0123456789")],
+    );
+    assert_eq!(ask(&api, two).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_tokens_are_answered_for_a_while_and_a_right_one_always() {
+    let token = Token::new("correct-horse-battery");
+    let Fixture { api, .. } = fixture(config::Api { token: Some(token), ..config::Api::default() });
+    let try_with = |token: &str| {
+        let request = Request::get("/api/v1/status").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let api = api.clone();
+        async move { ask(&api, request.body(Body::empty()).unwrap()).await.0.as_u16() }
+    };
+    let mut statuses = Vec::new();
+    for n in 0..12 {
+        statuses.push(try_with(&format!("wrong-{n}")).await);
+    }
+    assert_eq!((statuses[0], statuses[9], statuses[10], statuses[11]), (401, 401, 429, 429));
+    assert_eq!(try_with("correct-horse-battery").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_in_a_terminal_is_escaped_in_the_journal() {
+    let Fixture { api, mut events, .. } = fixture(config::Api::default());
+    let forged = json!({"by": "ada\u{1b}[31m", "reason": "test\nlevel=ERROR forged\u{202e}"});
+    assert_eq!(post(&api, "/api/v1/pause", forged).await.0, StatusCode::ACCEPTED);
+    match events.recv().await {
+        Some(Event::Paused { by }) => assert_eq!(by, r"ada\u{1b}[31m: test\nlevel=ERROR forged\u{202e}"),
+        other => panic!("expected a pause, got {other:?}"),
+    }
+    let long = json!({"by": "ada", "reason": "x".repeat(5_000)});
+    assert_eq!(post(&api, "/api/v1/pause", long).await.0, StatusCode::BAD_REQUEST);
 }

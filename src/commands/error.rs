@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::analyse::rollup::sql::QueryError;
-use crate::api::query::QueryError as SqlError;
+use crate::config::HumanBytes;
 use crate::guard::ActError;
 use crate::model::Time;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;
+use crate::sql::QueryError as SqlError;
 use crate::{config, engine, journal, receive};
 
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,13 @@ pub enum Error {
     Unreachable { server: String, cause: String },
     #[error("{server}: {error}; {remedy}")]
     Refused { server: String, status: u16, error: String, remedy: String },
+    #[error("cannot prepare the processes that answer SQL: {0}; raise the limits of memory, files and processes")]
+    SqlChild(io::Error),
+    #[error(
+        "limits.memory is {}, but this process may have {} of addresses (ulimit -v or -d); raise that to {}, or lower limits.memory",
+        HumanBytes(*memory), HumanBytes(*given), HumanBytes(*needed)
+    )]
+    AddressSpace { memory: u64, given: u64, needed: u64 },
     #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
     Runtime(io::Error),
     #[error(

@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
 use crate::journal::{self, ExplainError};
+use crate::model::printable;
 
 /// Explain a decision, an intervention or a minute: findings, proposal, decision, change and effect.
 #[derive(clap::Args)]
@@ -58,7 +59,9 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     if args.json {
         writeln!(out, "{document:#}")?
     } else {
-        write!(out, "{text}")?
+        for line in text.lines() {
+            writeln!(out, "{}", printable(line))?;
+        }
     }
     Ok(Answer::Yes)
 }

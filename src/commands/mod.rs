@@ -25,6 +25,7 @@ mod scenario;
 mod score;
 pub mod serve;
 mod sql;
+mod sql_child;
 mod stations;
 mod traces;
 mod watched_files;
@@ -56,6 +57,8 @@ pub enum Command {
     #[command(hide = true)]
     Cluster(cluster::Args),
     Sql(sql::Args),
+    #[command(hide = true)]
+    SqlChild(sql_child::Args),
     Queries(queries::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
@@ -78,6 +81,7 @@ impl Command {
             Command::Demo(args) => demo::run(args, out),
             Command::Cluster(args) => cluster::run(args, out),
             Command::Sql(args) => sql::run(args, out),
+            Command::SqlChild(args) => sql_child::run(args),
             Command::Queries(args) => queries::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),

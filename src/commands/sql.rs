@@ -2,18 +2,18 @@
 
 use std::io::Write;
 
-use arrow::util::pretty::pretty_format_batches;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
-use crate::api::Table;
-use crate::api::query::{self, Limits, QueryError};
-use crate::api::rows::json_rows;
-use crate::model::spans;
+use crate::model::{printable, spans};
 use crate::receive::decode::Options;
 use crate::receive::files::{self, Damage};
+use crate::sql::{self, Builder, Limits, Program, QueryError};
+
+/// Half of a small machine.
+const MEMORY_BYTES: u64 = 4 << 30;
 
 /// Ask with SQL: over files of spans (table `spans`), or over the tables of a running server.
 #[derive(clap::Args)]
@@ -42,37 +42,34 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    let mut batches = Vec::new();
+    let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
+    let mut table = Builder::new(&spans::schema()).map_err(failed)?;
     for file in &args.file {
         for batch in files::open(file, Options::default(), Damage::Refuse)? {
-            batches.push(batch?.record_batch().clone());
+            table.push(batch?.record_batch()).map_err(failed)?;
         }
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // The caller's own machine, and their own question; the bound ends a runaway before the machine suffers.
     let limits = Limits {
-        // The caller's own machine, and their own question; half of a small machine's memory still ends a runaway.
-        memory_bytes: 4 << 30,
-        rows_max: usize::MAX,
-        answer_bytes_max: usize::MAX,
-        partitions: cores,
+        memory_bytes: MEMORY_BYTES,
+        process_bytes: MEMORY_BYTES + (1 << 30),
+        cpu_s: None,
+        partitions: std::thread::available_parallelism().map_or(1, usize::from),
     };
-    let tables = [Table { name: "spans", schema: spans::schema(), batches }];
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    let answer = runtime.block_on(query::query(&tables, &args.query, &limits))?;
-    let failed = |error: arrow::error::ArrowError| QueryError::Failed { cause: error.to_string() };
-    if args.json {
-        for batch in &answer.batches {
-            for row in json_rows(batch).map_err(failed)? {
-                writeln!(out, "{}", Value::Object(row))?;
-            }
+    let program = Program::own().map_err(failed)?;
+    let (mut columns, mut rows) = (None, Vec::new());
+    let ended = sql::ask_once(&program, "spans", &table, &args.query, limits, |line| {
+        match &columns {
+            None => columns = Some(serde_json::from_str::<Vec<String>>(line)?),
+            Some(_) if args.json => writeln!(out, "{line}")?,
+            Some(_) => rows.push(serde_json::from_str(line)?),
         }
-    } else {
-        let batches = if answer.batches.is_empty() {
-            vec![arrow::array::RecordBatch::new_empty(answer.schema)]
-        } else {
-            answer.batches
-        };
-        writeln!(out, "{}", pretty_format_batches(&batches).map_err(failed)?)?;
+        Ok(())
+    })?;
+    ended?;
+    if !args.json {
+        let columns = columns.unwrap_or_default();
+        write!(out, "{}", table_of(&columns.iter().map(String::as_str).collect::<Vec<_>>(), &rows))?;
     }
     Ok(Answer::Yes)
 }
@@ -87,7 +84,7 @@ fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
     } else {
         let columns: Vec<&str> =
             (answer["columns"].as_array().into_iter().flatten()).filter_map(|column| column["name"].as_str()).collect();
-        write!(out, "{}", table(&columns, rows))?;
+        write!(out, "{}", table_of(&columns, rows))?;
     }
     if answer["truncated"] == true {
         writeln!(out, "the answer was cut short; add a limit, or raise api.sql_rows_max")?;
@@ -96,13 +93,14 @@ fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 /// The frame that Arrow draws, around cells that came as JSON.
-fn table(columns: &[&str], rows: &[Value]) -> String {
+fn table_of(columns: &[&str], rows: &[Value]) -> String {
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        // Who names a service may not write on the terminal of who asks for it.
+        Value::String(text) => printable(text).into_owned(),
         other => other.to_string(),
     };
-    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| (*name).to_owned()).collect()];
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| printable(name).into_owned()).collect()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|name| cell(&row[*name])).collect()));
     let widths: Vec<usize> = (0..columns.len())
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
@@ -125,9 +123,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_acts_in_a_terminal_is_shown_and_does_not_act() {
+        let rows = [json!({"service": "shop\u{1b}[31m\nforged"})];
+        let drawn = table_of(&["service"], &rows);
+        assert!(drawn.contains(r"shop\u{1b}[31m\nforged") && !drawn.contains('\u{1b}'), "{drawn}");
+    }
+
+    #[test]
     fn an_answer_reads_as_a_table() {
         let rows = [json!({"service": "auth", "n": 12}), json!({"service": "ingress", "n": null})];
-        insta::assert_snapshot!(table(&["service", "n"], &rows), @"
+        insta::assert_snapshot!(table_of(&["service", "n"], &rows), @"
         +---------+----+
         | service | n  |
         +---------+----+

@@ -1,13 +1,12 @@
 //! From the checked configuration to each station's own: the one place that knows both.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::Path;
+use std::fs::File;
 
 use crate::act::embedded::Embedded;
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::config::{self, Config};
+use crate::disk;
 use crate::journal::{self, Writer};
 use crate::model::Time;
 use crate::receive::queue;
@@ -63,6 +62,7 @@ pub fn receive(config: &Config) -> receive::Config {
         future_max: received.future_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
         assume_weight: embedded_url(config).map(|_| 1.0),
+        ..receive::Config::default()
     }
 }
 
@@ -95,20 +95,16 @@ pub async fn clock(config: &Config) -> Result<Clock, Error> {
 /// The journal's file. At its bound it becomes `FILE.1`, in place of the one before.
 pub fn journal(config: &config::Journal) -> Result<Journal, Error> {
     let failed = |source| Error::Write { path: config.path.clone(), source };
-    let file = append(&config.path).map_err(failed)?;
+    let file = disk::append_private(&config.path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     let path = config.path.clone();
     let rotate = move || {
         let mut older = path.clone().into_os_string();
         older.push(".1");
         std::fs::rename(&path, older)?;
-        append(&path)
+        disk::append_private(&path)
     };
     Ok(Writer::bounded(file, bytes, Box::new(rotate), config.bytes_max, journal::writer::RING_BYTES_MAX))
 }
 
 pub type Journal = Writer<File>;
-
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}

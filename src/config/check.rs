@@ -7,6 +7,7 @@ mod values;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::expand::expand;
 use super::keys::{Key, ROOT};
 use super::node::Node;
 use super::problem::{Problem, did_you_mean};
@@ -19,8 +20,9 @@ use crate::{decide, guard, verify, window};
 
 /// Check a whole file. `directory` anchors relative paths.
 pub fn check(root: &Node, directory: &Path) -> Result<Config, Vec<Problem>> {
-    let mut checker = Checker { problems: Vec::new(), directory };
-    let config = checker.root(root);
+    let (root, problems) = expand(root, directory);
+    let mut checker = Checker { problems, directory };
+    let config = checker.root(&root);
     if checker.problems.is_empty() { Ok(config) } else { Err(checker.problems) }
 }
 
@@ -232,10 +234,17 @@ impl Checker<'_> {
     }
 
     fn api(&mut self, at: &At<'_>) -> Api {
-        let token = self.token(at);
-        let api = self.settings(at, Api::SETTINGS, Api { token, ..Api::default() });
-        if at.node.text("token").is_none() && at.node.text("token_file").is_none() {
-            self.loopback(&at.key("listen"), api.listen, "add api.token_file, or listen on 127.0.0.1");
+        let default = Api {
+            token: self.token(at),
+            callers: self.callers(at),
+            hosts: self.hosts(at),
+            origins: self.origins(at),
+            ..Api::default()
+        };
+        let api = self.settings(at, Api::SETTINGS, default);
+        if ["token", "token_file", "tokens_file"].iter().all(|key| at.node.text(key).is_none()) {
+            let remedy = "add api.token_file or api.tokens_file, or listen on 127.0.0.1";
+            self.loopback(&at.key("listen"), api.listen, remedy);
         }
         api
     }

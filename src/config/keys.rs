@@ -210,6 +210,23 @@ fn api() -> Vec<Key> {
     settings(Api::SETTINGS)
         .into_iter()
         .chain(token("api.token", "holds the bearer token that callers present"))
+        .chain([
+            Key::path(
+                "tokens_file",
+                "api.tokens",
+                "callers by name, a line each: `name: sha256 of the token` and `viewer` (the default) or `operator`",
+            ),
+            Key::text(
+                "hosts",
+                "\"headroom.example, *.monitoring.svc\"",
+                "names it answers to beside localhost and addresses; a request for another name is refused",
+            ),
+            Key::text(
+                "origins",
+                "https://grafana.example",
+                "web pages of these origins may call it, beside its own; all others are refused",
+            ),
+        ])
         .collect()
 }
 

@@ -5,7 +5,10 @@
 //! each declares them beside its `Config`, with range and meaning, and states its defaults there with their reasons.
 //! `reference` writes what comes from the declarations: the reference file, the documentation's table, the JSON Schema.
 
+pub mod callers;
 mod check;
+mod expand;
+mod host;
 mod keys;
 mod node;
 mod objective;
@@ -22,6 +25,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use crate::guard::Mode;
+pub use callers::{Caller, Role};
+pub use host::{HostName, host_of, is_own};
 use node::Root;
 pub use objective::{Bounds, Objective, Pattern, Selector};
 pub use problem::{Error, Problem};
@@ -31,7 +36,7 @@ use units::{serialize_bytes, serialize_duration};
 
 use crate::model::setting::{Kind, Setting};
 use crate::receive::{self, queue};
-use crate::{analyse, decide, guard, journal, settings, verify, window};
+use crate::{analyse, decide, disk, guard, journal, settings, verify, window};
 
 /// The checked configuration. Serialises to JSON with tokens left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -221,6 +226,12 @@ pub struct Tls {
 pub struct Api {
     pub listen: SocketAddr,
     pub token: Option<Token>,
+    /// Callers with tokens of their own.
+    pub callers: Vec<Caller>,
+    /// Names that it answers to, beside those of this machine and addresses.
+    pub hosts: Vec<HostName>,
+    /// Web origins that may call it, beside its own.
+    pub origins: Vec<String>,
     /// What one SQL query may take.
     #[serde(serialize_with = "serialize_duration")]
     pub sql_timeout: Duration,
@@ -243,6 +254,9 @@ impl Default for Api {
         Api {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             token: None,
+            callers: Vec::new(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
             // A person waits this long; a scan of a full window takes about a second.
             sql_timeout: Duration::from_secs(10),
             // Aggregates over a window of 512 MiB fit well; a careless cross join does not.
@@ -326,10 +340,14 @@ pub struct Kubernetes {
     pub nodes_grow: bool,
 }
 
+/// A configuration is written by hand.
+const CONFIG_BYTES_MAX: u64 = 4 << 20;
+
 impl Config {
     /// Read and check a file. Paths in it are relative to the directory it lies in.
     pub fn load(path: &Path) -> Result<Config, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text =
+            disk::read_text(path, CONFIG_BYTES_MAX).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Config::parse(&text, path)
     }
 

@@ -61,6 +61,32 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The same sections, every text replaced by what `text` makes of its path and itself.
+    pub fn map_texts(&self, path: &str, text: &mut impl FnMut(&str, &str) -> String) -> Node {
+        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let values = (self.values.iter()).map(|(key, content)| {
+            let path = below(key);
+            let content = match content {
+                Content::Text(written) => Content::Text(text(&path, written)),
+                Content::Section(section) => Content::Section(section.map_texts(&path, text)),
+                Content::List(sections) => Content::List(
+                    (sections.iter().enumerate())
+                        .map(|(index, section)| section.map_texts(&format!("{path}[{index}]"), text))
+                        .collect(),
+                ),
+                Content::Named(sections) => Content::Named(
+                    (sections.iter())
+                        .map(|(name, section)| (name.clone(), section.map_texts(&format!("{path}.{name}"), text)))
+                        .collect(),
+                ),
+            };
+            (*key, content)
+        });
+        Node { values: values.collect(), unknown: self.unknown.clone() }
+    }
+}
+
 /// The whole file.
 #[derive(Debug, Default)]
 pub struct Root(pub Node);

@@ -46,6 +46,12 @@ impl RuleError {
         RuleError::at(rule, error.position(), message)
     }
 
+    /// What is said of a rule that is run no more, tick by tick.
+    pub(super) fn switched_off(&self) -> RuleError {
+        let message = format!("switched off until its text changes: {}", self.message);
+        RuleError { message, ..self.clone() }
+    }
+
     /// The innermost cause, at the innermost place known.
     pub(super) fn from_run(rule: &str, error: &EvalAltResult, operations: u64) -> RuleError {
         let (mut cause, mut position) = (error, error.position());
@@ -56,7 +62,7 @@ impl RuleError {
             }
         }
         let message = match cause {
-            EvalAltResult::ErrorTooManyOperations(_) => format!(
+            EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorTerminated(..) => format!(
                 "stopped after {operations} operations; end its loop sooner, or raise the limit if it must look at so much"
             ),
             EvalAltResult::ErrorStackOverflow(_) => "functions call each other too deeply; end the recursion".into(),

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod proposal;
 pub mod rules;
 pub mod source;
+pub mod stage;
 mod view;
 
 pub use error::RuleError;
@@ -17,3 +18,4 @@ pub use limits::Limits;
 pub use proposal::Proposal;
 pub use rules::{Evaluated, Printed, Rules, Skipped};
 pub use source::{RuleSource, shipped};
+pub use stage::{Here, Job, Progress, Stage};

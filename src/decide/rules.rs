@@ -1,19 +1,21 @@
 //! The rules in force: compiled once, evaluated at every tick, each one's failure its own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{AST, Array, Dynamic, Engine, Scope};
+use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, Scope};
 
 use super::draft::{self, Defaults, Draft, RuleDuration};
 use super::error::RuleError;
 use super::limits::Limits;
 use super::proposal::Proposal;
 use super::source::RuleSource;
+use super::stage::{Here, Progress, Stage};
 use super::view::{self, Now};
 use crate::analyse::Findings;
 use crate::model::{ClusterState, Origin, ServiceId};
@@ -28,6 +30,12 @@ pub struct Evaluated {
     pub skipped: Vec<Skipped>,
     /// What rules wrote with `print` and `debug`.
     pub printed: Vec<Printed>,
+    /// The rule that was given up because of time; those after it were left out.
+    pub stopped: Option<String>,
+    /// Rules that went past a limit of their own, with what they are told from now on.
+    over: Vec<(String, RuleError)>,
+    /// The job was left behind.
+    abandoned: bool,
 }
 
 /// For example `scale_out(s).to(())`: the replicas needed are not known.
@@ -52,44 +60,123 @@ struct Rule {
 
 /// All rules, and the one rhai engine that runs them.
 pub struct Rules {
+    runner: Arc<Runner>,
+    /// By name, so that evaluation has one order whatever the order of files.
+    rules: BTreeMap<String, Arc<Rule>>,
+    /// Rules that are run no more until their text changes, and why.
+    off: BTreeMap<String, RuleError>,
+    /// Texts that did not load, and why: the same text is not tried again.
+    rejected: BTreeMap<String, (RuleSource, RuleError)>,
+}
+
+/// What runs rules, on whatever thread.
+struct Runner {
     engine: Engine,
     limits: Limits,
-    /// By name, so that evaluation has one order whatever the order of files.
-    rules: BTreeMap<String, Rule>,
+    progress: Arc<Progress>,
     /// What the running rule printed; emptied after each.
     printed: Arc<Mutex<Vec<String>>>,
+}
+
+impl Runner {
+    fn new(limits: Limits) -> Arc<Runner> {
+        let (progress, printed) = (Arc::<Progress>::default(), Arc::default());
+        progress.start_over();
+        Arc::new(Runner { engine: engine(&limits, Arc::clone(&printed), progress.clone()), limits, progress, printed })
+    }
+}
+
+/// What is read after a job that may have been left behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Rules {
     /// Compile every source; one that does not compile is reported and the rest go on.
     pub fn compile(sources: &[RuleSource], limits: Limits) -> (Rules, Vec<RuleError>) {
-        let printed = Arc::new(Mutex::new(Vec::new()));
-        let mut rules = Rules { engine: engine(&limits, printed.clone()), limits, rules: BTreeMap::new(), printed };
-        let errors = rules.replace(sources);
+        let mut rules = Rules::none(limits);
+        let (errors, _) = rules.replace(sources, &mut Here, None);
         (rules, errors)
     }
 
+    pub fn none(limits: Limits) -> Rules {
+        Rules { runner: Runner::new(limits), rules: BTreeMap::new(), off: BTreeMap::new(), rejected: BTreeMap::new() }
+    }
+
     /// Put these sources in force. A rule whose new text is bad keeps its last good version; one that is no
-    /// longer among the sources is dropped.
-    pub fn replace(&mut self, sources: &[RuleSource]) -> Vec<RuleError> {
-        let mut errors = Vec::new();
+    /// longer among the sources is dropped. `stopped` are those that took too long to load when this was recorded; they are
+    /// told, beside the errors, where it is not yet.
+    pub fn replace(
+        &mut self,
+        sources: &[RuleSource],
+        stage: &mut dyn Stage,
+        stopped: Option<&[String]>,
+    ) -> (Vec<RuleError>, Vec<String>) {
+        let (mut errors, mut given_up) = (Vec::new(), Vec::new());
         let mut before = std::mem::take(&mut self.rules);
+        let rejected = std::mem::take(&mut self.rejected);
+        let rules_max = self.runner.limits.rules;
         for source in sources {
-            if self.rules.len() >= self.limits.rules {
-                let message = format!("left out, {} rules are the limit; merge or remove some", self.limits.rules);
-                errors.push(RuleError::whole(&source.name, message));
+            let name = &source.name;
+            if self.rules.len() >= rules_max {
+                let message = format!("left out, {rules_max} rules are the limit; merge or remove some");
+                errors.push(RuleError::whole(name, message));
                 continue;
             }
-            let rule = match self.compile_one(source) {
-                Ok(rule) => Some(rule),
+            if let Some(same) = before.get(name).filter(|rule| rule.source == *source) {
+                self.rules.insert(name.clone(), same.clone());
+                continue;
+            }
+            let known = rejected.get(name).filter(|(text, _)| text == source).map(|(_, error)| Err(error.clone()));
+            let loaded = known.unwrap_or_else(|| {
+                if stopped.is_some_and(|stopped| stopped.contains(name)) {
+                    return Err(too_slow_to_load(name));
+                }
+                let loaded = self.load(source, stage);
+                loaded.unwrap_or_else(|| {
+                    given_up.push(name.clone());
+                    Err(too_slow_to_load(name))
+                })
+            });
+            let rule = match loaded {
+                Ok(rule) => {
+                    self.off.remove(name);
+                    Some(rule)
+                }
                 Err(error) => {
+                    self.rejected.insert(name.clone(), (source.clone(), error.clone()));
                     errors.push(error);
-                    before.remove(&source.name)
+                    before.remove(name)
                 }
             };
-            self.rules.extend(rule.map(|rule| (source.name.clone(), rule)));
+            self.rules.extend(rule.map(|rule| (name.clone(), rule)));
         }
-        errors
+        self.off.retain(|name, _| self.rules.contains_key(name));
+        (errors, given_up)
+    }
+
+    /// None: it took too long.
+    fn load(&mut self, source: &RuleSource, stage: &mut dyn Stage) -> Option<Result<Arc<Rule>, RuleError>> {
+        let loaded = Arc::new(Mutex::new(None));
+        let (runner, text, result) = (self.runner.clone(), source.clone(), loaded.clone());
+        self.runner.progress.start_over();
+        let job = Box::new(move || {
+            let rule = runner.compile_one(&text);
+            if !runner.progress.is_stopped() {
+                *lock(&result) = Some(rule.map(Arc::new));
+            }
+        });
+        if !stage.run(job, &self.runner.progress) {
+            self.renew();
+        }
+        lock(&loaded).take()
+    }
+
+    /// Drops a rule that took too long to load when this was recorded.
+    pub fn reject(&mut self, name: &str) {
+        if let Some(rule) = self.rules.remove(name) {
+            self.rejected.insert(name.to_owned(), (rule.source.clone(), too_slow_to_load(name)));
+        }
     }
 
     /// The text of every rule in force, for the journal.
@@ -99,19 +186,131 @@ impl Rules {
 
     /// Run every rule on what the tick found.
     pub fn evaluate(&self, findings: &Findings, cluster: &ClusterState) -> Evaluated {
-        let now = Now::new(findings, cluster);
-        let mut evaluated = Evaluated::default();
-        for (name, rule) in &self.rules {
-            match self.run(rule, now.clone()) {
-                Ok(drafts) => drafts.into_iter().for_each(|draft| evaluated.add(rule, draft, findings)),
-                Err(error) => evaluated.errors.push(error),
+        self.evaluate_on(&mut Here, None, findings, cluster)
+    }
+
+    /// The same on a stage. `stopped` is the rule that was given up because of time when this tick was recorded.
+    pub fn evaluate_on(
+        &self,
+        stage: &mut dyn Stage,
+        stopped: Option<&str>,
+        findings: &Findings,
+        cluster: &ClusterState,
+    ) -> Evaluated {
+        let order: Vec<(String, Arc<Rule>)> =
+            self.rules.iter().map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        let evaluated = Arc::new(Mutex::new(Evaluated::default()));
+        let turn = Turn {
+            runner: self.runner.clone(),
+            order: order.clone(),
+            off: self.off.clone(),
+            stopped: stopped.map(str::to_owned),
+            now: Now::new(findings, cluster),
+            bottlenecks: findings.bottlenecks.iter().map(|b| (b.service.clone(), b.verdict.as_str())).collect(),
+            evaluated: evaluated.clone(),
+        };
+        let progress = &self.runner.progress;
+        progress.start_over();
+        let ended = stage.run(Box::new(move || turn.run()), progress);
+        let mut evaluated = std::mem::take(&mut *lock(&evaluated));
+        if !ended {
+            let running = progress.running.load(Ordering::Relaxed);
+            if let Some((name, _)) = usize::try_from(running).ok().and_then(|running| order.get(running)) {
+                evaluated.give_up(name);
             }
-            let lines = std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner));
-            evaluated.printed.extend(lines.into_iter().map(|text| Printed { rule: name.clone(), text }));
+            evaluated.abandoned = true;
         }
         evaluated
     }
 
+    /// Draws the consequences of a turn: rules that went past a limit are run no more.
+    pub fn learn(&mut self, evaluated: &Evaluated) {
+        for (name, error) in &evaluated.over {
+            self.off.insert(name.clone(), error.clone());
+        }
+        if evaluated.abandoned {
+            self.renew();
+        }
+    }
+
+    /// What was left behind keeps its own engine, and stays told to stop.
+    fn renew(&mut self) {
+        self.runner = Runner::new(self.runner.limits.clone());
+    }
+}
+
+fn too_slow_to_load(name: &str) -> RuleError {
+    RuleError::whole(name, "took too long to load; write no loops outside of functions")
+}
+
+/// One evaluation of all rules, as it is handed to a stage.
+struct Turn {
+    runner: Arc<Runner>,
+    order: Vec<(String, Arc<Rule>)>,
+    off: BTreeMap<String, RuleError>,
+    stopped: Option<String>,
+    now: Now,
+    /// Services with their verdicts, worst first.
+    bottlenecks: Vec<(String, &'static str)>,
+    /// Filled rule by rule, so that what is done is known also where the rest is left behind.
+    evaluated: Arc<Mutex<Evaluated>>,
+}
+
+impl Turn {
+    fn run(self) {
+        let Turn { runner, order, off, stopped, now, bottlenecks, evaluated } = self;
+        let limits = &runner.limits;
+        let part = limits.tick_operations / order.len().max(1) as u64;
+        // What nobody may take from the rules that are yet to come.
+        let mut left = limits.tick_operations;
+        for (place, (name, rule)) in order.iter().enumerate() {
+            if let Some(error) = off.get(name) {
+                lock(&evaluated).errors.push(error.switched_off());
+                continue;
+            }
+            let kept_for_others = part * (order.len() - place - 1) as u64;
+            let may = left.saturating_sub(kept_for_others).min(limits.operations);
+            runner.progress.begin(place, may);
+            if stopped.as_ref() == Some(name) {
+                return lock(&evaluated).give_up(name);
+            }
+            let ran = runner.run(rule, now.clone());
+            let used = runner.progress.operations.load(Ordering::Relaxed);
+            left = left.saturating_sub(used);
+            let mut evaluated = lock(&evaluated);
+            if runner.progress.is_stopped() {
+                return evaluated.give_up(name);
+            }
+            match ran {
+                Ok(drafts) => drafts.into_iter().for_each(|draft| evaluated.add(rule, draft, &bottlenecks)),
+                Err(Failed { error, is_over }) => {
+                    // It went past what is its own; one that merely found little left is run again.
+                    if is_over && used >= limits.operations.min(part.max(1)) {
+                        evaluated.over.push((name.clone(), error.clone()));
+                    }
+                    evaluated.errors.push(error);
+                }
+            }
+            let lines = std::mem::take(&mut *lock(&runner.printed));
+            evaluated.printed.extend(lines.into_iter().map(|text| Printed { rule: name.clone(), text }));
+        }
+    }
+}
+
+/// Why an evaluation came to nothing.
+struct Failed {
+    error: RuleError,
+    /// It used up its operations.
+    is_over: bool,
+}
+
+impl From<RuleError> for Failed {
+    fn from(error: RuleError) -> Failed {
+        Failed { error, is_over: false }
+    }
+}
+
+impl Runner {
     fn compile_one(&self, source: &RuleSource) -> Result<Rule, RuleError> {
         let name = source.name.as_str();
         if source.source.len() > self.limits.source_bytes {
@@ -123,6 +322,13 @@ impl Rules {
             return Err(RuleError::whole(name, message));
         }
         let ast = self.engine.compile(&source.source).map_err(|error| RuleError::from_parse(name, &error))?;
+        if curries(&ast) {
+            // Each call of it doubles what a function holds, and no limit of rhai's counts that.
+            return Err(RuleError::whole(
+                name,
+                "calls curry, which rules may not; write a closure such as |x| f(x, y)",
+            ));
+        }
         if !ast.iter_functions().any(|f| f.name == "evaluate" && f.params.len() == 1) {
             return Err(RuleError::whole(name, "has no fn evaluate(now); add one that returns proposals"));
         }
@@ -130,7 +336,7 @@ impl Rules {
         self.engine
             .run_ast_with_scope(&mut scope, &ast)
             .map_err(|error| RuleError::from_run(name, &error, self.limits.operations))?;
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.printed).clear();
         let lapse = |constant: &str| match scope.get(constant) {
             None => Ok(None),
             Some(value) => match value.clone().try_cast::<RuleDuration>() {
@@ -142,12 +348,14 @@ impl Rules {
         Ok(Rule { source: source.clone(), ast, defaults })
     }
 
-    fn run(&self, rule: &Rule, now: Now) -> Result<Vec<Draft>, RuleError> {
+    fn run(&self, rule: &Rule, now: Now) -> Result<Vec<Draft>, Failed> {
         let name = rule.source.name.as_str();
-        let value = self
-            .engine
-            .call_fn::<Dynamic>(&mut Scope::new(), &rule.ast, "evaluate", (now,))
-            .map_err(|error| RuleError::from_run(name, &error, self.limits.operations))?;
+        let value =
+            self.engine.call_fn::<Dynamic>(&mut Scope::new(), &rule.ast, "evaluate", (now,)).map_err(|error| {
+                let may = self.progress.operations_max.load(Ordering::Relaxed).min(self.limits.operations);
+                let is_over = ends_in_too_many_operations(&error);
+                Failed { error: RuleError::from_run(name, &error, may), is_over }
+            })?;
         let mut drafts = Vec::new();
         self.collect(name, value, &mut drafts)?;
         Ok(drafts)
@@ -178,14 +386,24 @@ impl Rules {
 }
 
 impl Evaluated {
-    fn add(&mut self, rule: &Rule, draft: Draft, findings: &Findings) {
+    /// Records that a rule was given up because of time.
+    fn give_up(&mut self, name: &str) {
+        let message =
+            "stopped, as rules took longer than they may in one tick; make what it does to large arrays cheaper";
+        let error = RuleError::whole(name, message);
+        self.stopped = Some(name.to_owned());
+        self.over.push((name.to_owned(), error.clone()));
+        self.errors.push(error);
+    }
+
+    fn add(&mut self, rule: &Rule, draft: Draft, bottlenecks: &[(String, &'static str)]) {
         let (name, service) = (rule.source.name.clone(), draft.service().clone());
         match draft.finish(rule.defaults) {
             Ok((action, because)) => {
                 let because = if because.is_empty() { rule.source.description().to_string() } else { because };
                 // Bottlenecks come worst first.
-                let bottleneck = findings.bottlenecks.iter().find(|b| b.service == service.as_str());
-                let verdict = bottleneck.map_or("", |b| b.verdict.as_str()).to_string();
+                let bottleneck = bottlenecks.iter().find(|(bottleneck, _)| bottleneck == service.as_str());
+                let verdict = bottleneck.map_or("", |(_, verdict)| verdict).to_string();
                 self.proposals.push(Proposal { origin: Origin::Rule(name), action, because, verdict });
             }
             Err(reason) => self.skipped.push(Skipped { rule: name, service, reason: reason.into() }),
@@ -196,7 +414,7 @@ impl Evaluated {
 /// The engine of every rule: rhai's language and collections, our view and proposals, and nothing that reaches
 /// outside. It starts raw and takes only the packages below, because the standard set can sleep and read the
 /// clock, which would make a rule's answer depend on more than its argument.
-fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>) -> Engine {
+fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>, progress: Arc<Progress>) -> Engine {
     let mut engine = Engine::new_raw();
     ArithmeticPackage::new().register_into_engine(&mut engine);
     LogicPackage::new().register_into_engine(&mut engine);
@@ -212,9 +430,14 @@ fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>) -> Engine {
     engine.set_strict_variables(true).set_fail_on_invalid_map_property(true);
     view::register(&mut engine);
     draft::register(&mut engine);
+    engine.on_progress(move |operations| {
+        progress.operations.store(operations, Ordering::Relaxed);
+        let is_over = operations > progress.operations_max.load(Ordering::Relaxed);
+        (is_over || progress.is_stopped()).then_some(Dynamic::UNIT)
+    });
     let lines_max = limits.printed_lines;
     let keep = move |printed: &Mutex<Vec<String>>, text: String| {
-        let mut lines = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(printed);
         if lines.len() < lines_max {
             lines.push(text);
         }
@@ -223,6 +446,33 @@ fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>) -> Engine {
     engine.on_print(move |text| keep(&printed, text.to_string()));
     engine.on_debug(move |text, _, position| keep(&for_debug, format!("{position}: {text}")));
     engine
+}
+
+/// Whether a text calls `curry` itself; closures that capture variables do so behind the scenes, on themselves alone.
+fn curries(ast: &AST) -> bool {
+    let mut found = false;
+    ast.walk(&mut |path| {
+        let call = match path.last() {
+            Some(ASTNode::Expr(Expr::FnCall(call, _))) => Some((call, call.args.first())),
+            Some(ASTNode::Expr(Expr::MethodCall(call, _))) => Some((call, None)),
+            _ => None,
+        };
+        if let Some((call, first)) = call
+            && call.name == "curry"
+        {
+            found |= !matches!(first, Some(Expr::DynamicConstant(value, _)) if value.is_fnptr());
+        }
+        !found
+    });
+    found
+}
+
+fn ends_in_too_many_operations(error: &EvalAltResult) -> bool {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => ends_in_too_many_operations(inner),
+        EvalAltResult::ErrorTooManyOperations(_) | EvalAltResult::ErrorTerminated(..) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::action::Change;
 use crate::analyse::{Learnt, Overrides};
 use crate::decide::RuleSource;
 use crate::guard::{ActError, Floor, Permit};
-use crate::journal::Entry;
+use crate::journal::{Entry, Phase};
 use crate::model::{ClockStep, ClusterState, DecisionId};
 
 /// An input that is not a span.
@@ -17,6 +17,11 @@ pub enum Event {
     Rules(Vec<RuleSource>),
     /// The operator's queries were reloaded: all there are now, the rest is as shipped.
     Queries(Overrides),
+    /// A rule was given up because of the time it took: in the tick, or before the rules, that come next.
+    RuleStopped {
+        rule: String,
+        during: Phase,
+    },
     Paused {
         by: String,
     },

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
 use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, Verdict};
-use crate::decide::{self, Evaluated, Proposal, RuleError, RuleSource, Rules};
+use crate::decide::{self, Evaluated, Here, Proposal, RuleError, RuleSource, Rules, Stage};
 use crate::guard::{self, Context, Guard, Mode, Permit};
-use crate::journal::{Entry, What, decisions, interventions};
+use crate::journal::{Entry, Phase, What, decisions, interventions};
 use crate::model::{ClockStep, ClusterState, DecisionId, SpanBatch, Time, spans};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
@@ -83,6 +83,11 @@ pub struct Engine {
     portions: Vec<Portion>,
     judge: Judge,
     rules: Rules,
+    /// Where they run.
+    stage: Box<dyn Stage>,
+    /// Rules that were given up when what comes next was recorded: as they were loaded, and in the tick.
+    stopped_loading: Vec<String>,
+    stopped: Option<String>,
     guard: Guard,
     verifier: Verifier,
     cluster: ClusterState,
@@ -110,12 +115,23 @@ pub struct Engine {
 impl Engine {
     /// Plans the tick's SQL and compiles the rules. A rule that does not compile is recorded and left out.
     pub fn new(started_at: Time, settings: Settings, sources: &[RuleSource]) -> Result<Engine, Error> {
+        Engine::with_stage(started_at, settings, sources, Box::new(Here))
+    }
+
+    /// The same, with a place of the shell's where rules run.
+    pub fn with_stage(
+        started_at: Time,
+        settings: Settings,
+        sources: &[RuleSource],
+        mut stage: Box<dyn Stage>,
+    ) -> Result<Engine, Error> {
         let started = What::Started {
             version: env!("CARGO_PKG_VERSION").into(),
             config: serde_json::to_value(&settings)?,
             rules: sources.to_vec(),
         };
-        let (rules, errors) = Rules::compile(sources, settings.decide);
+        let mut rules = Rules::none(settings.decide);
+        let (errors, stopped) = rules.replace(sources, &mut *stage, None);
         let mut engine = Engine {
             mode: settings.mode,
             analysis: settings.analysis,
@@ -123,6 +139,9 @@ impl Engine {
             portions: Vec::new(),
             judge: Judge::new(settings.analyse)?,
             rules,
+            stage,
+            stopped_loading: Vec::new(),
+            stopped: None,
             guard: Guard::new(settings.guard),
             verifier: Verifier::new(settings.verify),
             cluster: ClusterState::default(),
@@ -141,6 +160,9 @@ impl Engine {
             reports: Vec::new(),
         };
         engine.record(started_at, started);
+        for rule in stopped {
+            engine.record(started_at, What::RuleStopped { rule, during: Phase::Start });
+        }
         engine.record_rule_errors(started_at, errors);
         Ok(engine)
     }
@@ -195,8 +217,12 @@ impl Engine {
         match event {
             Event::Cluster(state) => self.observe_cluster(at, state),
             Event::Rules(rules) => {
-                self.record(at, What::Rules { rules: rules.clone() });
-                let errors = self.rules.replace(&rules);
+                let known = std::mem::take(&mut self.stopped_loading);
+                let (errors, stopped) = self.rules.replace(&rules, &mut *self.stage, Some(&known));
+                for rule in stopped {
+                    self.record(at, What::RuleStopped { rule, during: Phase::Load });
+                }
+                self.record(at, What::Rules { rules });
                 // Whoever wrote them looks for what they say now.
                 self.rules_said.clear();
                 self.record_rule_errors(at, errors);
@@ -207,6 +233,14 @@ impl Engine {
                 self.record(at, What::Queries { queries });
                 if let Err(error) = replaced {
                     self.record(at, What::AnalysisFailed { error: error.to_string() });
+                }
+            }
+            Event::RuleStopped { rule, during } => {
+                self.record(at, What::RuleStopped { rule: rule.clone(), during });
+                match during {
+                    Phase::Start => self.rules.reject(&rule),
+                    Phase::Load => self.stopped_loading.push(rule),
+                    Phase::Tick => self.stopped = Some(rule),
                 }
             }
             Event::Paused { by } => {
@@ -328,7 +362,14 @@ impl Engine {
 
     fn decide(&mut self, now: Time, permits: &mut Vec<Permit>) {
         let bounded = self.guard.bounded(self.restamped.as_ref().unwrap_or(&self.cluster), now);
-        let evaluated = self.rules.evaluate(&self.findings, &bounded);
+        let known = self.stopped.take();
+        let evaluated = self.rules.evaluate_on(&mut *self.stage, known.as_deref(), &self.findings, &bounded);
+        self.rules.learn(&evaluated);
+        if let Some(rule) = evaluated.stopped.clone().filter(|_| known.is_none()) {
+            // Before the tick, for a replay that comes to it.
+            let tick = self.records.iter().rposition(|entry| entry.what == What::Ticked).unwrap_or(0);
+            self.records.insert(tick, Entry { at: now, what: What::RuleStopped { rule, during: Phase::Tick } });
+        }
         let mut proposals = self.hear(now, evaluated);
         proposals.append(&mut self.give_back);
         // Closing comes first in a tick: one write an object, and its version moves with it.
@@ -368,7 +409,7 @@ impl Engine {
 
     /// Records what rules say besides proposals, once for as long as they go on saying it.
     fn hear(&mut self, now: Time, evaluated: Evaluated) -> Vec<Proposal> {
-        let Evaluated { proposals, errors, skipped, printed } = evaluated;
+        let Evaluated { proposals, errors, skipped, printed, .. } = evaluated;
         self.rule_failures += errors.len() as u64;
         let failed = errors.into_iter().map(failure);
         let skipped =

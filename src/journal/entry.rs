@@ -49,6 +49,11 @@ pub enum What {
     Queries {
         queries: Overrides,
     },
+    /// A rule was given up because of the time it took; written before the tick, or the rules, of which it was one.
+    RuleStopped {
+        rule: String,
+        during: Phase,
+    },
     Paused {
         by: String,
     },
@@ -113,6 +118,16 @@ pub enum What {
     },
 }
 
+/// When a rule was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// As the rules of the start were loaded: this is written after `started`.
+    Start,
+    Load,
+    Tick,
+}
+
 impl Entry {
     pub fn is_input(&self) -> bool {
         use What::*;
@@ -125,6 +140,7 @@ impl Entry {
                 | ClusterUnchanged { .. }
                 | Rules { .. }
                 | Queries { .. }
+                | RuleStopped { .. }
                 | Paused { .. }
                 | Resumed { .. }
                 | Learnt { .. }

@@ -10,7 +10,7 @@ pub mod reader;
 pub mod writer;
 
 pub use crate::decide::RuleSource;
-pub use entry::{Entry, What};
+pub use entry::{Entry, Phase, What};
 pub use explain::{ExplainError, Explanation, explain};
 pub use reader::{Journal, ReadError, read};
 pub use writer::{WriteError, Writer};

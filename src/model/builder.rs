@@ -108,6 +108,11 @@ impl SpanBuilder {
         self.texts().map(TextColumn::overflowed).sum()
     }
 
+    /// Values that were longer than a text may be, and were cut.
+    pub fn cut(&self) -> u64 {
+        self.texts().map(TextColumn::cut).sum()
+    }
+
     fn texts(&self) -> impl Iterator<Item = &TextColumn> {
         self.sources.iter().chain([&self.operations, &self.peers]).chain(&self.promoted)
     }

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod freshness;
 pub mod identity;
 pub mod intervention;
+mod printable;
 pub mod setting;
 mod span;
 pub mod spans;
@@ -20,6 +21,7 @@ pub use cluster::{Autoscaler, Ceiling, ClusterState, Connections, Hold, Pod, Pro
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, Text, TraceId};
 pub use intervention::{DecisionId, Details, InterventionId, InterventionRecord, NoId, Origin};
+pub use printable::printable;
 pub use setting::{Kind as SettingKind, Setting};
 pub use span::Span;
 pub use spans::{Kind, SpanBatch, SpanRow, Status};

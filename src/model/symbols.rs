@@ -47,12 +47,16 @@ impl Symbol {
 /// Texts known at once, about 100 bytes each: a large system has some ten thousand operations and pods. A source
 /// that puts identifiers into names reaches it; what comes then is `_other` until they are renewed.
 const TEXTS_MAX: usize = 200_000;
+/// And their bytes: as many texts of usual length fit well.
+const TEXT_BYTES_SUM_MAX: usize = 32 << 20;
 
 /// Texts, and what is made of them.
 #[derive(Debug)]
 pub struct Symbols {
     generation: u32,
     texts: IndexSet<Text, RandomState>,
+    /// Of all texts.
+    bytes: usize,
     /// Identities of services, made of cluster, namespace and name.
     services: IndexMap<[Symbol; 3], Symbol, RandomState>,
     /// Entry operations, of service and operation.
@@ -68,6 +72,7 @@ impl Default for Symbols {
             generation: 0,
             // In the order of their fixed symbols.
             texts: [OTHER, ""].into_iter().map(Text::from).collect(),
+            bytes: 0,
             services: IndexMap::default(),
             entries: IndexMap::default(),
             sorted: Vec::new(),
@@ -90,8 +95,11 @@ impl Symbols {
     pub fn of(&mut self, text: &str) -> Symbol {
         match self.texts.get_index_of(text) {
             Some(place) => Symbol::new(place, self.generation),
-            None if self.texts.len() >= TEXTS_MAX => Symbol::OTHER,
-            None => Symbol::new(self.texts.insert_full(text.into()).0, self.generation),
+            None if self.texts.len() >= TEXTS_MAX || self.bytes + text.len() > TEXT_BYTES_SUM_MAX => Symbol::OTHER,
+            None => {
+                self.bytes += text.len();
+                Symbol::new(self.texts.insert_full(text.into()).0, self.generation)
+            }
         }
     }
 
@@ -152,7 +160,7 @@ impl Symbols {
 
     /// Whether it has grown so far that what is no longer used should be forgotten.
     pub fn is_crowded(&self) -> bool {
-        self.texts.len() > TEXTS_MAX / 2
+        self.texts.len() > TEXTS_MAX / 2 || self.bytes > TEXT_BYTES_SUM_MAX / 2
     }
 }
 

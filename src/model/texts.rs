@@ -17,6 +17,8 @@ pub struct Utf8<'a>(&'a [u8]);
 
 impl<'a> Utf8<'a> {
     pub const EMPTY: Utf8<'static> = Utf8(&[]);
+    /// Stands for bytes that were no text: U+FFFD, the replacement character.
+    pub const REPLACED: Utf8<'static> = Utf8("\u{fffd}".as_bytes());
 
     /// None when the bytes are not UTF-8.
     #[inline(always)]
@@ -82,6 +84,20 @@ pub(super) struct TextColumn {
     empty: Option<u16>,
     number: Option<(i64, u16)>,
     overflowed: u64,
+    cut: u64,
+}
+
+/// Longest text of a column: the longest routes and statements that are of use as a name. A text is held as often as there
+/// are tables that name it, so that longer ones would be a way to fill memory.
+pub const TEXT_BYTES_MAX: usize = 1024;
+const CUT: &str = "…";
+
+/// The beginning of a text that is too long, marked as such.
+#[cold]
+fn shortened(text: Utf8<'_>) -> String {
+    let text = text.as_str();
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX - CUT.len());
+    format!("{}{CUT}", &text[..end])
 }
 
 impl TextColumn {
@@ -114,6 +130,10 @@ impl TextColumn {
     }
 
     fn look_up(&mut self, text: Utf8<'_>) -> u16 {
+        if text.0.len() > TEXT_BYTES_MAX {
+            self.cut += 1;
+            return self.look_up(shortened(text).as_str().into());
+        }
         let key = self.values.intern(text).unwrap_or_else(|| {
             self.overflowed += 1;
             // There is room for one more than may be asked for.
@@ -141,6 +161,11 @@ impl TextColumn {
     /// Values that became [`OTHER`].
     pub fn overflowed(&self) -> u64 {
         self.overflowed
+    }
+
+    /// Values that were too long.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     pub fn finish(self) -> ArrayRef {
@@ -269,6 +294,21 @@ mod tests {
         assert_eq!(column.keys().values(), &[0, 1, 2, 0, 2, 3, 1]);
         let values = column.values().as_string::<i32>();
         assert_eq!(values.iter().flatten().collect::<Vec<_>>(), ["b", "", "200", "-7"]);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_a_character_ends_and_marked() {
+        let mut column = TextColumn::default();
+        let long = "ü".repeat(TEXT_BYTES_MAX);
+        for text in [long.as_str(), &format!("{long}x"), "short", &"y".repeat(TEXT_BYTES_MAX)] {
+            column.append(Cell::from(text));
+        }
+        assert_eq!(column.cut(), 2);
+        let column = column.finish();
+        let column = column.as_dictionary::<UInt16Type>();
+        assert_eq!(column.keys().values(), &[0, 0, 1, 2], "the same beginning is the same text");
+        let cut = column.values().as_string::<i32>().value(0);
+        assert!(cut.len() <= TEXT_BYTES_MAX && cut.starts_with("üüü") && cut.ends_with("ü…"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Charge {
     }
 
     /// Adds to the share; false when the budget is spent.
-    fn add(&self, bytes: usize) -> bool {
+    pub(super) fn add(&self, bytes: usize) -> bool {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.budget.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget.bytes_max
     }
@@ -124,17 +124,46 @@ impl Compression {
         found.map(|(_, compression)| *compression).ok_or_else(|| Refusal::ContentEncoding(value.to_owned()))
     }
 
-    /// The content of `body`; refused past `limit_bytes` without having been held.
-    pub fn decompress(self, body: Bytes, limit_bytes: usize) -> Result<Bytes, Refusal> {
+    /// As gRPC names it.
+    pub fn from_grpc(value: &str) -> Option<Compression> {
+        match value {
+            "" | "identity" => Some(Compression::Identity),
+            "gzip" => Some(Compression::Gzip),
+            "zstd" => Some(Compression::Zstd),
+            "deflate" => Some(Compression::Deflate),
+            _ => None,
+        }
+    }
+
+    /// The content of `body`; refused past `limit_bytes` without having been held. Room is paid for before it is taken.
+    pub fn decompress(
+        self,
+        body: Bytes,
+        limit_bytes: usize,
+        pay: &dyn Fn(usize) -> Result<(), Refusal>,
+    ) -> Result<Bytes, Refusal> {
         let read = |source: &mut dyn Read, encoding: &'static str| -> Result<Bytes, Refusal> {
-            let mut content = Vec::new();
-            // One byte past the limit tells a content of exactly the limit from a longer one.
-            let limit = (limit_bytes as u64).saturating_add(1);
-            source.take(limit).read_to_end(&mut content).map_err(|error| undecompressable(encoding, &error))?;
-            if content.len() > limit_bytes {
-                return Err(Refusal::TooLargeDecompressed { limit_bytes });
+            // Telemetry is a few times its compressed size.
+            let mut room = (4 * body.len()).clamp(1024, limit_bytes.max(1024));
+            pay(room)?;
+            let mut content = Vec::with_capacity(room);
+            loop {
+                // One byte past the limit tells a content of exactly the limit from a longer one.
+                let next = (room - content.len()).min(limit_bytes.saturating_add(1) - content.len());
+                let read = source.take(next as u64).read_to_end(&mut content);
+                if read.map_err(|error| undecompressable(encoding, &error))? < next {
+                    return Ok(content.into());
+                }
+                if content.len() > limit_bytes {
+                    return Err(Refusal::TooLargeDecompressed { limit_bytes });
+                }
+                if content.len() == room {
+                    // While it is copied both places are taken.
+                    pay(room)?;
+                    content.reserve_exact(room);
+                    room *= 2;
+                }
             }
-            Ok(content.into())
         };
         match self {
             Compression::Identity => Ok(body),
@@ -155,7 +184,9 @@ fn undecompressable(encoding: &'static str, error: &io::Error) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io::Write;
+    use std::time::Duration;
 
     use super::*;
 
@@ -168,14 +199,38 @@ mod tests {
     #[test]
     fn content_of_exactly_the_limit_passes_and_a_bomb_does_not() {
         let body = gzip(&[7; 1000]);
-        assert_eq!(Compression::Gzip.decompress(body.clone(), 1000).unwrap().len(), 1000);
+        let free = |_| Ok(());
+        assert_eq!(Compression::Gzip.decompress(body.clone(), 1000, &free).unwrap().len(), 1000);
         assert!(matches!(
-            Compression::Gzip.decompress(body, 999),
+            Compression::Gzip.decompress(body, 999, &free),
             Err(Refusal::TooLargeDecompressed { limit_bytes: 999 })
         ));
         let bomb = gzip(&vec![0; 10 << 20]);
         assert!(bomb.len() < 1 << 18);
-        assert!(matches!(Compression::Gzip.decompress(bomb, 1 << 20), Err(Refusal::TooLargeDecompressed { .. })));
+        assert!(matches!(
+            Compression::Gzip.decompress(bomb, 1 << 20, &free),
+            Err(Refusal::TooLargeDecompressed { .. })
+        ));
+    }
+
+    /// What is held is paid for, whatever a few bytes become.
+    #[test]
+    fn content_is_paid_for_before_it_is_there() {
+        let bomb = gzip(&vec![0; 10 << 20]);
+        let paid = Cell::new(0);
+        let pay = |bytes: usize| {
+            paid.set(paid.get() + bytes);
+            if paid.get() > 3 << 20 { Err(Refusal::Overloaded { retry_after: Duration::ZERO }) } else { Ok(()) }
+        };
+        let refused = Compression::Gzip.decompress(bomb.clone(), 64 << 20, &pay);
+        assert!(matches!(refused, Err(Refusal::Overloaded { .. })), "{refused:?}");
+        paid.set(0);
+        let pay = |bytes: usize| {
+            paid.set(paid.get() + bytes);
+            Ok(())
+        };
+        assert_eq!(Compression::Gzip.decompress(bomb, 64 << 20, &pay).unwrap().len(), 10 << 20);
+        assert!(paid.get() >= 10 << 20);
     }
 
     #[test]
@@ -183,7 +238,8 @@ mod tests {
         for (compression, name) in
             [(Compression::Gzip, "gzip"), (Compression::Zstd, "zstd"), (Compression::Deflate, "deflate")]
         {
-            let message = compression.decompress(Bytes::from_static(b"plain"), 100).unwrap_err().to_string();
+            let message =
+                compression.decompress(Bytes::from_static(b"plain"), 100, &|_| Ok(())).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");
         }
         assert!(matches!(Compression::from_header("br"), Err(Refusal::ContentEncoding(_))));

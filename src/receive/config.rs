@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Settings of the receivers; checked by [`Receivers::start`](super::Receivers::start).
@@ -21,6 +23,12 @@ pub struct Config {
     pub decompressed_bytes_max: usize,
     /// Bytes of all requests that are being received or wait for the core.
     pub requests_bytes_max: usize,
+    /// Bytes that one request may take beside its own while it is decoded; a thread decodes one at a time.
+    pub decoded_bytes_max: usize,
+    /// Spans of one request: what the core takes is taken whole, between two ticks.
+    pub request_spans_max: usize,
+    /// Set by whoever watches memory: while it is true every request is told to come back.
+    pub memory_is_full: Arc<AtomicBool>,
     /// Connections of each protocol; more wait to be accepted.
     pub connections_max: usize,
     /// How long one request may take to arrive; over gRPC, to arrive and be answered.
@@ -49,6 +57,11 @@ impl Default for Config {
             decompressed_bytes_max: 64 << 20,
             // Sixteen of the largest requests at once.
             requests_bytes_max: 256 << 20,
+            // 60 000 spans of JSON, or 200 000 of protobuf: more than the next bound lets through.
+            decoded_bytes_max: 64 << 20,
+            // Eight of a Collector's usual batches; of traces of one span each they keep the core for a fifth of a second.
+            request_spans_max: 65_536,
+            memory_is_full: Arc::default(),
             // A connection costs about 50 KiB; a cluster's agents each hold one or two.
             connections_max: 1024,
             // Exporters give up after 5 to 10 s.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::decode::{Reason, Rejected};
+use super::decode::{MendedTexts, Reason, Rejected};
 use super::refusal::Refusal;
 
 /// Counts since the start; every reader may come at any time.
@@ -12,6 +12,8 @@ pub struct Counters {
     bytes: AtomicU64,
     spans: AtomicU64,
     overflowed: AtomicU64,
+    cut: AtomicU64,
+    broken: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
     refused: [AtomicU64; Refusal::LABELS.len()],
 }
@@ -37,6 +39,16 @@ impl Counters {
         self.overflowed.load(Ordering::Relaxed)
     }
 
+    /// Texts that were longer than a column's may be, and were cut.
+    pub fn cut_texts(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Texts that were not UTF-8, and were replaced.
+    pub fn broken_texts(&self) -> u64 {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     /// Spans rejected out of accepted requests, by the label `reason`.
     pub fn rejected_spans(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Reason::ALL.iter().zip(&self.rejected).map(|(reason, count)| (reason.label(), count.load(Ordering::Relaxed)))
@@ -47,11 +59,13 @@ impl Counters {
         Refusal::LABELS.iter().zip(&self.refused).map(|(label, count)| (*label, count.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn accept(&self, bytes: usize, spans: usize, rejected: &Rejected, overflowed: u64) {
+    pub(super) fn accept(&self, bytes: usize, spans: usize, rejected: &Rejected, texts: MendedTexts) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.spans.fetch_add(spans as u64, Ordering::Relaxed);
-        self.overflowed.fetch_add(overflowed, Ordering::Relaxed);
+        self.overflowed.fetch_add(texts.overflowed, Ordering::Relaxed);
+        self.cut.fetch_add(texts.cut, Ordering::Relaxed);
+        self.broken.fetch_add(texts.broken, Ordering::Relaxed);
         for (reason, count) in rejected.by_reason() {
             self.rejected[reason as usize].fetch_add(count, Ordering::Relaxed);
         }

@@ -1,28 +1,37 @@
-//! OTLP/gRPC: `TraceService.Export` on tonic's gRPC, with a codec that leaves the message as it arrived.
+//! OTLP/gRPC: the one unary call `TraceService.Export`. Its frame is read here, so that a message is decompressed within
+//! the limits of all requests together, and is the only one of its call.
 //!
-//! Source: OTLP specification 1.x, "OTLP/gRPC".
+//! Source: OTLP specification 1.x, "OTLP/gRPC"; gRPC over HTTP/2, "Requests", "Responses".
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::convert::Infallible;
+use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use http::header::CONTENT_TYPE;
-use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, UnaryService};
-use tonic::{Code, Status};
+use tonic::Status;
 
+use super::body::Compression;
 use super::decode::{Encoding, Rejected};
 use super::intake::Intake;
 use super::refusal::Refusal;
+use crate::net::Receipt;
 
 /// The one method that is served.
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const ENCODINGS: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// A flag and a length stand before each message.
+const PREFIX_BYTES: usize = 5;
 
 /// Answers one call.
 pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> Response<tonic::body::Body> {
@@ -34,79 +43,74 @@ pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> R
         return response;
     }
     match call(&intake, request).await {
-        Ok(response) => response,
+        Ok(rejected) => accepted(&rejected),
         Err(refusal) => {
             intake.counters.refuse(&refusal);
-            Status::from(&refusal).into_http()
+            let mut response = Status::from(&refusal).into_http();
+            if matches!(refusal, Refusal::GrpcEncoding(_)) {
+                response.headers_mut().insert(ACCEPT_ENCODING, ENCODINGS);
+            }
+            response
         }
     }
 }
 
-async fn call(intake: &Arc<Intake>, request: Request<Incoming>) -> Result<Response<tonic::body::Body>, Refusal> {
+async fn call(intake: &Intake, request: Request<Incoming>) -> Result<Rejected, Refusal> {
     intake.authorise(request.headers())?;
     if request.uri().path() != EXPORT {
         let what = request.uri().path().trim_start_matches('/').to_owned();
         return Err(Refusal::Unserved { what, traces: EXPORT });
     }
-    // tonic knows statuses only; what lies behind one is kept here.
-    let refused = Arc::new(OnceLock::new());
+    let (parts, body) = request.into_parts();
+    let encoding = parts.headers.get(ENCODING).map_or("", |value| value.to_str().unwrap_or("?"));
+    let compression = Compression::from_grpc(encoding).ok_or_else(|| Refusal::GrpcEncoding(encoding.to_owned()))?;
     let charge = intake.charge();
-    let request = request.map(|body| {
-        let refused = refused.clone();
-        intake.meter(body, &charge).map_err(move |refusal| refuse(&refused, refusal))
-    });
-    let mut grpc = Grpc::new(RawCodec)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd)
-        .max_decoding_message_size(intake.decompressed_bytes_max);
-    let unary = grpc.unary(Export { intake: intake.clone(), refused: refused.clone() }, request);
     let timeout = intake.request_timeout;
-    let response = tokio::time::timeout(timeout, unary).await.map_err(|_| Refusal::TooSlow { timeout })?;
-    if let Some(refusal) = Arc::into_inner(refused).and_then(OnceLock::into_inner) {
-        return Err(refusal);
-    }
-    match Status::from_header_map(response.headers()) {
-        None => Ok(response),
-        Some(status) => match status.code() {
-            Code::Ok => Ok(response),
-            // Names the encodings that are supported, as gRPC asks.
-            Code::Unimplemented => Ok(response),
-            // OTLP wants RESOURCE_EXHAUSTED where tonic says OUT_OF_RANGE.
-            Code::OutOfRange | Code::ResourceExhausted => {
-                Err(Refusal::TooLargeDecompressed { limit_bytes: intake.decompressed_bytes_max })
-            }
-            _ => Err(Refusal::Broken(status.message().to_owned())),
-        },
-    }
+    let exporting = async {
+        let body = intake.meter(body, &charge).collect().await?.to_bytes();
+        if let Some(receipt) = parts.extensions.get::<Receipt>() {
+            receipt.received();
+        }
+        let (is_compressed, message) = only_message(body)?;
+        let compression = if is_compressed { compression } else { Compression::Identity };
+        let message = intake.decompress(compression, message, &charge)?;
+        intake.take(Encoding::Protobuf, message).await
+    };
+    tokio::time::timeout(timeout, exporting).await.map_err(|_| Refusal::TooSlow { timeout })?
 }
 
-/// Keeps the refusal and gives tonic a status in its place.
-fn refuse(refused: &OnceLock<Refusal>, refusal: Refusal) -> Status {
-    let status = Status::from(&refusal);
-    // Of one request the first refusal is its cause.
-    let _ = refused.set(refusal);
-    status
-}
-
-/// The method, for tonic.
-struct Export {
-    intake: Arc<Intake>,
-    refused: Arc<OnceLock<Refusal>>,
-}
-
-impl UnaryService<Bytes> for Export {
-    type Response = ExportTraceServiceResponse;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Self::Response>, Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let (intake, refused) = (self.intake.clone(), self.refused.clone());
-        Box::pin(async move {
-            match intake.take(Encoding::Protobuf, request.into_inner()).await {
-                Ok(rejected) => Ok(tonic::Response::new(response(&rejected))),
-                Err(refusal) => Err(refuse(&refused, refusal)),
-            }
-        })
+/// The message of a unary call, and whether it is compressed.
+fn only_message(body: Bytes) -> Result<(bool, Bytes), Refusal> {
+    let broken = |cause: &str| Err(Refusal::Broken(cause.to_owned()));
+    let Some(&[flag, ref length @ ..]) = body.first_chunk::<PREFIX_BYTES>() else {
+        return broken("the call ends before its message");
+    };
+    let end = PREFIX_BYTES.saturating_add(u32::from_be_bytes(*length) as usize);
+    if flag > 1 {
+        return broken("the message's flag is neither 0 nor 1");
     }
+    if body.len() < end {
+        return broken("the call ends in the middle of its message");
+    }
+    if body.len() > end {
+        return broken("a unary call has one message, and more came");
+    }
+    Ok((flag == 1, body.slice(PREFIX_BYTES..)))
+}
+
+fn accepted(rejected: &Rejected) -> Response<tonic::body::Body> {
+    let message = response(rejected);
+    let length = message.encoded_len();
+    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + length);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(length).unwrap_or(0)); // a sentence long
+    // A BytesMut grows as it must.
+    let _ = message.encode(&mut framed);
+    let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
+    let frames = [Frame::data(framed.freeze()), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+    let mut response = Response::new(tonic::body::Body::new(StreamBody::new(futures::stream::iter(frames))));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
 }
 
 /// The answer to an accepted request; `partial_success` is there only when something was rejected.
@@ -118,38 +122,24 @@ pub(super) fn response(rejected: &Rejected) -> ExportTraceServiceResponse {
     ExportTraceServiceResponse { partial_success }
 }
 
-/// Hands over the bytes of a message without decoding them; encodes the answer.
-struct RawCodec;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Codec for RawCodec {
-    type Encode = ExportTraceServiceResponse;
-    type Decode = Bytes;
-    type Encoder = RawCodec;
-    type Decoder = RawCodec;
-
-    fn encoder(&mut self) -> RawCodec {
-        RawCodec
+    fn framed(flag: u8, length: u32, message: &[u8]) -> Bytes {
+        let mut body = vec![flag];
+        body.extend(length.to_be_bytes());
+        body.extend(message);
+        body.into()
     }
 
-    fn decoder(&mut self) -> RawCodec {
-        RawCodec
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = ExportTraceServiceResponse;
-    type Error = Status;
-
-    fn encode(&mut self, response: ExportTraceServiceResponse, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        response.encode(buffer).map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(message.copy_to_bytes(message.remaining())))
+    #[test]
+    fn a_unary_call_has_exactly_one_whole_message() {
+        assert_eq!(only_message(framed(0, 3, b"abc")).unwrap(), (false, Bytes::from_static(b"abc")));
+        assert_eq!(only_message(framed(1, 0, b"")).unwrap(), (true, Bytes::new()));
+        let two = [framed(0, 1, b"a"), framed(0, 1, b"b")].concat();
+        for broken in [Bytes::new(), framed(0, 3, b"ab"), framed(0, u32::MAX, b"ab"), framed(2, 1, b"a"), two.into()] {
+            assert!(matches!(only_message(broken.clone()), Err(Refusal::Broken(_))), "{broken:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::decode::{Encoding, Rejected};
 use super::grpc::response;
 use super::intake::Intake;
 use super::refusal::Refusal;
+use crate::net::Receipt;
 
 const TRACES: &str = "/v1/traces";
 
@@ -63,7 +64,10 @@ async fn take(
         Ok(body) => body?.to_bytes(),
         Err(_) => return Err(Refusal::TooSlow { timeout: intake.request_timeout }),
     };
-    let request = compression.decompress(body, intake.decompressed_bytes_max)?;
+    if let Some(receipt) = parts.extensions.get::<Receipt>() {
+        receipt.received();
+    }
+    let request = intake.decompress(compression, body, &charge)?;
     Ok((encoding, intake.take(encoding, request).await?))
 }
 

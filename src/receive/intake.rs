@@ -1,16 +1,17 @@
 //! What happens to a request once it has arrived, by whichever protocol: authorise, decode, hand over, count.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 
-use super::body::{Budget, Charge, Metered};
+use super::body::{Budget, Charge, Compression, Metered};
 use super::config::{Config, Token};
 use super::counters::Counters;
-use super::decode::{Encoding, Options, Rejected, decode};
+use super::decode::{DecodeError, Encoding, Limits, Options, Rejected, decode};
 use super::queue::Inlet;
 use super::refusal::Refusal;
 use crate::model::Time;
@@ -54,6 +55,8 @@ pub(super) struct Intake {
     pub counters: Arc<Counters>,
     pub body_bytes_max: usize,
     pub decompressed_bytes_max: usize,
+    decode_limits: Limits,
+    memory_is_full: Arc<AtomicBool>,
     pub request_timeout: Duration,
     hand_over_timeout: Duration,
     retry_after: Duration,
@@ -72,6 +75,8 @@ impl Intake {
             counters: Arc::default(),
             body_bytes_max: config.body_bytes_max,
             decompressed_bytes_max: config.decompressed_bytes_max,
+            decode_limits: Limits { memory_bytes: config.decoded_bytes_max, spans: config.request_spans_max },
+            memory_is_full: config.memory_is_full.clone(),
             request_timeout: config.request_timeout,
             hand_over_timeout: config.hand_over_timeout,
             retry_after: config.retry_after,
@@ -82,12 +87,30 @@ impl Intake {
 
     /// Before anything of the body is read.
     pub fn authorise(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        // Browsers say which page a request comes from; senders are no pages. Without a token, or with a page's own name
+        // made to mean this machine, nothing else tells them apart.
+        if headers.contains_key(ORIGIN) {
+            return Err(Refusal::Page);
+        }
+        if self.memory_is_full.load(Ordering::Relaxed) {
+            return Err(self.overloaded());
+        }
         let Some(token) = &self.token else { return Ok(()) };
         let shown = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked(7)?;
             scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
         });
         if shown.is_some_and(|shown| token.matches(shown)) { Ok(()) } else { Err(Refusal::Unauthenticated) }
+    }
+
+    fn overloaded(&self) -> Refusal {
+        Refusal::Overloaded { retry_after: self.retry_after }
+    }
+
+    /// The content of a body, paid for while it is decompressed.
+    pub fn decompress(&self, compression: Compression, body: Bytes, charge: &Charge) -> Result<Bytes, Refusal> {
+        let pay = |bytes| if charge.add(bytes) { Ok(()) } else { Err(self.overloaded()) };
+        compression.decompress(body, self.decompressed_bytes_max, &pay)
     }
 
     /// The share of the memory for requests that one request will use.
@@ -104,20 +127,26 @@ impl Intake {
     /// answer's partial success.
     pub async fn take(&self, encoding: Encoding, request: Bytes) -> Result<Rejected, Refusal> {
         let Stamp { received_at, latest } = (self.clock)();
-        let options = Options { assume_weight: self.assume_weight, start_max: Some(latest + self.future_max) };
-        let decoded = decode(encoding, &request, &options)?;
+        let options = Options {
+            assume_weight: self.assume_weight,
+            start_max: Some(latest + self.future_max),
+            limits: Some(self.decode_limits),
+        };
+        let decoded = decode(encoding, &request, &options).map_err(|error| match error {
+            DecodeError::TooManySpans { .. } | DecodeError::TooMuchMemory { .. } => Refusal::TooLargeDecoded(error),
+            DecodeError::Protobuf(_) | DecodeError::Json(_) => Refusal::Undecodable(error),
+        })?;
         let (bytes, spans) = (request.len(), decoded.batch.len());
         // Without a tap the request's memory is not needed while the core is waited for.
         let tapped = self.tap.as_ref().map(|tap| (tap, Tapped { received_at, encoding, request }));
         if spans > 0 {
-            let overloaded = || Refusal::Overloaded { retry_after: self.retry_after };
-            let answer = self.inlet.offer(received_at, decoded.batch).map_err(|_| overloaded())?;
+            let answer = self.inlet.offer(received_at, decoded.batch).map_err(|_| self.overloaded())?;
             match tokio::time::timeout(self.hand_over_timeout, answer).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(overloaded()),
+                Ok(Err(_)) | Err(_) => return Err(self.overloaded()),
             }
         }
-        self.counters.accept(bytes, spans, &decoded.rejected, decoded.overflowed);
+        self.counters.accept(bytes, spans, &decoded.rejected, decoded.texts);
         if let Some((tap, tapped)) = tapped {
             tap(&tapped);
         }

@@ -9,11 +9,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::connections::{Listener, Protocol};
+use super::connections::{self, Protocol};
 use super::counters::Counters;
 use super::intake::{Clock, Intake, Tap};
 use super::queue::Inlet;
 use super::tls::{self, TlsError};
+use crate::net::Listener;
 
 /// Why the receivers do not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,20 +54,16 @@ impl Receivers {
             let failed = |cause| Error::Listen { address, cause };
             let socket = TcpListener::bind(address).await.map_err(failed)?;
             let address = socket.local_addr().map_err(failed)?;
-            let connections_max = config.connections_max;
-            bound.push((
-                protocol,
-                address,
-                Listener { socket, protocol, tls, intake: intake.clone(), connections_max },
-            ));
+            let limits = connections::limits(config.connections_max);
+            bound.push((protocol, address, Listener { socket, http: protocol.http(), tls, limits }));
         }
         // Nothing is served before everything could be bound.
         let stop = CancellationToken::new();
         let address_of = |wanted| bound.iter().find(|(p, ..)| *p == wanted).map(|(_, address, _)| *address);
         let (grpc, http) = (address_of(Protocol::Grpc), address_of(Protocol::Http));
         let mut listeners = JoinSet::new();
-        for (_, _, listener) in bound {
-            listeners.spawn(listener.serve(stop.clone()));
+        for (protocol, _, listener) in bound {
+            listeners.spawn(protocol.serve(listener, intake.clone(), stop.clone()));
         }
         Ok(Receivers { grpc, http, counters: intake.counters.clone(), stop, listeners })
     }

@@ -27,7 +27,11 @@ pub(super) enum Refusal {
     )]
     TooLargeDecompressed { limit_bytes: usize },
     #[error("{0}")]
-    Undecodable(#[from] DecodeError),
+    TooLargeDecoded(DecodeError),
+    #[error("{0}")]
+    Undecodable(DecodeError),
+    #[error("a web page may not send spans here: send them to a collector")]
+    Page,
     #[error("the body cannot be decompressed as {encoding}: {cause}")]
     Undecompressable { encoding: &'static str, cause: String },
     #[error("the request cannot be read: {0}")]
@@ -44,6 +48,8 @@ pub(super) enum Refusal {
     ContentType(String),
     #[error("content encoding {0:?} is not supported: use gzip, zstd, deflate or none")]
     ContentEncoding(String),
+    #[error("message encoding {0:?} is not supported: use gzip, zstd, deflate or none")]
+    GrpcEncoding(String),
 }
 
 impl Refusal {
@@ -53,20 +59,25 @@ impl Refusal {
 
     pub fn label(&self) -> &'static str {
         match self {
-            Refusal::Unauthenticated => "unauthenticated",
-            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } => "too_large",
+            Refusal::Unauthenticated | Refusal::Page => "unauthenticated",
+            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } | Refusal::TooLargeDecoded(_) => {
+                "too_large"
+            }
             Refusal::Undecodable(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => "undecodable",
             Refusal::Overloaded { .. } => "overloaded",
             Refusal::TooSlow { .. } => "too_slow",
             Refusal::Unserved { .. } | Refusal::Method(_) => "unserved",
-            Refusal::ContentType(_) | Refusal::ContentEncoding(_) => "unsupported",
+            Refusal::ContentType(_) | Refusal::ContentEncoding(_) | Refusal::GrpcEncoding(_) => "unsupported",
         }
     }
 
     pub fn code(&self) -> Code {
         match self {
             Refusal::Unauthenticated => Code::Unauthenticated,
-            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } => Code::ResourceExhausted,
+            Refusal::Page => Code::PermissionDenied,
+            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } | Refusal::TooLargeDecoded(_) => {
+                Code::ResourceExhausted
+            }
             Refusal::Undecodable(_)
             | Refusal::Undecompressable { .. }
             | Refusal::Broken(_)
@@ -74,20 +85,25 @@ impl Refusal {
             | Refusal::ContentEncoding(_) => Code::InvalidArgument,
             Refusal::Overloaded { .. } => Code::Unavailable,
             Refusal::TooSlow { .. } => Code::DeadlineExceeded,
-            Refusal::Unserved { .. } | Refusal::Method(_) => Code::Unimplemented,
+            Refusal::Unserved { .. } | Refusal::Method(_) | Refusal::GrpcEncoding(_) => Code::Unimplemented,
         }
     }
 
     pub fn http_status(&self) -> StatusCode {
         match self {
             Refusal::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Page => StatusCode::FORBIDDEN,
+            Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } | Refusal::TooLargeDecoded(_) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Refusal::Undecodable(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => StatusCode::BAD_REQUEST,
             Refusal::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Unserved { .. } => StatusCode::NOT_FOUND,
             Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::ContentType(_) | Refusal::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::ContentType(_) | Refusal::ContentEncoding(_) | Refusal::GrpcEncoding(_) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
         }
     }
 

@@ -65,6 +65,7 @@ struct Demand {
 
 #[derive(Default)]
 pub(super) struct Admission {
+    seed: u64,
     /// Number of the slot at hand since the epoch.
     slot: i64,
     services: IndexMap<Arc<str>, Demand, RandomState>,
@@ -81,6 +82,10 @@ pub(super) struct Admission {
 }
 
 impl Admission {
+    pub fn new(seed: u64) -> Admission {
+        Admission { seed, ..Admission::default() }
+    }
+
     /// The part of a batch that is taken. `per_second` is the capacity; `is_open` tells traces that are taken already.
     pub fn admit(
         &mut self,
@@ -250,7 +255,7 @@ impl Admission {
         if is_open(trace) {
             return 1.0;
         }
-        let judged = if place(trace) < share { share } else { 0.0 };
+        let judged = if place(trace, self.seed) < share { share } else { 0.0 };
         if lately.len() < JUDGED_MAX {
             lately.insert(*trace, judged);
         }
@@ -292,9 +297,18 @@ fn fair_level(demands: &mut [f64], capacity: f64) -> f64 {
     demands.last().copied().unwrap_or(capacity)
 }
 
-/// Where a trace stands between 0 and 1.
-fn place(trace: &TraceId) -> f32 {
-    (trace.mixed() >> 40) as f32 / (1_u32 << 24) as f32 // 24 bits: exact in f32, and below 1
+/// Where a trace stands between 0 and 1. Who does not know the seed cannot choose ids that are all taken.
+fn place(trace: &TraceId, seed: u64) -> f32 {
+    // The finaliser of SplitMix64 (Steele, Lea and Flood 2014).
+    let mix = |x: u64| {
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    let id = u128::from_be_bytes(trace.0);
+    let (high, low) = ((id >> 64) as u64, id as u64); // the halves
+    let mixed = mix(mix(high ^ seed).wrapping_add(low) ^ seed.rotate_left(32));
+    (mixed >> 40) as f32 / (1_u32 << 24) as f32 // 24 bits: exact in f32, and below 1
 }
 
 /// The rows of the mask, with other weights.

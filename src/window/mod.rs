@@ -35,6 +35,9 @@ pub struct Config {
     pub bytes_max: usize,
     /// Spans a second that are taken in; of more, whole traces are shed. None takes what comes.
     pub spans_per_second: Option<u64>,
+    /// Which traces are shed depends on it: chosen anew at each start, so that no sender can choose ids that are taken, and
+    /// kept in the journal with the rest.
+    pub seed: u64,
     /// A trace whose root has not come by then is analysed as what it is: partial.
     pub trace_idle: Duration,
     /// Spans of one trace past this number are counted, not assembled: one runaway trace must not hold the rest up.
@@ -60,6 +63,7 @@ impl Default for Config {
         Config {
             duration: Duration::from_secs(120),
             bytes_max: 512 << 20,
+            seed: 0,
             spans_per_second: None,
             // Longer than the client timeouts one meets at an edge (1 to 5 s) and the late spans after them.
             trace_idle: Duration::from_secs(10),
@@ -95,7 +99,7 @@ impl Window {
     pub fn new(config: Config) -> Window {
         Window {
             slices: Slices::default(),
-            admission: Admission::default(),
+            admission: Admission::new(config.seed),
             assembly: Assembly::default(),
             symbols: Symbols::default(),
             lag: ArrivalLag::default(),

@@ -11,9 +11,9 @@ use crate::skip::measured;
 use imports::Imports;
 
 /// As `src/lib.rs` lists them: a module imports only from those before it.
-const ORDER: [&str; 16] = [
-    "model", "receive", "window", "analyse", "action", "decide", "guard", "act", "verify", "journal", "engine",
-    "simulate", "config", "clock", "api", "commands",
+const ORDER: [&str; 19] = [
+    "model", "clock", "disk", "net", "receive", "window", "analyse", "action", "decide", "guard", "act", "verify",
+    "journal", "engine", "simulate", "config", "sql", "api", "commands",
 ];
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.

@@ -10,6 +10,7 @@
 //! - [`endurance`]: memory over virtual hours, and faults that grow
 //! - [`engine_fuzz`]: the engine under arbitrary spans, events and times
 //! - [`formats`]: what an older version wrote is read
+//! - [`hostile`]: small inputs that would take the daemon down, its memory, or its time
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`orders`]: findings do not depend on the order of names or batches, or on who absorbed a trace
@@ -34,6 +35,7 @@ mod endurance;
 mod engine_fuzz;
 mod faketime;
 mod formats;
+mod hostile;
 mod kubernetes;
 mod learnt;
 mod orders;

@@ -2,6 +2,7 @@
 //!
 //! - [`grpc`], [`http`]: what each protocol answers to good and bad requests
 //! - [`access`]: TLS, client certificates, tokens, and refusing to be open to everyone
+//! - [`connections`]: silence, slowness, floods
 //! - [`flow`]: hand-over to the core, overload, the tap, drain
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use prost::Message;
 use tokio::task::JoinHandle;
 
 mod access;
+mod connections;
 mod flow;
 pub(crate) mod grpc;
 mod http;

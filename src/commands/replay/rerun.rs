@@ -133,6 +133,7 @@ impl Run {
             }
             What::Rules { rules } => Event::Rules(rules),
             What::Queries { queries } => Event::Queries(queries),
+            What::RuleStopped { rule, during } => Event::RuleStopped { rule, during },
             What::Paused { by } => Event::Paused { by },
             What::Resumed { by } => Event::Resumed { by },
             What::Learnt { learnt } => Event::Learnt(learnt),

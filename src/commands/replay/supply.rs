@@ -17,7 +17,7 @@ pub struct Supply {
 
 impl Supply {
     pub fn new(files: Vec<String>, assume_weight: Option<f64>) -> Supply {
-        let options = Options { assume_weight, start_max: None };
+        let options = Options { assume_weight, start_max: None, limits: None };
         Supply { files: files.into_iter(), options, open: None, begun: None }
     }
 

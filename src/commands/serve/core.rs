@@ -2,6 +2,7 @@
 //! publishes a snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -12,7 +13,7 @@ use super::delay::Delay;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
-use crate::api::{History, Metrics, Snapshot, Spans, Table};
+use crate::api::{History, Metrics, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
@@ -22,6 +23,7 @@ use crate::journal::{Entry, What};
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
+use crate::sql::Table;
 
 pub struct Core {
     pub engine: Engine,
@@ -32,6 +34,8 @@ pub struct Core {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub memory: Memory,
+    /// What lies in memory for children to read, which is not of this process and yet its doing.
+    pub shelf_bytes: Arc<AtomicU64>,
     pub delay: Delay,
     pub learnt: Taker,
     pub sources: SourceClocks,
@@ -68,11 +72,11 @@ impl Core {
                 Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
                     let due = next_due.at;
-                    let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
-                    let skipped = (self.clock.now().nanos_since(due).max(0) / interval_ns) as u64;
-                    self.tick(&mut kept, skipped);
+                    self.tick(&mut kept);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
                     let mut now = self.clock.now();
+                    let interval_ns = self.tick.as_nanos().max(1) as i64; // a minute at most
+                    self.metrics.ticks_skipped((now.nanos_since(due).max(0) / interval_ns) as u64); // not negative
                     if let Some(step) = self.sources.judge(now, self.clock.system_ahead_ns()) {
                         // What waits was stamped by the old time.
                         while let Some(received) = batches.try_next() {
@@ -88,7 +92,7 @@ impl Core {
                     while let Ok(event) = events.try_recv() {
                         self.engine.observe(self.clock.now(), event);
                     }
-                    self.tick(&mut kept, 0);
+                    self.tick(&mut kept);
                     self.learnt.take(&self.engine, self.clock.now());
                     return;
                 }
@@ -121,13 +125,14 @@ impl Core {
         self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
     }
 
-    fn tick(&mut self, kept: &mut Kept, skipped: u64) {
+    fn tick(&mut self, kept: &mut Kept) {
         let now = self.clock.now();
         let stopwatch = Stopwatch::start();
         let effects = self.engine.tick(now);
         let took = stopwatch.elapsed();
         let resident = resident_bytes();
-        let window_bytes = self.memory.window_bytes(resident.unwrap_or(0), self.engine.window_bytes());
+        let held = resident.unwrap_or(0) + self.shelf_bytes.load(Ordering::Relaxed);
+        let window_bytes = self.memory.window_bytes(held, self.engine.window_bytes());
         self.engine.set_window_bytes_max(window_bytes);
         let before = self.snapshots.borrow().clone();
         for effect in effects {
@@ -154,7 +159,7 @@ impl Core {
             spans: self.spans(resident),
             rule_failures: self.engine.rule_failures(),
         };
-        self.metrics.tick(took, skipped, &snapshot);
+        self.metrics.tick(took, &snapshot);
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
         self.learnt.tick(&self.engine, now);

@@ -13,8 +13,12 @@ use crate::act::kubernetes::shelf::Shelf;
 use crate::analyse::Learnt;
 use crate::analyse::learned::snapshot::BYTES_MAX;
 use crate::clock::Clock;
+use crate::disk;
 use crate::engine::{Engine, Event};
 use crate::model::{ClockStep, Time};
+
+/// Far beyond what is written: what is larger is another file.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Healthy time changes over minutes; a crash loses so much of what was learnt.
 const EVERY: Duration = Duration::from_secs(60);
@@ -76,7 +80,7 @@ pub async fn keep(
     match place {
         Place::File(path) => {
             while let Some(document) = next(&mut taken).await {
-                if let Err(error) = write(&path, &document) {
+                if let Err(error) = disk::replace_private(&path, &document) {
                     warn!(path = %path.display(), "cannot write learnt state: {error}");
                 }
             }
@@ -139,7 +143,7 @@ async fn recall(shelf: &Shelf, clock: &Clock, events: &mpsc::Sender<Event>) {
 
 /// What a file holds; None, and said why, where there is nothing to be learnt from it.
 pub fn read(path: &Path, now: Time) -> Option<Learnt> {
-    match std::fs::read_to_string(path) {
+    match disk::read_text(path, FILE_BYTES_MAX) {
         Ok(document) => understood(&document, &path.display().to_string(), now),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
@@ -162,13 +166,6 @@ fn understood(document: &str, place: &str, now: Time) -> Option<Learnt> {
     }
 }
 
-/// Whole or not at all: a crash leaves the one before.
-fn write(path: &Path, document: &str) -> io::Result<()> {
-    let beside = path.with_extension("tmp");
-    std::fs::write(&beside, document)?;
-    std::fs::rename(&beside, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +179,7 @@ mod tests {
         std::fs::write(&path, "{}").unwrap();
         assert_eq!(read(&path, now), None);
         let (document, _) = Learnt { at: now, ..Learnt::default() }.encode(BYTES_MAX);
-        write(&path, &document).unwrap();
+        disk::replace_private(&path, &document).unwrap();
         assert_eq!(read(&path, now), Some(Learnt { at: now, ..Learnt::default() }));
     }
 

@@ -53,6 +53,9 @@ pub fn entry(entry: &Entry) {
         What::Acted { decision, error: Some(error), .. } => warn!(%decision, %error, "change failed"),
         What::Acted { decision, error: None, .. } => info!(%decision, "change applied"),
         What::AnalysisFailed { error } => error!(error, "a query of the tick failed, no decision was made"),
+        What::RuleStopped { rule, .. } => {
+            error!(rule, "a rule took longer than rules may and is switched off until its text changes")
+        }
         What::RuleFailed { rule, error } => warn!(rule, error, "rule failed and was skipped"),
         What::RuleSkipped { rule, service, reason } => info!(rule, %service, reason, "proposal dropped"),
         What::RulePrinted { rule, text } => info!(rule, text, "rule printed"),

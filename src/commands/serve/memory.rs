@@ -4,8 +4,17 @@
 //! analysed, and is kept for people.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
+use rlimit::Resource;
+use tracing::{info, warn};
+
+use crate::clock::Stopwatch;
+use crate::commands::error::Error;
 use crate::config::Config;
+use crate::receive::{self, queue};
 
 /// Of the memory a cgroup allows, when nothing is configured: the rest is for the page cache of the journal and for what
 /// an allocator keeps.
@@ -28,10 +37,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The configured limit, else that of the cgroup.
     pub fn of(config: &Config) -> Memory {
-        let limit = config.limits.memory_bytes.or_else(default_limit);
-        Memory::new(limit, config.window.bytes_max)
+        Memory::new(limit(config), config.window.bytes_max)
     }
 
     pub fn new(limit: Option<u64>, window_max: usize) -> Memory {
@@ -58,6 +65,83 @@ impl Memory {
             }
         }
         self.window
+    }
+}
+
+/// The configured limit, else that of the cgroup.
+pub fn limit(config: &Config) -> Option<u64> {
+    config.limits.memory_bytes.or_else(default_limit)
+}
+
+/// Beside what is resident: stacks, what an allocator sets aside, the program itself.
+const ADDRESSES_BESIDE: u64 = 1 << 30;
+
+/// Refuses to start where the system would refuse memory (`ulimit -v`) before the configured limit is reached: an
+/// allocation that fails ends the process.
+pub fn check_address_space(config: &Config) -> Result<(), Error> {
+    let Some(memory) = config.limits.memory_bytes else { return Ok(()) };
+    let needed = memory + memory / 4 + ADDRESSES_BESIDE;
+    let given = [Resource::AS, Resource::DATA]
+        .into_iter()
+        .filter_map(|of| rlimit::getrlimit(of).ok())
+        .map(|(soft, _)| soft)
+        .min();
+    match given {
+        Some(given) if given < needed => Err(Error::AddressSpace { memory, given, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// What requests may take where all may take so much: a quarter while they arrive and are decompressed, an eighth while they
+/// wait for the engine, and each thread that decodes one an eighth beside it.
+pub fn within(
+    limit: Option<u64>,
+    mut receive: receive::Config,
+    mut queue: queue::Limits,
+) -> (receive::Config, queue::Limits) {
+    if let Some(limit) = limit {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        receive.requests_bytes_max = receive.requests_bytes_max.min(limit / 4);
+        // A body and its content are there at once, and the content twice while it grows.
+        receive.decompressed_bytes_max = receive.decompressed_bytes_max.min(receive.requests_bytes_max / 3);
+        receive.body_bytes_max = receive.body_bytes_max.min(receive.decompressed_bytes_max);
+        receive.decoded_bytes_max = receive.decoded_bytes_max.min(limit / 8);
+        queue.bytes_max = queue.bytes_max.min(limit / 8);
+    }
+    (receive, queue)
+}
+
+/// How often resident memory is looked at: what one core can decode meanwhile is some megabytes.
+const LOOK: Duration = Duration::from_millis(50);
+/// Senders are let in again below this share of the limit, or
+const REOPEN: f64 = 0.97;
+/// after this long: what stays resident for so long is held by an allocator, and a daemon that hears nothing is of no use.
+const FULL_MAX: Duration = Duration::from_secs(10);
+
+/// Sets `full` while more is resident than allowed, so that receivers tell senders to come back: what none of the bounds on
+/// single things has foreseen.
+pub async fn watch(limit: u64, shelf_bytes: Arc<AtomicU64>, full: Arc<AtomicBool>) {
+    let mut since: Option<Stopwatch> = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(resident) = resident_bytes() else { return std::future::pending().await };
+        let share = (resident + shelf_bytes.load(Ordering::Relaxed)) as f64 / limit as f64;
+        let is_full = match &since {
+            None => share > 1.0,
+            Some(since) => share > REOPEN && since.elapsed() < FULL_MAX,
+        };
+        match (is_full, &since) {
+            (true, None) => {
+                warn!(resident, limit, "memory is full: senders are told to come back");
+                since = Some(Stopwatch::start());
+            }
+            (false, Some(_)) => {
+                info!(resident, limit, "senders are let in again");
+                since = None;
+            }
+            _ => {}
+        }
+        full.store(is_full, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,7 @@ mod kubernetes;
 mod learnt;
 mod log;
 mod memory;
+mod rule_thread;
 mod running;
 mod shutdown;
 mod tasks;
@@ -15,6 +16,7 @@ mod tasks;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tracing::warn;
 
 use crate::clock::Clock;
 use crate::commands::answer::Answer;
@@ -59,8 +61,9 @@ pub fn run(args: Args) -> Result<Answer, Error> {
         None => Config::default(),
     };
     kubernetes::complete(&mut config, args.context);
+    memory::check_address_space(&config)?;
     let runtime = Builder::new_multi_thread().enable_all().thread_name("headroom").build().map_err(Error::Runtime)?;
-    // Queries of people have one thread of their own: a careless one cannot take the receivers' or the engine's.
+    // People's queries run in processes of their own; these threads start them and wait for them.
     let queries = Builder::new_multi_thread()
         .enable_all()
         .worker_threads(1)
@@ -68,7 +71,14 @@ pub fn run(args: Args) -> Result<Answer, Error> {
         .build()
         .map_err(Error::Runtime)?;
     let ended = runtime.block_on(async {
-        let clock = stations::clock(&config).await?;
+        let clock = match stations::clock(&config).await {
+            // As later: said, and tried again at each poll.
+            Err(Error::Cluster(error)) => {
+                warn!("cannot reach the cluster: {error}; starting all the same, blind to it, by this machine's clock");
+                Clock::system()
+            }
+            clock => clock?,
+        };
         serve(&config, clock, queries.handle(), args.ports_file.as_deref()).await
     });
     // What still runs has had its deadline.

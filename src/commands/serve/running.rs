@@ -1,15 +1,18 @@
 //! The daemon while it runs: everything is started in one place, watched in one place and drained in one place.
 
-use std::future::IntoFuture;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::adapter::{Adapter, Pace};
@@ -17,17 +20,20 @@ use super::core::Core;
 use super::delay::Delay;
 use super::kubernetes::Reached;
 use super::learnt::{self, Place, Taker};
-use super::memory::Memory;
+use super::memory::{self, Memory};
+use super::rule_thread::RuleThread;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
 use crate::analyse::Findings;
-use crate::api::{self, Api, Metrics, Readiness, Snapshot, Sql};
+use crate::api::{self, Access, Api, Metrics, Readiness, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::commands::{query_files, rule_files, stations};
 use crate::config::{Config, Mode};
+use crate::disk;
 use crate::engine::{Engine, Event};
 use crate::model::Time;
+use crate::net::{self, Listener};
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
 
 /// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
@@ -80,7 +86,9 @@ impl Running {
         let overrides = query_files::load(&config.analyse)?;
         let mut settings = stations::settings(config);
         settings.analyse.queries.clone_from(&overrides);
-        let mut engine = Engine::new(clock.now(), settings, &rules)?;
+        settings.window.seed = RandomState::new().build_hasher().finish();
+        let stage = Box::new(RuleThread::default());
+        let mut engine = Engine::with_stage(clock.now(), settings, &rules, stage)?;
         if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
             engine.observe(clock.now(), Event::Learnt(learnt));
         }
@@ -89,9 +97,24 @@ impl Running {
 
         let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
         let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
-        let (inlet, outlet) = queue(stations::queue_limits(config));
-        let receivers = Receivers::start(stations::receive(config), inlet, stamps(clock.clone()), None).await?;
-        let metrics = Metrics::default().with_receivers(receivers.counters());
+        let mut tasks = Tasks::default();
+        let limit = memory::limit(config);
+        let (received, queued) = memory::within(limit, stations::receive(config), stations::queue_limits(config));
+        let memory_is_full = received.memory_is_full.clone();
+        let shelf_bytes = Arc::<AtomicU64>::default();
+        if let Some(limit) = limit {
+            tasks.spawn("memory watch", Role::Critical, memory::watch(limit, shelf_bytes.clone(), memory_is_full));
+        }
+        // Two receivers and the API.
+        let descriptors = net::raise();
+        let connections_max = descriptors.share(received.connections_max, 3);
+        let received = receive::Config { connections_max, ..received };
+        let (inlet, outlet) = queue(queued);
+        let receivers = Receivers::start(received, inlet, stamps(clock.clone()), None).await?;
+        let answers = Sql::start(sql, &config.api, shelf_bytes.clone()).map_err(Error::SqlChild)?;
+        let metrics = Metrics::default()
+            .with_receivers(receivers.counters())
+            .with_sql(answers.counters().clone(), shelf_bytes.clone());
         let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
 
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
@@ -100,7 +123,6 @@ impl Running {
         let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
         let (learnt, taken) = Taker::new();
         let (kept, last_words) = oneshot::channel::<()>();
-        let mut tasks = Tasks::default();
 
         let core = Core {
             engine,
@@ -111,6 +133,7 @@ impl Running {
             snapshots,
             metrics: metrics.clone(),
             memory: Memory::of(config),
+            shelf_bytes,
             delay: Delay::default(),
             learnt,
             sources: SourceClocks::default(),
@@ -126,6 +149,7 @@ impl Running {
             metrics: metrics.clone(),
             last_words,
         };
+        let api_clock = clock.clone();
         let mut place = config.learnt.clone().map(Place::File);
         match (stations::embedded(config)?, kubernetes) {
             (Some(cluster), _) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
@@ -155,11 +179,16 @@ impl Running {
             readiness: readiness_out,
             events: events_in,
             metrics,
-            sql: Arc::new(Sql::new(sql.clone(), &config.api)),
-            token: config.api.token.clone(),
+            sql: Arc::new(answers),
+            clock: api_clock,
+            // Some ticks of any length, and what a machine that stalls for a moment needs.
+            ticks_late: config.tick * 5 + Duration::from_secs(2),
+            access: Arc::new(Access::new(config.api.token.as_ref(), config.api.callers.clone())),
+            hosts: config.api.hosts.clone().into(),
+            origins: config.api.origins.clone().into(),
         };
-        let serving = axum::serve(listener, api::router(api)).into_future();
-        tasks.spawn_fallible("API server", Role::Critical, async { serving.await.map_err(|error| error.to_string()) });
+        let listener = Listener { socket: listener, http: api::HTTP, tls: None, limits: api::limits(descriptors) };
+        tasks.spawn("API server", Role::Critical, listener.serve(api::answers(api), CancellationToken::new()));
         if let Some(path) = ports_file {
             write_ports(path, &ports)?;
         }
@@ -236,9 +265,7 @@ async fn become_ready(mut snapshot: watch::Receiver<Arc<Snapshot>>, readiness: &
 /// Whole or not at all, so that whoever waits for the file reads all of it.
 fn write_ports(path: &Path, ports: &Ports) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
-    let beside = path.with_extension("tmp");
     // Addresses always serialise; an error here could only be the disk's.
     let text = serde_json::to_string(ports).map_err(|error| failed(error.into()))?;
-    std::fs::write(&beside, text).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+    disk::replace_private(path, &text).map_err(failed)
 }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use super::{At, Checker};
-use crate::config::{Tls, Token};
+use crate::config::{Caller, HostName, Tls, Token, callers};
+use crate::disk;
+
+/// A token is a line.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 impl Checker<'_> {
     pub(super) fn tls(&mut self, receive: &At<'_>) -> Option<Tls> {
@@ -41,7 +45,7 @@ impl Checker<'_> {
             (Some(token), None) => (at.key("token"), token.to_owned()),
             (None, Some(file)) => {
                 let path = at.key("token_file");
-                match std::fs::read_to_string(self.directory.join(file)) {
+                match disk::read_text(&self.directory.join(file), TOKEN_BYTES_MAX) {
                     Ok(text) => (path, text.trim().to_owned()),
                     Err(error) => {
                         let remedy = "name a file that exists and is readable";
@@ -59,5 +63,51 @@ impl Checker<'_> {
             return None;
         }
         Some(Token::new(&text))
+    }
+
+    /// The callers of the API by their names.
+    pub(super) fn callers(&mut self, at: &At<'_>) -> Vec<Caller> {
+        let Some(file) = at.node.text("tokens_file") else { return Vec::new() };
+        let path = self.directory.join(file);
+        let read = disk::read_text(&path, callers::FILE_BYTES_MAX)
+            .map_err(|error| format!("cannot read {file}: {error}"))
+            .and_then(|text| Caller::parse(&text).map_err(|cause| format!("{file}: {cause}")));
+        read.unwrap_or_else(|cause| {
+            self.problem(&at.key("tokens_file"), cause, Caller::remedy(&path));
+            Vec::new()
+        })
+    }
+
+    /// Names that the API answers to beside loopback.
+    pub(super) fn hosts(&mut self, at: &At<'_>) -> Vec<HostName> {
+        let mut hosts = Vec::new();
+        for text in at.node.text("hosts").into_iter().flat_map(|hosts| hosts.split(',')).map(str::trim) {
+            match HostName::parse(text) {
+                Some(host) => hosts.push(host),
+                None => {
+                    let remedy = "write names such as headroom.example or *.monitoring.svc, with commas between";
+                    self.problem(&at.key("hosts"), format!("`{text}` is not a host name"), remedy);
+                }
+            }
+        }
+        hosts
+    }
+
+    /// Web origins that may call the API beside its own.
+    pub(super) fn origins(&mut self, at: &At<'_>) -> Vec<String> {
+        let mut origins = Vec::new();
+        for text in at.node.text("origins").into_iter().flat_map(|origins| origins.split(',')).map(str::trim) {
+            let after_scheme = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            match after_scheme {
+                Some(host) if !host.is_empty() && !host.contains(['/', '*', ' ']) => {
+                    origins.push(text.to_ascii_lowercase());
+                }
+                _ => {
+                    let remedy = "write origins such as https://grafana.example, with commas between";
+                    self.problem(&at.key("origins"), format!("`{text}` is not an origin"), remedy);
+                }
+            }
+        }
+        origins
     }
 }

@@ -248,15 +248,20 @@ fn a_bad_rule_leaves_the_others_and_its_last_good_version_in_force() {
     assert_eq!(errors.len(), 1);
     assert_eq!(rules.sources(), std::slice::from_ref(&good));
 
-    let errors =
-        rules.replace(&[RuleSource::new("a", "fn evaluate(now) { oops }"), RuleSource::new("c", &good.source)]);
+    let errors = rules
+        .replace(
+            &[RuleSource::new("a", "fn evaluate(now) { oops }"), RuleSource::new("c", &good.source)],
+            &mut Here,
+            None,
+        )
+        .0;
     assert_eq!(errors[0].rule, "a");
     let names: Vec<String> = rules.sources().into_iter().map(|s| s.name).collect();
     assert_eq!(names, ["a", "c"]);
     assert_eq!(rules.sources()[0], good, "the last good version stays");
     assert_eq!(rules.evaluate(&findings(vec![]), &ClusterState::default()).proposals.len(), 2);
 
-    assert_eq!(rules.replace(&[]), []);
+    assert_eq!(rules.replace(&[], &mut Here, None).0, []);
     assert_eq!(rules.sources(), []);
 }
 

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::attributes::{Attributes, Resource, Slots, Value};
 use super::rows::{Rows, Span};
-use super::{DecodeError, Decoded, Options};
-use crate::model::{Kind, Status};
+use super::{DecodeError, Decoded, Options, meter};
+use crate::model::{Kind, Status, Utf8};
 
 /// Decodes one request.
 pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
@@ -50,7 +50,7 @@ pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError>
             });
         }
     }
-    Ok(rows.finish())
+    rows.finish()
 }
 
 /// serde_json's message without its line when that is the only one: a file's own line number would contradict it.
@@ -68,7 +68,7 @@ fn describe(error: &serde_json::Error) -> String {
 
 #[derive(Deserialize)]
 struct Request<'a> {
-    #[serde(borrow, default, alias = "resource_spans", rename = "resourceSpans", deserialize_with = "or_default")]
+    #[serde(borrow, default, alias = "resource_spans", rename = "resourceSpans", deserialize_with = "list")]
     resource_spans: Vec<ResourceSpans<'a>>,
 }
 
@@ -76,19 +76,19 @@ struct Request<'a> {
 struct ResourceSpans<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     resource: ResourceAttributes<'a>,
-    #[serde(borrow, default, alias = "scope_spans", rename = "scopeSpans", deserialize_with = "or_default")]
+    #[serde(borrow, default, alias = "scope_spans", rename = "scopeSpans", deserialize_with = "list")]
     scope_spans: Vec<ScopeSpans<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 struct ResourceAttributes<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "list")]
     attributes: Vec<KeyValue<'a>>,
 }
 
 #[derive(Deserialize)]
 struct ScopeSpans<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "list")]
     spans: Vec<JsonSpan<'a>>,
 }
 
@@ -111,7 +111,7 @@ struct JsonSpan<'a> {
     start_time_unix_nano: Integer<u64>,
     #[serde(default, alias = "end_time_unix_nano", deserialize_with = "or_default")]
     end_time_unix_nano: Integer<u64>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default, deserialize_with = "list")]
     attributes: Vec<KeyValue<'a>>,
     #[serde(default, deserialize_with = "or_default")]
     status: JsonStatus,
@@ -135,6 +135,37 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A list, or null. What its elements become is paid for before they are there; twice, as a list that grows is copied.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct ListVisitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_none<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                if !meter::pay(2 * size_of::<T>()) {
+                    return Err(A::Error::custom("too large"));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_option(ListVisitor(PhantomData))
+}
+
 // The scalars.
 
 /// A string, borrowed unless it has escapes.
@@ -149,15 +180,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+            fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Text<'de>, E> {
+                Ok(Text(std::str::from_utf8(text).map_or_else(|_| replaced(), Cow::Borrowed)))
             }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+            fn visit_bytes<E: serde::de::Error>(self, text: &[u8]) -> Result<Text<'de>, E> {
+                if !meter::pay(text.len()) {
+                    return Err(E::custom("too large"));
+                }
+                Ok(Text(std::str::from_utf8(text).map_or_else(|_| replaced(), |text| Cow::Owned(text.to_owned()))))
             }
         }
-        deserializer.deserialize_str(TextVisitor)
+        // As bytes: half of a surrogate pair, or a byte that is not UTF-8, spoils this text and not the request.
+        deserializer.deserialize_bytes(TextVisitor)
     }
+}
+
+fn replaced() -> Cow<'static, str> {
+    meter::mended();
+    Cow::Borrowed(Utf8::REPLACED.as_str())
 }
 
 /// The longest id kept, one byte more than a trace id has: longer ones are as wrong.

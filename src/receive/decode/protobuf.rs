@@ -9,11 +9,11 @@
 use super::attributes::{Resource, Slots, Value};
 use super::rows::{Rows, Span};
 use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError};
-use super::{Decoded, Options};
+use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status, Utf8};
 
-/// Decodes one request. Refuses what prost would refuse.
-pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, WireError> {
+/// Decodes one request. Refuses what prost would refuse, except for texts that are not UTF-8, which are replaced.
+pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
     const RESOURCE_SPANS: Key = Key::bytes(1);
     let mut rows = Rows::new(options, estimate_spans(request));
     Reader::new(request).each(|request, key| match key {
@@ -23,7 +23,7 @@ pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, WireError> {
         }
         _ => REQUEST.check_field(key, request, DEPTH_MAX),
     })?;
-    Ok(rows.finish())
+    rows.finish()
 }
 
 /// Bytes of the smallest span that becomes a row: ids and times.
@@ -132,9 +132,9 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
         match key {
             TRACE_ID => span.trace_id = message.bytes()?,
             SPAN_ID => span.span_id = message.bytes()?,
-            TRACE_STATE => span.trace_state = message.text(key)?,
+            TRACE_STATE => span.trace_state = message.text()?,
             PARENT_SPAN_ID => span.parent_span_id = message.bytes()?,
-            NAME => span.name = message.text(key)?,
+            NAME => span.name = message.text()?,
             KIND => span.kind = Kind::from_otlp(enumeration(message.varint()?)),
             START_TIME => span.start_time_unix_nano = message.fixed64()?,
             END_TIME => span.end_time_unix_nano = message.fixed64()?,
@@ -173,7 +173,7 @@ const VALUE: Key = Key::bytes(2);
 fn read_attribute<'a>(message: Reader<'a>, depth: u32, slots: &mut impl Slots<'a>) -> Result<(), WireError> {
     let mut rest = message;
     if rest.key()? == KEY {
-        let name = rest.text(KEY)?;
+        let name = rest.text()?;
         if rest.key()? == VALUE {
             let (inner, depth) = rest.message(depth)?;
             if rest.is_empty() {
@@ -192,7 +192,7 @@ fn read_scattered_attribute<'a>(message: Reader<'a>, depth: u32, slots: &mut imp
     let (mut name, mut value) = (Utf8::EMPTY, Value::Absent);
     message.each(|message, key| match key {
         KEY => {
-            name = message.text(key)?;
+            name = message.text()?;
             Ok(())
         }
         VALUE => {
@@ -214,7 +214,7 @@ fn read_any_value<'a>(message: Reader<'a>, depth: u32, value: &mut Value<'a>) ->
     const DOUBLE: Key = Key::fixed64(4);
     message.each(|message, key| {
         match key {
-            TEXT => *value = Value::Text(message.text(key)?),
+            TEXT => *value = Value::Text(message.text()?),
             INT => *value = Value::Int(message.varint()? as i64), // two's complement, as int64 is written
             BOOL => *value = Value::Bool(message.varint()? != 0),
             DOUBLE => *value = Value::Double(f64::from_bits(message.fixed64()?)),

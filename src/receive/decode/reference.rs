@@ -14,7 +14,7 @@ use super::{Decoded, Encoding, Options, decode};
 use crate::model::{Kind, SpanRow, Status, Time};
 
 /// Some of the times that tests write lie beyond.
-pub const OPTIONS: Options = Options { assume_weight: None, start_max: Some(Time(3_000_000_000)) };
+pub const OPTIONS: Options = Options { assume_weight: None, start_max: Some(Time(3_000_000_000)), limits: None };
 
 fn value(key_value: &KeyValue) -> Value<'_> {
     match key_value.value.as_ref().and_then(|any| any.value.as_ref()) {
@@ -55,7 +55,7 @@ pub fn reference(request: &ExportTraceServiceRequest) -> Decoded {
             });
         }
     }
-    rows.finish()
+    rows.finish().expect("no limits are set")
 }
 
 /// What two ways of decoding must have in common.
@@ -69,6 +69,8 @@ pub fn difference(protobuf: &[u8]) -> Option<String> {
     match (ExportTraceServiceRequest::decode(protobuf), walked) {
         (Ok(request), Ok(walked)) => unequal(&rows(&walked), &rows(&reference(&request))),
         (Err(_), Err(_)) => None,
+        // prost refuses a text that is not UTF-8; the walk replaces it.
+        (Err(_), Ok(walked)) if walked.texts.broken > 0 => None,
         (prost, walked) => Some(format!("prost says {:?}, the walk {:?}", prost.map(drop), walked.map(drop))),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::attributes::{Attributes, Resource};
 use super::tracestate::adjusted_count;
-use super::{Decoded, Options, Reason, Rejected};
+use super::{DecodeError, Decoded, MendedTexts, Options, Reason, Rejected, meter};
 use crate::model::spans::PROMOTED;
 use crate::model::{Kind, SpanBuilder, SpanCells, SpanId, Status, Time, TraceId, Utf8};
 
@@ -32,19 +32,34 @@ pub struct Rows<'a> {
     /// Where texts that are put together are written; kept so that a span allocates nothing.
     peer: String,
     promoted: [String; PROMOTED.len()],
+    /// Spans pushed, and how many of them are paid for.
+    pushed: usize,
+    paid: usize,
+    spans_max: usize,
+    is_full: bool,
 }
+
+/// What a row takes in its columns while they grow: 85 bytes, and as many again while a column is copied to a larger place.
+const ROW_BYTES: usize = 170;
+/// Rows that are paid for at once.
+const PAID_ROWS: usize = 1024;
 
 impl<'a> Rows<'a> {
     /// For about `spans` spans.
     pub fn new(options: &'a Options, spans: usize) -> Rows<'a> {
         Rows {
             options,
-            builder: SpanBuilder::with_capacity(spans),
+            // Room for more spans than it may have is not asked for.
+            builder: SpanBuilder::with_capacity(spans.min(options.limits.map_or(usize::MAX, |limits| limits.spans))),
             rejected: Rejected::default(),
             resource: Resource::default(),
             entered: false,
             peer: String::new(),
             promoted: Default::default(),
+            pushed: 0,
+            paid: 0,
+            spans_max: options.limits.map_or(usize::MAX, |limits| limits.spans),
+            is_full: false,
         }
     }
 
@@ -57,6 +72,10 @@ impl<'a> Rows<'a> {
     /// Appends the span, or counts why not.
     #[inline]
     pub fn push(&mut self, span: &Span<'_>) {
+        if self.pushed == self.paid && !self.make_room() {
+            return;
+        }
+        self.pushed += 1;
         let checked = match Checked::new(span, self.options) {
             Ok(checked) => checked,
             Err(reason) => {
@@ -84,9 +103,24 @@ impl<'a> Rows<'a> {
         });
     }
 
-    pub fn finish(self) -> Decoded {
-        let overflowed = self.builder.overflowed();
-        Decoded { batch: self.builder.finish(), rejected: self.rejected, overflowed }
+    /// Pays for the next rows; false once there were too many.
+    #[cold]
+    fn make_room(&mut self) -> bool {
+        let next = PAID_ROWS.min(self.spans_max - self.pushed);
+        self.is_full |= next == 0;
+        if self.is_full || !meter::pay(next * ROW_BYTES) {
+            return false;
+        }
+        self.paid += next;
+        true
+    }
+
+    pub fn finish(self) -> Result<Decoded, DecodeError> {
+        if self.is_full {
+            return Err(DecodeError::TooManySpans { limit: self.spans_max });
+        }
+        let texts = MendedTexts { overflowed: self.builder.overflowed(), cut: self.builder.cut(), broken: 0 };
+        Ok(Decoded { batch: self.builder.finish(), rejected: self.rejected, texts })
     }
 }
 

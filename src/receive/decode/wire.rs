@@ -4,6 +4,7 @@
 //! groups only as unknown fields, and [`DEPTH_MAX`] messages inside one another.
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
+use super::meter;
 use crate::model::Utf8;
 
 /// Messages inside one another before the input is refused; protobuf's own default limit, which prost keeps too.
@@ -22,8 +23,6 @@ pub enum WireError {
     WireType { field: u32, found: u8 },
     #[error("a group does not end where it should")]
     Group,
-    #[error("the text of field {field} is not UTF-8")]
-    Utf8 { field: u32 },
     #[error("messages are nested deeper than {DEPTH_MAX}")]
     TooDeep,
 }
@@ -154,10 +153,13 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The text of the field with this key.
+    /// A text; one that is not UTF-8 is replaced and counted.
     #[inline(always)]
-    pub fn text(&mut self, key: Key) -> Result<Utf8<'a>, WireError> {
-        Utf8::new(self.bytes()?).ok_or(WireError::Utf8 { field: key.number() })
+    pub fn text(&mut self) -> Result<Utf8<'a>, WireError> {
+        Ok(Utf8::new(self.bytes()?).unwrap_or_else(|| {
+            meter::mended();
+            Utf8::REPLACED
+        }))
     }
 
     /// A message inside this one, and the depth left for messages inside that.
@@ -250,7 +252,7 @@ impl Declaration {
             Shape::Fixed32 => message.array::<4>().map(drop),
             Shape::Fixed64 => message.fixed64().map(drop),
             Shape::Bytes => message.bytes().map(drop),
-            Shape::Text => message.text(key).map(drop),
+            Shape::Text => message.text().map(drop),
             Shape::Message(declaration) => {
                 let (inner, left) = message.message(depth)?;
                 declaration.check(inner, left)
