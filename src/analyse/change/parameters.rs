@@ -28,6 +28,8 @@ pub struct Parameters {
     pub callee_first: f64,
     /// Chance that spans of a healthy service go missing on their way: agents and collectors restart.
     pub lost_telemetry: f64,
+    /// The same of one that is cut off: its calls fail towards everyone.
+    pub share_of_cut_off: f64,
     /// Share of a faulty service's own operations that feel it: a fault may sit in one path of its code.
     pub share_of_operations: f64,
     /// Chance that a healthy operation simply changes which calls it makes (another mix of requests).
@@ -102,7 +104,7 @@ impl Place {
 }
 
 /// Every parameter, those that rank suspects before those that only turn ranks into probabilities.
-const PLACES: [Place; 20] = [
+const PLACES: [Place; 21] = [
     Place::Scale(|p| &mut p.floor_share),
     Place::Scale(|p| &mut p.spread),
     Place::Scale(|p| &mut p.drift),
@@ -111,6 +113,7 @@ const PLACES: [Place; 20] = [
     Place::Chance(|p| &mut p.share_of_pair),
     Place::Chance(|p| &mut p.share_of_callers),
     Place::Chance(|p| &mut p.share_of_callees),
+    Place::Chance(|p| &mut p.share_of_cut_off),
     Place::Chance(|p| &mut p.starved),
     Place::LogOdds(|p| &mut p.callee_first),
     Place::Chance(|p| &mut p.lost_telemetry),
@@ -136,6 +139,7 @@ impl Default for Parameters {
             share_of_pair: 0.8,
             share_of_callers: 0.8,
             share_of_callees: 0.7,
+            share_of_cut_off: 0.95,
             starved: 0.3,
             callee_first: 0.7,
             lost_telemetry: 0.1,
@@ -146,8 +150,8 @@ impl Default for Parameters {
             knock_on: 0.3,
             pass_on: 0.6,
             knock_on_bar: 1.0,
-            sharpness: 2.0,
-            prior: -0.5,
+            sharpness: 2.4,
+            prior: 0.1,
         }
     }
 }

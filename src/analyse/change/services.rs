@@ -99,15 +99,13 @@ impl<'a> Sides<'a> {
             let one = log_sum_exp(&self.own) - (self.own.len() as f64 + 1.0).ln();
             log_mean_exp(&[all, one])
         });
-        let edges = |logs: Vec<f64>, share: f64| (!logs.is_empty()).then(|| coherent(&logs, share));
         Components {
             own,
             calls_in: pairs(self.calls_in.values(), parameters.share_of_callers, parameters),
             calls_out: pairs(self.calls_out.values(), parameters.share_of_callees, parameters),
-            refused: edges(self.refused_in.values().copied().collect(), parameters.share_of_callers),
+            refused: failures(&self.refused_in, parameters.share_of_callers),
             // With one callee alone nothing says that it is the caller.
-            cut_off: edges(self.refused_out.values().copied().collect(), parameters.share_of_callees)
-                .filter(|_| self.refused_out.len() > 1),
+            cut_off: failures(&self.refused_out, parameters.share_of_cut_off).filter(|_| self.refused_out.len() > 1),
             ..Components::default()
         }
     }
@@ -127,6 +125,16 @@ impl<'a> Sides<'a> {
         let others = self.refused_out.keys().filter(other).map(|of| self.refused_out[of]).collect();
         time + is_callees(growth(self.refused_out.get(&party).copied()), others, 0.0)
     }
+}
+
+/// Failures on the edges of one side. Those that were hardly used do not make the others less sure: what counts is how
+/// many say anything (their participation ratio).
+fn failures<K>(edges: &BTreeMap<K, f64>, share: f64) -> Option<f64> {
+    let logs: Vec<f64> = edges.values().map(|log| perhaps(share, *log)).collect();
+    let (sizes, squares) =
+        logs.iter().fold((0.0, 0.0), |(sizes, squares), log| (sizes + log.abs(), squares + log * log));
+    let independent = if squares > 0.0 { (sizes * sizes / squares).sqrt() } else { 1.0 };
+    (!logs.is_empty()).then(|| logs.iter().sum::<f64>() / independent)
 }
 
 /// The pairs of one service, each with its keys.
@@ -297,7 +305,7 @@ impl<'a> Calls<'a> {
             let failed = grown(share(before.failed(), before.calls), share(now.failed(), now.calls), &failing);
             let silent = grown(share(before.silent, before.calls), share(now.silent, now.calls), &silent);
             // Who never sends spans is always silent.
-            (*pair, if pair.1.is_peer { failed } else { failed.max(silent.max(0.0)) })
+            (*pair, if pair.1.is_peer || silent <= 0.0 { failed } else { failed.max(silent) })
         });
         pairs.filter(|(pair, log)| *log != 0.0 || self.before.contains_key(pair)).collect()
     }
