@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::profile::{CallKind, PeerKey, Profile};
+use super::profile::{AnsweredCalls, CallKind, PeerKey, Profile};
 use super::services::Party;
-use crate::model::ServiceId;
+use crate::model::{ServiceId, Text};
 
 /// Of the calls of a kind, the share that must be answered in healthy time before one without an answer counts as lost.
 /// Of the spans of some mesh four fifths may be lost; a third party that answers one call in ten with spans is none.
@@ -15,12 +15,21 @@ const AGREED_MIN: f64 = 0.9;
 
 /// The services behind calls that nobody answers.
 pub(super) struct Callees<'a> {
-    by_kind: BTreeMap<(&'a str, &'a str, &'a str), &'a str>,
+    by_kind: BTreeMap<Kind<'a>, &'a str>,
     by_peer: BTreeMap<&'a str, &'a str>,
     by_operation: BTreeMap<(&'a str, &'a str), &'a str>,
     /// By their plain name, where only one has it.
     by_name: BTreeMap<String, Option<&'a str>>,
+    /// Kinds of call that several services answer: how much of those that are unanswered now, more than in healthy time, each
+    /// of them misses. Empty where no more are.
+    missed: BTreeMap<Kind<'a>, BTreeMap<&'a str, f64>>,
 }
+
+/// Caller, operation and peer.
+type Kind<'a> = (&'a str, &'a str, &'a str);
+
+/// Standard deviations of a count by which calls of a kind must be unanswered more often, before somebody misses them.
+const DEVIATIONS: f64 = 3.0;
 
 /// Calls of one caller to one party.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +46,11 @@ pub(super) struct Outcomes {
 impl Outcomes {
     pub fn failed(&self) -> f64 {
         self.refused + self.cut_off
+    }
+
+    fn part(self, share: f64) -> Outcomes {
+        let Outcomes { calls, refused, cut_off, silent } = self;
+        Outcomes { calls: calls * share, refused: refused * share, cut_off: cut_off * share, silent: silent * share }
     }
 
     fn add(&mut self, other: Outcomes) {
@@ -58,29 +72,51 @@ impl<'a> Callees<'a> {
             by_peer: BTreeMap::new(),
             by_operation: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            missed: BTreeMap::new(),
         };
-        for profile in [baseline, incident] {
-            callees.learn(profile);
+        callees.learn(baseline, None);
+        callees.learn(incident, Some(baseline));
+        let (before, now) = (unanswered(baseline), unanswered(incident));
+        for (kind, by_callee) in baseline.answered.iter().filter(|(_, by_callee)| agreed(&counts(by_callee)).is_none())
+        {
+            let key = (&*kind.caller, &*kind.operation, &*kind.peer);
+            let of = |unanswered: &BTreeMap<Kind<'_>, u64>| unanswered.get(&key).copied().unwrap_or(0) as f64;
+            let answered = |profile: &Profile, callee: &Text| {
+                let calls = profile.answered.get(kind).and_then(|calls| calls.get(callee));
+                calls.map_or(0.0, |calls| calls.durations.count() as f64)
+            };
+            let all = |profile: &'a Profile, unanswered: f64| {
+                let calls = profile.answered.get(kind).into_iter().flatten();
+                unanswered + calls.map(|(_, calls)| calls.durations.count() as f64).sum::<f64>()
+            };
+            let grown = all(incident, of(&now)) / all(baseline, of(&before)).max(1.0);
+            let expected = of(&before) * grown;
+            let missing: BTreeMap<&str, f64> = (by_callee.keys())
+                .map(|callee| (&**callee, (answered(baseline, callee) * grown - answered(incident, callee)).max(0.0)))
+                .collect();
+            let sum: f64 = missing.values().sum();
+            let is_clear = of(&now) - expected > DEVIATIONS * expected.max(1.0).sqrt() && sum > 0.0;
+            let shares = missing.into_iter().map(|(callee, missing)| (callee, missing / sum)).filter(|_| is_clear);
+            callees.missed.insert(key, shares.collect());
         }
         callees
     }
 
-    fn learn(&mut self, profile: &'a Profile) {
-        let mut unanswered: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
-        for (key, calls) in &profile.peers {
-            *unanswered.entry((&key.caller, &key.operation, &key.peer)).or_default() += calls.durations.count();
-        }
+    /// Of kinds of call that are not `known`: in the incident, who still answers is not who was meant.
+    fn learn(&mut self, profile: &'a Profile, known: Option<&Profile>) {
+        let unanswered = unanswered(profile);
         let mut by_peer: BTreeMap<&'a str, BTreeMap<&'a str, u64>> = BTreeMap::new();
         let mut by_operation: BTreeMap<(&'a str, &'a str), BTreeMap<&'a str, u64>> = BTreeMap::new();
-        for (CallKind { caller, operation, peer }, by_callee) in &profile.answered {
+        let is_new = |kind: &CallKind| known.is_none_or(|known| !known.answered.contains_key(kind));
+        for (CallKind { caller, operation, peer }, by_callee) in
+            profile.answered.iter().filter(|(kind, _)| is_new(kind))
+        {
             let answered: u64 = by_callee.values().map(|calls| calls.durations.count()).sum();
             let all = answered + unanswered.get(&(&**caller, &**operation, &**peer)).copied().unwrap_or(0);
             if (answered as f64) < ANSWERED_MIN * all as f64 {
                 continue;
             }
-            // Of equally many, the first by name.
-            let most = by_callee.iter().rev().max_by_key(|(_, calls)| calls.durations.count());
-            if let Some((callee, _)) = most {
+            if let Some(callee) = agreed(&counts(by_callee)) {
                 self.by_kind.entry((caller, operation, peer)).or_insert(callee);
             }
             for (callee, calls) in by_callee {
@@ -120,13 +156,26 @@ impl<'a> Callees<'a> {
         by_kind.or_else(by_peer).or_else(by_name).or_else(by_operation).copied().filter(|callee| **callee != **caller)
     }
 
-    /// Who a call without an answer was meant for.
-    pub fn party(&self, key: &'a PeerKey) -> Party<'a> {
-        self.of(key).map_or_else(|| Party::of_peer(key), Party::service)
+    /// Who a call without an answer was meant for; None where it may be one of several.
+    pub fn party(&self, key: &'a PeerKey) -> Option<Party<'a>> {
+        match self.of(key) {
+            Some(callee) => Some(Party::service(callee)),
+            None if self.missed.contains_key(&(&*key.caller, &*key.operation, &*key.peer)) => None,
+            None => Some(Party::of_peer(key)),
+        }
     }
 
-    /// How the calls of a profile ended.
-    pub fn outcomes(&self, profile: &'a Profile) -> OutcomeTable<'a> {
+    /// How the calls of healthy time ended.
+    pub fn healthy_outcomes(&self, baseline: &'a Profile) -> OutcomeTable<'a> {
+        self.ended(baseline, &BTreeMap::new())
+    }
+
+    /// How the calls of the incident ended.
+    pub fn outcomes(&self, incident: &'a Profile) -> OutcomeTable<'a> {
+        self.ended(incident, &self.missed)
+    }
+
+    fn ended(&self, profile: &'a Profile, missed: &BTreeMap<Kind<'a>, BTreeMap<&'a str, f64>>) -> OutcomeTable<'a> {
         let mut table = OutcomeTable::new();
         for (kind, by_callee) in &profile.answered {
             for (callee, calls) in by_callee {
@@ -142,10 +191,30 @@ impl<'a> Callees<'a> {
             let all = calls.durations.count() as f64;
             let refused = calls.errors as f64;
             let outcomes = Outcomes { calls: all, refused, cut_off: 0.0, silent: all - refused };
-            table.entry((&key.caller, self.party(key))).or_default().add(outcomes);
+            if let Some(party) = self.party(key) {
+                table.entry((&*key.caller, party)).or_default().add(outcomes);
+                continue;
+            }
+            let missed = missed.get(&(&*key.caller, &*key.operation, &*key.peer)).into_iter().flatten();
+            for (callee, share) in missed {
+                table.entry((&*key.caller, Party::service(callee))).or_default().add(outcomes.part(*share));
+            }
         }
         table
     }
+}
+
+/// Calls of each kind that nobody answered.
+fn unanswered(profile: &Profile) -> BTreeMap<Kind<'_>, u64> {
+    let mut unanswered: BTreeMap<Kind<'_>, u64> = BTreeMap::new();
+    for (key, calls) in &profile.peers {
+        *unanswered.entry((&*key.caller, &*key.operation, &*key.peer)).or_default() += calls.durations.count();
+    }
+    unanswered
+}
+
+fn counts(by_callee: &BTreeMap<Text, AnsweredCalls>) -> BTreeMap<&str, u64> {
+    by_callee.iter().map(|(callee, calls)| (&**callee, calls.durations.count())).collect()
 }
 
 /// The one that nearly all agree on.

@@ -127,9 +127,10 @@ impl<'a> Tables<'a> {
         }
         for (key, calls) in &profile.peers {
             let (caller, operation) = (&key.caller, &key.operation);
-            let row = match callees.of(key) {
-                Some(callee) => Key::Unanswered { caller, operation, callee },
-                None => Key::Peer { caller, operation, peer: Party::of_peer(key).name },
+            let row = match callees.party(key) {
+                Some(Party { name: callee, is_peer: false }) => Key::Unanswered { caller, operation, callee },
+                Some(Party { name: peer, is_peer: true }) => Key::Peer { caller, operation, peer },
+                None => continue,
             };
             add_measured(row, &key.caller_pod, &calls.durations, true);
         }

@@ -63,7 +63,7 @@ pub fn localise_from(
 ) -> Diagnosis {
     let (callees, whole) = (Callees::new(baseline, incident), Whole::new(baseline, incident));
     let (healthy, now) = (Tables::healthy(baseline, &callees, &whole), Tables::new(incident, &callees, &whole));
-    let calls = Calls { before: callees.outcomes(baseline), now: callees.outcomes(incident) };
+    let calls = Calls { before: callees.healthy_outcomes(baseline), now: callees.outcomes(incident) };
     let (healthy_merged, now_merged) = (healthy.merged(), now.merged());
     let typical_ns = baseline.typical_ns().or(incident.typical_ns()).unwrap_or(0.0);
     let model = Model::new(&healthy_merged, &now_merged, typical_ns, parameters);

@@ -257,7 +257,7 @@ impl Profile {
         if !party.is_peer {
             slowest = self.slowest.get(party.name).cloned().unwrap_or_default();
         }
-        let calls = self.peers.iter().filter(|(key, _)| callees.party(key) == party);
+        let calls = self.peers.iter().filter(|(key, _)| callees.party(key) == Some(party));
         calls.for_each(|(_, calls)| slowest.merge(&calls.slowest));
         slowest.traces()
     }

@@ -6,7 +6,7 @@
 //! (trouble of those who wait for it) for as long as it is seen itself, and until what queued meanwhile is served. What
 //! explains *it* (trouble further down) takes its place at once, and anything else when it has lasted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::attribution::{Attribution, Judgement};
@@ -86,7 +86,7 @@ impl Incidents {
         }
         let is_pod = found.verdict == Verdict::BadInstance;
         let refines = !is_beside && !is_pod && found.verdict != Verdict::Degraded;
-        let is_explained = is_pod && !is_beside || is_beside && attribution.callers_of(place).contains(found_place);
+        let is_explained = is_pod && !is_beside || is_beside && held_back_by(cause, attribution).contains(found_place);
         if refines {
             next.of(found, at)
         } else if is_explained && holds {
@@ -147,6 +147,16 @@ fn lasts_after(verdict: Verdict) -> Duration {
 
 fn is_same(one: &Judgement, other: &Judgement) -> bool {
     (&one.service, one.verdict, &one.peer, &one.pod) == (&other.service, other.verdict, &other.peer, &other.pod)
+}
+
+/// Everyone a cause holds back; a callee without spans holds back who waits for it, even where that calls nobody any more.
+fn held_back_by(cause: &Judgement, attribution: &Attribution<'_>) -> BTreeSet<Text> {
+    let mut held = attribution.callers_of(place_of(cause));
+    if cause.peer.is_some() {
+        held.extend(attribution.callers_of(&cause.service));
+        held.insert(cause.service.clone());
+    }
+    held
 }
 
 /// Where the fault lies: a callee without spans, or the service.
