@@ -19,9 +19,10 @@ use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::backlog::Backlog;
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
-use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::learned::capacity::{AtWork, Capacities};
 use crate::analyse::learned::pod_startup::PodStartup;
 use crate::analyse::learned::quarantine::Quarantine;
+use crate::analyse::learned::warm_up::{WarmUps, YoungPod};
 use crate::analyse::learned::{Learnt, Objectives, Reference};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
@@ -90,6 +91,7 @@ struct Learned {
     baseline: Baseline,
     capacities: Capacities,
     starts: PodStartup,
+    warm_ups: WarmUps,
     backlog: Backlog,
     changes: Changes,
 }
@@ -102,8 +104,10 @@ struct Lessons {
     /// Services that a callee held back, up to an event time.
     held_back: BTreeSet<Text>,
     held_back_to: Time,
-    /// Saturated services. The same may be there for two stretches of time.
-    at_limit: Vec<(Text, AtLimit)>,
+    /// Services that had as much work as they can do.
+    at_work: Vec<(Text, AtWork)>,
+    /// Young pods that can be told from older ones, by service.
+    young: Vec<(ServiceId, Vec<YoungPod>)>,
     changes: Option<live::Answer>,
     /// Pods that spans came from, as far as spans are seen at all.
     pods: Option<PodsWithSpans>,
@@ -216,12 +220,18 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, backlog, changes } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, warm_ups, backlog, changes } =
+            &mut self.learned;
         quarantine.missed(now, lessons.missed);
         backlog.seen(lessons.held_back, lessons.held_back_to);
-        lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
+        lessons.at_work.iter().for_each(|(service, at_work)| capacities.learn(service, at_work));
         changes.learn(now, lessons.changes);
         starts.learn(cluster);
+        warm_ups.forget_pods(|service, name| {
+            let workload = cluster.workload(service.as_str());
+            workload.is_none_or(|workload| workload.pods.iter().all(|pod| pod.name != name))
+        });
+        lessons.young.iter().for_each(|(service, young)| warm_ups.learn(service, young));
         for released in quarantine.release(now) {
             baseline.learn(&released);
             reference.operations.learn(&released);
@@ -238,9 +248,10 @@ impl Judge {
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, backlog, changes, .. } = &mut self.learned;
+        let Learned { quarantine, baseline, capacities, starts, backlog, changes, .. } = &mut self.learned;
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
+        capacities.step_clock(step);
         starts.step_clock();
         backlog.step_clock(step);
         changes.step_clock(step);
@@ -271,6 +282,7 @@ impl Judge {
         self.learned.reference.operations.keep(&mut learnt);
         self.learned.capacities.keep(&mut learnt);
         self.learned.starts.keep(&mut learnt);
+        self.learned.warm_ups.keep(&mut learnt);
         learnt
     }
 
@@ -281,6 +293,7 @@ impl Judge {
         self.learned.reference.version += 1;
         self.learned.capacities.restore(learnt);
         self.learned.starts.restore(learnt);
+        self.learned.warm_ups.restore(learnt);
     }
 }
 
