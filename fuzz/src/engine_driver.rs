@@ -439,6 +439,7 @@ impl Driver<'_> {
             Event::Cluster(_)
             | Event::Rules(_)
             | Event::Queries(_)
+            | Event::RuleStopped { .. }
             | Event::Learnt(_)
             | Event::Floors(_)
             | Event::ClockStepped(_)

@@ -240,7 +240,9 @@ fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request.body(Body::from(r#"{"by": "mallory", "reason": "test", "query": "select 1"}"#)).unwrap()
+    let body =
+        if path.ends_with("sql") { json!({"query": "select 1"}) } else { json!({"by": "mallory", "reason": "test"}) };
+    request.body(Body::from(body.to_string())).unwrap()
 }
 
 /// What a browser sends for a page of another origin, and for one whose name was made to mean this machine.

@@ -103,7 +103,7 @@ fn enforcing_needs_something_to_act_on() {
 #[test]
 fn beyond_loopback_someone_must_ask_who_is_there() {
     insta::assert_snapshot!(complaint(r#"receive: {grpc: "0.0.0.0:4317"}"#), @"headroom.yaml: receive.grpc: 0.0.0.0:4317 is reached from beyond this machine without authentication; add receive.token_file or receive.tls.client_ca, or listen on 127.0.0.1");
-    insta::assert_snapshot!(complaint(r#"api: {listen: "[::]:8080"}"#), @"headroom.yaml: api.listen: [::]:8080 is reached from beyond this machine without authentication; add api.token_file, or listen on 127.0.0.1");
+    insta::assert_snapshot!(complaint(r#"api: {listen: "[::]:8080"}"#), @"headroom.yaml: api.listen: [::]:8080 is reached from beyond this machine without authentication; add api.token_file or api.tokens_file, or listen on 127.0.0.1");
     assert!(parse(r#"{receive: {grpc: "0.0.0.0:4317", token: correct-horse-battery}}"#).is_ok());
     assert!(parse(r#"{api: {listen: "0.0.0.0:8080", token: correct-horse-battery}}"#).is_ok());
 }

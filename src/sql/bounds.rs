@@ -187,15 +187,17 @@ impl Visitor for Measure {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::error::DataFusionError;
     use datafusion::sql::parser::DFParserBuilder;
 
     use super::*;
 
     fn check(sql: &str) -> Result<(), QueryError> {
         check_text(sql)?;
+        // Of what is nested in another way the parser has a bound of its own.
+        let refused = |error: DataFusionError| QueryError::Invalid { cause: error.to_string(), tables: String::new() };
         let statements = DFParserBuilder::new(sql).build().and_then(|mut parser| parser.parse_statements());
-        // What the parser refuses is bounded by it.
-        statements.map_or(Ok(()), |statements| statements.iter().try_for_each(check_statement))
+        statements.map_err(refused)?.iter().try_for_each(check_statement)
     }
 
     fn doubling(levels: usize) -> String {
@@ -238,7 +240,13 @@ mod tests {
             format!("explain {}", doubling(8)),
             format!("select {}", "1, ".repeat(20_000)),
         ] {
-            assert!(matches!(check(&sql), Err(QueryError::TooLarge { .. })), "{sql:.60}: {:?}", check(&sql));
+            let checked = check(&sql);
+            let is_bounded = match &checked {
+                Err(QueryError::TooLarge { .. }) => true,
+                Err(QueryError::Invalid { cause, .. }) => cause.to_lowercase().contains("recursion"),
+                _ => false,
+            };
+            assert!(is_bounded, "{sql:.60}: {checked:?}");
         }
     }
 

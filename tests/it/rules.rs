@@ -112,7 +112,7 @@ fn the_limits_on_the_page_are_those_in_force() {
     ] {
         assert!(page.contains(&said), "{said}");
     }
-    assert_eq!((limits.operations, limits.array_elements), (200_000, 10_000));
+    assert_eq!((limits.operations, limits.array_elements), (200_000, 2_000));
 }
 
 #[test]
