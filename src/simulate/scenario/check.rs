@@ -3,17 +3,16 @@
 
 use indexmap::IndexMap;
 
+use super::check_faults;
 use super::file::{self, Shape};
 use super::{
     Call, Duration, Entry, Nodes, Operation, Peer, PodStart, Pods, Retries, Scenario, Service, Step, Target, Telemetry,
     Truth, seconds,
 };
 
-mod faults;
-
 /// Past these a simulation would not end in a useful time; they are far above what a test bed has.
 const REPLICAS_MAX: u32 = 1_000;
-const CALLS_MAX: u32 = 100;
+pub(super) const CALLS_MAX: u32 = 100;
 const HORIZON_S_MAX: f64 = 86_400.0;
 const RATE_MAX: f64 = 100_000.0;
 
@@ -40,22 +39,22 @@ const VERDICTS: [&str; 11] = [
 
 /// Collects problems; a wrong value is replaced by something harmless so that the check goes on.
 #[derive(Default)]
-struct Problems(Vec<String>);
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn add(&mut self, path: &str, what: impl AsRef<str>) {
+    pub(super) fn add(&mut self, path: &str, what: impl AsRef<str>) {
         self.0.push(format!("{path}: {}", what.as_ref()));
     }
 
     /// A number within bounds, both included.
-    fn within(&mut self, path: &str, value: f64, low: f64, high: f64) -> f64 {
+    pub(super) fn within(&mut self, path: &str, value: f64, low: f64, high: f64) -> f64 {
         if !(low..=high).contains(&value) {
             self.add(path, format!("{value} is not between {low} and {high}"));
         }
         value
     }
 
-    fn index<V>(&mut self, path: &str, kind: &str, map: &IndexMap<String, V>, name: &str) -> usize {
+    pub(super) fn index<V>(&mut self, path: &str, kind: &str, map: &IndexMap<String, V>, name: &str) -> usize {
         map.get_index_of(name).unwrap_or_else(|| {
             let known: Vec<&str> = map.keys().map(String::as_str).collect();
             self.add(path, format!("there is no {kind} `{name}`; there are {}", known.join(", ")));
@@ -63,7 +62,13 @@ impl Problems {
         })
     }
 
-    fn operation(&mut self, path: &str, file: &file::File, service: &str, operation: &str) -> (usize, usize) {
+    pub(super) fn operation(
+        &mut self,
+        path: &str,
+        file: &file::File,
+        service: &str,
+        operation: &str,
+    ) -> (usize, usize) {
         let index = self.index(&format!("{path}.service"), "service", &file.services, service);
         match file.services.get(service) {
             Some(s) => {
@@ -88,7 +93,7 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
         services: file.services.iter().map(|(name, s)| service(p, &file, name, s)).collect(),
         entries: file.entries.iter().enumerate().map(|(i, e)| entry(p, &file, i, e)).collect(),
         peers: file.peers.iter().map(|(name, peer)| self::peer(p, name, peer)).collect(),
-        faults: file.faults.iter().enumerate().map(|(i, f)| faults::fault(p, &file, i, f)).collect(),
+        faults: file.faults.iter().enumerate().map(|(i, f)| check_faults::fault(p, &file, i, f)).collect(),
         nodes: nodes(p, &file),
         pod_start: pod_start(p, file.pod_start),
         telemetry: telemetry(p, file.telemetry),
@@ -183,7 +188,7 @@ fn service(p: &mut Problems, file: &file::File, name: &str, s: &file::Service) -
     }
 }
 
-fn duration(p: &mut Problems, path: &str, median_ns: f64, sigma: f64) -> Duration {
+pub(super) fn duration(p: &mut Problems, path: &str, median_ns: f64, sigma: f64) -> Duration {
     p.within(path, median_ns / 1e6, 0.0, 3_600_000.0);
     p.within(&format!("{path} (sigma)"), sigma, 0.0, 3.0);
     Duration { median_ns, sigma }

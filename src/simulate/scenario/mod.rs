@@ -3,6 +3,7 @@
 //! made of indices: nothing in the simulation looks at a name.
 
 mod check;
+mod check_faults;
 pub(super) mod file;
 mod load;
 

@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 
-use super::{CALLS_MAX, Problems, duration, file};
-use crate::simulate::scenario::{Callee, Edge, EdgeTrouble, Fault, Loss, Trouble, seconds};
+use super::check::{CALLS_MAX, Problems, duration};
+use super::{Callee, Edge, EdgeTrouble, Fault, Loss, Trouble, file, seconds};
 use crate::simulate::status::{FAILED, OK};
 
 /// Spread of the delay of a slow edge: less than that of most services, as nothing is computed on the way.
@@ -18,8 +18,8 @@ const AHEAD_S_MAX: f64 = 3_600.0;
 pub(super) fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &file::Fault) -> Fault {
     let path = format!("faults[{index}]");
     let (from_s, to_s) = period(fault);
-    if let Some(to_s) = to_s {
-        p.within(&format!("{path}.to_s"), to_s, from_s, f64::MAX);
+    if let Some(to_s) = to_s.filter(|to_s| *to_s < from_s) {
+        p.add(&format!("{path}.to_s"), format!("{to_s} is before from_s, {from_s}"));
     }
     let (from_ns, to_ns) = (seconds(from_s), to_s.map_or(i64::MAX, seconds));
     Fault { from_ns, to_ns, trouble: trouble(p, file, &path, fault) }
@@ -118,7 +118,7 @@ fn edge(p: &mut Problems, file: &file::File, path: &str, callee: &str, caller: O
     };
     let from = caller.map(|name| p.index(&format!("{path}.caller"), "service", services, name));
     let is_to = |call: &file::Call| call.service.as_deref().or(call.peer.as_deref()) == Some(callee);
-    if let Some((caller, service)) = from.and_then(|index| services.get_index(index))
+    if let Some((caller, service)) = caller.and_then(|name| services.get_key_value(name))
         && !service.operations.values().flat_map(|o| &o.calls).any(|call| is_to(call) && call.queue_ms.is_none())
     {
         p.add(&format!("{path}.caller"), format!("{caller} makes no call to {callee}; messages are none"));
