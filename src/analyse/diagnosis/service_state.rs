@@ -435,3 +435,30 @@ pub struct NewVersion {
     pub version: Text,
     pub beside: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that took so many times as long as expected, by the sixteenths of an octave of that.
+    fn requests(logs: &[i64]) -> HealthSums {
+        let (own_log, own_log_squares) = (logs.iter().sum(), logs.iter().map(|log| log * log).sum());
+        HealthSums { compared: logs.len() as i64, own_log, own_log_squares, ..HealthSums::default() }
+    }
+
+    fn is_clear(pod: &[i64], siblings: &[i64]) -> bool {
+        requests(pod).shift(&requests(siblings)).expect("enough of both").is_clear()
+    }
+
+    #[test]
+    fn a_pod_is_accused_by_many_of_its_requests_and_not_by_one() {
+        let healthy = [-8, 0, 8, -4, 4, 0, -8, 8, 2, -2];
+        let slow = healthy.map(|log| log + 48);
+        assert!(is_clear(&slow, &healthy), "each takes eight times as long");
+        let mut one_late = healthy;
+        one_late[0] = 112;
+        assert!(!is_clear(&one_late, &healthy), "one took 128 times as long, as where a child's span came late");
+        let heavy = [-40, 0, 40, -20, 20, 0, -40, 40, 60, 50];
+        assert!(!is_clear(&heavy[5..], &heavy), "times that spread so widely are slow by chance");
+    }
+}
