@@ -73,8 +73,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let traces = Traces::read(&args.file)?;
     let (source, baseline, incident) = match args.baseline {
         Some(file) => {
-            let baseline = Traces::read(&[&file])?.profile(|_| true);
-            (Source::File(file), baseline, traces.profile(|_| true))
+            let (baseline, incident) = (Traces::read(&[&file])?.profile(|_| true), traces.profile(|_| true));
+            if incident.known_share(&baseline) == 0.0 {
+                return Err(Error::NothingShared { baseline: file });
+            }
+            (Source::File(file), baseline, incident)
         }
         None => split(&traces),
     };

@@ -26,6 +26,10 @@ pub enum Error {
     KeepSpans(#[from] receive::files::WriteError),
     #[error("no usable span in {files}; {remedy}")]
     NoSpans { files: String, remedy: String },
+    #[error(
+        "{baseline} and the incident share no operations; give a baseline of the same system, with the same service and span names"
+    )]
+    NothingShared { baseline: String },
     #[error("{}: {source}; expected is an object of case to incident, normal, service and fault", path.display())]
     Labels { path: PathBuf, source: serde_json::Error },
     #[error(

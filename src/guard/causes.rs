@@ -21,7 +21,9 @@ impl Causes {
             | Verdict::Regression
             | Verdict::Amplification
             | Verdict::Exhausted
-            | Verdict::Failing => true,
+            | Verdict::Failing
+            | Verdict::Unreachable
+            | Verdict::Degraded => true,
             Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
         };
         for bottleneck in findings.bottlenecks.iter().filter(|b| known(b.verdict)) {

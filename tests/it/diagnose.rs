@@ -7,6 +7,7 @@ use headroom::analyse::Suspect;
 use headroom::analyse::Verdict;
 use headroom::analyse::change::{Diagnosis, Parameters, Profile, localise};
 
+use rand::{RngExt, SeedableRng};
 use shop::{Fault, Shop, profile};
 
 /// Healthy time of one seed against time with a fault of another.
@@ -41,7 +42,7 @@ fn healthy_time_against_healthy_time_has_no_suspect() {
 #[test]
 fn a_callee_that_all_callers_wait_for_is_the_suspect() {
     let suspect = culprit(Fault::SlowToAccept("stock"), "stock");
-    assert_eq!(suspect.verdict, Verdict::Unknown, "slow at unchanged load: traces do not show why");
+    assert_eq!(suspect.verdict, Verdict::Degraded, "slow at the load and version of healthy time");
     let (now, healthy) = evidence(&suspect, "waiting_ms");
     assert!(now > 5.0 * healthy, "{now} against {healthy}");
 }
@@ -98,8 +99,53 @@ fn errors_are_blamed_on_the_service_they_begin_in() {
 
 #[test]
 fn a_service_that_no_longer_answers_is_blamed_not_its_caller() {
-    let suspect = culprit(Fault::Unanswered("payment"), "payment");
-    assert_eq!(suspect.verdict, Verdict::Failing);
+    for fault in [Fault::Refused("payment"), Fault::Hangs("payment"), Fault::Refused("stock"), Fault::Hangs("stock")] {
+        let (Fault::Refused(gone) | Fault::Hangs(gone)) = fault else { unreachable!("of the list above") };
+        assert_eq!(culprit(fault, gone).verdict, Verdict::Unreachable, "{fault:?}");
+    }
+}
+
+#[test]
+fn callers_that_give_up_do_not_take_the_blame_from_what_they_waited_for() {
+    for service in ["stock", "payment", "cart"] {
+        let queue = culprit(Fault::SlowToAcceptSomeGiveUp(service), service);
+        assert_eq!(queue.verdict, Verdict::Degraded, "{queue:?}");
+        let work = culprit(Fault::SlowWorkSomeGiveUp(service), service);
+        assert_eq!(work.verdict, Verdict::Degraded, "{work:?}");
+    }
+}
+
+/// The same traces with a share of the spans lost, in healthy time too.
+fn diagnose_lossy(fault: Fault, lost: f64, mesh: bool) -> Diagnosis {
+    let keep = |traces: Vec<shop::Trace>, seed| {
+        let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+        traces.into_iter().map(|spans| spans.into_iter().filter(|_| random.random_bool(1.0 - lost)).collect()).collect()
+    };
+    let healthy: Vec<shop::Trace> = keep(Shop { mesh, ..Shop::new(1) }.run(400), 7);
+    let faulty: Vec<shop::Trace> = keep(Shop { fault, mesh, ..Shop::new(2) }.run(400), 8);
+    localise(&profile(&healthy), &profile(&faulty), &Parameters::default())
+}
+
+#[test]
+fn lost_spans_are_no_evidence_and_hide_none() {
+    for (lost, mesh) in [(0.0, true), (0.1, false), (0.3, true), (0.3, false), (0.5, true)] {
+        let healthy = diagnose_lossy(Fault::None, lost, mesh);
+        assert!(healthy.suspects[0].score < 0.3, "{lost}: {:?}", healthy.suspects[0]);
+        let faults = [
+            (Fault::Refused("payment"), "payment"),
+            (Fault::Hangs("stock"), "stock"),
+            (Fault::SlowWork("stock"), "stock"),
+            (Fault::SlowWork("catalog"), "catalog"),
+            (Fault::SlowToAccept("cart"), "cart"),
+            (Fault::SlowToAcceptSomeGiveUp("stock"), "stock"),
+            (Fault::SlowWorkSomeGiveUp("payment"), "payment"),
+            (Fault::Errors("order"), "order"),
+        ];
+        for (fault, service) in faults {
+            let first = &diagnose_lossy(fault, lost, mesh).suspects[0];
+            assert_eq!(first.service, service, "{lost} of {fault:?}, mesh {mesh}: {first:?}");
+        }
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn bottleneck(verdict: Verdict, compliance: Compliance) -> Bottleneck {
     }
 }
 
-const VERDICTS: [Verdict; 8] = [
+const VERDICTS: [Verdict; 10] = [
     Verdict::Saturated,
     Verdict::SlowDependency,
     Verdict::BadInstance,
@@ -174,6 +174,8 @@ const VERDICTS: [Verdict; 8] = [
     Verdict::Amplification,
     Verdict::Exhausted,
     Verdict::Failing,
+    Verdict::Unreachable,
+    Verdict::Degraded,
     Verdict::Unknown,
 ];
 

@@ -286,6 +286,7 @@ impl Tally {
         let served = i64::from(!refused);
         let second = end.second();
         let expected = if refused { None } else { self.known.expected(&node.span, with) };
+        let own_log = expected.map_or(0, |e| i64::from(bucket_of(visit.own_ns) - bucket_of(e.own_ns)));
         self.health.add(
             HealthKey { second, service, pod, version },
             HealthSums {
@@ -301,6 +302,9 @@ impl Tally {
                 compared_own_ns: expected.map_or(0, |_| visit.own_ns),
                 expected_own_ns: expected.map_or(0, |expected| expected.own_ns),
                 expected_callees_ns: expected.map_or(0, |expected| expected.callees_ns),
+                compared: i64::from(expected.is_some()),
+                own_log,
+                own_log_squares: own_log * own_log,
             },
         );
         if !refused {

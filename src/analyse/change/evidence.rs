@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::callees::Callees;
 use super::durations::{Durations, Moments};
 use super::mathematics::{MEDIAN_SQUARE, median, student3};
 use super::parameters::Parameters;
-use super::profile::Profile;
+use super::profile::{CallKind, KINDS_MAX, Profile};
 use super::services::Party;
-use super::shape::is_lost;
 
 /// What durations are compared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,17 +21,23 @@ pub(super) enum Key<'a> {
     Gap { caller: &'a str, operation: &'a str, callee: &'a str, callee_operation: &'a str },
     /// The client's whole duration, where the callee sends no spans.
     Peer { caller: &'a str, operation: &'a str, peer: &'a str },
+    /// The same, where the callee's span is missing that healthy time has.
+    Unanswered { caller: &'a str, operation: &'a str, callee: &'a str },
 }
 
 /// Healthy keys of one kind resemble one another: each kind is a population of its own.
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 
 impl Key<'_> {
+    /// Whole calls: they overlap with the other kinds.
+    const KIND_UNANSWERED: usize = 3;
+
     fn kind(&self) -> usize {
         match self {
             Key::Own { .. } => 0,
             Key::Gap { .. } => 1,
             Key::Peer { .. } => 2,
+            Key::Unanswered { .. } => Key::KIND_UNANSWERED,
         }
     }
 }
@@ -51,12 +57,59 @@ pub(super) struct Tables<'a> {
     pub by_callee: PodTable<'a>,
 }
 
+/// The share of orphans from which on spans count as lost at random, and their parents' own time as polluted by it: fewer
+/// are spans that were late.
+const LOSS_MIN: f64 = 0.02;
+/// Spans of an operation with all of their children, in share and in number, that its own time can be told from.
+const WHOLE_SHARE_MIN: f64 = 0.1;
+const WHOLE_MIN: u64 = 5;
+
+/// How many kinds of children a span must have before its own time counts, by service and operation: where spans are
+/// lost, the time of a lost child is taken for its parent's own, and a slow callee would make its callers look slow.
+pub(super) struct Whole<'a>(BTreeMap<(&'a str, &'a str), u8>);
+
+impl<'a> Whole<'a> {
+    pub fn new(baseline: &'a Profile, incident: &'a Profile) -> Whole<'a> {
+        let mut least = BTreeMap::new();
+        if baseline.orphan_share().max(incident.orphan_share()) < LOSS_MIN {
+            return Whole(least);
+        }
+        let (before, now) = (kinds(baseline), kinds(incident));
+        for (operation, before) in before {
+            let Some(now) = now.get(&operation) else { continue };
+            let is_enough = |counts: &[u64; KINDS_MAX + 1], least: usize| {
+                let (all, whole) = (counts.iter().sum::<u64>(), counts[least..].iter().sum::<u64>());
+                whole >= WHOLE_MIN && whole as f64 >= WHOLE_SHARE_MIN * all as f64
+            };
+            let most = (0..=KINDS_MAX).rev().find(|&n| is_enough(&before, n) && is_enough(now, n));
+            least.insert(operation, most.unwrap_or(0) as u8);
+        }
+        Whole(least)
+    }
+
+    fn takes(&self, service: &str, operation: &str, kinds: u8) -> bool {
+        self.0.get(&(service, operation)).is_none_or(|least| kinds >= *least)
+    }
+}
+
+/// Of each operation, its spans by the number of kinds of children.
+fn kinds(profile: &Profile) -> BTreeMap<(&str, &str), [u64; KINDS_MAX + 1]> {
+    let mut kinds: BTreeMap<(&str, &str), [u64; KINDS_MAX + 1]> = BTreeMap::new();
+    for (key, durations) in &profile.own {
+        let counts = kinds.entry((&key.service, &key.operation)).or_default();
+        counts[usize::from(key.kinds)] += durations.count();
+    }
+    kinds
+}
+
 impl<'a> Tables<'a> {
-    /// `baseline` tells which unanswered calls are answered in healthy time: those are lost, and no peer's.
-    pub fn new(profile: &'a Profile, baseline: &Profile) -> Tables<'a> {
+    pub fn new(profile: &'a Profile, callees: &Callees<'a>, whole: &Whole<'_>) -> Tables<'a> {
         let mut tables = Tables { own: BTreeMap::new(), by_caller: BTreeMap::new(), by_callee: BTreeMap::new() };
-        for ((service, operation, pod), durations) in &profile.own {
-            tables.own.insert((Key::Own { service, operation }, pod), durations.clone());
+        for (key, durations) in &profile.own {
+            let (service, operation) = (&*key.service, &*key.operation);
+            if whole.takes(service, operation, key.kinds) {
+                tables.own.entry((Key::Own { service, operation }, &key.pod)).or_default().merge(durations);
+            }
         }
         let mut add_measured = |key: Key<'a>, pod: &'a str, durations: &Durations, caller: bool| {
             let measured = durations.positive();
@@ -73,9 +126,24 @@ impl<'a> Tables<'a> {
             }
         }
         for (key, calls) in &profile.peers {
-            if !is_lost(baseline, key) {
-                let row = Key::Peer { caller: &key.caller, operation: &key.operation, peer: Party::of_peer(key).name };
-                add_measured(row, &key.caller_pod, &calls.durations, true);
+            let (caller, operation) = (&key.caller, &key.operation);
+            let row = match callees.party(key) {
+                Some(Party { name: callee, is_peer: false }) => Key::Unanswered { caller, operation, callee },
+                Some(Party { name: peer, is_peer: true }) => Key::Peer { caller, operation, peer },
+                None => continue,
+            };
+            add_measured(row, &key.caller_pod, &calls.durations, true);
+        }
+        tables
+    }
+
+    /// The same of healthy time, in which answered calls tell how long one without an answer should have taken.
+    pub fn healthy(profile: &'a Profile, callees: &Callees<'a>, whole: &Whole<'_>) -> Tables<'a> {
+        let mut tables = Tables::new(profile, callees, whole);
+        for (CallKind { caller, operation, .. }, by_callee) in &profile.answered {
+            for (callee, calls) in by_callee {
+                let row = tables.by_caller.entry((Key::Unanswered { caller, operation, callee }, "")).or_default();
+                row.merge(&calls.durations);
             }
         }
         tables
@@ -142,7 +210,8 @@ impl<'a> Model<'a> {
         let floor_ns = (parameters.floor_share * typical_ns).max(1.0);
         let moments: BTreeMap<Key<'a>, Moments> =
             baseline.iter().map(|(key, durations)| (*key, durations.trimmed(3).moments(floor_ns))).collect();
-        let spreads = moments.values().filter(|m| m.count >= SPREAD_CALLS_MIN).map(|m| m.variance).collect();
+        let is_measured = |key: &Key<'_>, m: &Moments| m.count >= SPREAD_CALLS_MIN && key.kind() < Key::KIND_UNANSWERED;
+        let spreads = moments.iter().filter(|(key, m)| is_measured(key, m)).map(|(_, m)| m.variance).collect();
         let kinds = std::array::from_fn(|kind| Population::new(kind, baseline, &moments, floor_ns, least2));
         let mut model = Model {
             parameters,
@@ -154,7 +223,7 @@ impl<'a> Model<'a> {
             drift: parameters.drift,
         };
         let shifts: Vec<Shift> = (incident.iter())
-            .filter(|(key, _)| model.baseline.contains_key(key))
+            .filter(|(key, _)| key.kind() < Key::KIND_UNANSWERED && model.baseline.contains_key(key))
             .filter_map(|(key, durations)| model.shift(key, durations))
             .collect();
         model.common = median(shifts.iter().map(|s| s.log).collect()).unwrap_or(0.0);
@@ -175,7 +244,9 @@ impl<'a> Model<'a> {
         // A fault slows: density of the half that grows, with a soft edge at half a standard deviation.
         let grows = -(-(2.0 * moved / scale - 1.0).clamp(-30.0, 30.0)).exp().ln_1p();
         let fault = std::f64::consts::LN_2 + student3(moved, fault_scale) + grows;
-        (fault - student3(moved, scale)).min(shift.cap)
+        let log = (fault - student3(moved, scale)).min(shift.cap);
+        // A call that is refused at once says nothing of waiting.
+        if key.kind() == Key::KIND_UNANSWERED { log.max(0.0) } else { log }
     }
 
     fn shift(&self, key: &Key<'a>, durations: &Durations) -> Option<Shift> {

@@ -182,7 +182,10 @@ impl Changes {
             suspects.retain(|suspect| suspect.score >= TOLD_SCORE_MIN);
             suspects.truncate(TOLD_MAX);
         }
-        let is_failing = |s: &&Suspect| s.is_sure() && s.verdict == Verdict::Failing && !s.peer;
+        // An early return has status OK. Errors that objectives allow are no matter, and others are missed objectives.
+        let has_errors =
+            |s: &Suspect| [s.components.failing, s.components.refused].iter().flatten().any(|log| *log > 0.0);
+        let is_failing = |s: &&Suspect| s.is_sure() && s.verdict == Verdict::Failing && !s.peer && !has_errors(s);
         let times = |service: &str| self.suspicion.failing.get(service).copied().unwrap_or(0) + 1;
         let failing = suspects.iter().filter(is_failing).map(|s| (s.service.clone(), times(&s.service))).collect();
         let is_likely = suspects.first().is_some_and(|suspect| suspect.score >= LIKELY);

@@ -19,6 +19,9 @@ pub fn log_mean_exp(logs: &[f64]) -> f64 {
 
 /// Evidence `log` that only speaks with probability `p`: `ln(p·e^log + 1 − p)`. What is untouched costs little.
 pub fn perhaps(p: f64, log: f64) -> f64 {
+    if p <= 0.0 {
+        return 0.0;
+    }
     log_sum_exp(&[p.ln() + log, (1.0 - p).ln()])
 }
 

@@ -4,6 +4,7 @@
 //! ratio throughout: of single operations and calls ([`evidence`]), of the shape of traces ([`shape`]), gathered to
 //! services ([`services`]) and turned into probabilities ([`probability`]). docs/accuracy.md has the measurements.
 
+mod callees;
 mod calm;
 mod durations;
 mod evidence;
@@ -26,8 +27,9 @@ pub use sample::{SPANS_PER_SECOND, Sample, SampledTrace, TRACES_EACH};
 
 use serde::Serialize;
 
-use self::evidence::{Model, Tables};
-use self::services::{Candidate, Party};
+use self::callees::Callees;
+use self::evidence::{Model, Tables, Whole};
+use self::services::{Calls, Candidate, Party};
 use self::shape::Shape;
 use self::verdict::Facts;
 use crate::analyse::findings::{Suspect, Verdict};
@@ -59,16 +61,20 @@ pub fn localise_from(
     incident: &Profile,
     parameters: &Parameters,
 ) -> Diagnosis {
-    let (healthy, now) = (Tables::new(baseline, baseline), Tables::new(incident, baseline));
+    let (callees, whole) = (Callees::new(baseline, incident), Whole::new(baseline, incident));
+    let (healthy, now) = (Tables::healthy(baseline, &callees, &whole), Tables::new(incident, &callees, &whole));
+    let calls = Calls { before: callees.healthy_outcomes(baseline), now: callees.outcomes(incident) };
     let (healthy_merged, now_merged) = (healthy.merged(), now.merged());
     let typical_ns = baseline.typical_ns().or(incident.typical_ns()).unwrap_or(0.0);
     let model = Model::new(&healthy_merged, &now_merged, typical_ns, parameters);
     let shape = Shape::new(baseline, incident, parameters);
     let mut ranked: Vec<(Party<'_>, Candidate<'_>)> =
-        services::candidates(&model, &now, &now_merged, &shape, parameters).into_iter().collect();
+        services::candidates(&model, &now, &now_merged, &shape, &calls, parameters).into_iter().collect();
     // Stable: equal scores stay in the order of their names.
     ranked.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
-    let scores: Vec<f64> = ranked.iter().map(|(_, candidate)| candidate.score).collect();
+    // What healthy time does not know at all cannot be compared with it.
+    let comparable = incident.known_share(baseline);
+    let scores: Vec<f64> = ranked.iter().map(|(_, candidate)| comparable * candidate.score).collect();
     let scores = probability::probabilities(&scores, parameters);
     let nothing_probability = 1.0 - scores.iter().sum::<f64>();
     let suspects = ranked.iter().zip(scores).enumerate().map(|(index, ((party, candidate), score))| {
@@ -85,7 +91,7 @@ pub fn localise_from(
             exemplars: Vec::new(),
         };
         let is_worth_it = index < EXPLAINED_MAX && score >= explained_from;
-        if is_worth_it { explained(suspect, *party, candidate, baseline, incident) } else { suspect }
+        if is_worth_it { explained(suspect, *party, candidate, baseline, incident, &calls, &callees) } else { suspect }
     });
     Diagnosis { suspects: suspects.collect(), nothing_probability }
 }
@@ -97,14 +103,16 @@ fn explained(
     candidate: &Candidate<'_>,
     baseline: &Profile,
     incident: &Profile,
+    calls: &Calls<'_>,
+    callees: &Callees<'_>,
 ) -> Suspect {
-    let (before, now) = (Facts::of(party, baseline), Facts::of(party, incident));
+    let (before, now) = (Facts::of(party, baseline, &calls.before), Facts::of(party, incident, &calls.now));
     let demand = verdict::demand(party, baseline, incident);
     Suspect {
         pod: candidate.pod.or(now.only_pod()).map(str::to_owned),
         verdict: verdict::verdict(party, candidate, suspect.score, &before, &now, demand),
         evidence: verdict::evidence(&before, &now, demand),
-        exemplars: incident.exemplars(party),
+        exemplars: incident.exemplars(party, callees),
         ..suspect
     }
 }

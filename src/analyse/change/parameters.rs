@@ -21,6 +21,15 @@ pub struct Parameters {
     pub share_of_callers: f64,
     /// Share of a starved service's callees towards which it is slow: some calls are too rare to show it.
     pub share_of_callees: f64,
+    /// Chance that a fault which shows in calls sits in the caller: a caller is starved or cut off towards everybody, which
+    /// is rarer than a callee that is slow or gone.
+    pub starved: f64,
+    /// Log odds that what one edge alone shows is the callee's doing: as above, seen from the edge.
+    pub callee_first: f64,
+    /// Chance that spans of a healthy service go missing on their way: agents and collectors restart.
+    pub lost_telemetry: f64,
+    /// The same of one that is cut off: its calls fail towards everyone.
+    pub share_of_cut_off: f64,
     /// Share of a faulty service's own operations that feel it: a fault may sit in one path of its code.
     pub share_of_operations: f64,
     /// Chance that a healthy operation simply changes which calls it makes (another mix of requests).
@@ -31,6 +40,8 @@ pub struct Parameters {
     pub mix_drift: f64,
     /// Chance that a caller of the culprit shows a symptom of its own (a queue, an exhausted pool).
     pub knock_on: f64,
+    /// The same of errors, of calls that are no longer made after one failed, and of calls that are made again.
+    pub pass_on: f64,
     /// Callers' symptoms are credited to a callee once its own evidence passes ln(services), because one of so
     /// many services looks odd by chance, plus this (another factor e).
     pub knock_on_bar: f64,
@@ -93,7 +104,7 @@ impl Place {
 }
 
 /// Every parameter, those that rank suspects before those that only turn ranks into probabilities.
-const PLACES: [Place; 16] = [
+const PLACES: [Place; 21] = [
     Place::Scale(|p| &mut p.floor_share),
     Place::Scale(|p| &mut p.spread),
     Place::Scale(|p| &mut p.drift),
@@ -102,11 +113,16 @@ const PLACES: [Place; 16] = [
     Place::Chance(|p| &mut p.share_of_pair),
     Place::Chance(|p| &mut p.share_of_callers),
     Place::Chance(|p| &mut p.share_of_callees),
+    Place::Chance(|p| &mut p.share_of_cut_off),
+    Place::Chance(|p| &mut p.starved),
+    Place::LogOdds(|p| &mut p.callee_first),
+    Place::Chance(|p| &mut p.lost_telemetry),
     Place::Chance(|p| &mut p.share_of_operations),
     Place::Chance(|p| &mut p.other_mix),
     Place::Chance(|p| &mut p.stray_errors),
     Place::Scale(|p| &mut p.mix_drift),
     Place::Chance(|p| &mut p.knock_on),
+    Place::Chance(|p| &mut p.pass_on),
     Place::Scale(|p| &mut p.knock_on_bar),
     Place::Scale(|p| &mut p.sharpness),
     Place::LogOdds(|p| &mut p.prior),
@@ -123,14 +139,19 @@ impl Default for Parameters {
             share_of_pair: 0.8,
             share_of_callers: 0.8,
             share_of_callees: 0.7,
+            share_of_cut_off: 0.95,
+            starved: 0.3,
+            callee_first: 0.7,
+            lost_telemetry: 0.1,
             share_of_operations: 0.3,
             other_mix: 0.003,
             stray_errors: 0.0003,
             mix_drift: 0.3,
             knock_on: 0.3,
+            pass_on: 0.6,
             knock_on_bar: 1.0,
-            sharpness: 2.0,
-            prior: -0.5,
+            sharpness: 2.4,
+            prior: 0.1,
         }
     }
 }

@@ -21,16 +21,16 @@ pub const EXEMPLARS_MAX: usize = 5;
 /// What the spans of one stretch of time were like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profile {
-    /// Exclusive time of (service, operation, pod). A caller's span that was answered has none: it is the gap.
-    pub(super) own: BTreeMap<(Text, Text, Text), Durations>,
+    /// Exclusive time. A caller's span that was answered has none: it is the gap.
+    pub(super) own: BTreeMap<OwnKey, Durations>,
     /// Caller's duration minus callee's, by the caller's pod.
     pub(super) gaps_by_caller: BTreeMap<(Call, Text), Durations>,
     /// The same, by the callee's pod.
     pub(super) gaps_by_callee: BTreeMap<(Call, Text), Durations>,
     /// Calls that no span answers.
     pub(super) peers: BTreeMap<PeerKey, PeerCalls>,
-    /// (caller, its operation, the peer it names) of calls that were answered.
-    pub(super) answered: BTreeSet<(Text, Text, Text)>,
+    /// Calls that were answered, by the service that answered.
+    pub(super) answered: BTreeMap<CallKind, BTreeMap<Text, AnsweredCalls>>,
     /// Of (service, operation); calls that no span answers are not among them.
     pub(super) spans: BTreeMap<(Text, Text), SpanCounts>,
     pub(super) children: BTreeMap<(Text, Text), BTreeMap<Child, ChildCounts>>,
@@ -38,6 +38,8 @@ pub struct Profile {
     pub(super) entries: BTreeMap<(Text, Text), Entry>,
     /// Durations of spans whose parent never came.
     pub(super) orphans: Durations,
+    /// The same, counted by (service, operation): where a caller's span is lost, the callee's is an orphan.
+    pub(super) orphans_of: BTreeMap<(Text, Text), u64>,
     /// Spans that name a parent.
     pub(super) with_parent: u64,
     /// Requests taken by (service, pod, version).
@@ -46,6 +48,37 @@ pub struct Profile {
     pub(super) observed_ns: i64,
     pub(super) traces: u64,
     names: BTreeSet<Text>,
+}
+
+/// Whose exclusive time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnKey {
+    pub service: Text,
+    pub operation: Text,
+    pub pod: Text,
+    /// How many kinds of children the span has, up to [`KINDS_MAX`]: the time of a child that was lost is its parent's.
+    pub kinds: u8,
+}
+
+/// Beyond, one more or less lost hardly shows.
+pub const KINDS_MAX: usize = 7;
+
+/// A caller's span as far as it tells whom it calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallKind {
+    pub caller: Text,
+    pub operation: Text,
+    /// Empty where the caller does not say.
+    pub peer: Text,
+}
+
+/// Calls that one service answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AnsweredCalls {
+    /// Of the caller's spans.
+    pub durations: Durations,
+    /// In error for the caller alone: it gave up, or was cut off.
+    pub cut_off: u64,
 }
 
 /// Who calls what of whom.
@@ -87,6 +120,13 @@ pub struct Child {
     pub operation: Text,
     pub service: Text,
     pub answered_by: Option<Text>,
+}
+
+impl Child {
+    /// Somebody else answers it.
+    pub(super) fn is_call(&self, parent_service: &str) -> bool {
+        self.answered_by.is_some() && *self.service != *parent_service
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +182,14 @@ impl Profile {
         self.spans.values().map(|counts| counts.spans).sum::<u64>() + peers
     }
 
+    /// The share of the spans whose operation another profile has seen as well, 0 to 1.
+    pub fn known_share(&self, other: &Profile) -> f64 {
+        let all: u64 = self.spans.values().map(|counts| counts.spans).sum();
+        let is_known = |operation: &&(Text, Text)| other.spans.contains_key(*operation);
+        let known: u64 = self.spans.keys().filter(is_known).map(|operation| self.spans[operation].spans).sum();
+        known as f64 / all.max(1) as f64
+    }
+
     /// Rows that a comparison goes over, roughly: what it costs.
     pub fn rows(&self) -> usize {
         self.own.len() + self.gaps_by_caller.len() + self.gaps_by_callee.len() + self.peers.len()
@@ -183,7 +231,12 @@ impl Profile {
             mine.errors += other.errors;
             mine.slowest.merge(&other.slowest);
         });
-        self.answered.extend(other.answered.iter().cloned());
+        add(&mut self.answered, &other.answered, |mine, other| {
+            add(mine, other, |mine, other| {
+                mine.durations.merge(&other.durations);
+                mine.cut_off += other.cut_off;
+            });
+        });
         add(&mut self.spans, &other.spans, |mine, other| {
             mine.spans += other.spans;
             mine.errors += other.errors;
@@ -199,6 +252,7 @@ impl Profile {
             mine.failed += other.failed;
         });
         self.orphans.merge(&other.orphans);
+        add(&mut self.orphans_of, &other.orphans_of, |mine, other| *mine += other);
         self.with_parent += other.with_parent;
         add(&mut self.visits, &other.visits, |mine, other| *mine += other);
         add(&mut self.slowest, &other.slowest, Slowest::merge);
@@ -228,6 +282,7 @@ impl Profile {
         if node.parent.is_none() {
             if span.parent_span_id.is_some() {
                 self.orphans.add(duration_ns);
+                *self.orphans_of.entry((service.clone(), operation.clone())).or_default() += 1;
             } else {
                 let entry = self.entries.entry((service.clone(), operation.clone())).or_default();
                 entry.durations.add(duration_ns);
@@ -243,20 +298,27 @@ impl Profile {
             calls.slowest.add(duration_ns, span.trace_id);
             return;
         }
-        let counts = self.spans.entry((service.clone(), operation.clone())).or_default();
-        counts.spans += 1;
-        counts.errors += u64::from(begins_error);
         let elsewhere: Vec<usize> =
             tree.children(index).iter().copied().filter(|&c| runs_elsewhere(span, &tree.nodes[c].span)).collect();
-        if span.kind == Kind::Client && !elsewhere.is_empty() {
-            let peer = self.name(span.peer);
-            self.answered.insert((service.clone(), operation.clone(), peer));
-            for callee in elsewhere {
+        let is_answered = span.kind == Kind::Client && !elsewhere.is_empty();
+        let counts = self.spans.entry((service.clone(), operation.clone())).or_default();
+        counts.spans += 1;
+        // An error that only the caller of an answered call sees is no error of its own work.
+        counts.errors += u64::from(begins_error && !is_answered);
+        if is_answered {
+            let kind = CallKind { caller: service.clone(), operation: operation.clone(), peer: self.name(span.peer) };
+            for (nth, callee) in elsewhere.into_iter().enumerate() {
                 let answer = &tree.nodes[callee];
+                let answered_by = self.service(&answer.span);
+                if nth == 0 && answered_by != service {
+                    let calls = self.answered.entry(kind.clone()).or_default().entry(answered_by.clone()).or_default();
+                    calls.durations.add(duration_ns);
+                    calls.cut_off += u64::from(begins_error);
+                }
                 let call = Call {
                     caller: service.clone(),
                     operation: operation.clone(),
-                    callee: self.service(&answer.span),
+                    callee: answered_by,
                     callee_operation: self.name(answer.span.operation),
                 };
                 let gap_ns = duration_ns - answer.duration_ns();
@@ -266,11 +328,12 @@ impl Profile {
             }
             return;
         }
-        self.own.entry((service.clone(), operation.clone(), pod)).or_default().add(tree.own_ns(index));
-        self.absorb_children(tree, index, (service, operation));
+        let kinds = self.absorb_children(tree, index, (service.clone(), operation.clone()));
+        self.own.entry(OwnKey { service, operation, pod, kinds }).or_default().add(tree.own_ns(index));
     }
 
-    fn absorb_children(&mut self, tree: &Tree<SpanRow<'_>>, index: usize, parent: (Text, Text)) {
+    /// Returns how many kinds of children there are.
+    fn absorb_children(&mut self, tree: &Tree<SpanRow<'_>>, index: usize, parent: (Text, Text)) -> u8 {
         let mut children: BTreeMap<Child, u64> = BTreeMap::new();
         for &child in tree.children(index) {
             let span = &tree.nodes[child].span;
@@ -294,8 +357,9 @@ impl Profile {
                 *children.entry(Child { service: self.service(span), operation, answered_by }).or_default() += 1;
             }
         }
+        let kinds = children.len().min(KINDS_MAX) as u8;
         if children.is_empty() {
-            return;
+            return kinds;
         }
         let rows = self.children.entry(parent).or_default();
         for (child, count) in children {
@@ -303,6 +367,7 @@ impl Profile {
             counts.parents += 1;
             counts.children += count;
         }
+        kinds
     }
 
     /// A request taken by a service: a span whose parent is elsewhere.

@@ -1,4 +1,4 @@
-//! Evidence in the shape of traces: calls that stopped, calls that are no longer answered, errors that begin.
+//! Evidence in the shape of traces: calls that stopped, errors that begin.
 //!
 //! A service that fails or returns early changes what traces consist of, not how long they take.
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
 use super::parameters::Parameters;
-use super::profile::{Child, ChildCounts, PeerKey, Profile};
+use super::profile::{Child, ChildCounts, Profile};
 use super::services::Party;
 use crate::model::Text;
 
@@ -14,9 +14,11 @@ use crate::model::Text;
 pub(super) struct Shape<'a> {
     /// Early returns.
     pub lost: BTreeMap<Party<'a>, f64>,
-    /// Errors that begin here, and calls that this one no longer answers.
+    /// Errors that begin here.
     pub failing: BTreeMap<Party<'a>, f64>,
-    /// Of each service, the operation with the strongest evidence of either.
+    /// More calls for each request.
+    pub asks_more: BTreeMap<Party<'a>, f64>,
+    /// Of each service, the operation with the strongest evidence of any.
     pub operations: BTreeMap<Party<'a>, (f64, &'a str)>,
 }
 
@@ -25,6 +27,9 @@ const NOT_LOST: f64 = -5.0;
 
 /// The lost share of a baseline's spans that can be corrected for; with fewer than a tenth left nothing can.
 const ORPHANS_MAX: f64 = 0.9;
+
+/// Spans that the share of orphans among all counts as, beside those of one operation.
+const ORPHANS_WORTH: f64 = 10.0;
 
 /// How the children of one operation moved. Presence is the share of spans that have such a child.
 struct Children<'a> {
@@ -35,10 +40,8 @@ struct Children<'a> {
     /// How many kinds are seen more often, and the presence gained.
     more: usize,
     gained: f64,
-    /// Presence gained by calls of an operation that nobody answers.
-    unanswered: BTreeMap<&'a str, f64>,
-    /// What a share of the baseline is worth at most, in calls.
-    calls_max: f64,
+    /// Evidence that calls are made more often for each request.
+    asked: Vec<f64>,
 }
 
 impl Children<'_> {
@@ -51,18 +54,14 @@ struct Judge<'a> {
     baseline: &'a Profile,
     incident: &'a Profile,
     parameters: &'a Parameters,
-    /// Spans that never came are not calls that stopped: the share of the baseline's calls that can still be seen.
-    keep: f64,
     /// What a baseline share of each service is worth at most, in calls.
     calls_max: BTreeMap<&'a str, f64>,
 }
 
 impl<'a> Shape<'a> {
     pub fn new(baseline: &'a Profile, incident: &'a Profile, parameters: &'a Parameters) -> Shape<'a> {
-        let seen_before = 1.0 - baseline.orphan_share().min(ORPHANS_MAX);
-        let keep = ((1.0 - incident.orphan_share()) / seen_before).min(1.0);
         let calls_max = worth_of_shares(baseline, incident, parameters);
-        let judge = Judge { baseline, incident, parameters, keep, calls_max };
+        let judge = Judge { baseline, incident, parameters, calls_max };
         let mut lost: BTreeMap<Party<'a>, (Vec<f64>, f64, f64)> = BTreeMap::new();
         let mut failing: BTreeMap<Party<'a>, Vec<f64>> = BTreeMap::new();
         let mut operations = BTreeMap::new();
@@ -72,8 +71,13 @@ impl<'a> Shape<'a> {
                 *best = (log, operation);
             }
         };
+        let mut asks_more: BTreeMap<Party<'a>, Vec<f64>> = BTreeMap::new();
         for children in judge.children() {
             let party = Party::service(children.service);
+            for log in &children.asked {
+                asks_more.entry(party).or_default().push(*log);
+                strongest(party, *log, children.operation);
+            }
             let (evidence, losses, gains) = lost.entry(party).or_default();
             let (fewer, more) = (children.lost(), children.gained);
             // A call replaced by another is another request, not an early return.
@@ -86,11 +90,6 @@ impl<'a> Shape<'a> {
                 strongest(party, log, children.operation);
             }
             evidence.extend(std::iter::repeat_n(NOT_LOST, children.more));
-            for (child, log) in judge.unanswered(&children) {
-                let callee = Party::service(&child.service);
-                failing.entry(callee).or_default().push(log);
-                strongest(callee, log, child.answered_by.as_deref().unwrap_or(&child.operation));
-            }
         }
         for (party, operation, log) in judge.errors() {
             failing.entry(party).or_default().push(log);
@@ -103,7 +102,8 @@ impl<'a> Shape<'a> {
             (party, log_mean_exp(&evidence))
         });
         let failing = failing.into_iter().map(|(party, logs)| (party, log_mean_exp(&logs)));
-        Shape { lost: lost.collect(), failing: failing.collect(), operations }
+        let asks_more = asks_more.into_iter().map(|(party, logs)| (party, log_mean_exp(&logs)));
+        Shape { lost: lost.collect(), failing: failing.collect(), asks_more: asks_more.collect(), operations }
     }
 }
 
@@ -158,64 +158,55 @@ impl<'a> Judge<'a> {
                 fewer: Vec::new(),
                 more: 0,
                 gained: 0.0,
-                unanswered: BTreeMap::new(),
-                calls_max: self.calls_max[&*operation.0],
+                asked: Vec::new(),
             };
+            let calls_max = self.calls_max[&*operation.0];
             for child in kinds {
                 let parents = |rows: Option<&BTreeMap<Child, ChildCounts>>| {
                     rows.and_then(|r| r.get(child)).map_or(0.0, |counts| counts.parents as f64)
                 };
-                let before = Share::new(self.keep * parents(before), all.0);
+                let before = Share::new(self.keep(child) * parents(before), all.0);
                 let now = Share::new(parents(now), all.1);
                 let change = now.value() - before.value();
+                if child.is_call(&operation.0) {
+                    // Calls beside the requests that make them, as odds: one call for each is even.
+                    let calls = |rows: Option<&BTreeMap<Child, ChildCounts>>| {
+                        rows.and_then(|r| r.get(child)).map_or(0.0, |counts| counts.children as f64)
+                    };
+                    let (made, make) = (self.keep(child) * calls(rows(baseline)), calls(rows(incident)));
+                    let (before, now) = (Share::new(made, made + all.0), Share::new(make, make + all.1));
+                    let model = ShareModel { calls_max, jump: self.parameters.other_mix, prior: 0.5 };
+                    let log = share_changed(before, now, &model);
+                    moved.asked.push(if now.value() > before.value() { log } else { log.min(0.0) });
+                }
                 if change < 0.0 {
-                    let model = ShareModel { calls_max: moved.calls_max, jump: self.parameters.other_mix, prior: 0.5 };
+                    let model = ShareModel { calls_max, jump: self.parameters.other_mix, prior: 0.5 };
                     moved.fewer.push((child, share_changed(before, now, &model), -change));
                 } else {
                     moved.more += 1;
                     moved.gained += change;
-                    if child.answered_by.is_none() {
-                        *moved.unanswered.entry(&child.operation).or_default() += change;
-                    }
                 }
             }
             moved
         })
     }
 
-    /// Calls still made and not answered any more: the callee is gone. Only what speaks for it.
-    fn unanswered(&self, children: &Children<'a>) -> Vec<(&'a Child, f64)> {
-        let key = (children.service.into(), children.operation.into());
-        let total = |profile: &Profile, child: &Child| {
-            let rows = profile.children.get(&key);
-            rows.and_then(|r| r.get(child)).map_or(0.0, |counts| counts.children as f64)
+    /// Spans that never came are not calls that stopped: the share of the baseline's calls of a kind that can still be seen.
+    /// Where the caller's span is lost, the callee's is an orphan; a span that nobody answers is lost as often as any.
+    fn keep(&self, child: &Child) -> f64 {
+        let seen = |profile: &Profile| {
+            let all = profile.orphan_share();
+            let orphans = child.answered_by.as_ref().map_or(all, |operation| {
+                let key = (child.service.clone(), operation.clone());
+                let orphans = profile.orphans_of.get(&key).copied().unwrap_or(0) as f64;
+                (orphans + ORPHANS_WORTH * all) / (spans_of(profile, &key) + ORPHANS_WORTH)
+            });
+            1.0 - orphans.min(ORPHANS_MAX)
         };
-        let mut found = Vec::new();
-        for (&operation, _) in children.unanswered.iter().filter(|(_, gained)| **gained > 0.0) {
-            let nobody = Child { operation: operation.into(), service: children.service.into(), answered_by: None };
-            let gone: Vec<(&'a Child, f64)> = (children.fewer.iter())
-                .filter(|(child, ..)| *child.operation == *operation && *child.service != *children.service)
-                .map(|&(child, _, lost)| (child, lost))
-                .collect();
-            let all_lost: f64 = gone.iter().map(|(_, lost)| lost).sum();
-            for (child, lost) in gone {
-                // Who of several callees of that operation is missing, the presence each lost tells.
-                let missing = total(self.incident, &nobody) * lost / all_lost;
-                let (before, now) = (total(self.baseline, child), total(self.incident, child));
-                let before = Share::new(before * self.keep, before + total(self.baseline, &nobody));
-                let now = Share::new(now, now + missing);
-                let model =
-                    ShareModel { calls_max: children.calls_max, jump: self.parameters.stray_errors, prior: 0.5 };
-                let log = share_changed(before, now, &model);
-                if log > 0.0 {
-                    found.push((child, log));
-                }
-            }
-        }
-        found
+        (seen(self.incident) / seen(self.baseline)).min(1.0)
     }
 
-    /// Operations with errors that begin there, and calls to peers that end in error.
+    /// Operations with errors that begin there.
     fn errors(&self) -> Vec<(Party<'a>, &'a str, f64)> {
         let before = self.error_shares(self.baseline);
         let now = self.error_shares(self.incident);
@@ -242,18 +233,6 @@ impl<'a> Judge<'a> {
             let share = Share::new(counts.errors as f64, counts.spans as f64);
             shares.insert((Party::service(service), operation), share);
         }
-        for (key, calls) in &profile.peers {
-            if !is_lost(self.baseline, key) {
-                let share = shares.entry((Party::of_peer(key), &key.operation)).or_insert(Share::new(0.0, 0.0));
-                share.part += calls.errors as f64;
-                share.all += calls.durations.count() as f64;
-            }
-        }
         shares
     }
-}
-
-/// A call without an answer that healthy time answers: lost, and no peer's.
-pub(super) fn is_lost(baseline: &Profile, key: &PeerKey) -> bool {
-    baseline.answered.contains(&(key.caller.clone(), key.operation.clone(), key.peer.clone()))
 }

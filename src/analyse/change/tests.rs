@@ -58,8 +58,8 @@ fn is_sound(diagnosis: &Diagnosis) {
     assert!((0.0..=1.0).contains(&sum), "{diagnosis:?}");
     assert!((0.0..=1.0).contains(&diagnosis.nothing_probability), "{diagnosis:?}");
     for suspect in &diagnosis.suspects {
-        let Components { own, calls_in, calls_out, lost, failing } = suspect.components;
-        let numbers = [own, calls_in, calls_out, lost, failing];
+        let Components { own, calls_in, calls_out, lost, failing, refused, cut_off, asks_more } = suspect.components;
+        let numbers = [own, calls_in, calls_out, lost, failing, refused, cut_off, asks_more];
         assert!(numbers.iter().flatten().all(|n| n.is_finite()), "{suspect:?}");
         assert!(suspect.evidence.iter().all(|e| e.now.is_finite()), "{suspect:?}");
     }
@@ -84,7 +84,8 @@ fn nothing_gives_no_suspects() {
 fn exemplars_are_the_slowest_traces_each_once() {
     let span = |trace: u8, id, duration| (trace, id, 0, 0, duration, "a", Kind::Server, Status::Unset);
     let spans = [span(0, 1, 10), span(0, 2, 90), span(1, 1, 50), span(2, 1, 70)];
-    let exemplars = profile(&spans).exemplars(services::Party::service("a"));
+    let profile = profile(&spans);
+    let exemplars = profile.exemplars(services::Party::service("a"), &Callees::new(&profile, &profile));
     assert_eq!(exemplars, [TraceId([1; 16]), TraceId([3; 16]), TraceId([2; 16])]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::callees::{Callees, OutcomeTable, Outcomes};
 use super::durations::Durations;
 use super::profile::{Profile, Slowest};
 use super::services::{Candidate, Party};
@@ -17,6 +18,17 @@ const LOAD_GROWTH_MIN: f64 = 1.2;
 
 /// Calls for each request count as amplified from half as many again: a single retry of every second call.
 const AMPLIFICATION_MIN: f64 = 1.5;
+
+/// A caller is not answered any more when at least half of its calls fail without an answer: with fewer, somebody is there
+/// and turns away some.
+const UNANSWERED_MIN: f64 = 0.5;
+
+/// The same of a peer without spans, all callers together: one that is slow makes many calls time out, and answers others.
+const UNANSWERED_BY_PEER_MIN: f64 = 0.9;
+
+/// Evidence (log) from which on time speaks for itself: likelier by 20 to 1, so that callers who gave up on what is slow
+/// are its consequence.
+const TIME_MIN: f64 = 3.0;
 
 /// Standard deviations of a count above what chance explains, as for objectives (`objective::exceeds`).
 const Z_MIN: f64 = 3.0;
@@ -36,6 +48,10 @@ pub(super) struct Facts<'a> {
     calls_waiting_ms: Option<f64>,
     calls_per_request: Option<f64>,
     error_share: Option<f64>,
+    /// Of the calls to it, those that fail for the caller alone.
+    failed_calls_share: Option<f64>,
+    /// Of them, those of callers whom it hardly answers.
+    unanswered_share: Option<f64>,
 }
 
 /// Calls to a service, and how many the callers' requests would have made in healthy time.
@@ -46,8 +62,16 @@ pub(super) struct Demand {
 }
 
 impl<'a> Facts<'a> {
-    pub fn of(party: Party<'a>, profile: &'a Profile) -> Facts<'a> {
-        let mut facts = Facts { observed_s: profile.observed_s(), ..Facts::default() };
+    pub fn of(party: Party<'a>, profile: &'a Profile, calls: &OutcomeTable<'_>) -> Facts<'a> {
+        let to_it = || calls.iter().filter(|((_, callee), _)| *callee == party).map(|(_, outcomes)| outcomes);
+        let sum = |part: fn(&Outcomes) -> f64| to_it().map(part).sum::<f64>();
+        let unanswered = to_it().filter(|outcomes| outcomes.refused >= UNANSWERED_MIN * outcomes.calls);
+        let mut facts = Facts {
+            observed_s: profile.observed_s(),
+            failed_calls_share: share(sum(Outcomes::failed), sum(|outcomes| outcomes.calls)),
+            unanswered_share: share(unanswered.map(|o| o.refused).sum(), sum(Outcomes::failed)),
+            ..Facts::default()
+        };
         if party.is_peer {
             let mut durations = Durations::default();
             let mut errors = 0;
@@ -58,6 +82,7 @@ impl<'a> Facts<'a> {
             facts.requests = durations.count() as f64;
             facts.waiting_ms = mean_ms(&durations, durations.count() as f64);
             facts.error_share = share(errors as f64, facts.requests);
+            facts.failed_calls_share = None;
             return facts;
         }
         let here = |service: &str| service == party.name;
@@ -68,7 +93,7 @@ impl<'a> Facts<'a> {
             *facts.versions.entry(version).or_default() += requests;
         }
         let mut own = Durations::default();
-        profile.own.iter().filter(|((service, ..), _)| here(service)).for_each(|(_, d)| own.merge(d));
+        profile.own.iter().filter(|(key, _)| here(&key.service)).for_each(|(_, d)| own.merge(d));
         facts.own_ms = mean_ms(&own, facts.requests);
         let (mut calls_in, mut calls_out) = (Durations::default(), Durations::default());
         for ((call, _), durations) in &profile.gaps_by_callee {
@@ -96,6 +121,15 @@ impl<'a> Facts<'a> {
     pub fn only_pod(&self) -> Option<&'a str> {
         let mut pods = self.pods.keys();
         pods.next().copied().filter(|pod| !pod.is_empty() && pods.next().is_none())
+    }
+
+    /// Most of the calls that fail are those of callers that it does not answer, as it did.
+    fn is_unreachable(&self, before: &Facts<'_>) -> bool {
+        let failed = |facts: &Facts<'_>| facts.failed_calls_share.or(facts.error_share).unwrap_or(0.0);
+        let is_cut_off = self.unanswered_share.is_some_and(|share| share > 0.5);
+        // Of somebody without spans only success tells that it is there, and slow.
+        let is_gone = self.failed_calls_share.is_some() || failed(self) > UNANSWERED_BY_PEER_MIN;
+        is_cut_off && is_gone && failed(before) < UNANSWERED_MIN * failed(self)
     }
 
     fn throughput_per_pod(&self) -> Option<f64> {
@@ -140,10 +174,18 @@ pub(super) fn verdict(
     let components = &candidate.components;
     let strongest = |logs: &[Option<f64>]| logs.iter().flatten().copied().fold(0.0, f64::max);
     let time = strongest(&[components.own, components.calls_in, components.calls_out]);
-    let shape = strongest(&[components.lost, components.failing]);
-    if score < SCORE_MIN || (time <= 0.0 && shape <= 0.0) {
+    let (refused, shape) = (strongest(&[components.refused]), strongest(&[components.lost, components.failing]));
+    let cut_off = strongest(&[components.cut_off]);
+    let asks_more = strongest(&[components.asks_more]);
+    let failure = shape.max(refused).max(cut_off);
+    let fails_its_callers = refused.max(cut_off) > time && time < TIME_MIN;
+    if score < SCORE_MIN || time.max(failure).max(asks_more) <= 0.0 {
         Verdict::Unknown
-    } else if shape > time {
+    } else if refused > 0.0 && now.is_unreachable(before) {
+        Verdict::Unreachable
+    } else if asks_more > time.max(failure) {
+        Verdict::Amplification
+    } else if shape > time || fails_its_callers {
         Verdict::Failing
     } else if party.is_peer {
         Verdict::SlowDependency
@@ -153,10 +195,12 @@ pub(super) fn verdict(
         Verdict::Amplification
     } else if load_grew(before, now) {
         Verdict::Saturated
-    } else if new_version(before, now) && load_is_known(before, now) {
+    } else if !load_is_known(before, now) {
+        Verdict::Unknown
+    } else if new_version(before, now) {
         Verdict::Regression
     } else {
-        Verdict::Unknown
+        Verdict::Degraded
     }
 }
 
@@ -197,6 +241,7 @@ pub(super) fn evidence(before: &Facts<'_>, now: &Facts<'_>, demand: Demand) -> V
         ("calls_per_request", now.calls_per_request, before.calls_per_request),
         ("calls_received", (demand.expected > 0.0).then_some(demand.calls), Some(demand.expected)),
         ("error_share", now.error_share, before.error_share),
+        ("failed_calls_share", now.failed_calls_share.filter(|share| *share > 0.0), before.failed_calls_share),
         ("throughput_per_pod_per_s", now.throughput_per_pod(), before.throughput_per_pod()),
     ];
     let told = measures
@@ -207,12 +252,12 @@ pub(super) fn evidence(before: &Facts<'_>, now: &Facts<'_>, demand: Demand) -> V
 
 impl Profile {
     /// The traces in which a party took longest.
-    pub(super) fn exemplars(&self, party: Party<'_>) -> Vec<TraceId> {
-        if !party.is_peer {
-            return self.slowest.get(party.name).map(Slowest::traces).unwrap_or_default();
-        }
+    pub(super) fn exemplars(&self, party: Party<'_>, callees: &Callees<'_>) -> Vec<TraceId> {
         let mut slowest = Slowest::default();
-        let calls = self.peers.iter().filter(|(key, _)| Party::of_peer(key) == party);
+        if !party.is_peer {
+            slowest = self.slowest.get(party.name).cloned().unwrap_or_default();
+        }
+        let calls = self.peers.iter().filter(|(key, _)| callees.party(key) == Some(party));
         calls.for_each(|(_, calls)| slowest.merge(&calls.slowest));
         slowest.traces()
     }

@@ -25,6 +25,9 @@ const PEER: PathKind = PathKind::Time(SegmentKind::Peer);
 /// below, the service is a victim of what it calls; above one, the queue is its own; between, a callee decides that is
 /// at fault itself.
 const OWN_SHARE: f64 = 0.75;
+/// Calls below which a callee is slow only if they take so many times as long: of three, one that took longer makes half more.
+const SLOW_CALLS: i64 = 10;
+const SLOW_FEW: f64 = 3.0;
 /// A slow callee's callee's callee … is followed this far; graphs of services are seldom deeper.
 const DEPTH_MAX: usize = 8;
 
@@ -105,7 +108,11 @@ impl Attribution<'_> {
         judgement.score = judgement.blame_ns as f64 / total.max(1) as f64;
         judgement.borne_out |= matches!(
             judgement.verdict,
-            Verdict::Saturated | Verdict::BadInstance | Verdict::Regression | Verdict::Amplification
+            Verdict::Saturated
+                | Verdict::BadInstance
+                | Verdict::Regression
+                | Verdict::Amplification
+                | Verdict::Unreachable
         );
         if judgement.operation.is_empty() {
             let of_service = rows.iter().filter(|b| b.service == judgement.service);
@@ -120,7 +127,13 @@ impl Attribution<'_> {
         let Some(now) = self.now.get(service) else { return unknown };
         let baseline = self.baseline.service(service);
         let mut judgement = Judgement { evidence: now.evidence(baseline), undisturbed_share: 1.0, ..unknown };
-        if let Some(pod) = now.odd_pod(baseline) {
+        let seconds = self.answers.services.get(service).map_or(&[][..], Vec::as_slice);
+        if now.is_unreachable(seconds, baseline) {
+            return Judgement { verdict: Verdict::Unreachable, ..judgement };
+        }
+        // One bad pod does not hide that the others cannot bear the load.
+        let too_much = baseline.is_some_and(|b| now.has_more_load(b, 1.0) && now.most_pods_suffer(b));
+        if let Some(pod) = now.odd_pod(baseline).filter(|_| !too_much) {
             // The first pod of a new version is no bad pod among its siblings: the next one will be the same.
             let is_new = |pod: &Text| baseline.is_some() && now.is_new(pod, service, self.baseline);
             if is_new(pod) && now.pods.iter().any(|p| !is_new(&p.pod)) {
@@ -166,7 +179,7 @@ impl Attribution<'_> {
             // Its callees look well by now, and it works off what came while they were not.
             if own_share < OWN_SHARE || self.held.contains(service) {
                 let own = self.own_fault(judgement.clone(), service, now, baseline);
-                return if own.verdict == Verdict::Saturated { judgement } else { own };
+                return if matches!(own.verdict, Verdict::Saturated | Verdict::Degraded) { judgement } else { own };
             }
         }
         self.own_fault(judgement, service, now, baseline)
@@ -204,7 +217,8 @@ impl Attribution<'_> {
             let version = version.or_else(|| now.new_version(service, self.baseline).cloned());
             return Judgement { verdict: Verdict::Regression, version, ..judgement };
         }
-        judgement
+        let verdict = if now.is_degraded(baseline) { Verdict::Degraded } else { judgement.verdict };
+        Judgement { verdict, ..judgement }
     }
 
     /// The nearest place at or above a service whose callers ask more than their own requests explain.
@@ -263,21 +277,75 @@ impl Attribution<'_> {
     fn asked_too_often(&self, judgement: Judgement, caller: &Text, peer: &Text) -> Judgement {
         let amplified = amplification(self.answers, peer).filter(|a| a.caller == *caller && a.is_felt());
         let edges = self.answers.edges.get(caller).map_or(&[][..], Vec::as_slice);
-        let (mut now_ns, mut healthy_ns) = (0.0, 0.0);
-        for edge in edges.iter().filter(|e| e.callee == *peer) {
-            if let Some(call_ns) = self.operations.call_ns(caller, &edge.operation, peer) {
-                now_ns += edge.sums.caller_ns as f64;
-                healthy_ns += edge.sums.calls as f64 * call_ns;
-            }
-        }
-        let longer = if healthy_ns > 0.0 { now_ns / healthy_ns } else { f64::INFINITY };
+        let calls: i64 = edges.iter().filter(|e| e.callee == *peer).map(|e| e.sums.calls).sum();
+        let longer = self.longer(caller, peer);
         match amplified {
             Some(amplified) if longer <= amplified.factor => {
                 Judgement { verdict: Verdict::Amplification, ..self.amplified(judgement, &amplified) }
             }
-            None if longer < GROWN => self.amplified_above(caller, 0).unwrap_or(judgement),
+            None if longer < GROWN => {
+                let unknown = Judgement { verdict: Verdict::Unknown, peer: None, ..judgement };
+                self.amplified_above(caller, 0).unwrap_or(unknown)
+            }
+            // A mean of few calls is soon half as long again.
+            None if calls < SLOW_CALLS && longer < SLOW_FEW => {
+                Judgement { verdict: Verdict::Unknown, peer: None, ..judgement }
+            }
             _ => judgement,
         }
+    }
+
+    /// How many times as long calls to somebody take as healthy ones of the same operations; infinity where that is unknown.
+    fn longer(&self, caller: &Text, callee: &Text) -> f64 {
+        let edges = self.answers.edges.get(caller).map_or(&[][..], Vec::as_slice);
+        let (mut now_ns, mut healthy_ns) = (0.0, 0.0);
+        for edge in edges.iter().filter(|e| e.callee == *callee) {
+            if let Some(call_ns) = self.operations.call_ns(caller, &edge.operation, callee) {
+                now_ns += edge.sums.caller_ns as f64;
+                healthy_ns += edge.sums.calls as f64 * call_ns;
+            }
+        }
+        if healthy_ns > 0.0 { now_ns / healthy_ns } else { f64::INFINITY }
+    }
+
+    /// Whether what was found to be the cause is still there, whatever else its consequences look like by now.
+    pub fn still_holds(&self, cause: &Judgement) -> bool {
+        let service = &cause.service;
+        let Some(now) = self.now.get(service) else { return cause.verdict == Verdict::Unreachable };
+        let baseline = self.baseline.service(service);
+        let suffers = baseline.is_some_and(|b| now.most_pods_suffer(b) || now.is_slower(b));
+        match cause.verdict {
+            Verdict::SlowDependency => cause.peer.as_ref().is_some_and(|peer| self.holds_up(service, peer)),
+            Verdict::Unreachable => now.loses_calls(),
+            Verdict::BadInstance => now.odd_pod(baseline) == cause.pod.as_ref(),
+            Verdict::Failing => now.fails_clearly(baseline),
+            Verdict::Saturated | Verdict::Exhausted | Verdict::Amplification => suffers,
+            Verdict::Regression | Verdict::Degraded => suffers,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
+        }
+    }
+
+    /// A callee without spans is slow or fails, or is not even asked any more because nobody comes to it.
+    fn holds_up(&self, service: &Text, peer: &Text) -> bool {
+        let edges = self.answers.edges.get(service).map_or(&[][..], Vec::as_slice);
+        let to_peer = || edges.iter().filter(|e| e.callee == *peer);
+        let calls: i64 = to_peer().map(|e| e.sums.calls).sum();
+        let errors: i64 = to_peer().map(|e| e.sums.errors).sum();
+        calls == 0 || self.longer(service, peer) > GROWN || 2 * errors > calls
+    }
+
+    /// All that a place can hold back: those that call it, and those that call them.
+    pub fn callers_of(&self, place: &Text) -> BTreeSet<Text> {
+        let (mut found, mut pending) = (BTreeSet::new(), vec![place.clone()]);
+        while let Some(callee) = pending.pop() {
+            for (caller, edges) in &self.answers.edges {
+                if edges.iter().any(|edge| edge.callee == callee) && !found.contains(caller) && *caller != *place {
+                    found.insert(caller.clone());
+                    pending.push(caller.clone());
+                }
+            }
+        }
+        found
     }
 
     /// Its workers are held by what it calls: the callee whose calls grew most, in length or in number, is the place

@@ -14,6 +14,9 @@ use crate::model::{Text, Time, Workload};
 /// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor a
 /// fault.
 const WARM_UP: Duration = Duration::from_secs(10);
+/// For so long after it was ready a pod differs from its siblings for reasons of its own: caches and pools fill, code is
+/// compiled, and what queued before it came stays with the old ones. Longer than the warm-up of most runtimes.
+const YOUNG: Duration = Duration::from_secs(60);
 /// A pod is silent that serves less than this share of what is expected, as it did in healthy time or as its siblings
 /// do.
 const SILENT: f64 = 0.1;
@@ -26,6 +29,8 @@ const CHANCE: f64 = 1e-5;
 pub struct PodHealth {
     /// Not yet warm when the stretch began. A pod that the cluster does not tell of counts as warm.
     pub warming: BTreeSet<Text>,
+    /// Not ready for long when the stretch began, while older ones are there; in a service that just started all are.
+    pub young: BTreeSet<Text>,
     /// Ready all the time, and with next to no span.
     pub unresponsive: BTreeSet<Text>,
     /// Ready, of a ReplicaSet that did not serve in healthy time: a release.
@@ -56,6 +61,9 @@ impl PodHealth {
             if pod.ready_at.is_none_or(|ready| ready + WARM_UP > from) {
                 call.warming.insert(name.clone());
             }
+            if pod.ready_at.is_none_or(|ready| ready + YOUNG > from) {
+                call.young.insert(name.clone());
+            }
             let Some(ready_at) = pod.ready_at else { continue };
             call.ready += 1;
             if !baseline.knows_replica_set(service, replica_set(&name)) {
@@ -67,6 +75,9 @@ impl PodHealth {
             if ready_at <= from && is_little {
                 call.unresponsive.insert(name);
             }
+        }
+        if call.young.len() == pods.len() {
+            call.young.clear();
         }
         call
     }

@@ -4,7 +4,7 @@ use crate::analyse::diagnosis::arrival_rate::Arrivals;
 use crate::analyse::diagnosis::pod_health::PodHealth;
 use crate::analyse::findings::Evidence;
 use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
-use crate::analyse::rollup::window_totals::PodAnswer;
+use crate::analyse::rollup::window_totals::{PodAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
 use crate::model::Text;
@@ -30,6 +30,17 @@ const FAR_REQUESTS: i64 = 3;
 /// A share of errors that objectives commonly allow, and that a service may have without being the matter.
 const ERRORS: f64 = 0.01;
 
+/// Requests from which their mean may say that a service became slower, with nothing else to bear it out.
+const DEGRADED_REQUESTS: i64 = 10;
+/// Below this multiple of healthy time load is as before: a burst that hurts passes it seconds before anybody feels it.
+const SAME_LOAD: f64 = 1.15;
+/// Seconds that tell whether calls are answered any more: a call may take a second, and more would be late.
+const UNREACHABLE_SECONDS: i64 = 2;
+/// A service that answers less than this share of its calls, and of what it used to answer, is gone.
+const UNANSWERED: f64 = 0.1;
+/// Calls that ended in vain from which on that is no accident.
+const IN_VAIN_MIN: i64 = 3;
+
 /// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceState<'a> {
@@ -43,6 +54,48 @@ impl HealthSums {
     /// Own time over what healthy requests of the same operations take; None where healthy time knows none of them.
     fn own_factor(&self) -> Option<f64> {
         (self.expected_own_ns > 0).then(|| self.compared_own_ns as f64 / self.expected_own_ns as f64)
+    }
+}
+
+/// Times above expectation that one pod or version takes, as a logarithm, beside those of others.
+#[derive(Clone, Copy, Debug)]
+struct Shift {
+    log: f64,
+    /// Its standard error.
+    error: f64,
+}
+
+/// A sixteenth of an octave, as a natural logarithm.
+const LOG_STEP: f64 = std::f64::consts::LN_2 / 16.0;
+/// Least spread (log) of the times of single requests: buckets are read at their edge.
+const LEAST_SPREAD: f64 = 0.2;
+/// Standard errors by which a pod or a version must stand clear of `GROWN` before it is accused: dozens of pods are asked each
+/// second of the day, so chance must not do in a million answers.
+const CLEAR: f64 = 4.5;
+
+impl HealthSums {
+    /// Mean and variance of the logarithm of own time over expectation; None of too few.
+    fn own_log(&self) -> Option<(f64, f64)> {
+        let n = self.compared as f64;
+        let mean = self.own_log as f64 / n.max(1.0);
+        let variance = (self.own_log_squares as f64 / n.max(1.0) - mean * mean).max(0.0);
+        (self.compared > 1)
+            .then(|| (mean * LOG_STEP, (variance * LOG_STEP * LOG_STEP).max(LEAST_SPREAD * LEAST_SPREAD)))
+    }
+
+    /// How much slower these requests are than others, each beside what is expected of it; None where that is not known.
+    /// The spread is the larger of both: that of a few requests is worth little.
+    fn shift(&self, others: &HealthSums) -> Option<Shift> {
+        let ((mine, spread), (theirs, usual)) = (self.own_log()?, others.own_log()?);
+        let error = (spread.max(usual) / self.compared as f64 + usual / others.compared as f64).sqrt();
+        Some(Shift { log: mine - theirs, error })
+    }
+}
+
+impl Shift {
+    /// Slower beyond what the spread of requests explains, one hundred times as long ones included.
+    fn is_clear(self) -> bool {
+        self.log - GROWN.ln() > CLEAR * self.error
     }
 }
 
@@ -227,6 +280,15 @@ impl ServiceState<'_> {
         let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
         // Siblings that suffer too, of more load, mean that the load, not the pod, is the matter.
         let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b), b));
+        // Pods that came lately warm up, and old ones beside them have the longer queue: that explains what they differ by.
+        if pods.iter().any(|p| self.pod_health.young.contains(&p.pod)) {
+            return None;
+        }
+        let mut others = HealthSums::default();
+        siblings.iter().for_each(|p| others.merge(&p.sums));
+        if worst.sums.shift(&others).is_some_and(|shift| !shift.is_clear()) {
+            return None;
+        }
         (worst_slowness > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
     }
 
@@ -234,6 +296,27 @@ impl ServiceState<'_> {
     pub fn is_slower(&self, baseline: ServiceBaseline) -> bool {
         self.sums.own_factor().unwrap_or(self.own_s() / baseline.own_s().max(1e-9)) > GROWN
             || self.wait_s() > GROWN * baseline.wait_s() && self.wait_s() > baseline.hold_s() * (GROWN - 1.0)
+    }
+
+    /// Its own time, or the wait before it takes a call, grew, and nothing about load, calls or version did.
+    pub fn is_degraded(&self, baseline: ServiceBaseline) -> bool {
+        let enough = self.sums.requests >= DEGRADED_REQUESTS;
+        enough && self.is_slower(baseline) && self.load_factor(baseline) < SAME_LOAD && self.serves(baseline)
+    }
+
+    /// Whether calls to it get no answer any more, over its last seconds: of those that ended nearly all were refused before
+    /// they reached a pod, or given up, and next to none was answered. Who is merely overloaded answers what it can.
+    pub fn is_unreachable(&self, seconds: &[ServiceSecond], baseline: Option<ServiceBaseline>) -> bool {
+        let Some(last) = seconds.last() else { return false };
+        let mut late = HealthSums::default();
+        seconds.iter().filter(|s| s.second + UNREACHABLE_SECONDS > last.second).for_each(|s| late.merge(&s.sums));
+        // A pod that turns a request away is there.
+        let by_pods: i64 = self.pods.iter().map(|pod| pod.sums.refused).sum();
+        let in_vain = late.refused + late.gave_up - by_pods;
+        let usual = baseline.map_or(0.0, |b| b.sums.requests as f64 / b.seconds.max(1) as f64);
+        let answered = late.requests as f64;
+        let answers_none = answered < UNANSWERED * usual * UNREACHABLE_SECONDS as f64 || answered == 0.0;
+        in_vain >= IN_VAIN_MIN && answered < UNANSWERED * (answered + in_vain as f64) && answers_none
     }
 
     /// What requests take more than in healthy time, they spend in callees for the most part.
@@ -286,6 +369,10 @@ impl ServiceState<'_> {
         // Being cold explains that a pod is slow, and not that it is far slower. That is seen sooner.
         let slow_enough = is_warm && new.requests >= POD_REQUESTS && factor(&new) > GROWN;
         let is_slow = slow_enough || new.requests >= FAR_REQUESTS && factor(&new) > FAR;
+        // A release that changes nothing is a few slow requests now and then.
+        let is_clear =
+            |others: &HealthSums| new.shift(others).is_none_or(|shift| shift.log > CLEAR / 2.0 * shift.error);
+        let is_slow = is_slow && (old.requests < POD_REQUESTS || is_clear(&old));
         let beside = old.requests >= POD_REQUESTS && factor(&old) < GROWN && factor(&new) > FAR * factor(&old);
         name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
     }
@@ -345,4 +432,31 @@ impl ServiceState<'_> {
 pub struct NewVersion {
     pub version: Text,
     pub beside: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that took so many times as long as expected, by the sixteenths of an octave of that.
+    fn requests(logs: &[i64]) -> HealthSums {
+        let (own_log, own_log_squares) = (logs.iter().sum(), logs.iter().map(|log| log * log).sum());
+        HealthSums { compared: logs.len() as i64, own_log, own_log_squares, ..HealthSums::default() }
+    }
+
+    fn is_clear(pod: &[i64], siblings: &[i64]) -> bool {
+        requests(pod).shift(&requests(siblings)).expect("enough of both").is_clear()
+    }
+
+    #[test]
+    fn a_pod_is_accused_by_many_of_its_requests_and_not_by_one() {
+        let healthy = [-8, 0, 8, -4, 4, 0, -8, 8, 2, -2];
+        let slow = healthy.map(|log| log + 48);
+        assert!(is_clear(&slow, &healthy), "each takes eight times as long");
+        let mut one_late = healthy;
+        one_late[0] = 112;
+        assert!(!is_clear(&one_late, &healthy), "one took 128 times as long, as where a child's span came late");
+        let heavy = [-40, 0, 40, -20, 20, 0, -40, 40, 60, 50];
+        assert!(!is_clear(&heavy[5..], &heavy), "times that spread so widely are slow by chance");
+    }
 }

@@ -27,6 +27,10 @@ pub enum Verdict {
     Exhausted,
     /// Errors or early returns start here.
     Failing,
+    /// Calls to it are refused, or never answered: it is gone, cut off, or hangs.
+    Unreachable,
+    /// Slower than in healthy time, at the same load and version.
+    Degraded,
     #[default]
     Healthy,
     Unknown,
@@ -45,6 +49,8 @@ impl Verdict {
             Verdict::Amplification => "amplification",
             Verdict::Exhausted => "exhausted",
             Verdict::Failing => "failing",
+            Verdict::Unreachable => "unreachable",
+            Verdict::Degraded => "degraded",
             Verdict::Healthy => "healthy",
             Verdict::Unknown => "unknown",
             Verdict::Blind => "blind",
@@ -231,8 +237,17 @@ pub struct Components {
     pub calls_out: Option<f64>,
     /// It stopped making calls.
     pub lost: Option<f64>,
-    /// Errors begin in it, or it no longer answers.
+    /// Errors begin in it.
     pub failing: Option<f64>,
+    /// Calls to it fail, though no error begins in it: refused, given up, or never answered.
+    #[serde(default)]
+    pub refused: Option<f64>,
+    /// Its calls fail in this way, whomever it calls.
+    #[serde(default)]
+    pub cut_off: Option<f64>,
+    /// It makes more calls for each request.
+    #[serde(default)]
+    pub asks_more: Option<f64>,
 }
 
 /// Everything that one tick found.

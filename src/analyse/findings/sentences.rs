@@ -160,6 +160,13 @@ impl Bottleneck {
                 let at = self.peer.as_ref().map(|peer| format!("they start at {peer}"));
                 with(format!("{service} returns errors"), &[at])
             }
+            Verdict::Unreachable => with(
+                format!("calls to {} get no answer", self.peer.as_ref().unwrap_or(service)),
+                &[self.failed_calls()],
+            ),
+            Verdict::Degraded => {
+                with(format!("{service} became slower at the same load and version"), &[self.strongest_time()])
+            }
             Verdict::Healthy => "no bottleneck".into(),
             Verdict::Unknown => self.undetermined(),
             Verdict::Blind => BLIND.into(),
@@ -177,6 +184,8 @@ impl Bottleneck {
             | Verdict::Amplification
             | Verdict::Exhausted
             | Verdict::Failing
+            | Verdict::Unreachable
+            | Verdict::Degraded
             | Verdict::Unknown => format!("{}: {}; {}", self.entry, self.symptom(), self.cause()),
         }
     }
@@ -192,13 +201,23 @@ impl Bottleneck {
         }
     }
 
-    fn undetermined(&self) -> String {
-        let service = &self.service;
+    /// The time that grew most, with what it is in healthy time.
+    fn strongest_time(&self) -> Option<String> {
         let factor = |e: &&Evidence| e.factor().unwrap_or(0.0);
         let times = self.evidence.iter().filter(|e| TIME_MEASURES.contains(&e.measure.as_str()));
         let strongest = times.filter(|e| factor(e) > TELLING_FACTOR).max_by(|a, b| factor(a).total_cmp(&factor(b)));
-        match strongest {
-            Some(evidence) => format!("cause not determined; evidence at {service}: {}", evidence.sentence()),
+        strongest.map(Evidence::sentence)
+    }
+
+    fn failed_calls(&self) -> Option<String> {
+        let share = self.evidence.iter().find(|e| e.measure == "refused_or_given_up_share")?.now;
+        Some(format!("{} of them were refused or given up", percent(share)))
+    }
+
+    fn undetermined(&self) -> String {
+        let service = &self.service;
+        match self.strongest_time() {
+            Some(evidence) => format!("cause not determined; evidence at {service}: {evidence}"),
             None => format!("cause not determined; evidence: the largest share of the excess time is at {service}"),
         }
     }
@@ -250,6 +269,8 @@ impl Suspect {
             Verdict::Regression => "became slower with a new release",
             Verdict::Amplification => "receives excess calls",
             Verdict::Failing => "is failing",
+            Verdict::Unreachable => "gets calls that it does not answer",
+            Verdict::Degraded => "became slower at the same load and version",
             Verdict::Healthy => "is healthy",
             Verdict::Unknown | Verdict::Blind => "differs from healthy time, cause not determined,",
         };
@@ -272,6 +293,7 @@ impl Evidence {
             "calls_received" => "calls received",
             "calls_for_each_expected" => "calls received over calls expected",
             "error_share" => "share of spans whose errors start here",
+            "failed_calls_share" => "share of calls to it that are refused or given up",
             "request_error_share" => "share of its requests in error",
             "arrivals_per_pod_per_s" => "arrivals per pod",
             "throughput_per_pod_per_s" => "throughput per pod",

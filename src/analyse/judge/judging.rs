@@ -107,7 +107,7 @@ impl Judge {
         let open = open_entries(&answers, &in_fast);
         let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
         let mut lessons = Lessons { held_back_to: complete_to, ..Lessons::default() };
-        self.settle(in_fast, in_long, &mut findings, &mut lessons);
+        self.settle(in_fast, in_long, &self.attribution(&view), complete_to, &mut findings, &mut lessons);
         let capacities = self.capacities_after(&lessons);
         findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
         complete_bottlenecks(&mut findings, cluster);
@@ -221,6 +221,16 @@ impl Judge {
         is_few && exceeds(answer.missed + answer.at_risk, answer.requests, allowed, LIKELY)
     }
 
+    fn attribution<'a>(&'a self, view: &View<'a>) -> Attribution<'a> {
+        Attribution {
+            answers: view.answers,
+            baseline: &self.learned.baseline,
+            operations: &self.learned.reference.operations,
+            now: view.services,
+            held: self.learned.backlog.draining_backlog_since(view.services, view.stretch.from),
+        }
+    }
+
     fn judge_entry(&self, view: &View<'_>, answer: &EntryAnswer) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
         let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new(), at_limit: None };
@@ -230,14 +240,7 @@ impl Judge {
         if !is_worth_a_look {
             return judged;
         }
-        let attribution = Attribution {
-            answers: view.answers,
-            baseline: &self.learned.baseline,
-            operations: &self.learned.reference.operations,
-            now: view.services,
-            held: self.learned.backlog.draining_backlog_since(view.services, view.stretch.from),
-        };
-        let judgement = attribution.judge(&judged.entry.entry);
+        let judgement = self.attribution(view).judge(&judged.entry.entry);
         // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
         // request makes its pod look slow by itself, unless others show it too.
         let is_one_request =
@@ -255,39 +258,55 @@ impl Judge {
         judged
     }
 
-    /// Settles what both views found: the longer speaks where it found a missed objective, and leaves a bottleneck alone
-    /// whose cause it does not know either.
-    fn settle(&self, in_fast: Vec<Judged>, in_long: Vec<Judged>, findings: &mut Findings, lessons: &mut Lessons) {
-        let mut bottlenecks: BTreeMap<String, Bottleneck> = BTreeMap::new();
+    /// Settles what both views found: the longer speaks where it found a missed objective, and leaves a judgement alone
+    /// whose cause it does not know either. What the outage was found to be until now has its say in that.
+    fn settle(
+        &self,
+        in_fast: Vec<Judged>,
+        in_long: Vec<Judged>,
+        attribution: &Attribution<'_>,
+        at: Time,
+        findings: &mut Findings,
+        lessons: &mut Lessons,
+    ) {
+        let mut judgements: BTreeMap<String, (Judgement, Option<AtLimit>)> = BTreeMap::new();
         let mut entries: BTreeMap<String, EntryFinding> = BTreeMap::new();
-        for view in [in_fast, in_long] {
-            // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
-            let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
-            for Judged { entry, judgement, crossed, at_limit: limit } in view {
-                if !entry.missed {
-                    entries.entry(entry.entry.clone()).or_insert(entry);
-                    continue;
-                }
-                lessons.missed.extend(crossed);
-                lessons.missed.insert(entry.entry.as_str().into());
-                if let Some(mut judgement) = judgement {
-                    lessons.held_back.append(&mut judgement.victims.drain(..).collect());
-                    if judgement.verdict != Verdict::Unknown || !bottlenecks.contains_key(&entry.entry) {
-                        if let Some(limit) = limit {
-                            let most = at_limit.entry(judgement.service.clone()).or_insert((i64::MIN, limit));
-                            if judgement.blame_ns > most.0 {
-                                *most = (judgement.blame_ns, limit);
-                            }
-                        }
-                        bottlenecks.insert(entry.entry.clone(), self.bottleneck(&entry, judgement));
-                    }
-                }
-                entries.insert(entry.entry.clone(), entry);
+        for Judged { entry, judgement, crossed, at_limit } in in_fast.into_iter().chain(in_long) {
+            if !entry.missed {
+                entries.entry(entry.entry.clone()).or_insert(entry);
+                continue;
             }
-            lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
+            lessons.missed.extend(crossed);
+            lessons.missed.insert(entry.entry.as_str().into());
+            if let Some(mut judgement) = judgement {
+                lessons.held_back.append(&mut judgement.victims.drain(..).collect());
+                if judgement.verdict != Verdict::Unknown || !judgements.contains_key(&entry.entry) {
+                    judgements.insert(entry.entry.clone(), (judgement, at_limit));
+                }
+            }
+            entries.insert(entry.entry.clone(), entry);
         }
+        // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
+        let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
+        for entry in entries.values().filter(|entry| entry.missed) {
+            let name = entry.entry.as_str().into();
+            let (found, limit) = judgements.remove(&entry.entry).unzip();
+            let found_at = found.as_ref().map(|found| (found.service.clone(), found.verdict));
+            let (told, incident) = self.learned.incidents.settle(&name, found, attribution, at);
+            lessons.incidents.extend(incident.map(|incident| (name, incident)));
+            let Some(told) = told else { continue };
+            // Only who is told to be at its limit shows what it can serve.
+            let is_told = found_at.is_some_and(|found| found == (told.service.clone(), told.verdict));
+            if let Some(limit) = limit.flatten().filter(|_| is_told) {
+                let most = at_limit.entry(told.service.clone()).or_insert((i64::MIN, limit));
+                if told.blame_ns > most.0 {
+                    *most = (told.blame_ns, limit);
+                }
+            }
+            findings.bottlenecks.push(self.bottleneck(entry, told));
+        }
+        lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
         findings.entries = entries.into_values().collect();
-        findings.bottlenecks = bottlenecks.into_values().collect();
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
     }
 

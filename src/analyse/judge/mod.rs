@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::analyse::absorber::Portion;
 use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::backlog::Backlog;
+use crate::analyse::diagnosis::incident::{Incident, Incidents};
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
@@ -91,6 +92,7 @@ struct Learned {
     capacities: Capacities,
     starts: PodStartup,
     backlog: Backlog,
+    incidents: Incidents,
     changes: Changes,
 }
 
@@ -102,6 +104,8 @@ struct Lessons {
     /// Services that a callee held back, up to an event time.
     held_back: BTreeSet<Text>,
     held_back_to: Time,
+    /// What the outages of entry operations were found to be.
+    incidents: BTreeMap<Text, Incident>,
     /// Saturated services. The same may be there for two stretches of time.
     at_limit: Vec<(Text, AtLimit)>,
     changes: Option<live::Answer>,
@@ -216,9 +220,11 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, backlog, changes } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, backlog, incidents, changes } =
+            &mut self.learned;
         quarantine.missed(now, lessons.missed);
         backlog.seen(lessons.held_back, lessons.held_back_to);
+        incidents.learn(lessons.incidents, lessons.held_back_to);
         lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
         changes.learn(now, lessons.changes);
         starts.learn(cluster);
@@ -238,11 +244,12 @@ impl Judge {
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, backlog, changes, .. } = &mut self.learned;
+        let Learned { quarantine, baseline, starts, backlog, incidents, changes, .. } = &mut self.learned;
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         starts.step_clock();
         backlog.step_clock(step);
+        incidents.step_clock(step);
         changes.step_clock(step);
     }
 

@@ -12,7 +12,10 @@ SELECT h.service, h.pod, h.version,
        SUM(h.adjusted_milli)    AS adjusted_milli,
        SUM(h.compared_own_ns) AS compared_own_ns,
        SUM(h.expected_own_ns) AS expected_own_ns,
-       SUM(h.expected_callees_ns) AS expected_callees_ns
+       SUM(h.expected_callees_ns) AS expected_callees_ns,
+       SUM(h.compared) AS compared,
+       SUM(h.own_log) AS own_log,
+       SUM(h.own_log_squares) AS own_log_squares
 FROM service_health h, tick t
 WHERE h.second >= t.fast_from AND h.second < t.complete_to AND h.pod <> ''
 GROUP BY h.service, h.pod, h.version

@@ -232,6 +232,16 @@ sums! {
         expected_own_ns,
         /// and of what they call.
         expected_callees_ns,
+        /// These requests, counted; …
+        #[serde(default)]
+        compared,
+        /// … their own time over what is expected, as a logarithm (sixteenths of an octave), summed: one request that took a
+        /// hundred times as long moves a mean of ten by ten, and this by a factor of 1.6;
+        #[serde(default)]
+        own_log,
+        /// and the squares of that, which tell how widely they spread.
+        #[serde(default)]
+        own_log_squares,
     }
 }
 

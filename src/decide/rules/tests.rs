@@ -281,6 +281,8 @@ fn shipped_rules_say_what_they_should() {
         Verdict::Regression,
         Verdict::Exhausted,
         Verdict::Failing,
+        Verdict::Unreachable,
+        Verdict::Degraded,
         Verdict::Amplification,
         Verdict::Unknown,
     ];

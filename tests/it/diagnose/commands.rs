@@ -98,6 +98,18 @@ fn without_a_baseline_the_calm_before_is_one() {
 }
 
 #[test]
+fn a_baseline_of_another_system_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut other = shop(Fault::None, 1);
+    other.iter_mut().flatten().for_each(|span| span.service.insert_str(0, "other-"));
+    write(directory.path(), "other.jsonl", &other);
+    write(directory.path(), "incident.jsonl", &shop(Fault::SlowWork("payment"), 2));
+    let (code, out, error) = run(directory.path(), &["diagnose", "--baseline", "other.jsonl", "incident.jsonl"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(error.contains("share no operations"), "{error}");
+}
+
+#[test]
 fn score_tells_how_often_the_first_suspect_is_right() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), "healthy.jsonl", &shop(Fault::None, 1));

@@ -25,8 +25,14 @@ pub enum Fault {
     SlowPeer,
     /// A third of its requests fail.
     Errors(&'static str),
-    /// Half of the calls to it are never answered, after as long as ever.
-    Unanswered(&'static str),
+    /// Every call to it is refused by its caller's proxy within a millisecond, and fails its caller.
+    Refused(&'static str),
+    /// Every call to it hangs until its caller gives up after 200 ms.
+    Hangs(&'static str),
+    /// Calls to it wait for 150 ms before they are taken; a tenth of the callers give up after 100 ms.
+    SlowToAcceptSomeGiveUp(&'static str),
+    /// Its own work takes longer, and a tenth of the callers give up on it.
+    SlowWorkSomeGiveUp(&'static str),
     /// Half of its requests return before they call anybody.
     EarlyReturn(&'static str),
 }
@@ -92,6 +98,8 @@ pub struct Shop {
     pub stretch: f64,
     /// Services are named backwards: other names, in another order.
     pub backwards: bool,
+    /// Proxies send the spans: callers name whom they call, and each request is taken twice, by the proxy and by the service.
+    pub mesh: bool,
     pub(super) random: Pcg64Mcg,
     pub(super) trace: u64,
     pub(super) spans: Trace,
@@ -107,6 +115,7 @@ impl Shop {
             version: "1",
             stretch: 1.0,
             backwards: false,
+            mesh: false,
             random: Pcg64Mcg::seed_from_u64(seed),
             trace: seed << 32,
             spans: Vec::new(),
@@ -128,10 +137,21 @@ impl Shop {
     /// A request taken by a service. When it ends, and whether it failed.
     fn serve(&mut self, service: &'static str, operation: &'static str, parent: u64, start_ns: i64) -> (i64, bool) {
         let pod = usize::from(self.chance(0.5));
+        let proxy = self.mesh.then(|| {
+            let span = self.span(service, pod, "inbound:8080/*", parent, Kind::Server, start_ns);
+            self.spans.push(span);
+            self.spans.len() - 1
+        });
+        let (parent, start_ns) = match proxy {
+            Some(proxy) => (self.spans[proxy].id, start_ns + self.noisy(0.2)),
+            None => (parent, start_ns),
+        };
         let (at, span) = (self.spans.len(), self.span(service, pod, operation, parent, Kind::Server, start_ns));
         self.spans.push(span);
         let id = self.spans[at].id;
-        let slow = self.fault == Fault::SlowWork(service) || self.fault == Fault::SlowPod(service, pod);
+        let slow = self.fault == Fault::SlowWork(service)
+            || self.fault == Fault::SlowWorkSomeGiveUp(service)
+            || self.fault == Fault::SlowPod(service, pod);
         let mut now = start_ns + self.noisy(if slow { 30.0 } else { 3.0 });
         let mut failed = self.fault == Fault::Errors(service) && self.chance(0.33);
         let returns = self.fault == Fault::EarlyReturn(service) && self.chance(0.5);
@@ -140,10 +160,18 @@ impl Shop {
                 let (end, callee_failed) = self.call(service, pod, callee, called, id, now);
                 now = end + self.noisy(0.5);
                 failed |= callee_failed;
+                if callee_failed {
+                    break;
+                }
             }
         }
         self.spans[at].end_ns = now;
         self.spans[at].failed = failed;
+        if let Some(proxy) = proxy {
+            now += self.noisy(0.1);
+            self.spans[proxy].end_ns = now;
+            self.spans[proxy].failed = failed;
+        }
         (now, failed)
     }
 
@@ -160,16 +188,32 @@ impl Shop {
         let span = self.span(caller, pod, name, parent, Kind::Client, start_ns);
         let (at, id) = (self.spans.len(), span.id);
         self.spans.push(span);
+        if self.mesh {
+            self.spans[at].peer = callee;
+        }
         let waits = self.fault == Fault::SlowToAccept(callee) || self.fault == Fault::Starved(caller);
-        let sent = start_ns + self.noisy(if waits { 40.0 } else { 1.0 });
+        let queues = self.fault == Fault::SlowToAcceptSomeGiveUp(callee);
+        let gives_up = (queues || self.fault == Fault::SlowWorkSomeGiveUp(callee)) && self.chance(0.1);
+        let sent = start_ns
+            + self.noisy(if queues {
+                150.0
+            } else if waits {
+                40.0
+            } else {
+                1.0
+            });
         let (end, failed) = if callee == DATABASE {
             self.spans[at].peer = DATABASE;
             (sent + self.noisy(if self.fault == Fault::SlowPeer { 60.0 } else { 4.0 }), false)
-        } else if self.fault == Fault::Unanswered(callee) && self.chance(0.5) {
-            (sent + self.noisy(4.0), false)
+        } else if self.fault == Fault::Refused(callee) {
+            (start_ns + self.noisy(0.5), true)
+        } else if self.fault == Fault::Hangs(callee) {
+            (start_ns + (200.0 * MS * self.stretch) as i64, true)
         } else {
             self.serve(callee, operation, id, sent)
         };
+        let (end, failed) =
+            if gives_up { (start_ns + (100.0 * MS * self.stretch) as i64, true) } else { (end, failed) };
         self.spans[at].end_ns = end + self.noisy(0.3);
         self.spans[at].failed = failed;
         (self.spans[at].end_ns, failed)

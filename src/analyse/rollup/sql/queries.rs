@@ -94,6 +94,9 @@ pub const SHIPPED: [Query; 6] = [
             ("compared_own_ns", "self time of requests whose operation is known from healthy time"),
             ("expected_own_ns", "self time that healthy requests of the same operations take"),
             ("expected_callees_ns", "and what their callees take"),
+            ("compared", "requests whose operation is known from healthy time"),
+            ("own_log", "their self time over what is expected, as a logarithm in sixteenths of an octave"),
+            ("own_log_squares", "the squares of that"),
         ],
     },
     Query {
@@ -117,6 +120,9 @@ pub const SHIPPED: [Query; 6] = [
             ("compared_own_ns", "self time of requests whose operation is known from healthy time"),
             ("expected_own_ns", "self time that healthy requests of the same operations take"),
             ("expected_callees_ns", "and what their callees take"),
+            ("compared", "requests whose operation is known from healthy time"),
+            ("own_log", "their self time over what is expected, as a logarithm in sixteenths of an octave"),
+            ("own_log_squares", "the squares of that"),
         ],
     },
     Query {

@@ -149,6 +149,9 @@ const ROLLUPS: [(&str, &[&str]); 6] = [
             "self time of requests whose operation is known from healthy time",
             "self time that healthy requests of the same operations take",
             "and what their callees take",
+            "requests whose operation is known from healthy time",
+            "their self time over what is expected, as a logarithm in sixteenths of an octave",
+            "the squares of that",
         ],
     ),
     (
