@@ -14,7 +14,7 @@ pub struct Limits {
     /// times that is still over within a few tens of milliseconds.
     pub operations: u64,
     /// Operations of all rules together in one tick, at some 50 ns each: rules that stay within their own limits must not
-    /// add up to a tick that is late. Each rule is left its equal part whatever the others do.
+    /// add up to a tick that is late. Each rule is left a part whatever the others do.
     pub tick_operations: u64,
     /// Functions calling functions. Rules are flat; this catches recursion before the native stack does.
     pub call_levels: usize,

@@ -243,6 +243,9 @@ fn too_slow_to_load(name: &str) -> RuleError {
     RuleError::whole(name, "took too long to load; write no loops outside of functions")
 }
 
+/// Operations of a tick that are kept for each rule that is yet to come: enough for one that looks at some services.
+const PART_MAX: u64 = 1_000;
+
 /// One evaluation of all rules, as it is handed to a stage.
 struct Turn {
     runner: Arc<Runner>,
@@ -260,7 +263,7 @@ impl Turn {
     fn run(self) {
         let Turn { runner, order, off, stopped, now, bottlenecks, evaluated } = self;
         let limits = &runner.limits;
-        let part = limits.tick_operations / order.len().max(1) as u64;
+        let part = (limits.tick_operations / order.len().max(1) as u64).min(PART_MAX);
         // What nobody may take from the rules that are yet to come.
         let mut left = limits.tick_operations;
         for (place, (name, rule)) in order.iter().enumerate() {
@@ -285,7 +288,7 @@ impl Turn {
                 Ok(drafts) => drafts.into_iter().for_each(|draft| evaluated.add(rule, draft, &bottlenecks)),
                 Err(Failed { error, is_over }) => {
                     // It went past what is its own; one that merely found little left is run again.
-                    if is_over && used >= limits.operations.min(part.max(1)) {
+                    if is_over && used >= limits.operations {
                         evaluated.over.push((name.clone(), error.clone()));
                     }
                     evaluated.errors.push(error);

@@ -98,7 +98,7 @@ impl Measure {
         self.depth += levels;
         if self.depth > DEPTH_MAX {
             let remedy = "write `x in (…)` for many alternatives, or name steps with WITH";
-            return ControlFlow::Break(too_large("nests its expressions deeper".into(), DEPTH_MAX, remedy));
+            return ControlFlow::Break(too_large("nests its expressions too deeply".into(), DEPTH_MAX, remedy));
         }
         ControlFlow::Continue(())
     }

@@ -181,9 +181,11 @@ fn hostile_rules_do_not_hold_the_loop() {
 fn what_it_writes_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    let daemon = start(directory.path(), "journal: {path: journal.jsonl}\nlearnt: {path: learnt.json}\n");
+    let config = format!("{LISTEN_ANYWHERE}journal: {{path: journal.jsonl}}\n");
+    std::fs::write(directory.path().join("headroom.yaml"), config).unwrap();
+    let daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml", "--ports-file", "ports.json"]);
     assert_eq!(daemon.terminate(), 0);
-    for file in ["journal.jsonl", "learnt.json"] {
+    for file in ["journal.jsonl", "ports.json"] {
         let mode = std::fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
