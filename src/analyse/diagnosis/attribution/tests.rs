@@ -206,9 +206,9 @@ fn more_load_that_waits_is_saturation() {
 }
 
 #[test]
-fn the_same_load_served_more_slowly_is_not() {
-    check(World { own_ms: [40.0; 2], ..HEALTHY }, Verdict::Unknown);
-    check(World { own_ms: [40.0; 2], waiting_ms: 80.0, blame: "queue", ..HEALTHY }, Verdict::Unknown);
+fn the_same_load_served_more_slowly_is_degraded() {
+    check(World { own_ms: [40.0; 2], ..HEALTHY }, Verdict::Degraded);
+    check(World { own_ms: [40.0; 2], waiting_ms: 80.0, blame: "queue", ..HEALTHY }, Verdict::Degraded);
 }
 
 #[test]
