@@ -23,9 +23,7 @@ pub fn released_loads<'a>(
 ) -> BTreeMap<&'a Text, Interval> {
     let mut calls: CallsTo<'a> = BTreeMap::new();
     for (caller, edges) in &answers.edges {
-        // Where all are given up, the row of those answered still says how many were expected.
-        let is_told = |edge: &&EdgeAnswer| edge.sums.calls > 0 || edge.sums.expected_milli > 0;
-        for edge in edges.iter().filter(|edge| edge.callee != *caller).filter(is_told) {
+        for edge in edges.iter().filter(|edge| edge.callee != *caller && edge.sums.calls > 0) {
             calls.entry(&edge.callee).or_default().entry(caller).or_default().add(edge);
         }
     }
@@ -51,7 +49,7 @@ impl<'a> Loads<'a> {
         }
         let Some(state) = self.states.get(service) else { return Interval::default() };
         let calls = self.calls.remove(service).unwrap_or_default();
-        let (made, wanted) = calls.values().fold((0.0, 0.0), |sum, call| (sum.0 + call.made, sum.1 + call.wanted()));
+        let (made, wanted) = calls.values().fold((0.0, 0.0), |sum, call| (sum.0 + call.made, sum.1 + call.wanted));
         let once = if made > 0.0 { wanted / made } else { 1.0 };
         let own = state.arrivals.ahead(self.ahead_s).times(once);
         // Services may call each other in a circle: then its own count stands for it.
@@ -59,7 +57,7 @@ impl<'a> Loads<'a> {
         let mut released = Interval::default();
         for (caller, call) in calls {
             let Some(of) = self.states.get(caller).filter(|of| of.sums.requests > 0) else { continue };
-            released = released.plus(self.find(caller).times(call.wanted() / of.sums.requests as f64));
+            released = released.plus(self.find(caller).times(call.wanted / of.sums.requests as f64));
         }
         let load = own.at_least(released);
         self.known.insert(service, load);
@@ -67,26 +65,20 @@ impl<'a> Loads<'a> {
     }
 }
 
-/// Calls of one service to another, answered or not: healthy ones are expected of the answered alone, and those given up
-/// stand in rows of their own.
+/// Calls of one service to another.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calls {
     made: f64,
-    failed: f64,
-    expected: f64,
+    /// Those that would be made if none failed.
+    wanted: f64,
 }
 
 impl Calls {
     fn add(&mut self, edge: &EdgeAnswer) {
-        self.made += edge.sums.calls as f64;
-        self.failed += edge.sums.errors as f64;
-        self.expected += edge.sums.expected_milli as f64 / 1e3;
-    }
-
-    /// Those that would be made if none failed.
-    fn wanted(&self) -> f64 {
-        let is_repeated = self.expected > 0.0 && self.made > REPEATED * self.expected;
-        if is_repeated { self.made - (self.made - self.expected).min(self.failed) } else { self.made }
+        let (made, failed) = (edge.sums.calls as f64, edge.sums.errors as f64);
+        let expected = edge.sums.expected_milli as f64 / 1e3;
+        let repeats = if made > REPEATED * expected { (made - expected).min(failed) } else { 0.0 };
+        (self.made, self.wanted) = (self.made + made, self.wanted + made - repeats);
     }
 }
 
