@@ -1,8 +1,5 @@
 //! Counting and chance, without a word of services.
 
-#[cfg(test)]
-pub mod chance;
 pub mod eviction;
 pub mod histogram;
-pub mod interval;
 pub mod significance;

@@ -7,7 +7,6 @@ use crate::analyse::learned::quarantine::Released;
 use crate::analyse::rollup::by_hand::Rows;
 use crate::analyse::rollup::window_totals::{EdgeAnswer, PodAnswer};
 use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, OperationKey, OperationSums, Sums};
-use crate::analyse::statistics::interval::Interval;
 
 const ENTRY: &str = "front GET /";
 /// Over which `now` is told.
@@ -175,7 +174,7 @@ impl World {
             throughput_per_s: rate,
             counted_per_s: rate,
             counted: rate * SECONDS,
-            per_s: Interval::exactly(rate),
+            per_s: rate,
             stretch_s: SECONDS,
             ..Arrivals::default()
         };
