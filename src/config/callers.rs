@@ -138,7 +138,7 @@ mod tests {
             (&format!("ada: {HASH}\nada: {HASH}"), "line 2: `ada` is there twice"),
             (&format!("ada: {HASH} root"), "line 1: `root` is neither viewer nor operator"),
         ] {
-            assert_eq!(Caller::parse(text).map_err(|cause| cause), Err(cause.to_owned()), "{text}");
+            assert_eq!(Caller::parse(text), Err(cause.to_owned()), "{text}");
         }
     }
 }

@@ -289,13 +289,13 @@ impl Ledger {
                 .map(|(e, l)| l.measures(scenario, e, window.clone()))
                 .collect(),
             restarts: self.restarts.clone(),
-            affected_arrived_s: affected.iter().map(|at| self.from_onset_s(*at)).collect(),
-            first_unanswered_s: self.first_unanswered.map(|at| self.from_onset_s(at)),
+            affected_arrived_s: affected.iter().map(|at| self.since_onset_s(*at)).collect(),
+            first_unanswered_s: self.first_unanswered.map(|at| self.since_onset_s(at)),
             bad_pods: Vec::new(),
         }
     }
 
-    fn from_onset_s(&self, at: i64) -> f64 {
+    fn since_onset_s(&self, at: i64) -> f64 {
         (at - self.onset) as f64 / NANOS_PER_SECOND as f64
     }
 

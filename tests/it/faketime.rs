@@ -11,7 +11,7 @@ use headroom::clock::{Clock, Stopwatch};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Daemon, http};
+use crate::process::{Daemon, http, pause};
 use crate::skip::{cache, skip};
 
 /// One after the other: an hour back, five seconds back, five forward, an hour forward.
@@ -133,12 +133,6 @@ impl Drop for Served {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.sending.take().map(JoinHandle::join);
     }
-}
-
-fn pause(duration: Duration) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    // The timer is made inside, where there is a runtime.
-    runtime.block_on(async { tokio::time::sleep(duration).await });
 }
 
 /// Ten requests a second to each service, sent five times a second.

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use headroom::clock::{Clock, Stopwatch};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Daemon, http, run};
+use crate::process::{Daemon, http, pause, run};
 
 const LISTEN_ANYWHERE: &str = r#"
 tick: 200ms
@@ -83,7 +84,7 @@ fn no_statement_ends_the_daemon_or_keeps_others_from_asking() {
             status >= 400 && answer["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()),
             "{query:.50}: {answer}"
         );
-        let stopwatch = Instant::now();
+        let stopwatch = Stopwatch::start();
         let (status, answer) = sql(&daemon, "select 1 as n");
         assert_eq!((status, &answer["rows"]), (200, &json!([{"n": 1}])), "after {query:.50}");
         assert!(stopwatch.elapsed() < Duration::from_secs(5));
@@ -135,7 +136,7 @@ fn small_requests_do_not_become_large_ones() {
 fn one_broken_or_endless_text_does_not_spoil_its_request() {
     let directory = tempfile::tempdir().unwrap();
     let daemon = start(directory.path(), "");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let now = Clock::system().now().0;
     let span = |id: u8, name: &str| {
         format!(
             r#"{{"traceId":"{id:032x}","spanId":"{id:016x}","name":"{name}","startTimeUnixNano":"{}","endTimeUnixNano":"{now}"}}"#,
@@ -170,7 +171,7 @@ fn hostile_rules_do_not_hold_the_loop() {
     let daemon = start(directory.path(), "rules: {directory: rules}\n");
     let ticks = || metric(&daemon, "headroom_engine_ticks_total");
     let before = ticks();
-    std::thread::sleep(Duration::from_secs(6));
+    pause(Duration::from_secs(6));
     let made = ticks() - before;
     assert!(made > 10.0, "{made} ticks in 6 s, of 30");
     assert_eq!(http(Method::GET, &format!("{}/readyz", daemon.api), None).0, 200);

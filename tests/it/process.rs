@@ -220,3 +220,10 @@ pub fn http(method: reqwest::Method, url: &str, body: Option<&Value>) -> (u16, S
         (response.status().as_u16(), response.text().await.unwrap())
     })
 }
+
+/// Waits beside what runs elsewhere.
+pub fn pause(duration: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    // The timer is made inside, where there is a runtime.
+    runtime.block_on(async { tokio::time::sleep(duration).await });
+}

@@ -151,7 +151,7 @@ impl Default for Parameters {
             pass_on: 0.6,
             knock_on_bar: 1.0,
             sharpness: 2.4,
-            prior: -0.5,
+            prior: -0.2,
         }
     }
 }

@@ -274,9 +274,11 @@ impl<'a> Candidate<'a> {
         let whole = self.components.time(parameters);
         let hypotheses: Vec<f64> = std::iter::once(whole).chain(pods.values().copied()).collect();
         self.pods = (log_mean_exp(&hypotheses) - whole).max(0.0);
-        // More likely than all other hypotheses together.
+        // More likely than all other hypotheses together, and its siblings are as fast as ever: where they are slow as well,
+        // the slowest of them is no exception.
         let all = log_sum_exp(&hypotheses);
-        self.pod = pods.iter().find(|(_, time)| **time - all > 0.5_f64.ln()).map(|(pod, _)| *pod);
+        let alone = |pod: &str| pods.iter().all(|(other, time)| *other == pod || *time <= 0.0);
+        self.pod = pods.iter().find(|(pod, time)| **time - all > 0.5_f64.ln() && alone(pod)).map(|(pod, _)| *pod);
     }
 }
 

@@ -162,9 +162,11 @@ impl Judge {
         })
     }
 
-    /// Replaces the operator's queries. Where one cannot be planned, those before stay.
+    /// Replaces the operator's queries. Where one cannot be planned, those before stay. What others found is not held
+    /// against what these find.
     pub fn replace_queries(&mut self, queries: &Overrides) -> Result<(), sql::Error> {
         self.sql = Sql::plan(queries)?;
+        self.learned.incidents = Incidents::default();
         Ok(())
     }
 

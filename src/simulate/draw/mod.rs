@@ -136,7 +136,7 @@ pub fn draw(kind: Kind, seed: u64, terms: Terms) -> Result<(Scenario, String), S
         return Err(ScenarioError::Invalid { name, problems: vec![problem] });
     };
     let surroundings = surroundings::draw(&system, terms, &mut chance);
-    let plan = plan.as_seen(kind, &surroundings.telemetry);
+    let plan = plan.seen_with(kind, &surroundings.telemetry);
     let text = write::text(kind, &system, plan, surroundings, &mut chance);
     Ok((Scenario::from_yaml(&name, &text)?, text))
 }

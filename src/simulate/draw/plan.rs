@@ -53,7 +53,7 @@ impl Plan {
 
     /// What can be told from the columns that are there: without versions a slow release is slow, and so is a slow pod
     /// without pods.
-    pub fn as_seen(self, kind: Kind, telemetry: &Telemetry) -> Plan {
+    pub fn seen_with(self, kind: Kind, telemetry: &Telemetry) -> Plan {
         let is_hidden = match kind {
             Kind::Regression => !telemetry.versions,
             Kind::BadInstance => !telemetry.pods,
