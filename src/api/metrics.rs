@@ -59,7 +59,7 @@ pub struct Metrics {
     window_evicted_spans: Counter,
     window_partial_traces: Counter,
     analyse_spans_without_parent: Counter,
-    analyse_gaps: Gauge,
+    analyse_incomplete_services: Gauge,
     window_spans: Gauge,
     window_bytes: Gauge,
     window_open_traces: Gauge,
@@ -103,7 +103,7 @@ impl Default for Metrics {
             window_evicted_spans: Counter::default(),
             window_partial_traces: Counter::default(),
             analyse_spans_without_parent: Counter::default(),
-            analyse_gaps: Gauge::default(),
+            analyse_incomplete_services: Gauge::default(),
             window_spans: Gauge::default(),
             window_bytes: Gauge::default(),
             window_open_traces: Gauge::default(),
@@ -152,7 +152,7 @@ impl Metrics {
             window_evicted_spans: "Spans that were analysed and are no longer in the table",
             window_partial_traces: "Traces closed without a root: a sender lost it, or it never came",
             analyse_spans_without_parent: "Spans whose parent never came: a sender lost it",
-            analyse_gaps: "Services with incomplete telemetry",
+            analyse_incomplete_services: "Services with incomplete telemetry",
             window_spans: "Spans in the table",
             window_bytes: "Arrow memory of the table",
             window_open_traces: "Traces that are not closed yet",
@@ -249,7 +249,7 @@ impl Metrics {
         let lag = if findings.complete_to.0 > 0 { snapshot.at.seconds_since(findings.complete_to) } else { 0.0 };
         self.window_watermark_lag.set(lag);
         self.analyse_blind.set(i64::from(findings.blind));
-        self.analyse_gaps.set(findings.missing_parents.len() as i64);
+        self.analyse_incomplete_services.set(findings.missing_parents.len() as i64);
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_silent_failures.set(findings.silent_failures.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);

@@ -56,6 +56,22 @@ impl Verdict {
             Verdict::Blind => "blind",
         }
     }
+
+    /// It says why requests are held back, not only that they are or that nobody can tell.
+    pub const fn names_a_cause(self) -> bool {
+        match self {
+            Verdict::Saturated
+            | Verdict::SlowDependency
+            | Verdict::BadInstance
+            | Verdict::Regression
+            | Verdict::Amplification
+            | Verdict::Exhausted
+            | Verdict::Failing
+            | Verdict::Unreachable
+            | Verdict::Degraded => true,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
+        }
+    }
 }
 
 /// How one part of an objective (latency or errors) stands.
