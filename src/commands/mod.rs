@@ -14,6 +14,7 @@ mod diagnose;
 mod draw;
 mod error;
 mod explain;
+mod output;
 mod pause;
 mod queries;
 mod query_files;
@@ -27,6 +28,7 @@ pub mod serve;
 mod sql;
 mod sql_child;
 mod stations;
+mod status;
 mod traces;
 mod watched_files;
 
@@ -60,6 +62,7 @@ pub enum Command {
     #[command(hide = true)]
     SqlChild(sql_child::Args),
     Queries(queries::Args),
+    Status(status::Args),
     Explain(explain::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -83,6 +86,7 @@ impl Command {
             Command::Sql(args) => sql::run(args, out),
             Command::SqlChild(args) => sql_child::run(args),
             Command::Queries(args) => queries::run(args, out),
+            Command::Status(args) => status::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),

@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::expand::expand;
 use super::keys::{Key, ROOT};
 use super::node::Node;
-use super::problem::{Problem, did_you_mean};
+use super::problem::Problem;
 use super::units::{HumanBytes, HumanDuration};
 use super::{
     Analyse, Api, Bounds, Config, Journal, Limits, Mode, Objective, Pattern, Receive, Rules, Selector, Service,
 };
+use crate::model::nearest;
 use crate::model::setting::Setting;
 use crate::{decide, guard, verify, window};
 
@@ -51,7 +52,7 @@ impl Checker<'_> {
     fn unknown(&mut self, at: &At<'_>, keys: &[Key]) {
         let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
         for unknown in &at.node.unknown {
-            let remedy = match did_you_mean(unknown, &known) {
+            let remedy = match nearest(unknown, &known) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("the keys here are {}", known.join(", ")),
             };

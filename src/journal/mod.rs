@@ -5,6 +5,7 @@ pub mod decisions;
 pub mod entry;
 pub mod explain;
 pub mod interventions;
+pub mod moment;
 mod prose;
 pub mod reader;
 pub mod writer;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "demo",
     "diagnose",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 14] = [
     "replay",
     "sql",
     "queries",
+    "status",
     "explain",
     "pause",
     "resume",
@@ -200,7 +201,7 @@ fn explain_reads_a_journal() {
             because: "ingress POST /login: auth is saturated".into(),
             verdict: "saturated".into(),
         },
-        outcome: Outcome::Observed { from: 2, to: 8 },
+        outcome: Outcome::Observed { from: 2, to: 8, refused_by: vec![] },
         notes: vec![],
     };
     let entry = Entry { at: decision.at, what: What::Decided { decision } };
@@ -247,7 +248,17 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     assert!(code == 0 && out.contains("spans"), "{out}{error}");
     let pause = ["pause", "--by", "ada", "--reason", "load test"];
     let (code, out, error) = run(directory.path(), &[&pause[..], &server].concat());
-    assert_eq!((code, out.as_str()), (0, "paused by ada: load test\n"), "{error}");
+    assert_eq!((code, out.as_str()), (0, "paused everything by ada (claimed): load test\n"), "{error}");
+    // FIELD 15: the status right after did not show it.
+    let (code, out, error) = run(directory.path(), &[&["status"][..], &server].concat());
+    assert!(code == 0 && out.contains("\npaused        everything, by ada (claimed): load test\n"), "{out}{error}");
+    let for_a_while = ["pause", "auth", "--by", "ada", "--reason", "migration", "--for", "30m", "-o", "yaml"];
+    let (code, out, error) = run(directory.path(), &[&for_a_while[..], &server].concat());
+    assert!(code == 0 && out.contains("service: auth") && out.contains("until:"), "{out}{error}");
+    let (code, out, error) = run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
+    assert_eq!((code, out.as_str()), (0, "resumed everything by bob (claimed): over\n"), "{error}");
+    let (code, out, error) = run(directory.path(), &[&["explain", "now"][..], &server].concat());
+    assert!(code == 0 && out.contains("blind"), "{out}{error}");
     let (code, out, error) = run(directory.path(), &[&["explain", "d-0"][..], &server].concat());
     assert_eq!((code, out.lines().count()), (1, 1), "{out}{error}");
 
@@ -258,7 +269,7 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     let journal = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
     let entries: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(entries.iter().any(|entry| entry["what"] == "ingested" && entry["spans"] == 1), "{journal}");
-    assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada: load test"), "{journal}");
+    assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada (claimed): load test"), "{journal}");
     assert!(entries.iter().any(|entry| entry["what"] == "ticked"), "{journal}");
 }
 
