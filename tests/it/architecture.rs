@@ -17,7 +17,8 @@ const ORDER: [&str; 19] = [
 ];
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.
-const ANALYSE: [&str; 11] = [
+const ANALYSE: [&str; 12] = [
+    "thresholds",
     "statistics",
     "trace",
     "objective",
@@ -31,7 +32,7 @@ const ANALYSE: [&str; 11] = [
     "judge",
 ];
 
-/// Children of `analyse`, its queries among them: more do not fit a head.
+/// Children of `analyse`: more do not fit a head.
 const ANALYSE_CHILDREN_MAX: usize = 12;
 
 /// What runs on event time alone, and the words of the world that must not be in it.

@@ -33,13 +33,10 @@ use self::services::{Calls, Candidate, Party};
 use self::shape::Shape;
 use self::verdict::Facts;
 use crate::analyse::findings::{Suspect, Verdict};
+pub use crate::analyse::thresholds::memory::EXPLAINED_MAX;
 
 #[cfg(test)]
 mod tests;
-
-/// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a pass
-/// over the rows, and the rest has next to no probability.
-pub const EXPLAINED_MAX: usize = 10;
 
 /// All candidates, most likely first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::analyse::rollup::window_totals::{Answers, EdgeAnswer};
+use crate::analyse::thresholds::amplification::{AMPLIFIED, DEVIATIONS};
 use crate::model::Text;
-
-/// Calls for each request count as amplified from half as many again: a single retry of every second call.
-const AMPLIFIED: f64 = 1.5;
-/// Standard deviations of a count above what chance explains, as for objectives (`objective::exceeds`).
-const DEVIATIONS: f64 = 3.0;
 
 /// Calls that were made, and those that as many healthy requests of the same operations make.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

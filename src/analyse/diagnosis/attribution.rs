@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analyse::diagnosis::amplification::{Amplification, amplification};
-use crate::analyse::diagnosis::service_state::{GROWN, ServiceState};
+use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::findings::{Evidence, Verdict};
 use crate::analyse::learned::Operations;
 use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
 use crate::analyse::rollup::PathKind;
 use crate::analyse::rollup::window_totals::{Answers, BlameAnswer, EdgeAnswer};
+use crate::analyse::thresholds::attribution::{DEPTH_MAX, OWN_SHARE, SLOW_CALLS, SLOW_FEW};
+use crate::analyse::thresholds::service::GROWN;
 use crate::analyse::trace::SegmentKind;
 use crate::model::Text;
 
@@ -20,16 +22,6 @@ mod tests;
 
 const OWN: PathKind = PathKind::Time(SegmentKind::Own);
 const PEER: PathKind = PathKind::Time(SegmentKind::Peer);
-
-/// With its callees as fast as in healthy time, the load would keep this share of the seen concurrency busy:
-/// below, the service is a victim of what it calls; above one, the queue is its own; between, a callee decides that is
-/// at fault itself.
-const OWN_SHARE: f64 = 0.75;
-/// Calls below which a callee is slow only if they take so many times as long: of three, one that took longer makes half more.
-const SLOW_CALLS: i64 = 10;
-const SLOW_FEW: f64 = 3.0;
-/// A slow callee's callee's callee … is followed this far; graphs of services are seldom deeper.
-const DEPTH_MAX: usize = 8;
 
 /// The service blamed, and why.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::analyse::diagnosis::service_state::ServiceState;
+use crate::analyse::thresholds::course::WAIT_MAX;
 use crate::model::{ClockStep, Text, Time};
-
-/// No request waits longer than the longest timeouts one meets.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Default)]
 pub struct Backlog {

@@ -11,21 +11,8 @@ use std::time::Duration;
 
 use super::attribution::{Attribution, Judgement};
 use crate::analyse::findings::Verdict;
+use crate::analyse::thresholds::course::{BACKLOG, BY_ITSELF, CONFIRMED, CONFIRMED_BESIDE, RECOVERED, SETTLED};
 use crate::model::{ClockStep, Text, Time};
-
-/// An endpoint that kept to its objective for so long has recovered: what it misses afterwards is another matter.
-const RECOVERED: Duration = Duration::from_secs(10);
-/// After a cause that held callers back is gone, what queued meanwhile is worked off: no request waits longer than the longest
-/// timeouts one meets.
-const BACKLOG: Duration = Duration::from_secs(60);
-/// The same after one that was short of capacity: its own queue ends with it, and the next bottleneck may be its caller.
-const SETTLED: Duration = Duration::from_secs(5);
-/// Another cause must be seen for so long before it takes the place of one that is gone …
-const CONFIRMED: Duration = Duration::from_secs(1);
-/// … and of one that is still there.
-const CONFIRMED_BESIDE: Duration = Duration::from_secs(5);
-/// What is slow for no other reason must be so for so long: in the first seconds of a burst the reason is not yet seen.
-const BY_ITSELF: Duration = Duration::from_secs(3);
 
 /// By entry operation.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,24 +5,11 @@
 //! at roll call is then all there is to see of it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::analyse::learned::baseline::{Baseline, replica_set};
 use crate::analyse::rollup::window_totals::PodAnswer;
+use crate::analyse::thresholds::pods::{CHANCE, SILENT, WARM_UP, YOUNG};
 use crate::model::{Text, Time, Workload};
-
-/// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor a
-/// fault.
-const WARM_UP: Duration = Duration::from_secs(10);
-/// For so long after it was ready a pod differs from its siblings for reasons of its own: caches and pools fill, code is
-/// compiled, and what queued before it came stays with the old ones. Longer than the warm-up of most runtimes.
-const YOUNG: Duration = Duration::from_secs(60);
-/// A pod is silent that serves less than this share of what is expected, as it did in healthy time or as its siblings
-/// do.
-const SILENT: f64 = 0.1;
-/// And that chance leaves it so little is as rare as this (Poisson): none of twelve, or one of fifteen. Silence alone names
-/// nobody, calls that nobody answers are asked for as well.
-const CHANCE: f64 = 1e-5;
 
 /// What the cluster knows of a service's pods and spans do not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +82,8 @@ fn at_most(events: i64, expected: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::analyse::rollup::HealthSums;
     use crate::model::Pod;

@@ -7,39 +7,11 @@ use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
 use crate::analyse::rollup::window_totals::{PodAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::thresholds::service::{
+    CLEAR, COLLAPSED, DEGRADED_REQUESTS, ERRORS, FAR, FAR_REQUESTS, GROWN, IN_VAIN_MIN, LEAST_SPREAD, LOAD_DEVIATIONS,
+    MORE_LOAD, POD_REQUESTS, SAME_LOAD, UNANSWERED, UNREACHABLE_SECONDS,
+};
 use crate::model::Text;
-
-/// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
-/// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
-const MORE_LOAD: f64 = 1.25;
-/// Standard deviations of a count that more load must stand clear of: where one trace in a hundred is seen, a rate is
-/// known by some dozen requests.
-const LOAD_DEVIATIONS: f64 = 2.0;
-/// Time a request spends in a place has grown: well clear of noise, small against what misses an objective.
-pub(super) const GROWN: f64 = 1.5;
-/// Below this share of what it answers in healthy time a service has collapsed. What is answered too late for its
-/// caller is not counted, so a good part may be missing.
-const COLLAPSED: f64 = 0.3;
-/// One pod is far from its siblings.
-const FAR: f64 = 3.0;
-/// Requests of a pod below which its mean says nothing.
-const POD_REQUESTS: i64 = 5;
-/// Requests of a new version from which their mean may say that it is far slower: where times spread by half (lognormal),
-/// each of three at three times the mean is two deviations off.
-const FAR_REQUESTS: i64 = 3;
-/// A share of errors that objectives commonly allow, and that a service may have without being the matter.
-const ERRORS: f64 = 0.01;
-
-/// Requests from which their mean may say that a service became slower, with nothing else to bear it out.
-const DEGRADED_REQUESTS: i64 = 10;
-/// Below this multiple of healthy time load is as before: a burst that hurts passes it seconds before anybody feels it.
-const SAME_LOAD: f64 = 1.15;
-/// Seconds that tell whether calls are answered any more: a call may take a second, and more would be late.
-const UNREACHABLE_SECONDS: i64 = 2;
-/// A service that answers less than this share of its calls, and of what it used to answer, is gone.
-const UNANSWERED: f64 = 0.1;
-/// Calls that ended in vain from which on that is no accident.
-const IN_VAIN_MIN: i64 = 3;
 
 /// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
@@ -67,12 +39,6 @@ struct Shift {
 
 /// A sixteenth of an octave, as a natural logarithm.
 const LOG_STEP: f64 = std::f64::consts::LN_2 / 16.0;
-/// Least spread (log) of the times of single requests: buckets are read at their edge.
-const LEAST_SPREAD: f64 = 0.2;
-/// Standard errors by which a pod or a version must stand clear of `GROWN` before it is accused: dozens of pods are asked each
-/// second of the day, so chance must not do in a million answers.
-const CLEAR: f64 = 4.5;
-
 impl HealthSums {
     /// Mean and variance of the logarithm of own time over expectation; None of too few.
     fn own_log(&self) -> Option<(f64, f64)> {

@@ -6,6 +6,7 @@ pub mod sentences;
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::MissingParents;
+use crate::analyse::thresholds::findings::SURE;
 use crate::model::{ServiceId, Time, TraceId};
 
 /// Why a service is the bottleneck. The verdict decides what a rule may do, so an undetermined cause is `Unknown` rather
@@ -214,10 +215,6 @@ pub struct Suspect {
     /// Traces of the incident in which it took longest, longest first.
     pub exemplars: Vec<TraceId>,
 }
-
-/// A suspect at least this likely is told to people unasked: of five such four are faults at least. What is lost of a trace's
-/// shape seldom comes above 0.95, as an operation may be meant to have changed (`Parameters::other_mix`).
-const SURE: f64 = 0.8;
 
 impl Suspect {
     /// Likely enough to be told to people who did not ask, and with a reason.

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
@@ -14,17 +13,9 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::thresholds::judging::{FEW_LONG, FEW_REQUESTS, LONG_EXTRA};
+use crate::analyse::thresholds::memory::EXEMPLARS;
 use crate::model::{ClusterState, ServiceId, Text, Time};
-
-/// Seconds before the fast window that a trend needs, and a judgement on few requests.
-const LONG_EXTRA: Duration = Duration::from_secs(5);
-/// Exemplars kept for each entry operation.
-const EXEMPLARS: usize = 5;
-/// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
-/// no more than one request.
-const FEW_REQUESTS: i64 = 100;
-/// As many in the longer one, which is not three times as long: below, requests at risk count as well.
-const FEW_LONG: i64 = 3 * FEW_REQUESTS;
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
