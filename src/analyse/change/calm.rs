@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::mathematics::median;
+use crate::analyse::statistics::mathematics::median;
 use crate::analyse::thresholds::change::{CALM_DEVIATIONS, GROWTH_MIN, PIECES, TRACES_MIN};
 
 /// A trace's root: when, what and how long.

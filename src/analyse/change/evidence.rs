@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use super::callees::Callees;
 use super::durations::{Durations, Moments};
-use super::mathematics::{MEDIAN_SQUARE, median, student3};
 use super::parameters::Parameters;
 use super::profile::{CallKind, KINDS_MAX, Profile};
 use super::services::Party;
+use crate::analyse::statistics::mathematics::{MEDIAN_SQUARE, median, student3};
 use crate::analyse::thresholds::change::{LOSS_MIN, SPREAD_CALLS_MIN, STEPS_MAX, WHOLE_MIN, WHOLE_SHARE_MIN};
 
 /// What durations are compared for.

@@ -9,7 +9,6 @@ mod calm;
 mod durations;
 mod evidence;
 pub mod live;
-mod mathematics;
 mod objectives;
 mod parameters;
 mod probability;

@@ -1,7 +1,7 @@
 //! From scores to probabilities: one culprit among the candidates, each as likely before we look, or none.
 
-use super::mathematics::log_sum_exp;
 use super::parameters::Parameters;
+use crate::analyse::statistics::mathematics::log_sum_exp;
 use crate::analyse::thresholds::change::ROUNDING;
 
 /// The probability of each score, in the order given; what is missing to 1 is 'no suspect here'.

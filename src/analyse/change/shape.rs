@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
 use super::parameters::Parameters;
 use super::profile::{Child, ChildCounts, Profile};
 use super::services::Party;
+use crate::analyse::statistics::mathematics::{
+    MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed,
+};
 use crate::analyse::thresholds::change::{NOT_LOST, ORPHANS_MAX, ORPHANS_WORTH};
 use crate::model::Text;
 

@@ -41,13 +41,6 @@ pub struct Amplification {
     pub factor: f64,
 }
 
-impl Amplification {
-    /// All callers together ask clearly more: the callee has more to do, not only those who ask longer to wait.
-    pub fn is_felt(&self) -> bool {
-        self.factor > AMPLIFIED
-    }
-}
-
 /// None unless the calls of one operation to `callee` clearly outgrew the requests that make them. By version of the caller: a
 /// new one that serves few requests yet would not show among the others'.
 pub fn amplification(answers: &Answers, callee: &str) -> Option<Amplification> {
@@ -99,7 +92,7 @@ mod tests {
     fn a_version_that_serves_few_yet_is_found_among_the_others() {
         let found = amplification(&answers(&[("page v1", "GET /", 94, 94), ("page v2", "GET /", 36, 6)]), "content");
         let found = found.expect("36 for 6");
-        assert_eq!((&*found.version, found.by_caller.factor(), found.is_felt()), ("v2", 6.0, false));
+        assert_eq!((&*found.version, found.by_caller.factor()), ("v2", 6.0));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A pod that hangs sends nothing: its spans would end with its answers, and its callers give up before. What is missed
 //! at roll call is then all there is to see of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analyse::learned::baseline::{Baseline, replica_set};
 use crate::analyse::rollup::window_totals::PodAnswer;
@@ -24,6 +24,8 @@ pub struct PodHealth {
     pub new_revision: BTreeSet<Text>,
     /// Ready pods.
     pub ready: usize,
+    /// Requests that each should have served that was ready all the time: as in healthy time, or as its siblings did.
+    pub expected: BTreeMap<Text, f64>,
 }
 
 impl PodHealth {
@@ -59,8 +61,11 @@ impl PodHealth {
             let expected = baseline.pod_rate(service, &name).map_or(median, |per_s| per_s * seconds);
             let served = served(&name);
             let is_little = (served as f64) < SILENT * expected && at_most(served, expected) < CHANCE;
-            if ready_at <= from && is_little {
-                call.unresponsive.insert(name);
+            if ready_at <= from {
+                call.expected.insert(name.clone(), expected);
+                if is_little {
+                    call.unresponsive.insert(name);
+                }
             }
         }
         if call.young.len() == pods.len() {

@@ -125,7 +125,7 @@ pub struct Bottleneck {
     #[serde(default)]
     pub version: Option<String>,
     pub verdict: Verdict,
-    /// Share of the blame of the traces that missed, 0 to 1.
+    /// Probability that it is this, 0 to 1; where the verdict is `unknown`, the service's share of the blame.
     pub score: f64,
     /// Critical-path time above baseline, summed over the traces that missed, in milliseconds.
     pub blame_ms: f64,

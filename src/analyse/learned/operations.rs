@@ -131,6 +131,12 @@ impl Operations {
         self.known.get(service)?.get(operation).filter(|h| h.sums.requests >= OPERATION_REQUESTS)
     }
 
+    /// Who calls whom; a pair comes once for each operation that makes the call.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Text, &Text)> {
+        let known = self.known.iter().flat_map(|(caller, operations)| operations.values().map(move |h| (caller, h)));
+        known.flat_map(|(caller, healthy)| healthy.calls.keys().map(move |(callee, _)| (caller, callee)))
+    }
+
     /// How long a call of the operation takes, as the caller sees it, in nanoseconds.
     pub fn call_ns(&self, service: &str, operation: &str, callee: &Text) -> Option<f64> {
         let calls = &self.get(service, operation)?.calls;
