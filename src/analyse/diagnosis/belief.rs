@@ -124,6 +124,11 @@ impl Course {
         Course { first, beside }
     }
 
+    /// It is likelier one of the known causes than none.
+    pub fn is_known(&self) -> bool {
+        self.first.is_begun && self.first.unknown < 0.5_f64.ln()
+    }
+
     /// What is told, the first cause first; nothing where none is likely enough.
     pub fn told(&self, scene: &Scene<'_>) -> Vec<Told> {
         let told = |belief: &Belief, least: f64| {

@@ -28,7 +28,8 @@ impl Courses {
     /// What an endpoint's trouble is believed to be once the window up to `to` is looked at too, which is so many seconds long.
     pub fn follow(&self, entry: &Text, scene: &Scene<'_>, window: &Window<'_>, (to, seconds): (Time, f64)) -> Followed {
         let known = self.0.get(entry).filter(|known| known.to + RECOVERED >= to);
-        let course = match known {
+        // As long as nothing is believed there is nothing to keep: then all of the window speaks, and not its newest second.
+        let course = match known.filter(|known| known.course.is_known()) {
             None => Course::default().after(scene, 1.0),
             // Windows overlap: what was seen in the last one is not news.
             Some(known) if to > known.to => {

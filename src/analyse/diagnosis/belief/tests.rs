@@ -177,6 +177,16 @@ fn too_much_load_is_told_from_slow_work_by_what_was_counted() {
 }
 
 #[test]
+fn who_turns_requests_away_at_the_door_need_not_be_slow() {
+    let full = Second::healthy().at("gateway", |here| {
+        here.load = times(4.0);
+        here.refused = part(30.0, 100.0);
+    });
+    let full = full.blamed(&[("gateway", None, BlameKind::NoRoom, 1.0)]);
+    assert_eq!(course_of(&[(&full, 2)])[1], one("gateway", Kind::Saturated));
+}
+
+#[test]
 fn a_queue_that_is_worked_off_keeps_its_name() {
     let over = burst(1.0).at("stock", |here| here.times.wait = times(6.0));
     let told = course_of(&[(&burst(3.0), 20), (&over, 30)]);
