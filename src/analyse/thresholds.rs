@@ -498,6 +498,8 @@ pub mod signs {
     /// A factor (log) by which calls that grew are beyond doubt. Smaller, a retry of every third call is a caller that
     /// asks too much.
     pub const TWICE: f64 = 0.7;
+    /// Share of full evidence that fewer say, beyond chance. Smaller, a caller that asks half as much again is not seen.
+    pub const ASKED_LEAST: f64 = 0.3;
     /// Nearly all calls fail, and so many do. Lower, a slow callee whose callers give up is told to be gone.
     pub const ALL_FAILED: f64 = 0.95;
     pub const ALL_FAILED_MIN: f64 = 3.0;
@@ -534,7 +536,8 @@ pub mod causes {
         ([0.90, 0.90, 0.30, 0.10, 0.10, SURE, 0.02, 0.30], [0.80, 0.95, 0.30, 0.30]),
     ];
     pub const AMPLIFICATION: [Chances; 2] = [
-        ([0.90, 0.30, 0.20, 0.01, 0.10, 0.02, SURE, 0.10], [0.90, 0.30, 0.02, SURE]),
+        // Each call may be served as fast as ever: then those who wait are the callers that make more of them.
+        ([0.30, 0.10, 0.10, 0.01, 0.10, 0.02, SURE, 0.10], [0.30, 0.10, 0.02, 0.30]),
         ([0.50, 0.90, 0.90, 0.10, 0.20, 0.02, SURE, 0.20], [0.60, 0.95, 0.30, SURE]),
     ];
     pub const BAD_INSTANCE: [Chances; 2] = [
@@ -562,6 +565,7 @@ pub mod causes {
     /// The same of what it mostly shows, shows now and then, and hardly ever. Without it: what callers show of a fault
     /// is not explained by it, or is explained by anything.
     pub const MOSTLY: f64 = 0.85;
+    pub const OFTEN: f64 = 0.6;
     pub const SOMETIMES: f64 = 0.3;
     pub const SELDOM: f64 = 0.1;
     /// Share of the blame that makes a service a candidate without any other sign. Without it: every service is weighed
@@ -576,7 +580,7 @@ pub mod causes {
     /// What a cause that is not known explains of the blame, and of all other signs together. Smaller, a guess is told;
     /// larger, nothing is.
     pub const UNKNOWN_EXPLAINS: f64 = 0.7;
-    pub const UNKNOWN_SIGNS: f64 = 3.0;
+    pub const UNKNOWN_SIGNS: f64 = 2.0;
     /// What must be so and is not counts as this much at most. Without it: a load that is not known rules saturation
     /// out.
     pub const MUST_MAX: f64 = 6.0;

@@ -293,6 +293,10 @@ fn explains(cause: &Cause, row: &Blame, callers: &BTreeSet<Text>) -> f64 {
             _ => 1.0,
         };
     }
+    // Too many requests make too many calls of their own.
+    if matches!(cause.kind, Kind::Saturated | Kind::Amplification) && row.service == cause.place {
+        return OFTEN;
+    }
     if callers.contains(&row.service) && row.peer.is_none() {
         return match row.kind {
             BlameKind::NoRoom | BlameKind::Error => MOSTLY,

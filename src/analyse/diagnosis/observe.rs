@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::amplification::amplification;
 use super::graph::Graph;
-use super::observed::{Blame, BlameKind, Calls, Endpoint, Growth, Here, Observed, Part, Pod, Times};
+use super::observed::{AskedMore, Blame, BlameKind, Calls, Endpoint, Growth, Here, Observed, Part, Pod, Times};
 use super::service_state::ServiceState;
 use super::signs::Signs;
 use crate::analyse::learned::Operations;
@@ -148,7 +148,11 @@ impl Window<'_> {
             errors: Part { all: sums.requests as f64, ..part(begun, healthy.errors - in_vain(&healthy)) },
             is_gone: state.is_unreachable(seconds, baseline),
             slow_version: slow_version.or(hung.cloned()),
-            asked_more: amplification(self.answers, name).map(|more| (more.caller, more.factor.max(1.0).ln())),
+            asked_more: amplification(self.answers, name).map(|more| AskedMore {
+                by_caller: more.by_caller.factor().max(1.0).ln(),
+                by_all: more.factor.max(1.0).ln(),
+                caller: more.caller,
+            }),
         }
     }
 

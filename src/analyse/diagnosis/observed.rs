@@ -58,6 +58,14 @@ pub struct Times {
     pub wait: Option<Growth>,
 }
 
+/// Calls beyond those that as many healthy requests make, as factors (log): of one caller, and of all together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedMore {
+    pub caller: Text,
+    pub by_caller: f64,
+    pub by_all: f64,
+}
+
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Here {
@@ -78,8 +86,8 @@ pub struct Here {
     pub is_gone: bool,
     /// A version that healthy time does not know, and that is slow.
     pub slow_version: Option<Text>,
-    /// Who asks more of it than as many healthy requests do, by a factor (log).
-    pub asked_more: Option<(Text, f64)>,
+    /// Who asks more of it than as many healthy requests do.
+    pub asked_more: Option<AskedMore>,
 }
 
 /// The calls of one service to one callee.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::observed::{Calls, Growth, Here, Observed, Part, Pod, Times};
+use super::observed::{AskedMore, Calls, Growth, Here, Observed, Part, Pod, Times};
 use crate::analyse::statistics::mathematics::{Share, ShareModel, log_sum_exp, share_changed, student3};
 use crate::analyse::thresholds::signs::*;
 use crate::model::Text;
@@ -131,8 +131,9 @@ impl ServiceSigns {
         let oddest = pods.values().copied().fold(NOT_SEEN, f64::max);
         let new = new.into_iter().map(odd).filter(|log| *log > 0.0).fold(NOT_SEEN, f64::max);
         let own_load = (here.own_share.max(1e-6) / OWN_SHARE).ln() / OWN_SHARE_SPREAD;
-        let asked_more = here.asked_more.as_ref().map_or(NOT_SEEN, |(_, log)| SEEN * (log / TWICE).clamp(0.3, 1.0));
-        let asked_by = here.asked_more.as_ref().map_or(0.0, |(_, log)| *log);
+        let asked_more = here.asked_more.as_ref();
+        let asked = |more: &AskedMore| SEEN * (more.by_caller / TWICE).clamp(ASKED_LEAST, 1.0);
+        let asked_by = asked_more.map_or(0.0, |more| more.by_all);
         ServiceSigns {
             at: [
                 slow(&here.times),
@@ -141,7 +142,7 @@ impl ServiceSigns {
                 either(here.is_gone),
                 oddest,
                 either(here.slow_version.is_some()).max(new.min(SEEN)),
-                asked_more,
+                asked_more.map_or(NOT_SEEN, asked),
                 more_often(here.errors),
             ],
             others_slow: here.others.as_ref().map(slow),
