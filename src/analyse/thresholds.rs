@@ -556,7 +556,7 @@ pub mod causes {
     /// A place whose cause is over, while what queued meanwhile is served, or while its callers still give up. Without it: a queue
     /// that is worked off is another cause.
     pub const WORKED_OFF: [Chances; 2] = [
-        ([0.90, 0.20, 0.20, 0.01, 0.30, 0.02, 0.20, 0.10], [0.90, 0.20, 0.02, 0.20]),
+        ([SURE, 0.10, 0.10, 0.01, 0.20, 0.02, 0.10, 0.05], [SURE, 0.10, 0.02, 0.10]),
         ([0.60, 0.90, 0.50, 0.50, 0.30, 0.02, 0.20, 0.40], [0.60, 0.95, 0.60, 0.30]),
     ];
     /// Who waits for the place: whatever may follow is explained, and nothing of it must be seen. Smaller, in an outage that lasts
@@ -591,7 +591,7 @@ pub mod causes {
     pub const OWN_EVIDENCE_MIN: f64 = 0.000_1;
     /// While a queue is worked off, its place shows less than while the cause was there. Larger, what is over is told
     /// as going on.
-    pub const WORKED_OFF_LOG: f64 = -0.7;
+    pub const WORKED_OFF_LOG: f64 = -0.2;
 }
 
 /// How causes follow one another, and when one is told.
