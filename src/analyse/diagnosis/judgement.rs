@@ -147,7 +147,7 @@ fn caller_of(peer: &Text, scene: &Scene<'_>, rows: &[&BlameAnswer], before: Opti
 
 /// Where at the service the requests that missed spent most.
 fn operation(service: &Text, kind: &Kind, rows: &[&BlameAnswer]) -> Option<Text> {
-    let is_of_kind = |row: &&&BlameAnswer| row.service == *service && kind.is_of_peer() == !row.peer.is_empty();
+    let is_of_kind = |row: &&&BlameAnswer| row.service == *service && kind.is_of_peer() != row.peer.is_empty();
     rows.iter().filter(is_of_kind).map(|row| row.operation.clone()).find(|operation| !operation.is_empty())
 }
 
