@@ -13,7 +13,7 @@ pub mod statistics;
 mod telemetry;
 pub mod trace;
 
-pub use absorber::{Absorber, Portion};
+pub use absorber::{Absorber, Arrived, Portion};
 pub use findings::{
     Bottleneck, Compliance, EntryFinding, Evidence, Findings, ObjectiveStatus, ServiceFinding, Suspect, Verdict,
     sentences,

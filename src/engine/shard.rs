@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use crate::analyse::{Absorber, Portion, Reference};
+use crate::analyse::{Absorber, Arrived, Portion, Reference};
 use crate::model::{ClockStep, SpanBatch, Time};
 use crate::window::{self, Window};
 
@@ -52,9 +52,13 @@ impl Shard {
 
     /// The same of what was absorbed so far, in the midst of a tick.
     pub fn take_absorbed(&mut self, now: Time, reference: &Reference) -> Portion {
-        let (complete_to, last_received) = (self.window.complete_to(now), self.window.last_received());
+        let arrived = Arrived {
+            complete_to: self.window.complete_to(now),
+            last_received: self.window.last_received(),
+            waiting: self.window.waiting_traces() as u64,
+        };
         let symbols = self.window.symbols();
-        let portion = self.absorber.take(symbols, reference, complete_to, last_received);
+        let portion = self.absorber.take(symbols, reference, arrived);
         if symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten, now that no row is left in symbols.
             self.window.renew_symbols();
@@ -70,11 +74,12 @@ impl Shard {
 
     fn absorb(&mut self, now: Time, reference: &Reference) {
         self.absorbed_at = now;
-        let closed = self.window.close(now);
-        let symbols = self.window.symbols();
+        let Shard { window, absorber, .. } = self;
+        let mut closed = window.close(now, |span, symbols| absorber.begins(span, symbols, reference));
+        let symbols = window.symbols();
         let mut repeated = 0;
-        for trace in &closed {
-            repeated += self.absorber.absorb(trace.id, &trace.spans, symbols, reference);
+        for trace in &mut closed {
+            repeated += absorber.absorb(trace, symbols, reference);
         }
         self.window.recycle(closed, repeated);
     }

@@ -14,6 +14,7 @@ pub mod spans;
 mod symbols;
 mod texts;
 pub mod time;
+mod trace_top;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
 pub use clock_step::ClockStep;
@@ -28,3 +29,4 @@ pub use spans::{Kind, SpanBatch, SpanRow, Status};
 pub use symbols::{Symbol, Symbols};
 pub use texts::{Cell, Utf8};
 pub use time::Time;
+pub use trace_top::first_top;

@@ -8,6 +8,7 @@ mod admission;
 mod assembly;
 mod lag;
 mod merge;
+mod root_grace;
 mod slices;
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{ClockStep, SpanBatch, Symbols, Time, is_fresh};
+use crate::model::{ClockStep, Span, SpanBatch, Symbols, Time, is_fresh};
 use crate::settings;
 
 use admission::Admission;
@@ -38,7 +39,8 @@ pub struct Config {
     /// Which traces are shed depends on it: chosen anew at each start, so that no sender can choose ids that are taken, and
     /// kept in the journal with the rest.
     pub seed: u64,
-    /// A trace whose root has not come by then is analysed as what it is: partial.
+    /// A trace whose root has not come by then, and that does not begin where traces usually begin without one, is analysed
+    /// as what it is: partial.
     pub trace_idle: Duration,
     /// Spans of one trace past this number are counted, not assembled: one runaway trace must not hold the rest up.
     pub trace_spans_max: usize,
@@ -138,7 +140,7 @@ impl Window {
             lag.record(received_at, end);
             (trace, span, end)
         });
-        self.assembly.add(&self.config, spans);
+        self.assembly.add(&self.config, received_at, spans);
         self.slices.push(batch, newest);
         self.evict(Time::MIN);
     }
@@ -163,10 +165,12 @@ impl Window {
         self.evict(now - self.config.duration);
     }
 
-    /// The traces that are complete at `now` and were not before, oldest first.
-    pub fn close(&mut self, now: Time) -> Vec<AssembledTrace> {
+    /// The traces that are complete at `now` and were not before, oldest first. `begins` says of the first span of a trace
+    /// whose root has not come whether traces begin there, because its callers send no spans.
+    pub fn close(&mut self, now: Time, mut begins: impl FnMut(&Span, &Symbols) -> bool) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);
-        self.assembly.close(&self.config, complete_to)
+        let symbols = &self.symbols;
+        self.assembly.close(&self.config, complete_to, |span| begins(span, symbols))
     }
 
     /// Takes back traces that are analysed, for their memory, and how many of their spans repeated another.
@@ -238,6 +242,11 @@ impl Window {
 
     pub fn open_traces(&self) -> usize {
         self.assembly.open()
+    }
+
+    /// Open traces whose root has not come for longer than roots take.
+    pub fn waiting_traces(&self) -> usize {
+        self.assembly.waiting()
     }
 
     /// Arrow bytes of the table.

@@ -1,6 +1,7 @@
 //! The station that takes closed traces and makes rollup rows of them. There may be several, each with its share of the
 //! traces; whatever they must know in common comes to them as the [`Reference`] that the judge publishes.
 
+mod beginnings;
 mod candidates;
 mod exemplar_rows;
 mod groups;
@@ -12,11 +13,13 @@ use hashbrown::HashMap;
 
 use crate::analyse::learned::reference::Reference;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, Symbol, Symbols, Time, TraceId};
+use crate::model::{Span, Symbol, Symbols};
+use crate::window::AssembledTrace;
+use beginnings::Beginnings;
 use candidates::Candidates;
 use exemplar_rows::ExemplarRows;
-pub use portion::{AnsweredCall, Portion};
-use tally::{Tally, With};
+pub use portion::{AnsweredCall, Arrived, Portion};
+use tally::{Request, Tally, With};
 
 #[derive(Default)]
 pub struct Absorber {
@@ -26,6 +29,10 @@ pub struct Absorber {
     exemplars: ExemplarRows,
     candidates: Candidates,
     bounds: Bounds,
+    beginnings: Beginnings,
+    /// Requests of the trace at hand, and those of them whose caller's span never came; kept for their memory.
+    requests: Vec<Request>,
+    besides: Vec<usize>,
 }
 
 /// Latency bounds by entry operation, looked up once for each reference and generation of symbols.
@@ -49,19 +56,38 @@ impl Bounds {
 }
 
 impl Absorber {
+    /// Whether traces whose root never came are known to begin with this span.
+    pub fn begins(&mut self, span: &Span, symbols: &Symbols, reference: &Reference) -> bool {
+        self.beginnings.is_entry(span, symbols, reference)
+    }
+
     /// Adds a closed trace; returns how many of its spans repeated another.
-    pub fn absorb(&mut self, id: TraceId, spans: &[Span], symbols: &mut Symbols, reference: &Reference) -> usize {
-        self.tree.rebuild(spans);
+    pub fn absorb(&mut self, trace: &mut AssembledTrace, symbols: &mut Symbols, reference: &Reference) -> usize {
+        let begun = !trace.has_root && self.beginnings.root(&mut trace.spans, symbols, reference);
+        self.tree.rebuild(&trace.spans);
         let tree = &self.tree;
-        let entry = tree.root.map(|root| {
-            let span = &tree.nodes[root].span;
+        self.besides.clear();
+        if !tree.orphans.is_empty() {
+            self.beginnings.besides(tree, symbols, reference, &mut self.besides);
+        }
+        self.requests.clear();
+        let tops = tree.root.map(|root| (root, begun)).into_iter();
+        for (node, remote_parent) in tops.chain(self.besides.iter().map(|&node| (node, true))) {
+            let span = &tree.nodes[node].span;
             let entry = symbols.entry(span.service, span.operation);
-            (entry, self.bounds.of(entry, reference, symbols))
-        });
-        let walked = self.tally.absorb(tree, entry, &mut With { reference, symbols });
+            self.requests.push(Request {
+                node,
+                entry,
+                objective_ns: self.bounds.of(entry, reference, symbols),
+                remote_parent,
+            });
+        }
+        let walked = self.tally.absorb(tree, &self.requests, &mut With { reference, symbols });
         if let Some(walked) = walked {
-            self.exemplars.add(id, tree, &walked, symbols);
-            self.candidates.offer(walked.entry, id, tree);
+            self.exemplars.add(trace.id, tree, &walked, symbols);
+            if tree.root == Some(walked.node) {
+                self.candidates.offer(walked.entry, trace.id, tree);
+            }
         }
         tree.duplicates
     }
@@ -71,12 +97,11 @@ impl Absorber {
         &mut self,
         symbols: &mut Symbols,
         reference: &Reference,
-        complete_to: Time,
-        last_received: Option<Time>,
+        arrived: Arrived,
     ) -> Portion {
         Portion {
-            complete_to,
-            last_received,
+            arrived,
+            without_parent: self.beginnings.take(symbols),
             received: self.tally.take_received(symbols),
             answered: self.tally.take_answered(symbols),
             rollups: self.tally.take(&mut With { reference, symbols }),

@@ -12,13 +12,13 @@ use crate::model::{ClockStep, Text, Time};
 /// read it. Several make a tick, in any order.
 #[derive(Clone, Debug)]
 pub struct Portion {
-    /// Event time up to which this absorber has seen all.
-    pub complete_to: Time,
-    /// When it last received a span; None before the first.
-    pub last_received: Option<Time>,
+    pub arrived: Arrived,
     pub rollups: Rollups,
     /// Requests received by each service, and those whose parent is missing.
     pub received: BTreeMap<Text, ReceivedCounts>,
+    /// First spans of traces, and requests taken, whose parent never came, by service and operation (empty where it is no
+    /// request).
+    pub without_parent: BTreeMap<[Text; 2], i64>,
     /// Calls answered by somebody whom the reference did not name.
     pub answered: Vec<AnsweredCall>,
     pub exemplars: ExemplarTables,
@@ -26,11 +26,23 @@ pub struct Portion {
     pub sample: Sample,
 }
 
+/// What an absorber's window says of how spans come to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// Event time up to which this absorber has seen all.
+    pub complete_to: Time,
+    /// When it last received a span; None before the first.
+    pub last_received: Option<Time>,
+    /// Open traces whose root has not come for longer than roots take.
+    pub waiting: u64,
+}
+
 impl Portion {
     /// All clocks stepped at `now`, before the tick was over.
     pub fn step_clock(&mut self, now: Time, step: ClockStep) {
         self.rollups.step_clock(now, step);
-        step.move_all([&mut self.complete_to].into_iter().chain(&mut self.last_received));
+        let Arrived { complete_to, last_received, .. } = &mut self.arrived;
+        step.move_all([complete_to].into_iter().chain(last_received));
     }
 }
 

@@ -125,12 +125,12 @@ struct Seen {
 impl Seen {
     /// The least over the absorbers that received anything lately: one to which no trace comes holds nobody up.
     fn of(now: Time, portions: &[Portion], idle_after: Duration) -> Seen {
-        let is_awake = |one: &&Portion| one.last_received.is_some_and(|last| last + idle_after >= now);
-        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.complete_to).min();
+        let is_awake = |one: &&Portion| one.arrived.last_received.is_some_and(|last| last + idle_after >= now);
+        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.arrived.complete_to).min();
         let complete_to = least(&mut portions.iter().filter(is_awake)).or_else(|| least(&mut portions.iter()));
         Seen {
             complete_to: complete_to.unwrap_or(now).floor_second(),
-            last_received: portions.iter().filter_map(|one| one.last_received).max(),
+            last_received: portions.iter().filter_map(|one| one.arrived.last_received).max(),
         }
     }
 }
@@ -198,9 +198,11 @@ impl Judge {
         let seen = Seen::of(now, &portions, self.config.blind_after);
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
+        let mut without_parent: BTreeMap<[Text; 2], i64> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
+            portion.without_parent.into_iter().for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
             answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
             self.exemplars.push(now, portion.exemplars);
             self.store.push(portion.rollups.clone());
@@ -212,6 +214,7 @@ impl Judge {
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
         reference.objectives.learn(entries);
         reference.callees.learn(answered);
+        reference.remote_entries.learn(without_parent, &rollups);
         quarantine.offer(now, rollups);
         baseline.advance(now);
         self.store.evict((now - self.config.keep).second());

@@ -3,6 +3,7 @@
 use super::callees::Callees;
 use super::objectives::Objectives;
 use super::operations::Operations;
+use super::remote_entries::RemoteEntries;
 
 pub use super::callees::CALL_KINDS_MAX;
 
@@ -17,4 +18,6 @@ pub struct Reference {
     pub operations: Operations,
     /// Who answers which kind of call, for calls that nobody answered.
     pub callees: Callees,
+    /// Where traces begin whose root never comes.
+    pub remote_entries: RemoteEntries,
 }
