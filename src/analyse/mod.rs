@@ -22,4 +22,4 @@ pub use judge::{Config, Judge, PodsWithSpans};
 pub use learned::{Learnt, Reference};
 pub use objective::Objective;
 pub use rollup::sql::{Error, Overrides};
-pub use telemetry::MissingParents;
+pub use telemetry::{ClockState, EntrySight, HostClock, MissingParents, ServiceSight, Sight, SightLevel};

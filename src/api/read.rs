@@ -49,22 +49,25 @@ pub async fn status(State(api): State<Api>) -> Json<Value> {
         "tick": snapshot.tick,
         "mode": snapshot.mode,
         "paused": snapshot.paused,
+        "verdict": snapshot.findings.verdict(),
+        "summary": snapshot.findings.summary(),
         "blind": snapshot.findings.blind,
+        "seen_share": snapshot.findings.sight.share,
         "complete_to": snapshot.findings.complete_to.to_string(),
         "spans": snapshot.spans,
         "tables": snapshot.tables.iter().map(|table| table.name).collect::<Vec<_>>(),
     }))
 }
 
-/// The worst bottleneck (verdict `healthy` without one, `blind` while nothing is known), its sentence, and all of them,
-/// worst first.
+/// The worst bottleneck (verdict `healthy` without one, `partial` while a part is not seen, `blind` while nothing is known),
+/// its sentence, and all of them, worst first.
 pub async fn bottleneck(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     let worst = snapshot.findings.bottleneck();
     answer(
         &snapshot,
         &[
-            ("summary", json!(worst.summary())),
+            ("summary", json!(snapshot.findings.summary())),
             ("bottleneck", json!(worst)),
             ("bottlenecks", json!(snapshot.findings.bottlenecks)),
         ],
@@ -84,6 +87,12 @@ pub async fn services(State(api): State<Api>) -> Json<Value> {
 pub async fn entries(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
+}
+
+/// How much of what happens is seen, for each endpoint and service.
+pub async fn sight(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("sight", json!(snapshot.findings.sight))])
 }
 
 pub async fn interventions(State(api): State<Api>) -> Json<Value> {

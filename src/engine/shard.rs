@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use crate::analyse::{Absorber, Arrived, Portion, Reference};
-use crate::model::{ClockStep, SpanBatch, Time};
-use crate::window::{self, Window};
+use crate::analyse::{Absorber, Arrived, ClockState, Portion, Reference};
+use crate::model::{ClockStep, SpanBatch, Text, Time};
+use crate::window::{self, Clock, Window};
 
 /// How often closed traces are absorbed: so few at a time that their spans and the tables that they are added to stay in
 /// the processor's cache, and a request waits for no more than a twentieth of a second's traces.
@@ -17,15 +17,34 @@ pub struct Shard {
     window: Window,
     absorber: Absorber,
     absorbed_at: Time,
+    /// Of the clocks that the window corrects.
+    clocks_version: u64,
 }
 
 impl Shard {
     pub fn new(config: window::Config) -> Shard {
-        Shard { window: Window::new(config), absorber: Absorber::default(), absorbed_at: Time::MIN }
+        let (window, absorber) = (Window::new(config), Absorber::default());
+        Shard { window, absorber, absorbed_at: Time::MIN, clocks_version: 0 }
+    }
+
+    /// Tells the window which hosts' clocks are off.
+    fn follow_clocks(&mut self, reference: &Reference) {
+        let clock = |(host, state, ahead_ns): (&[Text; 2], ClockState, i64)| {
+            let clock = match state {
+                ClockState::Corrected => Clock::Ahead(ahead_ns),
+                ClockState::FarOff | ClockState::Varying => Clock::Unusable,
+            };
+            (host.clone(), clock)
+        };
+        self.window.set_clocks(reference.clocks.found().map(clock).collect());
+        self.clocks_version = reference.clocks.version();
     }
 
     /// Takes a batch, and absorbs the traces that are closed by now, so that few are left for the tick.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch, reference: &Reference) {
+        if self.clocks_version != reference.clocks.version() {
+            self.follow_clocks(reference);
+        }
         self.window.ingest(received_at, batch);
         // By when spans were received, whenever they come to be taken: they may have waited.
         if received_at >= self.absorbed_at + ABSORB_EVERY {
@@ -79,7 +98,7 @@ impl Shard {
         let symbols = window.symbols();
         let mut repeated = 0;
         for trace in &mut closed {
-            repeated += absorber.absorb(trace, symbols, reference);
+            repeated += absorber.absorb(now, trace, symbols, reference);
         }
         self.window.recycle(closed, repeated);
     }

@@ -24,7 +24,7 @@ impl Causes {
             | Verdict::Failing
             | Verdict::Unreachable
             | Verdict::Degraded => true,
-            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind | Verdict::Partial => false,
         };
         for bottleneck in findings.bottlenecks.iter().filter(|b| known(b.verdict)) {
             self.0.insert((bottleneck.service.as_str().into(), bottleneck.verdict), now);

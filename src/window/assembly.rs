@@ -10,8 +10,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use hashbrown::hash_map::Entry;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use slab::Slab;
 
 use super::Config;

@@ -6,23 +6,27 @@
 
 mod admission;
 mod assembly;
+mod clocks;
 mod lag;
 mod merge;
 mod root_grace;
 mod slices;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{ClockStep, Span, SpanBatch, Symbols, Time, is_fresh};
+use crate::model::{ClockStep, Span, SpanBatch, Symbols, Text, Time, is_fresh};
 use crate::settings;
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
 use assembly::Assembly;
 pub use assembly::{AssembledTrace, AssemblyCounters};
+pub use clocks::Clock;
+use clocks::Clocks;
 use lag::ArrivalLag;
 use slices::Slices;
 
@@ -75,6 +79,9 @@ impl Default for Config {
     }
 }
 
+/// Beyond the lag that all but a hundredth of the spans stay under.
+const WAITED: Duration = Duration::from_secs(1);
+
 /// What the window has seen and let go, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -93,6 +100,7 @@ pub struct Window {
     assembly: Assembly,
     symbols: Symbols,
     lag: ArrivalLag,
+    clocks: Clocks,
     spans: u64,
     last_received: Option<Time>,
 }
@@ -105,6 +113,7 @@ impl Window {
             assembly: Assembly::default(),
             symbols: Symbols::default(),
             lag: ArrivalLag::default(),
+            clocks: Clocks::default(),
             spans: 0,
             last_received: None,
             config,
@@ -132,13 +141,19 @@ impl Window {
         if batch.is_empty() {
             return;
         }
-        let (mut newest, lag) = (Time::MIN, &mut self.lag);
-        let spans = batch.spans(&mut self.symbols).map(|(trace, span)| {
+        // What ended longer ago than spans take to come has waited somewhere, or its clock is behind. When its trace ended is
+        // not known then, and it waits as if that was now: else the spans that come beside it would be late.
+        let waited_since = received_at - self.lag.quantile() - WAITED;
+        let (mut newest, lag, clocks) = (Time::MIN, &mut self.lag, &self.clocks);
+        let spans = batch.spans(&mut self.symbols).map(|(trace, mut span)| {
+            let is_timed = clocks.correct(&mut span);
             // A source ahead of its receiver is clamped: the future must not open the present's traces early.
             let end = span.end().min(received_at);
             newest = newest.max(end);
-            lag.record(received_at, end);
-            (trace, span, end)
+            if is_timed {
+                lag.record(received_at, end);
+            }
+            (trace, span, if is_timed && end >= waited_since { end } else { received_at })
         });
         self.assembly.add(&self.config, received_at, spans);
         self.slices.push(batch, newest);
@@ -188,6 +203,12 @@ impl Window {
         let mut fresh = self.symbols.next_generation();
         self.assembly.translate(&self.symbols, &mut fresh);
         self.symbols = fresh;
+        self.clocks.renew(&mut self.symbols);
+    }
+
+    /// Hosts (service and pod) whose clocks are off, from now on.
+    pub fn set_clocks(&mut self, clocks: BTreeMap<[Text; 2], Clock>) {
+        self.clocks.set(clocks, &mut self.symbols);
     }
 
     /// Bytes that the window may have from now on. Slices go for it, which nothing that is found or decided depends on.
@@ -198,7 +219,7 @@ impl Window {
 
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
     pub fn complete_to(&self, now: Time) -> Time {
-        Time(now.0.saturating_sub(self.lag.quantile_ns()))
+        now - self.lag.quantile()
     }
 
     /// All clocks stepped: what is held moves with them. How late spans come is learnt anew, as those that came between

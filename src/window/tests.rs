@@ -63,8 +63,9 @@ fn a_trace_without_a_root_closes_as_partial_once_idle() {
 
 /// Closes what is complete, where `service operation` begins traces without a root.
 fn close_begun_by(window: &mut Window, now: Time, entry: &str) -> Vec<AssembledTrace> {
-    let is_entry =
-        |span: &Span, symbols: &Symbols| format!("{} {}", symbols.text(span.service), symbols.text(span.operation)) == entry;
+    let is_entry = |span: &Span, symbols: &Symbols| {
+        format!("{} {}", symbols.text(span.service), symbols.text(span.operation)) == entry
+    };
     window.close(now, is_entry)
 }
 

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use crate::analyse::learned::reference::Reference;
 use crate::analyse::trace::Tree;
-use crate::model::{Kind, Span, Status, Symbol, Symbols, Text, Time, first_top};
+use crate::model::{Kind, Span, Status, Symbol, Symbols, Text, first_top};
 
 /// Service and operation; an empty operation where the span is no request taken.
 type Top = (Symbol, Symbol);

@@ -3,6 +3,7 @@
 
 mod beginnings;
 mod candidates;
+mod clock_samples;
 mod exemplar_rows;
 mod groups;
 mod portion;
@@ -13,10 +14,11 @@ use hashbrown::HashMap;
 
 use crate::analyse::learned::reference::Reference;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, Symbol, Symbols};
+use crate::model::{Span, Symbol, Symbols, Time};
 use crate::window::AssembledTrace;
 use beginnings::Beginnings;
 use candidates::Candidates;
+use clock_samples::ClockSamples;
 use exemplar_rows::ExemplarRows;
 pub use portion::{AnsweredCall, Arrived, Portion};
 use tally::{Request, Tally, With};
@@ -30,9 +32,12 @@ pub struct Absorber {
     candidates: Candidates,
     bounds: Bounds,
     beginnings: Beginnings,
+    clocks: ClockSamples,
     /// Requests of the trace at hand, and those of them whose caller's span never came; kept for their memory.
     requests: Vec<Request>,
     besides: Vec<usize>,
+    /// Traces since the last take in which no request of an endpoint was seen.
+    without_beginning: u64,
 }
 
 /// Latency bounds by entry operation, looked up once for each reference and generation of symbols.
@@ -62,9 +67,19 @@ impl Absorber {
     }
 
     /// Adds a closed trace; returns how many of its spans repeated another.
-    pub fn absorb(&mut self, trace: &mut AssembledTrace, symbols: &mut Symbols, reference: &Reference) -> usize {
+    pub fn absorb(
+        &mut self,
+        now: Time,
+        trace: &mut AssembledTrace,
+        symbols: &mut Symbols,
+        reference: &Reference,
+    ) -> usize {
         let begun = !trace.has_root && self.beginnings.root(&mut trace.spans, symbols, reference);
         self.tree.rebuild(&trace.spans);
+        if self.tree.nodes.iter().any(|node| node.adjusted) {
+            self.tree.anchor(now);
+            self.clocks.add(&self.tree);
+        }
         let tree = &self.tree;
         self.besides.clear();
         if !tree.orphans.is_empty() {
@@ -83,6 +98,7 @@ impl Absorber {
             });
         }
         let walked = self.tally.absorb(tree, &self.requests, &mut With { reference, symbols });
+        self.without_beginning += u64::from(walked.is_none());
         if let Some(walked) = walked {
             self.exemplars.add(trace.id, tree, &walked, symbols);
             if tree.root == Some(walked.node) {
@@ -93,15 +109,12 @@ impl Absorber {
     }
 
     /// What was absorbed since the last call. `symbols` and `reference` must be those it was absorbed with.
-    pub fn take(
-        &mut self,
-        symbols: &mut Symbols,
-        reference: &Reference,
-        arrived: Arrived,
-    ) -> Portion {
+    pub fn take(&mut self, symbols: &mut Symbols, reference: &Reference, arrived: Arrived) -> Portion {
         Portion {
             arrived,
+            without_beginning: std::mem::take(&mut self.without_beginning),
             without_parent: self.beginnings.take(symbols),
+            clocks: self.clocks.take(symbols),
             received: self.tally.take_received(symbols),
             answered: self.tally.take_answered(symbols),
             rollups: self.tally.take(&mut With { reference, symbols }),

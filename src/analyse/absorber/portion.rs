@@ -16,9 +16,13 @@ pub struct Portion {
     pub rollups: Rollups,
     /// Requests received by each service, and those whose parent is missing.
     pub received: BTreeMap<Text, ReceivedCounts>,
+    /// Traces in which no request of an endpoint was seen from its beginning.
+    pub without_beginning: u64,
     /// First spans of traces, and requests taken, whose parent never came, by service and operation (empty where it is no
     /// request).
     pub without_parent: BTreeMap<[Text; 2], i64>,
+    /// How far hosts (service and pod) were ahead of their neighbours in traces in which clocks differ, in nanoseconds.
+    pub clocks: BTreeMap<[Text; 2], Vec<i64>>,
     /// Calls answered by somebody whom the reference did not name.
     pub answered: Vec<AnsweredCall>,
     pub exemplars: ExemplarTables,

@@ -216,7 +216,8 @@ impl Tally {
             let is_orphan = lacks_parent && !requests.iter().any(|request| request.node == index);
             gaps |= is_orphan;
             if is_taken || is_orphan {
-                let taken = ReceivedCounts { requests: 1, without_parent: i64::from(is_orphan) };
+                let without_parent = i64::from(is_orphan);
+                let taken = ReceivedCounts { requests: 1, without_parent, ..ReceivedCounts::default() };
                 self.received.entry(node.span.service).or_default().add(taken);
             }
             if is_taken {
@@ -351,7 +352,13 @@ impl Tally {
             None if !node.is_leaf() => return,
             None => match self.known.callee(&node.span, with) {
                 Some(service) => {
-                    self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
+                    if node.span.has_failed() {
+                        self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
+                    } else {
+                        // It was answered: the answer's span was lost.
+                        let lost = ReceivedCounts { unanswered: 1, ..ReceivedCounts::default() };
+                        self.received.entry(service).or_default().add(lost);
+                    }
                     (service, 0)
                 }
                 None => (peer_of(&node.span), 0),

@@ -321,7 +321,7 @@ impl Attribution<'_> {
             Verdict::Failing => now.fails_clearly(baseline),
             Verdict::Saturated | Verdict::Exhausted | Verdict::Amplification => suffers,
             Verdict::Regression | Verdict::Degraded => suffers,
-            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind | Verdict::Partial => false,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::telemetry::Sight;
 use crate::model::{ClusterState, ServiceId, Text, Time};
 
 /// Seconds before the fast window that a trend needs, and a judgement on few requests.
@@ -86,15 +87,20 @@ impl Judge {
         cluster: &ClusterState,
     ) -> Result<(Findings, Lessons), sql::Error> {
         let complete_to = seen.complete_to;
+        // Without spans nothing is known, and where no request can be followed, nothing of what users meet.
+        let is_silent = seen.last_received.is_none_or(|last| last + self.config.blind_after < now);
+        let blind = is_silent || self.watch.is_blind(now, self.config.blind_after);
         let mut findings = Findings {
             at: now,
             complete_to,
-            blind: seen.last_received.is_none_or(|last| last + self.config.blind_after < now),
+            blind,
+            spans_arrive: !is_silent,
+            sight: Sight { clocks: self.learned.reference.clocks.told(), ..self.watch.sight(blind) },
             missing_parents: self.lost_spans.find(),
             sampling_changed_at: self.sampling.changed_at(),
             ..Findings::default()
         };
-        if findings.blind {
+        if is_silent {
             return Ok((findings, Lessons::default()));
         }
         let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
@@ -165,6 +171,7 @@ impl Judge {
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
+            remote_parent_share: self.watch.remote_parent_share(&answer.entry),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
         }
     }

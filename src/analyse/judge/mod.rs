@@ -28,7 +28,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
 use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
-use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
+use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling, Watch};
 use crate::model::setting::{Kind, Setting};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 use crate::settings;
@@ -141,6 +141,7 @@ pub struct Judge {
     store: Store,
     exemplars: Exemplars,
     lost_spans: LostSpans,
+    watch: Watch,
     sampling: Sampling,
     pods: PodsWithSpans,
     learned: Learned,
@@ -156,6 +157,7 @@ impl Judge {
             store: Store::default(),
             exemplars: Exemplars::default(),
             lost_spans: LostSpans::default(),
+            watch: Watch::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
             learned: Learned { reference, ..Learned::default() },
@@ -199,15 +201,26 @@ impl Judge {
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
         let mut without_parent: BTreeMap<[Text; 2], i64> = BTreeMap::new();
+        let (mut without_beginning, mut waiting) = (0, 0);
+        let mut clocks: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
-            portion.without_parent.into_iter().for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
+            without_beginning += portion.without_beginning;
+            waiting += portion.arrived.waiting;
+            for (host, mut ahead) in portion.clocks {
+                clocks.entry(host).or_default().append(&mut ahead);
+            }
+            portion
+                .without_parent
+                .into_iter()
+                .for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
             answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
             self.exemplars.push(now, portion.exemplars);
             self.store.push(portion.rollups.clone());
             rollups.push(portion.rollups);
         }
+        self.watch.push(now, &rollups, &received, without_beginning, waiting);
         self.lost_spans.push(now, received);
         self.sampling.see(now, &rollups);
         let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
@@ -215,6 +228,9 @@ impl Judge {
         reference.objectives.learn(entries);
         reference.callees.learn(answered);
         reference.remote_entries.learn(without_parent, &rollups);
+        // Whoever was first to come.
+        clocks.values_mut().for_each(|ahead| ahead.sort_unstable());
+        reference.clocks.learn(now, clocks);
         quarantine.offer(now, rollups);
         baseline.advance(now);
         self.store.evict((now - self.config.keep).second());
@@ -248,8 +264,10 @@ impl Judge {
         self.store.step_clock(now, step);
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
+        self.watch.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, backlog, incidents, changes, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, starts, backlog, incidents, changes, .. } = &mut self.learned;
+        reference.clocks.step_clock(step);
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         starts.step_clock();

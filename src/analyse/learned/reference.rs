@@ -4,6 +4,7 @@ use super::callees::Callees;
 use super::objectives::Objectives;
 use super::operations::Operations;
 use super::remote_entries::RemoteEntries;
+use crate::analyse::telemetry::HostClocks;
 
 pub use super::callees::CALL_KINDS_MAX;
 
@@ -20,4 +21,6 @@ pub struct Reference {
     pub callees: Callees,
     /// Where traces begin whose root never comes.
     pub remote_entries: RemoteEntries,
+    /// Hosts whose clocks are off, whose spans are corrected as they come.
+    pub clocks: HostClocks,
 }

@@ -27,17 +27,21 @@ pub struct MissingParents {
     pub share: f64,
 }
 
-/// Requests that a service took, and those of them whose parent is missing.
+/// Requests that a service took, and what is missing of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceivedCounts {
     pub requests: i64,
+    /// Of these, those whose parent never came.
     pub without_parent: i64,
+    /// Calls to it that went well by their callers' word, and of which it sent no span.
+    pub unanswered: i64,
 }
 
 impl ReceivedCounts {
     pub fn add(&mut self, other: ReceivedCounts) {
         self.requests += other.requests;
         self.without_parent += other.without_parent;
+        self.unanswered += other.unanswered;
     }
 }
 
@@ -90,7 +94,7 @@ mod tests {
         let mut gaps = LostSpans::default();
         let mut tick = |second: i64, without_parent: i64| {
             let taken = [
-                ("a".into(), ReceivedCounts { requests: 100, without_parent }),
+                ("a".into(), ReceivedCounts { requests: 100, without_parent, ..ReceivedCounts::default() }),
                 ("b".into(), ReceivedCounts::default()),
             ];
             gaps.push(Time::from_secs(second), taken.into());
