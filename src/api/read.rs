@@ -89,10 +89,19 @@ pub async fn entries(State(api): State<Api>) -> Json<Value> {
     answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
 }
 
-/// How much of what happens is seen, for each endpoint and service.
+/// How much of what happens is seen, for each endpoint and service, and what hinders it.
 pub async fn sight(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
-    answer(&snapshot, &[("sight", json!(snapshot.findings.sight))])
+    let findings = &snapshot.findings;
+    answer(
+        &snapshot,
+        &[
+            ("verdict", json!(findings.verdict())),
+            ("summary", json!(findings.summary())),
+            ("sight", json!(findings.sight)),
+            ("hindrances", json!(findings.hindrances())),
+        ],
+    )
 }
 
 pub async fn interventions(State(api): State<Api>) -> Json<Value> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use crate::analyse::{Absorber, Arrived, ClockState, Portion, Reference};
+use crate::analyse::{Absorber, Arrived, ClockState, Portion, Reference, SpanCounts};
 use crate::model::{ClockStep, SpanBatch, Text, Time};
 use crate::window::{self, Clock, Window};
 
@@ -19,12 +19,14 @@ pub struct Shard {
     absorbed_at: Time,
     /// Of the clocks that the window corrects.
     clocks_version: u64,
+    /// The window's counters when they were last told.
+    counted: window::Counters,
 }
 
 impl Shard {
     pub fn new(config: window::Config) -> Shard {
         let (window, absorber) = (Window::new(config), Absorber::default());
-        Shard { window, absorber, absorbed_at: Time::MIN, clocks_version: 0 }
+        Shard { window, absorber, absorbed_at: Time::MIN, clocks_version: 0, counted: window::Counters::default() }
     }
 
     /// Tells the window which hosts' clocks are off.
@@ -75,14 +77,30 @@ impl Shard {
             complete_to: self.window.complete_to(now),
             last_received: self.window.last_received(),
             waiting: self.window.waiting_traces() as u64,
+            spans: self.count_spans(),
         };
+        let misdated = self.window.take_misdated();
         let symbols = self.window.symbols();
-        let portion = self.absorber.take(symbols, reference, arrived);
+        let portion = self.absorber.take(symbols, reference, arrived, misdated);
         if symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten, now that no row is left in symbols.
             self.window.renew_symbols();
         }
         portion
+    }
+
+    /// What became of spans since the last call.
+    fn count_spans(&mut self) -> SpanCounts {
+        let counters = self.window.counters();
+        let before = std::mem::replace(&mut self.counted, counters);
+        SpanCounts {
+            received: counters.spans - before.spans,
+            shed: counters.admission.shed - before.admission.shed,
+            late: counters.assembly.late_spans - before.assembly.late_spans,
+            late_roots: counters.assembly.late_roots - before.assembly.late_roots,
+            repeated: counters.assembly.duplicate_spans - before.assembly.duplicate_spans,
+            surplus: counters.assembly.surplus_spans - before.assembly.surplus_spans,
+        }
     }
 
     /// All clocks stepped: what is held moves with them. What was absorbed must have been taken.

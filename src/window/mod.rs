@@ -15,10 +15,12 @@ mod slices;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{ClockStep, Span, SpanBatch, Symbols, Text, Time, is_fresh};
+use crate::model::{ClockStep, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh};
 use crate::settings;
 
 use admission::Admission;
@@ -101,6 +103,8 @@ pub struct Window {
     symbols: Symbols,
     lag: ArrivalLag,
     clocks: Clocks,
+    /// Spans whose times are in another unit than nanoseconds, by service: they are in no trace.
+    misdated: HashMap<(Symbol, TimeUnit), u64, RandomState>,
     spans: u64,
     last_received: Option<Time>,
 }
@@ -114,6 +118,7 @@ impl Window {
             symbols: Symbols::default(),
             lag: ArrivalLag::default(),
             clocks: Clocks::default(),
+            misdated: HashMap::default(),
             spans: 0,
             last_received: None,
             config,
@@ -145,7 +150,12 @@ impl Window {
         // not known then, and it waits as if that was now: else the spans that come beside it would be late.
         let waited_since = received_at - self.lag.quantile() - WAITED;
         let (mut newest, lag, clocks) = (Time::MIN, &mut self.lag, &self.clocks);
-        let spans = batch.spans(&mut self.symbols).map(|(trace, mut span)| {
+        let misdated = &mut self.misdated;
+        let spans = batch.spans(&mut self.symbols).filter_map(|(trace, mut span)| {
+            if let Some(unit) = TimeUnit::of(span.end(), received_at) {
+                *misdated.entry((span.service, unit)).or_default() += 1;
+                return None;
+            }
             let is_timed = clocks.correct(&mut span);
             // A source ahead of its receiver is clamped: the future must not open the present's traces early.
             let end = span.end().min(received_at);
@@ -153,7 +163,7 @@ impl Window {
             if is_timed {
                 lag.record(received_at, end);
             }
-            (trace, span, if is_timed && end >= waited_since { end } else { received_at })
+            Some((trace, span, if is_timed && end >= waited_since { end } else { received_at }))
         });
         self.assembly.add(&self.config, received_at, spans);
         self.slices.push(batch, newest);
@@ -204,6 +214,15 @@ impl Window {
         self.assembly.translate(&self.symbols, &mut fresh);
         self.symbols = fresh;
         self.clocks.renew(&mut self.symbols);
+    }
+
+    /// Spans since the last call whose times are in another unit than nanoseconds, by service.
+    pub fn take_misdated(&mut self) -> BTreeMap<(Text, TimeUnit), u64> {
+        let mut named = BTreeMap::new();
+        for ((service, unit), count) in self.misdated.drain() {
+            *named.entry((self.symbols.text(service).clone(), unit)).or_default() += count;
+        }
+        named
     }
 
     /// Hosts (service and pod) whose clocks are off, from now on.

@@ -18,6 +18,7 @@ const COMMANDS: [&str; 14] = [
     "serve",
     "demo",
     "diagnose",
+    "doctor",
     "score",
     "draw",
     "replay",

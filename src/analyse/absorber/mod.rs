@@ -9,12 +9,15 @@ mod groups;
 mod portion;
 mod tally;
 
+use std::collections::BTreeMap;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::analyse::learned::reference::Reference;
+use crate::analyse::telemetry::IdSpread;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, Symbol, Symbols, Time};
+use crate::model::{Span, Symbol, Symbols, Text, Time, TimeUnit};
 use crate::window::AssembledTrace;
 use beginnings::Beginnings;
 use candidates::Candidates;
@@ -38,6 +41,7 @@ pub struct Absorber {
     besides: Vec<usize>,
     /// Traces since the last take in which no request of an endpoint was seen.
     without_beginning: u64,
+    ids: IdSpread,
 }
 
 /// Latency bounds by entry operation, looked up once for each reference and generation of symbols.
@@ -74,6 +78,7 @@ impl Absorber {
         symbols: &mut Symbols,
         reference: &Reference,
     ) -> usize {
+        self.ids.add(trace.id);
         let begun = !trace.has_root && self.beginnings.root(&mut trace.spans, symbols, reference);
         self.tree.rebuild(&trace.spans);
         if self.tree.nodes.iter().any(|node| node.adjusted) {
@@ -109,9 +114,17 @@ impl Absorber {
     }
 
     /// What was absorbed since the last call. `symbols` and `reference` must be those it was absorbed with.
-    pub fn take(&mut self, symbols: &mut Symbols, reference: &Reference, arrived: Arrived) -> Portion {
+    pub fn take(
+        &mut self,
+        symbols: &mut Symbols,
+        reference: &Reference,
+        arrived: Arrived,
+        misdated: BTreeMap<(Text, TimeUnit), u64>,
+    ) -> Portion {
         Portion {
             arrived,
+            misdated,
+            ids: std::mem::take(&mut self.ids),
             without_beginning: std::mem::take(&mut self.without_beginning),
             without_parent: self.beginnings.take(symbols),
             clocks: self.clocks.take(symbols),

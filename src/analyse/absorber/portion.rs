@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::analyse::change::Sample;
 use crate::analyse::rollup::Rollups;
 use crate::analyse::rollup::exemplars::ExemplarTables;
-use crate::analyse::telemetry::ReceivedCounts;
-use crate::model::{ClockStep, Text, Time};
+use crate::analyse::telemetry::{IdSpread, ReceivedCounts, SpanCounts};
+use crate::model::{ClockStep, Text, Time, TimeUnit};
 
 /// One absorber's part of a tick, in Arrow tables and texts: no symbol, baseline or callee of the absorber is needed to
 /// read it. Several make a tick, in any order.
@@ -21,6 +21,10 @@ pub struct Portion {
     /// First spans of traces, and requests taken, whose parent never came, by service and operation (empty where it is no
     /// request).
     pub without_parent: BTreeMap<[Text; 2], i64>,
+    /// Spans whose times are in another unit than nanoseconds, by service.
+    pub misdated: BTreeMap<(Text, TimeUnit), u64>,
+    /// Trace ids, as far as they tell of sampling.
+    pub ids: IdSpread,
     /// How far hosts (service and pod) were ahead of their neighbours in traces in which clocks differ, in nanoseconds.
     pub clocks: BTreeMap<[Text; 2], Vec<i64>>,
     /// Calls answered by somebody whom the reference did not name.
@@ -39,6 +43,7 @@ pub struct Arrived {
     pub last_received: Option<Time>,
     /// Open traces whose root has not come for longer than roots take.
     pub waiting: u64,
+    pub spans: SpanCounts,
 }
 
 impl Portion {

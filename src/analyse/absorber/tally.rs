@@ -217,7 +217,8 @@ impl Tally {
             gaps |= is_orphan;
             if is_taken || is_orphan {
                 let without_parent = i64::from(is_orphan);
-                let taken = ReceivedCounts { requests: 1, without_parent, ..ReceivedCounts::default() };
+                let without_pod = i64::from(node.span.pod.is_empty());
+                let taken = ReceivedCounts { requests: 1, without_parent, without_pod, unanswered: 0 };
                 self.received.entry(node.span.service).or_default().add(taken);
             }
             if is_taken {

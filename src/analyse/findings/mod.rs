@@ -1,8 +1,10 @@
 //! The findings of a tick: the border between `analyse` and `decide`. Rules read them, the journal keeps them, the API
 //! shows them, and [`sentences`] puts them into words.
 
+mod hindrances;
 pub mod sentences;
 
+pub use hindrances::{Hindrance, HindranceKind};
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::{MissingParents, Sight, SightLevel};

@@ -14,7 +14,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
-use crate::analyse::telemetry::Sight;
+use crate::analyse::telemetry::{Sight, SightLevel};
 use crate::model::{ClusterState, ServiceId, Text, Time};
 
 /// Seconds before the fast window that a trend needs, and a judgement on few requests.
@@ -120,7 +120,10 @@ impl Judge {
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);
         findings.suspects.clone_from(&changes.suspects);
-        findings.silent_failures.clone_from(&changes.silent_failures);
+        // Where spans are missing, calls seem to have stopped.
+        if findings.sight.level == SightLevel::Clear {
+            findings.silent_failures.clone_from(&changes.silent_failures);
+        }
         lessons.changes = Some(changes);
         lessons.pods = Some(pods_with_spans(&answers));
         Ok((findings, lessons))
@@ -244,6 +247,11 @@ impl Judge {
         let is_worth_a_look = judged.entry.missed
             || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
             || view.grounds == Grounds::AnyExcess && self.is_at_risk(answer);
+        // Where slow traces were chosen and fast ones left out, how many miss is not known, and nobody is to blame for it.
+        if self.watch.is_tail_sampled(&answer.entry) {
+            judged.entry.missed = false;
+            return judged;
+        }
         if !is_worth_a_look {
             return judged;
         }

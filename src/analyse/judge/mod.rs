@@ -28,7 +28,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
 use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
-use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling, Watch};
+use crate::analyse::telemetry::{Came, LostSpans, ReceivedCounts, Sampling, Watch};
 use crate::model::setting::{Kind, Setting};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 use crate::settings;
@@ -201,13 +201,16 @@ impl Judge {
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
         let mut without_parent: BTreeMap<[Text; 2], i64> = BTreeMap::new();
-        let (mut without_beginning, mut waiting) = (0, 0);
+        let mut came = Came::default();
         let mut clocks: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
-            without_beginning += portion.without_beginning;
-            waiting += portion.arrived.waiting;
+            came.without_beginning += portion.without_beginning;
+            came.waiting += portion.arrived.waiting;
+            came.spans.add(portion.arrived.spans);
+            came.ids.merge(portion.ids);
+            portion.misdated.into_iter().for_each(|(of, count)| *came.misdated.entry(of).or_default() += count);
             for (host, mut ahead) in portion.clocks {
                 clocks.entry(host).or_default().append(&mut ahead);
             }
@@ -220,8 +223,9 @@ impl Judge {
             self.store.push(portion.rollups.clone());
             rollups.push(portion.rollups);
         }
-        self.watch.push(now, &rollups, &received, without_beginning, waiting);
-        self.lost_spans.push(now, received);
+        came.services.clone_from(&received);
+        self.lost_spans.push(now, received, came.spans.late);
+        self.watch.push(now, &rollups, came);
         self.sampling.see(now, &rollups);
         let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
