@@ -104,38 +104,21 @@ impl Report {
 /// The ticks of a recording.
 #[derive(Default)]
 struct Course {
-    /// Ticks in which anything was seen.
-    ticks: u64,
-    /// In how many of them each hindrance was found, and as it was worst.
-    found: BTreeMap<(HindranceKind, String), (u64, Hindrance)>,
-    /// As it was in the last tick in which requests were followed.
+    /// What hindered in each.
+    ticks: Vec<Vec<Hindrance>>,
+    /// As it was in the last in which requests were followed.
     last: Report,
-    /// What hindered most before any was.
-    blind: Option<Hindrance>,
 }
 
 impl Course {
     fn see(&mut self, findings: &Findings) {
         let sight = &findings.sight;
-        let hindrances = findings.hindrances();
-        // At its ends a recording is no stream: traces lack their first spans, then their last.
-        if !findings.spans_arrive {
+        // After its last span a recording is no stream.
+        if !findings.spans_arrive || sight.spans.received == 0 {
             return;
         }
-        let is_begun = !sight.entries.is_empty();
-        if !is_begun {
-            self.blind = self.blind.take().or_else(|| hindrances.first().cloned());
-        }
-        self.ticks += u64::from(is_begun);
-        for hindrance in hindrances {
-            let (times, worst) =
-                self.found.entry((hindrance.kind, hindrance.subject.clone())).or_insert_with(|| (0, hindrance.clone()));
-            *times += 1;
-            if hindrance.share > worst.share {
-                *worst = hindrance;
-            }
-        }
-        if is_begun || self.last.verdict.is_empty() {
+        self.ticks.push(findings.hindrances());
+        if !sight.entries.is_empty() || self.last.verdict.is_empty() {
             self.last = Report {
                 verdict: findings.verdict().as_str().to_owned(),
                 seen_share: if sight.level == SightLevel::Blind { 0.0 } else { sight.share },
@@ -146,14 +129,21 @@ impl Course {
         }
     }
 
+    /// What was so for a quarter of the second half, at least: in the first it is learnt where traces begin, and which clocks
+    /// are off. Each as it was worst.
     fn report(self) -> Report {
-        // What was so for a quarter of the time, at least.
-        let lasts = |times: u64| 4 * times >= self.ticks.max(1);
-        let mut hindrances: Vec<Hindrance> =
-            self.found.into_values().filter(|(times, _)| lasts(*times)).map(|(_, hindrance)| hindrance).collect();
-        if self.ticks == 0 {
-            hindrances.extend(self.blind.filter(|one| hindrances.iter().all(|known| known.kind != one.kind)));
+        let half = self.ticks.len() / 2;
+        let settled = &self.ticks[half..];
+        let mut found: BTreeMap<(HindranceKind, &str), (usize, &Hindrance)> = BTreeMap::new();
+        for hindrance in settled.iter().flatten() {
+            let (times, worst) = found.entry((hindrance.kind, &hindrance.subject)).or_insert((0, hindrance));
+            *times += 1;
+            if hindrance.share > worst.share {
+                *worst = hindrance;
+            }
         }
+        let lasting = found.into_values().filter(|(times, _)| 4 * times >= settled.len());
+        let mut hindrances: Vec<Hindrance> = lasting.map(|(_, hindrance)| hindrance.clone()).collect();
         hindrances.sort_by(|a, b| {
             b.effect().total_cmp(&a.effect()).then_with(|| (a.kind, &a.subject).cmp(&(b.kind, &b.subject)))
         });

@@ -225,9 +225,11 @@ impl Window {
         named
     }
 
-    /// Hosts (service and pod) whose clocks are off, from now on.
+    /// Hosts (service and pod) whose clocks are off, from now on. How late spans come is learnt anew, as it was learnt from
+    /// their times too.
     pub fn set_clocks(&mut self, clocks: BTreeMap<[Text; 2], Clock>) {
         self.clocks.set(clocks, &mut self.symbols);
+        self.lag = ArrivalLag::default();
     }
 
     /// Bytes that the window may have from now on. Slices go for it, which nothing that is found or decided depends on.

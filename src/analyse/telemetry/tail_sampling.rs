@@ -36,12 +36,14 @@ pub fn leap_ns(durations: &BTreeMap<i32, i64>) -> Option<i64> {
         }
         let (below, above) = (within(bucket - BESIDE, bucket), within(bucket, bucket + BESIDE));
         let beyond = within(bucket, i32::MAX);
-        let highest = durations.range(bucket..).map(|(_, &count)| count).max().unwrap_or(0);
+        // Buckets of the next octave are twice as wide.
+        let height = |bucket: i32| of(bucket) as f64 / (upper_ns(bucket) - upper_ns(bucket - 1)).max(1) as f64;
+        let highest = durations.range(bucket..).map(|(&bucket, _)| height(bucket)).fold(0.0, f64::max);
         // Something faster came through, far below: else it is where durations begin.
         let faster = within(i32::MIN, bucket - 2 * BESIDE);
         above >= LEAP * below.max(1)
             && faster > 0
-            && count.max(of(bucket + 1)) as f64 >= HEIGHT_MIN * highest as f64
+            && height(bucket).max(height(bucket + 1)) >= HEIGHT_MIN * highest
             && beyond as f64 >= ABOVE_SHARE_MIN * all as f64
             && (within(bucket, bucket + 2) as f64) < NEXT_SHARE_MAX * beyond as f64
     };
