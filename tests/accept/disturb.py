@@ -131,8 +131,9 @@ def root_dropped(requests):
 
 def clock_of_root(seconds):
     def change(requests):
-        for _, span in spans(requests):
-            if is_root(span):
+        service = entry_service(requests)
+        for attributes, span in spans(requests):
+            if attributes["service.name"] == service:
                 shift(span, seconds(span) if callable(seconds) else seconds)
 
     return change

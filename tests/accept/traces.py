@@ -55,13 +55,9 @@ class Replay:
         told = [line["told"] for line in lines if "told" in line]
         self.start = start if start is not None else seconds(told[0]["at"])
         self.told = [(seconds(one["at"]) - self.start, one) for one in told]
-        self.orders = []
-        for line in lines:
-            now = line.get("now")
-            outcome = (now or {}).get("outcome", {})
-            if isinstance(outcome, dict) and outcome.get("outcome", outcome) and "to" in json.dumps(outcome):
-                self.orders.append((now["proposal"], outcome))
-        self.lines = lines
+        decisions = [line["now"] for line in lines if line.get("now")]
+        # As replayed: what the cluster did is that of the clean run.
+        self.orders = [one for one in decisions if one["outcome"] in ("permitted", "observed")]
 
     def named(self):
         """When a bottleneck was first named with a cause, its service and its verdict."""
@@ -78,15 +74,10 @@ class Replay:
     def targets(self):
         """The services that were scaled out, each with the most that was ordered."""
         found = {}
-        for proposal, outcome in self.orders:
-            action = json.dumps(proposal)
-            if "scale_out" not in action:
-                continue
-            to = next((v["to"] for v in [outcome, *outcome.values()] if isinstance(v, dict) and "to" in v), None)
-            service = proposal.get("service") or next(
-                (v.get("service") for v in proposal.values() if isinstance(v, dict) and "service" in v), None
-            )
-            found[service] = max(found.get(service, 0), to or 0)
+        for order in self.orders:
+            action = order["proposal"]["action"]
+            if "scale_out" in action.values():
+                found[action["service"]] = max(found.get(action["service"], 0), order["to"])
         return found
 
 

@@ -19,6 +19,10 @@ const CORRECTED_NS_MAX: i64 = 600_000_000_000;
 /// Traces that tell how far a clock is off.
 const SAMPLES_MIN: usize = 8;
 const SAMPLES_MAX: usize = 64;
+/// Over how long they must: traces that were under way when all clocks were set differ too, for a moment.
+const LASTING: Duration = Duration::from_secs(3);
+/// Samples after a longer silence begin anew.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Eight of ten traces agree within this, or the spans are of many clocks: calls of some seconds move it so far.
 const SPREAD_NS: i64 = 3_000_000_000;
 /// Traces that were under way when a correction changed are measured by the one before.
@@ -58,6 +62,8 @@ pub struct HostClock {
 struct Known {
     found: Option<(ClockState, i64)>,
     changed_at: Time,
+    /// The first of the samples, and the last.
+    sampled_since: Time,
     sampled_at: Time,
     samples: VecDeque<i64>,
 }
@@ -72,7 +78,7 @@ impl Known {
 
     /// Looks at the samples anew; returns whether what is done about the clock changes.
     fn settle(&mut self, now: Time) -> bool {
-        if self.samples.len() < SAMPLES_MIN {
+        if self.samples.len() < SAMPLES_MIN || now < self.sampled_since + LASTING {
             return false;
         }
         let mut sorted: Vec<i64> = self.samples.iter().copied().collect();
@@ -116,10 +122,20 @@ impl HostClocks {
             if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&host) {
                 continue;
             }
-            let new = || Known { found: None, changed_at: Time::MIN, sampled_at: now, samples: VecDeque::new() };
+            let new = || Known {
+                found: None,
+                changed_at: Time::MIN,
+                sampled_since: now,
+                sampled_at: now,
+                samples: VecDeque::new(),
+            };
             let known = self.hosts.entry(host).or_insert_with(new);
             if now < known.changed_at + SETTLE {
                 continue;
+            }
+            if known.samples.is_empty() || known.sampled_at + SILENCE < now {
+                known.samples.clear();
+                known.sampled_since = now;
             }
             known.sampled_at = now;
             known.samples.extend(ahead);
@@ -156,7 +172,9 @@ impl HostClocks {
 
     pub fn step_clock(&mut self, step: ClockStep) {
         for known in self.hosts.values_mut() {
-            step.move_all([&mut known.changed_at, &mut known.sampled_at]);
+            step.move_all([&mut known.changed_at, &mut known.sampled_since, &mut known.sampled_at]);
+            // Those of traces that were under way tell of the step.
+            known.samples.clear();
         }
     }
 }
@@ -191,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_steady_offset_is_corrected_within_seconds_and_stays() {
-        for seconds in [3, 30, 2_000] {
+        for seconds in [6, 30, 2_000] {
             assert_eq!(states(&after(seconds, |_, n| 120.0 + n as f64 / 10.0)), [(ClockState::Corrected, 120.0)]);
         }
         assert_eq!(states(&after(30, |_, _| -590.0)), [(ClockState::Corrected, -590.0)]);
@@ -205,6 +223,11 @@ mod tests {
     #[test]
     fn phones_are_many_clocks() {
         assert_eq!(after(30, |second, n| ((second * 5 + n) * 7919 % 7200 - 3600) as f64)[0].state, ClockState::Varying);
+    }
+
+    #[test]
+    fn traces_that_were_under_way_when_all_clocks_were_set_correct_none() {
+        assert_eq!(after(60, |second, _| if (20..22).contains(&second) { -5.0 } else { 0.0 }), []);
     }
 
     #[test]

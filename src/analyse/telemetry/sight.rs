@@ -22,6 +22,9 @@ const PARTIAL_BELOW: f64 = 0.9;
 const CLEAR_ABOVE: f64 = 0.95;
 /// Fewer traces than these that are not seen whole are an accident.
 const UNSEEN_MIN: i64 = 5;
+/// Requests that ended longer ago, or are to end later, tell nothing of now: the slowest pipelines take half a minute.
+const PRESENT: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_secs(5);
 /// Requests whose durations tell that nobody chose them, and how long a leap lasts, where they had none before, until it is a
 /// sampler's: a slowdown is over, or another shape, by then.
 const TELLING_REQUESTS: i64 = 100;
@@ -218,7 +221,13 @@ impl Watch {
     pub fn push(&mut self, now: Time, rollups: &[Rollups], came: Came) {
         self.waiting = came.waiting as i64;
         let mut tick = Tick { came, ..Tick::default() };
+        let present = (now - PRESENT).second()..=(now + AHEAD).second();
         for (key, sums) in rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>) {
+            if !present.contains(&key.second) {
+                // By its clock it was long ago, or is yet to come: it tells nothing of now.
+                tick.came.without_beginning += sums.requests.max(0) as u64;
+                continue;
+            }
             if !tick.entries.contains_key(key.entry) {
                 tick.entries.insert(key.entry.into(), EntryCounts::default());
             }
@@ -447,6 +456,15 @@ mod tests {
         assert_eq!(levels(&[(100, 30, 0); 20])[19], SightLevel::Partial);
         assert_eq!(levels(&[(100, 5, 0); 20])[19], SightLevel::Clear);
         assert_eq!(levels(&[(4, 0, 1), (3, 0, 3)])[1], SightLevel::Clear, "an accident");
+    }
+
+    #[test]
+    fn requests_of_another_time_are_not_seen() {
+        for second in [-3_600, 3_600] {
+            let mut watch = Watch::default();
+            watch.push(Time::from_secs(1), &rows(second, 10, 0), Came::default());
+            assert!(watch.is_blind(Time::from_secs(1), Duration::from_secs(15)));
+        }
     }
 
     #[test]
