@@ -68,6 +68,7 @@ impl Recorded {
             let decoded = decode::decode(decode::Encoding::Protobuf, &request.encode_to_vec(), &options)?;
             traces.add(decoded.batch);
         }
+        traces.group();
         Ok(traces)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::watched_files::{self, Kind, Unfit, read_text};
+use super::watched_files::{self, Kind, NoText, read_text};
 use crate::commands::error::Error;
 use crate::config;
 use crate::decide::{self, RuleSource};
@@ -40,8 +40,8 @@ pub fn read(directory: &Path) -> Result<Vec<RuleSource>, Error> {
             continue;
         }
         let source = read_text(&path, "rule", RULE_BYTES_MAX).map_err(|unfit| match unfit {
-            Unfit::Unreadable(source) => unreadable(&path, source),
-            Unfit::Wrong(cause) => wrong(&path, cause),
+            NoText::Unreadable(source) => unreadable(&path, source),
+            NoText::Wrong(cause) => wrong(&path, cause),
         })?;
         rules.push(RuleSource { name: name.to_owned(), source });
         if rules.len() > RULES_MAX {
@@ -89,6 +89,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), "long.rhai", &" ".repeat(RULE_BYTES_MAX as usize + 1));
         let error = read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("long.rhai: more than 262144 bytes; keep a rule below that"), "{error}");
+        assert!(error.contains("long.rhai: larger than 262144 bytes; keep a rule below that"), "{error}");
     }
 }

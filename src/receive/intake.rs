@@ -134,6 +134,7 @@ impl Intake {
         };
         let decoded = decode(encoding, &request, &options).map_err(|error| match error {
             DecodeError::TooManySpans { .. } | DecodeError::TooMuchMemory { .. } => Refusal::TooLargeDecoded(error),
+            DecodeError::Foreign { .. } => Refusal::Foreign(error),
             DecodeError::Protobuf(_) | DecodeError::Json(_) => Refusal::Undecodable(error),
         })?;
         let (bytes, spans) = (request.len(), decoded.batch.len());
@@ -146,7 +147,7 @@ impl Intake {
                 Ok(Err(_)) | Err(_) => return Err(self.overloaded()),
             }
         }
-        self.counters.accept(bytes, spans, &decoded.rejected, decoded.texts);
+        self.counters.accept(bytes, spans, &decoded.rejected, decoded.mended);
         if let Some((tap, tapped)) = tapped {
             tap(&tapped);
         }

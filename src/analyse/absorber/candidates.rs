@@ -96,7 +96,7 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, SpanId, SpanRow, Time};
+    use crate::model::{Kind, Names, SpanId, SpanRow, Time};
 
     fn offer(candidates: &mut Candidates, symbols: &mut Symbols, service: &str, n: u128) {
         let trace_id = TraceId(n.to_be_bytes());
@@ -104,7 +104,7 @@ mod tests {
         let (span_id, kind) = (SpanId([1; 8]), Kind::Server);
         builder.append(&SpanRow { trace_id, span_id, kind, service, start: Time(1), ..SpanRow::default() });
         let batch = builder.finish();
-        let tree = Tree::build(batch.spans(symbols).map(|(_, span)| span));
+        let tree = Tree::build(batch.spans(symbols, &mut Names::default()).map(|(_, span)| span));
         let entry = symbols.of(service);
         candidates.offer(entry, trace_id, &tree);
     }
