@@ -25,6 +25,7 @@ pub trait TreeSpan: Copy {
     /// Takes over what a span that is part of the same call knows better.
     fn take_inner(&mut self, inner: &Self);
     fn set_parent(&mut self, parent: SpanId);
+    fn clear_parent(&mut self);
     fn set_kind(&mut self, kind: Kind);
 }
 
@@ -87,6 +88,10 @@ impl TreeSpan for SpanRow<'_> {
 
     fn set_parent(&mut self, parent: SpanId) {
         self.parent_span_id = Some(parent);
+    }
+
+    fn clear_parent(&mut self) {
+        self.parent_span_id = None;
     }
 
     fn set_kind(&mut self, kind: Kind) {
@@ -156,6 +161,10 @@ impl TreeSpan for Span {
 
     fn set_parent(&mut self, parent: SpanId) {
         self.parent = Some(parent);
+    }
+
+    fn clear_parent(&mut self) {
+        self.parent = None;
     }
 
     fn set_kind(&mut self, kind: Kind) {

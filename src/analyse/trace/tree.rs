@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 
 use super::fold::Fold;
 use super::span::TreeSpan;
-use crate::model::{SpanId, Time};
+use crate::model::{Kind, SpanId, Time};
 
 /// Spans up to which looking through their ids is quicker than sorting them first: most traces have no more.
 const FEW: usize = 16;
@@ -26,6 +26,11 @@ impl SpanKey {
     }
 }
 
+/// A consumer below another of its own service is a part of it: one that takes a batch, around each of its messages.
+fn is_within_consumer<S: TreeSpan>(nodes: &[Node<S>], node: usize, parent: usize) -> bool {
+    nodes[parent].span.kind() == Kind::Consumer && nodes[parent].span.same_service(&nodes[node].span)
+}
+
 /// A span in its place. Indices are into [`Tree::nodes`].
 #[derive(Clone, Debug)]
 pub struct Node<S> {
@@ -38,6 +43,8 @@ pub struct Node<S> {
     pub end: Time,
     /// Its host's clock was off by more than the call allows, and it was shifted.
     pub adjusted: bool,
+    /// Of what takes a message, when it was sent, if the sender is in the trace.
+    pub sent_at: Option<Time>,
 }
 
 impl<S> Node<S> {
@@ -66,6 +73,8 @@ pub struct Tree<S> {
     sorted: Vec<usize>,
     /// In the order of the ids where they are more than [`FEW`].
     by_id: Vec<(SpanKey, usize)>,
+    /// Both sides of some call have one id.
+    has_shared_ids: bool,
     fold: Fold,
     pending: Vec<(usize, i64)>,
 }
@@ -81,6 +90,7 @@ impl<S> Default for Tree<S> {
             folded: 0,
             sorted: Vec::new(),
             by_id: Vec::new(),
+            has_shared_ids: false,
             fold: Fold::default(),
             pending: Vec::new(),
         }
@@ -91,8 +101,8 @@ impl<S> Tree<S> {
     /// The same tree of what is made of each span.
     pub fn map<T>(&self, mut make: impl FnMut(&S) -> T) -> Tree<T> {
         let of = |node: &Node<S>| {
-            let Node { ref span, parent, children, start, end, adjusted } = *node;
-            Node { span: make(span), parent, children, start, end, adjusted }
+            let Node { ref span, parent, children, start, end, adjusted, sent_at } = *node;
+            Node { span: make(span), parent, children, start, end, adjusted, sent_at }
         };
         Tree {
             nodes: self.nodes.iter().map(of).collect(),
@@ -121,19 +131,40 @@ impl<S: TreeSpan> Tree<S> {
         }
         break_cycles(&mut self.nodes);
         self.folded = self.fold.fold(&mut self.nodes);
+        self.part_from_senders();
         self.list_children();
         let tops = &mut self.orphans;
         tops.clear();
         tops.extend((0..self.nodes.len()).filter(|&node| self.nodes[node].parent.is_none()));
-        self.root = tops.iter().copied().find(|&top| self.nodes[top].span.parent().is_none());
+        let roots = tops.iter().copied().filter(|&top| self.nodes[top].span.parent().is_none());
+        // What takes from a queue began nothing that others did: by a clock that is behind it may seem to be first.
+        self.root = roots.min_by_key(|&top| (self.nodes[top].sent_at.is_some(), top));
         tops.retain(|&top| Some(top) != self.root);
         self.correct_skew();
+    }
+
+    /// What takes a message is work of its own, whenever it comes to it: it hangs from no sender, and knows when it was sent.
+    fn part_from_senders(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].span.kind() == Kind::Consumer
+                && let Some(sender) = self.nodes[node].parent
+                && !is_within_consumer(&self.nodes, node, sender)
+            {
+                let sent_at = self.nodes[sender].start;
+                let node = &mut self.nodes[node];
+                (node.parent, node.sent_at) = (None, Some(sent_at));
+                node.span.clear_parent();
+            }
+        }
     }
 
     /// Zipkin's callee has the id of its caller's span, and that one's parent: it belongs below that span. What names a shared
     /// id as its parent belongs to the callee, unless it is of the caller's service.
     fn parent_of(&self, child: usize) -> Option<usize> {
         let span = &self.nodes[child].span;
+        if !self.has_shared_ids {
+            return self.find_by(|key| key.id, span.parent()?);
+        }
         let key = SpanKey::of(span);
         if !key.is_caller
             && let Some(caller) = self.find(SpanKey { is_caller: true, ..key })
@@ -153,10 +184,14 @@ impl<S: TreeSpan> Tree<S> {
 
     /// The node of a span.
     fn find(&self, key: SpanKey) -> Option<usize> {
+        self.find_by(|key| key, key)
+    }
+
+    fn find_by<K: Ord>(&self, part: impl Fn(SpanKey) -> K, wanted: K) -> Option<usize> {
         if self.by_id.len() <= FEW {
-            return self.by_id.iter().find(|(known, _)| *known == key).map(|&(_, at)| at);
+            return self.by_id.iter().find(|(known, _)| part(*known) == wanted).map(|&(_, at)| at);
         }
-        let found = self.by_id.binary_search_by_key(&key, |&(key, _)| key).ok()?;
+        let found = self.by_id.binary_search_by(|&(key, _)| part(key).cmp(&wanted)).ok()?;
         Some(self.by_id[found].1)
     }
 
@@ -168,10 +203,12 @@ impl<S: TreeSpan> Tree<S> {
         sorted.sort_unstable_by(|&a, &b| order(&spans[a], &spans[b]).then(a.cmp(&b)));
         by_id.clear();
         by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (SpanKey::of(&spans[place]), at)));
-        let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(id, _)| *id != by_id[at].0);
+        let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(key, _)| key.id != by_id[at].0.id);
+        self.has_shared_ids = false;
         if by_id.len() > FEW || !(1..by_id.len()).all(is_unlike_those_before) {
             by_id.sort_unstable();
-            by_id.dedup_by_key(|(id, _)| *id);
+            by_id.dedup_by_key(|(key, _)| *key);
+            self.has_shared_ids = by_id.windows(2).any(|pair| pair[0].0.id == pair[1].0.id);
         }
         self.duplicates = spans.len() - by_id.len();
         if self.duplicates > 0 {
@@ -185,7 +222,7 @@ impl<S: TreeSpan> Tree<S> {
         nodes.extend(sorted.iter().map(|&place| {
             let span = spans[place];
             let (start, end) = (span.start(), Time(span.start().0.saturating_add(span.duration_ns())));
-            Node { span, parent: None, children: (0, 0), start, end, adjusted: false }
+            Node { span, parent: None, children: (0, 0), start, end, adjusted: false, sent_at: None }
         }));
     }
 
