@@ -66,6 +66,8 @@ pub struct Named<'a> {
     pub name: &'a str,
     /// What the operator or the name itself says of the work.
     pub work: Option<Work>,
+    /// The operator says it.
+    pub is_declared: bool,
 }
 
 impl Names {
@@ -86,15 +88,15 @@ impl Names {
         let by_itself = declared(&self.declared, operation);
         if let Some(at) = by_itself.filter(|at| self.declared[*at].name.is_some()) {
             let Declared { name, work, .. } = &self.declared[at];
-            let work = work.or_else(|| Work::of_operation(operation));
-            return Named { name: name.as_deref().unwrap_or_default(), work };
+            let name = name.as_deref().unwrap_or_default();
+            return Named { name, work: work.or_else(|| Work::of_operation(operation)), is_declared: work.is_some() };
         }
         self.group(service, operation);
         let at = by_itself.or_else(|| declared(&self.declared, &self.grouped));
         let declared = at.map(|at| &self.declared[at]);
         let name = declared.and_then(|declared| declared.name.as_deref()).unwrap_or(&self.grouped);
-        let work = declared.and_then(|declared| declared.work).or_else(|| Work::of_operation(operation));
-        Named { name, work }
+        let said = declared.and_then(|declared| declared.work);
+        Named { name, work: said.or_else(|| Work::of_operation(operation)), is_declared: said.is_some() }
     }
 
     /// Writes the grouped name into `grouped`.
@@ -465,7 +467,7 @@ mod tests {
         );
         assert_eq!(["shop.istio", "shop"].map(|service| names.is_sidecar(service)), [true, false]);
         let mut of = |service: &str, name: &str| {
-            let Named { name, work } = names.of(service, name);
+            let Named { name, work, .. } = names.of(service, name);
             (name.to_owned(), work)
         };
         assert_eq!(of("eu/shop", "GET /item/red-shoes/reviews"), ("GET /item/{sku}/reviews".into(), None));

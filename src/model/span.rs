@@ -7,7 +7,6 @@ use arrow::array::{Array, StringArray};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::names::Named;
 use super::spans::{Columns, Kind, Status, status_number, text};
 use super::texts::TextColumn;
 use super::{Names, SpanBatch, SpanId, SpanRow, Symbol, Symbols, Time, TraceId, Work};
@@ -40,6 +39,8 @@ pub struct Span {
     /// 0 when absent.
     pub http_status: u16,
     pub work: Work,
+    /// An operator said what kind of work it is.
+    pub is_declared: bool,
     /// Its service is a proxy that belongs to the workload beside it, as the operator says.
     pub is_sidecar: bool,
 }
@@ -108,15 +109,15 @@ impl SpanBatch {
             .collect();
         let (keys, texts) = columns.texts(text::OPERATION);
         let mut grouped = Grouped::new(texts.len());
-        let named: Vec<(Symbol, Option<Work>)> = (services.iter().zip(keys))
+        let named: Vec<(Symbol, Option<Work>, bool)> = (services.iter().zip(keys))
             .map(|(&service, &key)| {
                 grouped.of(service, key, || {
-                    let Named { name, work } = operations.of(symbols.text(service), texts.value(usize::from(key)));
-                    (symbols.of(name), work)
+                    let named = operations.of(symbols.text(service), texts.value(usize::from(key)));
+                    (symbols.of(named.name), named.work, named.is_declared)
                 })
             })
             .collect();
-        services.into_iter().zip(named).enumerate().map(move |(row, (service, (operation, work)))| {
+        services.into_iter().zip(named).enumerate().map(move |(row, (service, (operation, work, is_declared)))| {
             let kind = columns.kind(row);
             let span = Span {
                 id: columns.span_id(row),
@@ -134,6 +135,7 @@ impl SpanBatch {
                 status: columns.status(row),
                 http_status: statuses.at(row),
                 work: work.unwrap_or_else(|| columns.work(row)),
+                is_declared,
                 is_sidecar: sidecars.at(row),
             };
             (columns.trace_id(row), span)

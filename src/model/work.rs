@@ -34,6 +34,10 @@ impl Work {
         Work::ALL.into_iter().find(|work| work.as_str() == name)
     }
 
+    pub const fn is_request(&self) -> bool {
+        matches!(self, Work::Request)
+    }
+
     /// Whether how long it takes says how a service does.
     pub const fn is_timed(self) -> bool {
         matches!(self, Work::Request | Work::Message | Work::Job)

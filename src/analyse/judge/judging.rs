@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, ObjectiveStatus, Verdict};
+use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, LeftAside, ObjectiveStatus, Verdict};
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
 use crate::analyse::telemetry::{Sight, SightLevel};
-use crate::model::{ClusterState, ServiceId, Text, Time};
+use crate::model::{ClusterState, ServiceId, Text, Time, Work};
 
 /// Seconds before the fast window that a trend needs, and a judgement on few requests.
 const LONG_EXTRA: Duration = Duration::from_secs(5);
@@ -26,6 +26,9 @@ const EXEMPLARS: usize = 5;
 const FEW_REQUESTS: i64 = 100;
 /// As many in the longer one, which is not three times as long: below, requests at risk count as well.
 const FEW_LONG: i64 = 3 * FEW_REQUESTS;
+
+/// Endpoints that are left aside and told.
+const ASIDE_TOLD_MAX: usize = 50;
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
@@ -95,6 +98,7 @@ impl Judge {
             complete_to,
             blind,
             spans_arrive: !is_silent,
+            aside: self.aside(),
             sight: Sight { clocks: self.learned.reference.clocks.told(), ..self.watch.sight(blind) },
             missing_parents: self.lost_spans.find(),
             sampling_changed_at: self.sampling.changed_at(),
@@ -127,6 +131,19 @@ impl Judge {
         lessons.changes = Some(changes);
         lessons.pods = Some(pods_with_spans(&answers));
         Ok((findings, lessons))
+    }
+
+    /// What is left aside, most first.
+    fn aside(&self) -> Vec<LeftAside> {
+        let one = |(entry, (work, requests)): (&Text, &(Work, u64))| LeftAside {
+            entry: entry.to_string(),
+            work: *work,
+            requests: *requests,
+        };
+        let mut aside: Vec<LeftAside> = self.aside.iter().map(one).collect();
+        aside.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.entry.cmp(&b.entry)));
+        aside.truncate(ASIDE_TOLD_MAX);
+        aside
     }
 
     fn fill_tables(&self, long: Stretch) {
@@ -175,6 +192,7 @@ impl Judge {
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
             remote_parent_share: self.watch.remote_parent_share(&answer.entry),
+            work: self.learned.reference.objectives.work(&answer.entry),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
         }
     }
