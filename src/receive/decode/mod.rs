@@ -14,6 +14,7 @@ mod loose;
 mod meter;
 mod protobuf;
 mod rejected;
+pub mod resource;
 mod rows;
 mod tracestate;
 mod wire;

@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 
-use super::attributes::{Attributes, Resource, Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::{Decoded, Encoding, Options, Reason, decode};
 use crate::model::{Kind, SpanRow, Status, Time};

@@ -1,6 +1,7 @@
 //! Spans become rows here, whichever way they were written: checked, normalised, appended to the columns.
 
-use super::attributes::{Attributes, Resource};
+use super::attributes::Attributes;
+use super::resource::Resource;
 use super::tracestate::adjusted_count;
 use super::{DecodeError, Decoded, Mended, Options, Reason, Rejected, meter};
 use crate::model::spans::PROMOTED;
