@@ -400,7 +400,7 @@ mod tests {
         ];
         assert_eq!(peer(&all), "ledger");
         assert_eq!(peer(&all[..6]), "postgresql:shop");
-        assert_eq!(peer(&all[..5]), "postgresql");
+        assert_eq!(peer(&all[..5]), "postgresql:10.0.0.7", "a database without a name, by its host");
         assert_eq!(peer(&all[..4]), "kafka:orders");
         assert_eq!(peer(&all[..2]), "reviews.shop.svc.cluster.local");
         assert_eq!(peer(&all[..1]), "10.0.0.7");
