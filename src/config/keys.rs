@@ -156,7 +156,7 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         },
         Key::section("receive", "OTLP receivers; listening beyond loopback needs a token or a client authority", receive()),
         Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
-        Key::section("window", "what is kept in memory; a span takes about 81 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
+        Key::section("window", "what is kept in memory; a span takes about 82 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
         Key::section("analyse", "how bottlenecks are found", analyse()),
         Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),
@@ -201,7 +201,7 @@ fn operations() -> Vec<Key> {
             "\"shop GET /item/*\"",
             "`service operation`, as sent or as grouped; `*` stands for any text",
         ),
-        Key::text("name", "GET /item/{sku}", "the operation that all of them count as; without it as grouped"),
+        Key::text("name", "\"GET /item/{sku}\"", "the operation that all of them count as; without it as grouped"),
         Key::value(
             "work",
             Written::Choice(&Work::NAMES),

@@ -169,8 +169,10 @@ impl Assembly {
         if let Some(&place) = self.places.get(&id) {
             return Some(place);
         }
-        let &(_, ended) = self.closed.get(&id)?;
-        if span.parent.is_none() || span.kind != Kind::Consumer && span.start < ended {
+        let &(closed, ended) = self.closed.get(&id)?;
+        // Only a root tells when the rest was over.
+        let began_after = closed == Closed::WithRoot && span.start >= ended;
+        if span.parent.is_none() || span.kind != Kind::Consumer && !began_after {
             return None;
         }
         let spans = self.spare.pop().unwrap_or_default();

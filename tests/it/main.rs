@@ -19,6 +19,7 @@
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`rules`]: rules as an operator writes them, through to the guard
+//! - [`shapes`]: traces as real senders write them: names, ids, sidecars, messages, streams, probes
 //! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 //! - [`traces`]: traces as they really are: roots that never come, clocks that are off, spans that are lost
@@ -47,6 +48,7 @@ mod receive;
 mod replay;
 mod rules;
 mod sentences;
+mod shapes;
 mod simulate;
 mod skip;
 mod traces;

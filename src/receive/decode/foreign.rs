@@ -6,9 +6,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::attributes::{Attributes, Resource, Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
 use super::json::{Request, describe, parse, read_tempo};
 use super::loose::{Id, Integer, List, Maybe, Named, Object, Readable, Scalar, Text, text_of};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status, Utf8};

@@ -10,9 +10,10 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::attributes::{Attributes, Resource, Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
 use super::foreign::Format;
 use super::loose::{Enumeration, Id, Integer, List, Maybe, Number, Object, Text, text_of};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status};

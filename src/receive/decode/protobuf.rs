@@ -6,7 +6,8 @@
 //! first time stepping over the spans.
 //! Source of the field numbers: opentelemetry-proto, `trace/v1/trace.proto`, `common/v1`, `resource/v1`.
 
-use super::attributes::{Resource, Slots, Value};
+use super::attributes::{Slots, Value};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError, spare};
 use super::{DecodeError, Decoded, Options};

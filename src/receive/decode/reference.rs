@@ -8,13 +8,15 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message;
 
-use super::attributes::{Attributes, Resource, Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::{Decoded, Encoding, Options, Reason, decode};
 use crate::model::{Kind, SpanRow, Status, Time};
 
 /// Some of the times that tests write lie beyond.
-pub const OPTIONS: Options = Options { assume_weight: None, start_max: Some(Time(3_000_000_000)), limits: None };
+pub const OPTIONS: Options =
+    Options { assume_weight: None, start_max: Some(Time(3_000_000_000)), limits: None, rescale: false };
 
 fn value(key_value: &KeyValue) -> Value<'_> {
     match key_value.value.as_ref().and_then(|any| any.value.as_ref()) {

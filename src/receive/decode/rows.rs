@@ -1,6 +1,7 @@
 //! Spans become rows here, whichever way they were written: checked, normalised, appended to the columns.
 
-use super::attributes::{Attributes, Resource};
+use super::attributes::Attributes;
+use super::resource::Resource;
 use super::tracestate::adjusted_count;
 use super::{DecodeError, Decoded, Mended, Options, Reason, Rejected, meter};
 use crate::model::spans::PROMOTED;
@@ -166,7 +167,7 @@ impl Checked {
         if span.start_time_unix_nano == 0 {
             return Err(Reason::NoStart);
         }
-        let scale = scale(span.start_time_unix_nano);
+        let scale = if options.rescale { scale(span.start_time_unix_nano) } else { 1 };
         let nanos =
             |time: u64| i64::try_from(time).ok().and_then(|time| time.checked_mul(scale)).ok_or(Reason::TimeRange);
         let (start, end) = (nanos(span.start_time_unix_nano)?, nanos(span.end_time_unix_nano)?);

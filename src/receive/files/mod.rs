@@ -219,7 +219,7 @@ impl Spans {
         let (path, line) = (self.path.clone(), self.position + 1);
         let read = match messages::read_line(source, MESSAGE_BYTES_MAX) {
             Ok(read) => read?,
-            Err(error) if is_cut_off(&error) => return self.end_cut_off(),
+            Err(error) if is_cut_off(&error) => return self.end_cut_off(line),
             Err(cause) => return Some(Err(Error::Io { path, cause })),
         };
         self.position = line;
@@ -239,7 +239,7 @@ impl Spans {
                     return Some(Ok(batch));
                 }
                 if !text.ends_with(b"\n") && !goes_on {
-                    return self.end_cut_off();
+                    return self.end_cut_off(line);
                 }
                 Some(Err(Error::Line { path, line, cause }))
             }
@@ -258,7 +258,7 @@ impl Spans {
         let (path, message) = (self.path.clone(), self.position + 1);
         let content = match messages::read_message(source, MESSAGE_BYTES_MAX) {
             Ok(content) => content?,
-            Err(Torn::CutOff) => return self.end_cut_off(),
+            Err(Torn::CutOff) => return self.end_cut_off(message),
             Err(Torn::Wrong(cause)) => return Some(Err(Error::Frame { path, message, cause })),
         };
         self.position = message;
@@ -266,8 +266,9 @@ impl Spans {
         Some(self.decode(encoding, &content).map_err(|cause| Error::Message { path, message, cause }))
     }
 
-    fn end_cut_off(&mut self) -> Option<Result<Option<SpanBatch>, Error>> {
-        self.is_cut_off = true;
+    /// Ends in the midst of this line or message.
+    fn end_cut_off(&mut self, position: u64) -> Option<Result<Option<SpanBatch>, Error>> {
+        (self.is_cut_off, self.position) = (true, position);
         None
     }
 
