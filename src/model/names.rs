@@ -158,6 +158,9 @@ fn mask_token(token: &str, out: &mut String) {
         out.push_str(MASKED);
         return mask_token(&token[at + UUID_CHARS..], out);
     }
+    // Beside a word a short number is a name, such as `step-2` or `plain-10`: few of them come, and they differ.
+    let has_word = token.split(|c: char| !c.is_alphanumeric()).any(|run| !run.is_empty() && !is_identifier(run));
+    let is_name = |run: &str, joined: bool| has_word && !joined && run.len() < DIGITS_MIN;
     let mut rest = token;
     let mut after_id = None;
     while let Some(first) = rest.chars().next() {
@@ -168,7 +171,7 @@ fn mask_token(token: &str, out: &mut String) {
         if !is_word {
             out.push_str(run);
             after_id = after_id.filter(|_| run.len() == 1).map(|at: (usize, bool)| (at.0, true));
-        } else if is_identifier(run) {
+        } else if is_identifier(run) && !is_name(run, matches!(after_id, Some((_, true)))) {
             // Identifiers joined by one sign are one: `2024-05-01`, `1.2.3.4`, a UUID.
             match after_id {
                 Some((at, true)) => out.truncate(at),
@@ -220,9 +223,11 @@ fn is_identifier(run: &str) -> bool {
         || digits > 1 && run.len() >= MIXED_CHARS_MIN && run.is_ascii()
 }
 
+/// Digits of a number beside or inside a word from which it is an identifier.
+const DIGITS_MIN: usize = 4;
+
 /// A number of some length inside a word: `order4711`.
 fn mask_digits(run: &str, out: &mut String) {
-    const DIGITS_MIN: usize = 4;
     let mut rest = run;
     while let Some(from) = rest.find(|c: char| c.is_ascii_digit()) {
         let digits = rest[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - from);
@@ -366,6 +371,8 @@ mod tests {
             ("DELETE /blob/9f86d081884c7d65", "DELETE /blob/{id}"),
             ("GET /2024-05-01/report.pdf", "GET /{id}/report.pdf"),
             ("GET /order-4711", "GET /order-{id}"),
+            ("GET /step-2", "GET /step-2"),
+            ("GET /report-2024-05-01.pdf", "GET /report-{id}.pdf"),
             ("process order4711", "process order{id}"),
             ("GET /files/01ARZ3NDEKTSV4RRFFQ69G5FAV", "GET /files/{id}"),
             ("GET /invite/aGVsbG8gV29ybGQhIDEyMw", "GET /invite/{id}"),
