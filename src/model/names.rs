@@ -192,7 +192,7 @@ fn is_mail(token: &str) -> bool {
 /// Letters of both cases and digits mixed, as base64 and its like have them.
 fn is_random(token: &str) -> bool {
     const RANDOM_CHARS_MIN: usize = 20;
-    let has = |is: fn(&u8) -> bool| token.as_bytes().iter().any(|byte| is(byte));
+    let has = |is: fn(&u8) -> bool| token.as_bytes().iter().any(is);
     token.len() >= RANDOM_CHARS_MIN
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'+'))
         && has(u8::is_ascii_uppercase)
