@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::observed::{AskedMore, Calls, Growth, Here, Observed, Part, Pod, Times};
 use crate::analyse::statistics::mathematics::{Share, ShareModel, log_sum_exp, share_changed, student3};
+use crate::analyse::thresholds::change::LOAD_GROWTH_MIN;
 use crate::analyse::thresholds::signs::*;
 use crate::model::Text;
 
@@ -85,6 +86,15 @@ fn grown_by(growth: Growth, effect: f64) -> f64 {
     bounded(fault - student3(growth.log, scale))
 }
 
+/// Requests queue and are worked on as fast as ever, while clearly more of them come: where each is served in its turn, half as
+/// many more are enough to fill a service.
+fn queues_under(load: Growth, times: &Times) -> f64 {
+    let own = times.own.or(times.own_mean).map_or(0.0, grown);
+    let wait = times.wait.map_or(0.0, grown);
+    let surely = load.log - load.variance.sqrt() > LOAD_GROWTH_MIN.ln();
+    if surely && own < 1.0 && wait > 0.0 { SEEN } else { -STRONGEST }
+}
+
 /// That a share of failures grew.
 fn more_often(part: Part) -> f64 {
     let model = ShareModel { calls_max: SHARE_CALLS_MAX, jump: STRAY, prior: RARE };
@@ -151,7 +161,7 @@ impl ServiceSigns {
                 more_often(here.errors),
             ],
             others_slow: here.others.as_ref().map(slow),
-            load: here.load.map_or(0.0, |load| grown_by(load, LOAD_EFFECT)),
+            load: here.load.map_or(0.0, |load| grown_by(load, LOAD_EFFECT).max(queues_under(load, &here.times))),
             load_alone: here
                 .load
                 .map_or(0.0, |load| grown_by(Growth { log: load.log - asked_by, ..load }, LOAD_EFFECT)),
