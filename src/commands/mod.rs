@@ -14,6 +14,7 @@ mod diagnose;
 mod draw;
 mod error;
 mod explain;
+mod man;
 mod output;
 mod pause;
 mod queries;
@@ -21,6 +22,7 @@ mod query_files;
 mod recorded;
 mod recording;
 mod replay;
+mod report;
 mod rule_files;
 mod scenario;
 mod score;
@@ -30,6 +32,7 @@ mod sql_child;
 mod stations;
 mod status;
 mod traces;
+mod version;
 mod watched_files;
 
 use std::io::Write;
@@ -42,7 +45,7 @@ pub use error::Error;
 /// Finds the bottleneck service from OpenTelemetry traces, and acts on that service alone.
 #[derive(Parser)]
 #[command(name = "headroom", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done; 1 the answer is no; 2 usage or input error.")]
+#[command(after_help = "Exit codes, of every command: 0 done; 1 it did its work, and the answer is no; 2 usage or input error.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -64,12 +67,16 @@ pub enum Command {
     Queries(queries::Args),
     Status(status::Args),
     Explain(explain::Args),
+    Report(report::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     CheckConfig(check_config::Args),
     ConfigSchema(config_schema::Args),
     Crd(crd::Args),
     Completion(completion::Args),
+    #[command(hide = true)]
+    Man(man::Args),
+    Version(version::Args),
 }
 
 impl Command {
@@ -88,12 +95,15 @@ impl Command {
             Command::Queries(args) => queries::run(args, out),
             Command::Status(args) => status::run(args, out),
             Command::Explain(args) => explain::run(args, out),
+            Command::Report(args) => report::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
             Command::ConfigSchema(args) => config_schema::run(args, out),
             Command::Crd(args) => crd::run(args, out),
             Command::Completion(args) => completion::run(args, out),
+            Command::Man(args) => man::run(args, out),
+            Command::Version(args) => version::run(args, out),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod clock_steps;
 mod event;
+mod rule_news;
 mod shard;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::model::{ClockStep, ClusterState, DecisionId, Pause, Pauses, SpanBatch
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
 use clock_steps::ClockSteps;
+use rule_news::RuleNews;
 
 pub use event::{Effect, Event};
 pub use shard::Shard;
@@ -102,8 +104,7 @@ pub struct Engine {
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
     said: Vec<(String, String, Verdict)>,
-    /// What rules said in the tick before: what they go on saying is no news.
-    rules_said: Vec<What>,
+    rule_news: RuleNews,
     rule_failures: u64,
     /// Whether it was blind then; None until it has seen anything.
     blind: Option<bool>,
@@ -152,7 +153,7 @@ impl Engine {
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
             said: Vec::new(),
-            rules_said: Vec::new(),
+            rule_news: RuleNews::default(),
             rule_failures: 0,
             blind: None,
             records: Vec::new(),
@@ -223,8 +224,7 @@ impl Engine {
                     self.record(at, What::RuleStopped { rule, during: Phase::Load });
                 }
                 self.record(at, What::Rules { rules });
-                // Whoever wrote them looks for what they say now.
-                self.rules_said.clear();
+                self.rule_news.clear();
                 self.record_rule_errors(at, errors);
             }
             Event::Queries(queries) => {
@@ -412,17 +412,10 @@ impl Engine {
     }
 
     /// Records what rules say besides proposals, once for as long as they go on saying it.
-    fn hear(&mut self, now: Time, evaluated: Evaluated) -> Vec<Proposal> {
-        let Evaluated { proposals, errors, skipped, printed, .. } = evaluated;
-        self.rule_failures += errors.len() as u64;
-        let failed = errors.into_iter().map(failure);
-        let skipped =
-            skipped.into_iter().map(|s| What::RuleSkipped { rule: s.rule, service: s.service, reason: s.reason });
-        let printed = printed.into_iter().map(|p| What::RulePrinted { rule: p.rule, text: p.text });
-        let said: Vec<What> = failed.chain(skipped).chain(printed).collect();
-        let before = std::mem::replace(&mut self.rules_said, said.clone());
-        said.into_iter().filter(|what| !before.contains(what)).for_each(|what| self.record(now, what));
-        proposals
+    fn hear(&mut self, now: Time, mut evaluated: Evaluated) -> Vec<Proposal> {
+        self.rule_failures += evaluated.errors.len() as u64;
+        self.rule_news.hear(&mut evaluated).into_iter().for_each(|what| self.record(now, what));
+        evaluated.proposals
     }
 
     fn record_rule_errors(&mut self, at: Time, errors: Vec<RuleError>) {

@@ -78,12 +78,8 @@ impl DecisionDedup {
         step.move_all(self.0.values_mut().flat_map(|memory| [&mut memory.decided_at, &mut memory.seen_at]));
     }
 
-    /// Forget what has not come up for `after`: when it does again, it is new. Notifications are kept until
-    /// they would be repeated anyway.
-    pub(super) fn forget(&mut self, now: Time, after: Duration, notify_again: Duration) {
-        self.0.retain(|_, memory| {
-            let told = memory.last == Last::Notified && now < memory.decided_at + notify_again;
-            told || now <= memory.seen_at + after
-        });
+    /// Forget what has not come up for `after`: when it does again, it is new. What people were told of ended meanwhile.
+    pub(super) fn forget(&mut self, now: Time, after: Duration) {
+        self.0.retain(|_, memory| now <= memory.seen_at + after);
     }
 }

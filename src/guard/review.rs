@@ -173,7 +173,7 @@ impl Guard {
         }
         self.causes.see(context.findings, now, self.config.restart_after_other_cause);
         self.breakers.retain(|_, breaker| now < breaker.until);
-        self.dedup.forget(now, self.config.repeat_after, self.config.notify_again);
+        self.dedup.forget(now, self.config.repeat_after);
         while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
             self.actions.pop_front();
         }

@@ -476,6 +476,23 @@ fn notifications_pass_even_when_paused_and_are_not_repeated_at_once() {
     assert_eq!(repeats, 2, "every five minutes while it lasts");
 }
 
+/// FIELD 12: an outage that ended at 14:02:50 and began again at 14:04:44 was not told of.
+#[test]
+fn a_notification_is_told_again_when_its_cause_ended_in_between() {
+    let notify = || Proposal {
+        origin: "tell".into(),
+        action: Action::Notify(Notify { service: "db".into(), message: "slow".into() }),
+        because: String::new(),
+        verdict: "slow_dependency".into(),
+    };
+    let mut world = World::new();
+    assert_eq!(world.one(vec![notify()]), "notified");
+    (0..30).for_each(|_| assert_eq!(world.tick(vec![]), []));
+    assert_eq!(world.tick(vec![notify()]), [], "a verdict that flaps");
+    (0..114).for_each(|_| assert_eq!(world.tick(vec![]), []));
+    assert_eq!(world.one(vec![notify()]), "notified", "another outage");
+}
+
 #[test]
 fn closing_takes_the_record_of_the_intervention_it_names() {
     let mut world = World::new();

@@ -4,6 +4,7 @@
 pub mod decisions;
 pub mod entry;
 pub mod explain;
+pub mod hindsight;
 pub mod interventions;
 pub mod moment;
 mod prose;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "demo",
     "diagnose",
@@ -29,7 +29,10 @@ const COMMANDS: [&str; 15] = [
     "resume",
     "check-config",
     "config-schema",
+    "report",
+    "crd",
     "completion",
+    "version",
 ];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
@@ -71,6 +74,7 @@ fn help_is_a_page() {
         let (code, page, _) = run(here, &[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(page.contains("Examples:"), "{command} has no examples:\n{page}");
+        assert!(page.contains("\nExit codes: 0 "), "{command} does not tell its exit codes:\n{page}");
         assert!(top.contains(command), "{command} is not on the first page");
         insta::assert_snapshot!(format!("help_{command}"), page);
     }
@@ -83,6 +87,66 @@ fn a_usage_error_is_one_line_and_exit_code_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {error}");
         assert!(error.starts_with("headroom: ") && error.lines().count() == 1, "{args:?}: {error}");
     }
+    // FIELD 26: the tip ran into the error.
+    let (_, _, error) = run(Path::new("."), &["serve", "--confg", "x"]);
+    insta::assert_snapshot!(error.trim(), @"headroom: unexpected argument '--confg' found; a similar argument exists: '--config'; see `headroom --help`");
+}
+
+#[test]
+fn version_and_manual_pages_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(directory.path(), &["version"]);
+    assert_eq!((code, out.as_str()), (0, concat!("headroom ", env!("CARGO_PKG_VERSION"), " (no release)\n")));
+    let (code, out, error) = run(directory.path(), &["man", "."]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(out, "19 pages in .\n");
+    assert!(std::fs::read_to_string(directory.path().join("headroom-status.1")).unwrap().contains(".SH SYNOPSIS"));
+}
+
+/// FIELD 16, 17: an empty and a broken directory of rules were no problem, nor was a replay with one.
+#[test]
+fn rules_that_do_not_load_are_told_before_anything_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    write(directory.path(), "headroom.yaml", "rules: {directory: rules}\n");
+    traces(directory.path());
+    let check = || run(directory.path(), &["check-config", "headroom.yaml"]);
+    let replay = || run(directory.path(), &["replay", "traces.jsonl", "--rules", "rules"]);
+    let (code, out, _) = check();
+    assert!(code == 1 && out.contains("holds no rule"), "{out}");
+    write(&rules, "a.rhai", "fn evaluate(now) { scale_out(\"a\" }");
+    write(&rules, "b.rhai", "fn evaluate(now) { now.bottlenecks.filter(|b| b.verdict == \"satured\") }");
+    for (code, out, error) in [check(), replay()] {
+        assert_eq!((code, out.lines().count()), (1, 2), "{out}{error}");
+        assert!(out.contains("a.rhai:1:34: ") && out.contains("b.rhai:1:60: no verdict is called `satured`"), "{out}");
+    }
+}
+
+/// What `serve` would load, and objectives against recorded spans.
+#[test]
+fn check_config_looks_beyond_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    traces(directory.path());
+    write(directory.path(), "cert.pem", "no certificate");
+    let config = "receive: {tls: {cert: cert.pem, key: cert.pem}}\nobjectives: [{entry: \"auth POST /logn\"}]\n";
+    write(directory.path(), "headroom.yaml", config);
+    let (code, out, error) = run(directory.path(), &["check-config", "headroom.yaml", "--spans", "traces.jsonl"]);
+    assert_eq!((code, out.lines().count()), (1, 2), "{out}{error}");
+    assert!(out.contains("receive.tls: ") && out.contains("did you mean `auth POST /login`?"), "{out}");
+}
+
+/// FIELD 52: it ended at once with 'it is tried again at the next tick'.
+#[test]
+fn serve_starts_while_the_cluster_cannot_be_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    // Port 9 (discard) answers nobody on a machine of this century.
+    let config = format!("{LISTEN_ANYWHERE}cluster: {{embedded: {{url: \"http://127.0.0.1:9\"}}}}\n");
+    write(directory.path(), "headroom.yaml", &config);
+    let mut daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    let said = daemon.wait_for_start("cannot reach the cluster: ");
+    assert!(said.contains("starting all the same, blind to it"), "{said}");
+    assert_eq!(daemon.terminate(), 0);
 }
 
 #[test]
@@ -91,6 +155,7 @@ fn completion_is_written_for_three_shells() {
         let (code, script, _) = run(Path::new("."), &["completion", shell]);
         assert_eq!(code, 0);
         assert!(script.contains(word) && script.contains("check-config"), "{shell}");
+        assert!(script.contains("login-storm"), "{shell} knows the scenarios");
     }
 }
 
