@@ -74,7 +74,10 @@ pub async fn pause(
     }
     let note = service.as_deref().and_then(|service| unseen(&api.snapshot(), service));
     order(&api, Event::Paused { by: by.clone(), service: service.clone(), until }).await?;
-    Ok(answer(&api, &json!({"paused": true, "by": by, "service": service, "until": until.map(|at| at.to_string()), "note": note})))
+    Ok(answer(
+        &api,
+        &json!({"paused": true, "by": by, "service": service, "until": until.map(|at| at.to_string()), "note": note}),
+    ))
 }
 
 pub async fn resume(
@@ -139,7 +142,8 @@ fn signature(identity: &Identity, asked: &Asked) -> Result<String, Refusal> {
 fn service(asked: &Asked) -> Result<Option<String>, Refusal> {
     let Some(service) = asked.service.as_deref().map(str::trim) else { return Ok(None) };
     if service.is_empty() || service.chars().count() > SERVICE_CHARACTERS_MAX || service.chars().any(char::is_control) {
-        let error = format!("`service` is no name of a service: empty, or not 1 to {SERVICE_CHARACTERS_MAX} characters");
+        let error =
+            format!("`service` is no name of a service: empty, or not 1 to {SERVICE_CHARACTERS_MAX} characters");
         return Err(bad(error, "name one of /api/v1/services, or leave it out for all"));
     }
     Ok(Some(service.to_owned()))

@@ -17,7 +17,9 @@ pub struct History {
 impl History {
     /// Keep an entry if people ask about its kind; the pulse of the engine (ticks, batches) is not kept.
     pub fn push(&mut self, entry: &Entry) {
-        use What::{Acted, Decided, Found, Gap, Intervention, PauseEnded, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped};
+        use What::{
+            Acted, Decided, Found, Gap, Intervention, PauseEnded, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped,
+        };
         let kept = matches!(
             entry.what,
             Found { .. }

@@ -41,7 +41,9 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let found = match &checked {
         Err(config::Error::Read { .. }) => return Err(checked.map(drop).expect_err("the line above").into()),
         Err(config::Error::Invalid { problems, .. }) => problems.iter().map(Found::of).collect(),
-        Err(error) => vec![Found { line: error.to_string(), document: json!({"path": "", "cause": error.to_string()}) }],
+        Err(error) => {
+            vec![Found { line: error.to_string(), document: json!({"path": "", "cause": error.to_string()}) }]
+        }
         Ok(config) => beyond_the_file(config, &args.file, &args.spans)?,
     };
     let answer = if found.is_empty() { Answer::Yes } else { Answer::No };
@@ -135,13 +137,15 @@ fn unmatched(config: &Config, endpoints: &BTreeSet<&str>) -> Vec<Problem> {
                     format!("did you mean the service `{}`?", nearest(service, &services).unwrap_or_default())
                 }
                 None => {
-                    let more = if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
+                    let more =
+                        if all.len() > NAMED { format!(" and {} more", all.len() - NAMED) } else { String::new() };
                     format!("the endpoints are {}{more}", all[..all.len().min(NAMED)].join(", "))
                 }
             };
             problems.push(Problem { path: path(), cause, remedy });
         } else if matched.iter().all(|entry| objectives[..index].iter().any(|before| before.matches(entry))) {
-            let cause = format!("`{}` holds for no endpoint: objectives before it match all of its own", objective.entry);
+            let cause =
+                format!("`{}` holds for no endpoint: objectives before it match all of its own", objective.entry);
             problems.push(Problem { path: path(), cause, remedy: "write the narrower objective first".into() });
         }
     }

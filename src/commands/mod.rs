@@ -45,7 +45,9 @@ pub use error::Error;
 /// Finds the bottleneck service from OpenTelemetry traces, and acts on that service alone.
 #[derive(Parser)]
 #[command(name = "headroom", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes, of every command: 0 done; 1 it did its work, and the answer is no; 2 usage or input error.")]
+#[command(
+    after_help = "Exit codes, of every command: 0 done; 1 it did its work, and the answer is no; 2 usage or input error."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

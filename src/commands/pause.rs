@@ -104,7 +104,8 @@ mod tests {
         let all = json!({"service": null, "by": "ada: load test"});
         let answer = json!({"paused": false, "service": "auth", "by": "bob: done", "pauses": [all]});
         assert_eq!(sentences(&answer), ["resumed auth by bob: done", "still paused: everything, by ada: load test"]);
-        let answer = json!({"paused": true, "service": null, "by": "ada: load test", "until": "15:00", "pauses": [all]});
+        let answer =
+            json!({"paused": true, "service": null, "by": "ada: load test", "until": "15:00", "pauses": [all]});
         assert_eq!(sentences(&answer), ["paused everything by ada: load test, until 15:00"]);
     }
 }

@@ -73,7 +73,9 @@ pub fn problems(directory: &Path, limits: &decide::Limits) -> Vec<String> {
     }
     if sources.is_empty() && problems.is_empty() {
         let directory = directory.display();
-        return vec![format!("{directory} holds no rule; put *.rhai files there, or leave it out to run the shipped rules")];
+        return vec![format!(
+            "{directory} holds no rule; put *.rhai files there, or leave it out to run the shipped rules"
+        )];
     }
     let (rules, errors) = Rules::compile(&sources, limits.clone());
     let slips = rules.slips();

@@ -39,16 +39,31 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 fn lines(status: &Value, wide: bool) -> Vec<(&'static str, String)> {
     let text = |of: &Value, key: &str| of[key].as_str().unwrap_or("unknown").to_owned();
     let mut lines = vec![("mode", text(status, "mode"))];
-    lines.extend(headed("paused", "nothing", list(&status["pauses"], |pause| {
-        let what = pause["service"].as_str().unwrap_or("everything");
-        let until = pause["until"].as_str().map(|until| format!(", until {until}")).unwrap_or_default();
-        format!("{what}, by {}{until}", text(pause, "by"))
-    })));
+    lines.extend(headed(
+        "paused",
+        "nothing",
+        list(&status["pauses"], |pause| {
+            let what = pause["service"].as_str().unwrap_or("everything");
+            let until = pause["until"].as_str().map(|until| format!(", until {until}")).unwrap_or_default();
+            format!("{what}, by {}{until}", text(pause, "by"))
+        }),
+    ));
     lines.push(("bottleneck", text(status, "summary")));
-    lines.extend(headed("interventions", "none open", list(&status["interventions"], |open| {
-        let stage = text(open, "stage").replace('_', " ");
-        format!("{} {} {} -> {} ({stage}): {}", text(open, "id"), text(open, "service"), open["from"], open["to"], text(open, "reason"))
-    })));
+    lines.extend(headed(
+        "interventions",
+        "none open",
+        list(&status["interventions"], |open| {
+            let stage = text(open, "stage").replace('_', " ");
+            format!(
+                "{} {} {} -> {} ({stage}): {}",
+                text(open, "id"),
+                text(open, "service"),
+                open["from"],
+                open["to"],
+                text(open, "reason")
+            )
+        }),
+    ));
     if wide {
         lines.push(("at", text(status, "at")));
         lines.push(("complete to", text(status, "complete_to")));
@@ -56,7 +71,13 @@ fn lines(status: &Value, wide: bool) -> Vec<(&'static str, String)> {
         let of = |key: &str| spans[key].as_u64().unwrap_or_default();
         lines.push((
             "spans",
-            format!("{} received, {} admitted, {} held, {} traces open", of("received"), of("admitted"), of("held"), of("open_traces")),
+            format!(
+                "{} received, {} admitted, {} held, {} traces open",
+                of("received"),
+                of("admitted"),
+                of("held"),
+                of("open_traces")
+            ),
         ));
         lines.push(("memory", format!("{} MiB", of("resident_bytes") >> 20)));
         lines.push(("version", text(status, "version")));
@@ -92,7 +113,8 @@ mod tests {
             "interventions": [{"id": "i-1-1", "service": "cart", "from": 2, "to": 6, "stage": "judging", "reason": "all 6 pods ready"}],
             "spans": {"received": 10, "admitted": 9, "held": 8, "open_traces": 1, "resident_bytes": 5_u64 << 20},
         });
-        let shown = |wide| lines(&status, wide).iter().map(|(what, text)| format!("{what}: {text}")).collect::<Vec<_>>();
+        let shown =
+            |wide| lines(&status, wide).iter().map(|(what, text)| format!("{what}: {text}")).collect::<Vec<_>>();
         assert_eq!(
             shown(false),
             [

@@ -14,8 +14,8 @@ use super::node::{Misread, Node};
 use super::problem::Problem;
 use super::units::{HumanBytes, HumanDuration};
 use super::{
-    Analyse, Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Mode, Objective, Pattern, Receive, Rules, Selector,
-    Service,
+    Analyse, Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Mode, Objective, Pattern, Receive, Rules,
+    Selector, Service,
 };
 use crate::model::nearest;
 use crate::model::setting::Setting;

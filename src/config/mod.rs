@@ -336,7 +336,8 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Config, Error> {
         let syntax = |cause: String| Error::Syntax { path: path.to_owned(), cause };
         let unreadable = |error: serde_saphyr::Error| syntax(in_words(&error));
-        let options = || serde_saphyr::options! { with_snippet: false, duplicate_keys: DuplicateKeyPolicy::PassThrough };
+        let options =
+            || serde_saphyr::options! { with_snippet: false, duplicate_keys: DuplicateKeyPolicy::PassThrough };
         // An empty file, or one of comments alone, is the configuration that changes nothing.
         let outline: Outline = serde_saphyr::from_str_with_options(text, options()).map_err(unreadable)?;
         let root = match &outline {
@@ -346,7 +347,10 @@ impl Config {
                 serde_saphyr::with_deserializer_from_str_with_options(text, options(), read).map_err(unreadable)?
             }
             Outline::Text | Outline::List(_) => {
-                let cause = format!("line 1: the file is {}, where keys such as `mode: observe` are expected", outline.in_words());
+                let cause = format!(
+                    "line 1: the file is {}, where keys such as `mode: observe` are expected",
+                    outline.in_words()
+                );
                 return Err(syntax(cause));
             }
         };

@@ -284,7 +284,9 @@ fn two_documents_are_told_with_the_line_of_the_second() {
 fn words_are_taken_in_any_case_and_slips_are_named() {
     let cluster = "cluster: {embedded: {url: \"http://127.0.0.1:9090\"}}";
     assert_eq!(parse(&format!("mode: Enforce\n{cluster}")).unwrap().mode, Mode::Enforce);
-    assert!(complaint("mode: enfroce").ends_with("mode: `enfroce` is none of observe, enforce; did you mean `enforce`?"));
+    assert!(
+        complaint("mode: enfroce").ends_with("mode: `enfroce` is none of observe, enforce; did you mean `enforce`?")
+    );
     assert!(complaint("mdoe: observe").contains("did you mean `mode`?"));
 }
 
@@ -299,7 +301,8 @@ fn a_bare_one_is_no_share() {
 
 #[test]
 fn one_port_is_given_once() {
-    let told = complaint("receive: {grpc: \"127.0.0.1:4444\", http: \"127.0.0.1:4444\"}\napi: {listen: \"127.0.0.1:4444\"}");
+    let told =
+        complaint("receive: {grpc: \"127.0.0.1:4444\", http: \"127.0.0.1:4444\"}\napi: {listen: \"127.0.0.1:4444\"}");
     assert_eq!(told.matches("127.0.0.1:4444 is taken by receive.grpc already").count(), 2, "{told}");
     let open = "receive: {grpc: \"0.0.0.0:4444\", http: \"127.0.0.1:4444\", token: correct-horse-battery}";
     assert!(complaint(open).contains("receive.http: 127.0.0.1:4444 is taken"), "{}", complaint(open));

@@ -179,7 +179,10 @@ mod tests {
 
     #[test]
     fn each_way_to_compare_is_looked_at() {
-        assert_eq!(slips(r#"b.verdict == "saturatd""#), ["13: no verdict is called `saturatd`; did you mean `saturated`?"]);
+        assert_eq!(
+            slips(r#"b.verdict == "saturatd""#),
+            ["13: no verdict is called `saturatd`; did you mean `saturated`?"]
+        );
         assert_eq!(slips(r#"if "slow" != now.bottleneck.verdict {}"#).len(), 1);
         assert_eq!(slips(r#"b.verdict in ["failing", "lost"]"#).len(), 1);
         assert_eq!(slips(r#"switch b.verdict { "failing" => { "x" }, "gone" | "lost" => "y", _ => () }"#).len(), 2);

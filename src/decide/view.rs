@@ -109,17 +109,8 @@ pub(super) fn properties(of: &str) -> &'static [&'static str] {
     }
 }
 
-const NOW: [&str; 9] = [
-    "at",
-    "complete_to",
-    "blind",
-    "bottleneck",
-    "bottlenecks",
-    "services",
-    "entries",
-    "suspects",
-    "silent_failures",
-];
+const NOW: [&str; 9] =
+    ["at", "complete_to", "blind", "bottleneck", "bottlenecks", "services", "entries", "suspects", "silent_failures"];
 
 fn count(number: u32) -> i64 {
     i64::from(number)

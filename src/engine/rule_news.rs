@@ -11,9 +11,11 @@ impl RuleNews {
     /// What of this evaluation is news.
     pub(super) fn hear(&mut self, evaluated: &mut Evaluated) -> Vec<What> {
         let failed = std::mem::take(&mut evaluated.errors).into_iter().map(super::failure);
-        let skipped = std::mem::take(&mut evaluated.skipped)
-            .into_iter()
-            .map(|s| What::RuleSkipped { rule: s.rule, service: s.service, reason: s.reason });
+        let skipped = std::mem::take(&mut evaluated.skipped).into_iter().map(|s| What::RuleSkipped {
+            rule: s.rule,
+            service: s.service,
+            reason: s.reason,
+        });
         let printed = std::mem::take(&mut evaluated.printed)
             .into_iter()
             .map(|p| What::RulePrinted { rule: p.rule, text: p.text });

@@ -114,7 +114,9 @@ impl Decision {
     pub fn effect(&self) -> String {
         let action = &self.proposal.action;
         match &self.outcome {
-            Outcome::Permitted { from, to } | Outcome::Observed { from, to, .. } if action.replicas_asked().is_some() => {
+            Outcome::Permitted { from, to } | Outcome::Observed { from, to, .. }
+                if action.replicas_asked().is_some() =>
+            {
                 format!("scale {} {from} -> {to}", action.service())
             }
             _ => action.describe(),

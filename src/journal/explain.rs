@@ -131,8 +131,7 @@ fn decisions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Decision> {
 /// When the time asked for begins, and how long it lasts: a minute, or a second. Without a day it is the last such one until
 /// `to`. None: it is no time.
 fn time(asked: &str, to: Time) -> Option<(Time, Duration)> {
-    let shape: String =
-        asked.trim_end_matches('Z').chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let shape: String = asked.trim_end_matches('Z').chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let (day, clock) = shape.split_once(['T', ' ']).unwrap_or(("", &shape));
     let lasts = if clock.len() > "00:00".len() { SECOND } else { Duration::from_secs(60) };
     if !day.is_empty() {

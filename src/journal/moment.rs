@@ -71,7 +71,8 @@ impl State {
 
     /// Only what is of these services.
     pub(super) fn keep(&mut self, is_it: impl Fn(&str) -> bool) {
-        self.paused.retain(|(service, _)| service.is_empty() || is_it(service) || is_it(ServiceId::from(&**service).name()));
+        self.paused
+            .retain(|(service, _)| service.is_empty() || is_it(service) || is_it(ServiceId::from(&**service).name()));
         self.bottlenecks.retain(|bottleneck| is_it(&bottleneck.service));
         self.silent_failures.retain(|suspect| is_it(&suspect.service));
         self.standing.retain(|decision| is_it(decision.proposal.service().as_str()));
@@ -120,9 +121,8 @@ impl Known {
         } else if self.blind && !findings.blind {
             texts.push("spans arrive again".into());
         }
-        let is_same = |a: &Bottleneck, b: &Bottleneck| {
-            (&a.entry, &a.service, a.verdict) == (&b.entry, &b.service, b.verdict)
-        };
+        let is_same =
+            |a: &Bottleneck, b: &Bottleneck| (&a.entry, &a.service, a.verdict) == (&b.entry, &b.service, b.verdict);
         let is_new = |b: &&Bottleneck| !self.bottlenecks.iter().any(|known| is_same(known, b));
         texts.extend(findings.bottlenecks.iter().filter(is_new).map(Bottleneck::summary));
         // An endpoint that meets its objective again; where another service is to blame it was said above.

@@ -62,7 +62,8 @@ impl Pauses {
     /// Takes out what ends by itself until now: of which service (None: of all), and the pause.
     pub fn end(&mut self, now: Time) -> Vec<(Option<String>, Pause)> {
         let is_over = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
-        let mut over: Vec<_> = self.all.take_if(|pause| is_over(pause)).map(|pause| (None, pause)).into_iter().collect();
+        let mut over: Vec<_> =
+            self.all.take_if(|pause| is_over(pause)).map(|pause| (None, pause)).into_iter().collect();
         over.extend(self.services.extract_if(.., |_, pause| is_over(pause)).map(|(name, pause)| (Some(name), pause)));
         over
     }

@@ -30,8 +30,7 @@ impl Time {
             is_number.then(|| text.parse::<i64>().ok()).flatten()
         };
         let mut parts = day.split('-');
-        let (year, month, day) =
-            (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+        let (year, month, day) = (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
         let mut clock = time.split(':');
         let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
         let (second, fraction) = clock.next().map_or(("00", "0"), |text| text.split_once('.').unwrap_or((text, "0")));
@@ -137,7 +136,8 @@ mod tests {
             assert_eq!(Time::parse(&at.to_string()), Some(at), "{at}");
         }
         assert_eq!(Time::parse("2026-11-24 14:03"), Time::parse("2026-11-24T14:03:00Z"));
-        for wrong in ["14:03", "2026-02-30T00:00", "2026-11-24T24:00", "2026-11-24", "2026-11-24T14:03+01:00", "é-1-1T"] {
+        for wrong in ["14:03", "2026-02-30T00:00", "2026-11-24T24:00", "2026-11-24", "2026-11-24T14:03+01:00", "é-1-1T"]
+        {
             assert_eq!(Time::parse(wrong), None, "{wrong}");
         }
     }

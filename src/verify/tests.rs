@@ -372,7 +372,10 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
         for _ in 0..310 {
             world.tick();
             let World { guard, now, cluster, findings, .. } = &mut world;
-            guard.review(vec![], &Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings });
+            guard.review(
+                vec![],
+                &Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings },
+            );
         }
         let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
         assert!(said[0].contains("Applied: 4 to 2"), "{said:?}");

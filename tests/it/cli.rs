@@ -320,7 +320,8 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     let for_a_while = ["pause", "auth", "--by", "ada", "--reason", "migration", "--for", "30m", "-o", "yaml"];
     let (code, out, error) = run(directory.path(), &[&for_a_while[..], &server].concat());
     assert!(code == 0 && out.contains("service: auth") && out.contains("until:"), "{out}{error}");
-    let (code, out, error) = run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
+    let (code, out, error) =
+        run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
     assert_eq!((code, out.as_str()), (0, "resumed everything by bob (claimed): over\n"), "{error}");
     let (code, out, error) = run(directory.path(), &[&["explain", "now"][..], &server].concat());
     assert!(code == 0 && out.contains("blind"), "{out}{error}");
@@ -334,7 +335,10 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     let journal = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
     let entries: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(entries.iter().any(|entry| entry["what"] == "ingested" && entry["spans"] == 1), "{journal}");
-    assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada (claimed): load test"), "{journal}");
+    assert!(
+        entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada (claimed): load test"),
+        "{journal}"
+    );
     assert!(entries.iter().any(|entry| entry["what"] == "ticked"), "{journal}");
 }
 

@@ -69,9 +69,11 @@ fn play(hand: bool) -> Vec<Entry> {
 
 /// The first step that would have been taken at `auth`.
 fn first_step(hindsight: &Hindsight) -> (usize, &headroom::journal::hindsight::Judged) {
-    let steps = hindsight.incidents.iter().enumerate().flat_map(|(n, incident)| {
-        incident.decisions.iter().map(move |judged| (n, judged))
-    });
+    let steps = hindsight
+        .incidents
+        .iter()
+        .enumerate()
+        .flat_map(|(n, incident)| incident.decisions.iter().map(move |judged| (n, judged)));
     steps.into_iter().find(|(_, judged)| judged.of.service == "auth" && judged.of.means == Means::Would).unwrap()
 }
 

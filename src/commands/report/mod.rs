@@ -62,9 +62,9 @@ enum Since {
 
 fn parse_since(text: &str) -> Result<Since, String> {
     let before = parse_duration(text).map(Since::Before);
-    before.or_else(|| Time::parse(text).map(Since::At)).ok_or_else(|| {
-        "write a duration such as 7d or 12h, or a time such as 2026-11-23T00:00".to_owned()
-    })
+    before
+        .or_else(|| Time::parse(text).map(Since::At))
+        .ok_or_else(|| "write a duration such as 7d or 12h, or a time such as 2026-11-23T00:00".to_owned())
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {

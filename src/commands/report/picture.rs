@@ -64,7 +64,10 @@ pub fn overview(report: &Hindsight) -> String {
     );
     for (n, ending) in Ending::ALL.into_iter().enumerate() {
         let x = LEFT + 200.0 + 140.0 * n as f64;
-        add(&mut svg, format_args!("<rect x=\"{x:.0}\" y=\"52\" width=\"10\" height=\"10\" fill=\"{}\"/>", colour(ending)));
+        add(
+            &mut svg,
+            format_args!("<rect x=\"{x:.0}\" y=\"52\" width=\"10\" height=\"10\" fill=\"{}\"/>", colour(ending)),
+        );
         label(&mut svg, (x + 14.0, 61.0), ending.in_words());
     }
     svg + "</svg>"
@@ -127,10 +130,7 @@ fn open(height: f64, title: &str) -> String {
 }
 
 fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), stroke: &str) {
-    add(
-        svg,
-        format_args!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\"/>"),
-    );
+    add(svg, format_args!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{stroke}\"/>"));
 }
 
 fn label(svg: &mut String, (x, y): (f64, f64), text: &str) {

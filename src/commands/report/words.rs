@@ -79,8 +79,11 @@ fn judgements(report: &Hindsight) -> Option<String> {
 
 /// One line above the details of an outage.
 pub fn heading(incident: &Incident, now: Time) -> String {
-    let services: Vec<String> =
-        incident.named.iter().map(|(service, verdict)| format!("{service} {}", verdict.as_str().replace('_', " "))).collect();
+    let services: Vec<String> = incident
+        .named
+        .iter()
+        .map(|(service, verdict)| format!("{service} {}", verdict.as_str().replace('_', " ")))
+        .collect();
     let lasted = seconds(incident.lasted(now));
     format!("{}, {lasted}: {}", clock(incident.from), services.join(", "))
 }
@@ -98,9 +101,13 @@ pub fn facts(incident: &Incident) -> Vec<String> {
         ),
     ];
     if let Some((began, ended)) = incident.load {
-        facts.push(format!("Load at the service named first: {began:.0} requests/s as it began, {ended:.0} as it ended."));
+        facts.push(format!(
+            "Load at the service named first: {began:.0} requests/s as it began, {ended:.0} as it ended."
+        ));
     }
-    facts.extend(incident.changes.iter().map(|change| format!("{}: {}, not by headroom.", clock(change.at), change.in_words())));
+    facts.extend(
+        incident.changes.iter().map(|change| format!("{}: {}, not by headroom.", clock(change.at), change.in_words())),
+    );
     if incident.decisions.is_empty() {
         facts.push("headroom proposed nothing.".into());
     }

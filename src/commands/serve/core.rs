@@ -49,7 +49,6 @@ pub struct Inputs {
 }
 
 /// What the thread wakes up for.
-#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum Wake {
     Tick,
     Batch(Received),
@@ -116,7 +115,8 @@ impl Core {
         self.engine.observe(self.clock.now(), event);
         self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
         let (pauses, history) = (self.engine.pauses().clone(), kept.history.clone());
-        self.snapshots.send_modify(|snapshot| *snapshot = Arc::new(Snapshot { pauses, history, ..(**snapshot).clone() }));
+        self.snapshots
+            .send_modify(|snapshot| *snapshot = Arc::new(Snapshot { pauses, history, ..(**snapshot).clone() }));
         // Who asked may have gone.
         let _ = taken.send(());
     }

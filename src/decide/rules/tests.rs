@@ -211,7 +211,9 @@ fn a_verdict_that_does_not_exist_is_named_and_the_rule_runs() {
     };
     let wrong = "fn evaluate(now) {\n    if now.bottleneck.verdict == \"saturatd\" { now.bottlenecks.filter(|b| \"slow\" != b.verdict) }\n}";
     insta::assert_snapshot!(slips(wrong).join("\n"));
-    assert!(slips("fn evaluate(now) { now.bottlenecks.filter(|b| b.verdict == \"blind\" || b.entry == \"x\") }").is_empty());
+    assert!(
+        slips("fn evaluate(now) { now.bottlenecks.filter(|b| b.verdict == \"blind\" || b.entry == \"x\") }").is_empty()
+    );
     assert!(shipped().iter().all(|rule| slips(&rule.source).is_empty()));
 }
 

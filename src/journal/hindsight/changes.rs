@@ -34,9 +34,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 /// All that others changed, oldest first. From the states of the cluster; where there is none, from the pods that sent spans
 /// as the findings have them.
 pub(super) fn by_others(entries: &[Entry]) -> Vec<Change> {
-    let has_cluster = entries.iter().any(|entry| {
-        matches!(&entry.what, What::Cluster { state } if !state.workloads.is_empty())
-    });
+    let has_cluster =
+        entries.iter().any(|entry| matches!(&entry.what, What::Cluster { state } if !state.workloads.is_empty()));
     let mut own = Own::default();
     let mut seen = Seen::default();
     let mut changes = Vec::new();
@@ -72,7 +71,8 @@ impl Own {
     }
 
     fn explains(&self, change: &Change) -> bool {
-        let of_it = self.0.iter().filter(|(at, service, _)| *service == change.service && change.at <= *at + SHOWN_WITHIN);
+        let of_it =
+            self.0.iter().filter(|(at, service, _)| *service == change.service && change.at <= *at + SHOWN_WITHIN);
         of_it.into_iter().any(|(_, _, to)| match (to, change.replicas) {
             (Some(to), Some((_, replicas))) => *to == replicas,
             // A pod that was restarted is replaced; a pod that was added or taken away is no replacement.

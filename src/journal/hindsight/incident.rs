@@ -102,9 +102,11 @@ pub(super) fn all(entries: &[Entry]) -> Vec<Incident> {
     incidents.extend(open);
     for incident in &mut incidents {
         incident.to = incident.quiet_since;
-        incident.missed_requests = incident.points.windows(2).map(|pair| {
-            pair[0].missed_per_s * pair[1].at.seconds_since(pair[0].at).max(0.0)
-        }).sum();
+        incident.missed_requests = incident
+            .points
+            .windows(2)
+            .map(|pair| pair[0].missed_per_s * pair[1].at.seconds_since(pair[0].at).max(0.0))
+            .sum();
     }
     incidents
 }

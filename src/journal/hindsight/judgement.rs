@@ -193,7 +193,8 @@ fn would(of: &Looked, incident: &Incident) -> (Judgement, String) {
         return (Judgement::Needless, why);
     }
     if let Some(change) = after.first() {
-        let why = format!("it ended after something else: {} {} later", change.in_words(), seconds(since(change.at, of.at)));
+        let why =
+            format!("it ended after something else: {} {} later", change.in_words(), seconds(since(change.at, of.at)));
         return (Judgement::Open, why);
     }
     match incident.load {

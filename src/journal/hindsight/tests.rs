@@ -92,7 +92,8 @@ impl Week {
 
     fn decided(&mut self, second: i64, action: Action, outcome: Outcome) -> DecisionId {
         let id = DecisionId::new(at(second).second(), 1);
-        let proposal = Proposal { origin: "rule".into(), action, because: "it saturates".into(), verdict: String::new() };
+        let proposal =
+            Proposal { origin: "rule".into(), action, because: "it saturates".into(), verdict: String::new() };
         let decision = Decision { id, at: at(second), proposal, outcome, notes: vec![] };
         self.push(second, What::Decided { decision });
         id

@@ -311,7 +311,8 @@ fn entry(p: &mut Problems, file: &file::File, index: usize, e: &file::Entry) -> 
     p.within(&format!("{path}.objective.quantile"), e.objective.quantile, 0.5, 0.999_999);
     p.within(&format!("{path}.objective.errors"), e.objective.errors, 0.0, 1.0);
     let mut table = Vec::new();
-    let same = file.entries[..index].iter().position(|other| (&other.service, &other.operation) == (&e.service, &e.operation));
+    let same =
+        file.entries[..index].iter().position(|other| (&other.service, &other.operation) == (&e.service, &e.operation));
     if let Some(same) = same {
         p.add(&path, format!("is the request class of entries[{same}] again; add up their traffic"));
     }

@@ -342,7 +342,8 @@ impl Scenario {
             let cause = error.without_snippet().to_string();
             let cause = cause.lines().next().unwrap_or_default();
             // Where a value is wrong, the line has its key.
-            let line = error.location().and_then(|at| text.lines().nth(usize::try_from(at.line()).ok()?.checked_sub(1)?));
+            let line =
+                error.location().and_then(|at| text.lines().nth(usize::try_from(at.line()).ok()?.checked_sub(1)?));
             let cause = match line.map(str::trim).filter(|line| !line.is_empty() && line.len() <= LINE_SHOWN) {
                 Some(line) => format!("{cause}: `{}`", printable(line)),
                 None => cause.to_owned(),
