@@ -152,7 +152,7 @@ fn of_service(entries: &[Entry], asked: &str, to: Time) -> Result<(Moment, Vec<S
         return Err(ExplainError::Question { asked: asked.into(), hint });
     }
     let mut state = State::before(entries, to + SECOND);
-    state.keep(|service| is_it(service));
+    state.keep(asked, |service| is_it(service));
     let of_it = decisions(entries).rev().filter(|decision| is_it(decision.proposal.service().as_str()));
     let mut stories: Vec<Story> = of_it.take(OF_SERVICE_MAX).map(|decision| story(entries, decision)).collect();
     stories.reverse();

@@ -14,6 +14,9 @@ use crate::model::{InterventionId, Origin, Pause, Pauses, ServiceId, Time};
 /// What held at an instant, as far as the journal tells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct State {
+    /// Of this service alone; None: of all there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
     /// No spans came; None where nothing is told yet.
     pub blind: Option<bool>,
     /// What was paused: the service (empty for all), by whom and until when.
@@ -60,6 +63,7 @@ impl State {
             }
         }
         State {
+            of: None,
             blind: findings.map(|found| found.blind),
             paused: pauses.iter().map(|(of, pause)| (of.unwrap_or_default().to_owned(), pause.to_string())).collect(),
             bottlenecks: findings.map(|found| found.bottlenecks.clone()).unwrap_or_default(),
@@ -69,8 +73,9 @@ impl State {
         }
     }
 
-    /// Only what is of these services.
-    pub(super) fn keep(&mut self, is_it: impl Fn(&str) -> bool) {
+    /// Only what is of a service, whose identities are told apart by `is_it`.
+    pub(super) fn keep(&mut self, service: &str, is_it: impl Fn(&str) -> bool) {
+        self.of = Some(service.to_owned());
         self.paused
             .retain(|(service, _)| service.is_empty() || is_it(service) || is_it(ServiceId::from(&**service).name()));
         self.bottlenecks.retain(|bottleneck| is_it(&bottleneck.service));

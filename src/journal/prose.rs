@@ -245,7 +245,10 @@ impl Display for State {
         match self.blind {
             None => writeln!(f, "  Nothing was found yet.")?,
             Some(true) => writeln!(f, "  {BLIND}.")?,
-            Some(false) if self.bottlenecks.is_empty() => writeln!(f, "  No bottleneck: all objectives met.")?,
+            Some(false) if self.bottlenecks.is_empty() => match &self.of {
+                Some(service) => writeln!(f, "  No bottleneck at {service}.")?,
+                None => writeln!(f, "  No bottleneck: all objectives met.")?,
+            },
             Some(false) => {}
         }
         for b in &self.bottlenecks {

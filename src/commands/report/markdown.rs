@@ -44,7 +44,7 @@ fn table(out: &mut dyn Write, decisions: &[Judged], when: impl Fn(&Judged) -> St
 fn text(raw: &str) -> String {
     let mut shown = String::with_capacity(raw.len());
     for c in crate::model::printable(raw).chars() {
-        if matches!(c, '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '\\' | '#') {
+        if matches!(c, '|' | '*' | '_' | '`' | '<' | '[' | ']' | '\\' | '#') {
             shown.push('\\');
         }
         shown.push(c);

@@ -30,9 +30,12 @@ pub fn summary(report: &Hindsight) -> Vec<String> {
             let ends: Vec<String> = (Ending::ALL.into_iter())
                 .map(|ending| (report.ended(ending), ending))
                 .filter(|(n, _)| *n > 0)
-                .map(|(n, ending)| format!("{n} {}", ending.in_words()))
+                .map(|(n, ending)| match ending {
+                    Ending::Unfinished => format!("{n} is not over yet"),
+                    ending => format!("{n} ended {}", ending.in_words()),
+                })
                 .collect();
-            lines.push(format!("Ended: {}.", ends.join(", ")));
+            lines.push(format!("Of them {}.", ends.join(", ")));
         }
     }
     lines.extend(steps(report));
@@ -94,10 +97,13 @@ pub fn facts(incident: &Incident) -> Vec<String> {
     let mut facts = vec![
         format!("{}.", incident.summary),
         format!(
-            "At worst {} of the requests missed, about {:.0} in all. It ended {}.",
+            "At worst {} of the requests missed, about {:.0} in all. {}.",
             percent(worst),
             incident.missed_requests,
-            incident.ending.in_words()
+            match incident.ending {
+                Ending::Unfinished => "It is not over yet".to_owned(),
+                ending => format!("It ended {}", ending.in_words()),
+            }
         ),
     ];
     if let Some((began, ended)) = incident.load {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::entry::{Entry, What};
-use crate::guard::{Decision, Outcome};
+use crate::guard::{Decision, Gate, Outcome};
 use crate::model::{DecisionId, Time};
 
 pub use changes::Change;
@@ -94,6 +94,9 @@ pub fn look_back(entries: &[Entry], from: Time) -> Hindsight {
     let fate = judgement::Fates::of(entries);
     let mut decided: Vec<Vec<Looked>> = incidents.iter().map(|_| Vec::new()).collect();
     for decision in decisions {
+        if is_not_yet(decision) {
+            continue;
+        }
         let looked = Looked::at(decision);
         // What gives replicas back is judged by what comes after, not by the outage it may lie in.
         let gives_back = looked.replicas.is_some_and(|(from, to)| to < from);
@@ -115,6 +118,11 @@ pub fn look_back(entries: &[Entry], from: Time) -> Hindsight {
     let blind = blind.count();
     let starts = within().filter(|entry| matches!(entry.what, What::Started { .. })).count();
     Hindsight { from, to, incidents, others, starts, blind }
+}
+
+/// Refused for a moment only: it comes again by itself, and is looked at when it does.
+fn is_not_yet(decision: &Decision) -> bool {
+    matches!(decision.outcome, Outcome::Refused { gate: Gate::Cooldown | Gate::Stabilisation, .. })
 }
 
 impl Hindsight {
