@@ -253,7 +253,7 @@ impl Metrics {
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_silent_failures.set(findings.silent_failures.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
-        self.guard_paused.set(i64::from(snapshot.paused.is_some()));
+        self.guard_paused.set(i64::from(snapshot.pauses.all().is_some()));
         rise(&self.decide_rule_failures, snapshot.rule_failures);
         self.spans(&snapshot.spans);
         let open = snapshot.interventions.iter().filter(|report| !report.stage.is_end()).count();

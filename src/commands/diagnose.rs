@@ -26,7 +26,9 @@ the files is the baseline; if none is clearly calmer, all traces but the slowest
 hundredth of each endpoint (root span) are.
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
-form, headroom's Parquet, or - for standard input.")]
+form, headroom's Parquet, or - for standard input.
+
+Exit codes: 0 diagnosed; 2 usage or input error.")]
 pub struct Args {
     /// Files of spans, read as one
     #[arg(required = true)]

@@ -23,7 +23,9 @@ const MEMORY_BYTES: u64 = 4 << 30;
   headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
-form, headroom's Parquet, or - for standard input.")]
+form, headroom's Parquet, or - for standard input.
+
+Exit codes: 0 answered; 2 usage or input error.")]
 pub struct Args {
     /// One read-only statement
     query: String,

@@ -84,7 +84,7 @@ fn with_defaults<C>(settings: &'static [Setting<C>], defaults: &C) -> Vec<Key> {
 }
 
 /// A value as it would be written.
-fn written(kind: Kind, value: Value) -> String {
+pub fn written(kind: Kind, value: Value) -> String {
     match (kind, value) {
         (_, Value::Duration(duration)) => HumanDuration(duration).to_string(),
         (Kind::Bytes { .. }, Value::Whole(bytes)) => HumanBytes(bytes).to_string(),

@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod freshness;
 pub mod identity;
 pub mod intervention;
+mod near_miss;
+pub mod pause;
 mod printable;
 pub mod setting;
 mod span;
@@ -21,6 +23,8 @@ pub use cluster::{Autoscaler, Ceiling, ClusterState, Connections, Hold, Pod, Pro
 pub use freshness::{FRESH, is_fresh};
 pub use identity::{ServiceId, SpanId, Text, TraceId};
 pub use intervention::{DecisionId, Details, InterventionId, InterventionRecord, NoId, Origin};
+pub use near_miss::nearest;
+pub use pause::{Pause, Pauses};
 pub use printable::printable;
 pub use setting::{Kind as SettingKind, Setting};
 pub use span::Span;

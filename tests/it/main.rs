@@ -18,6 +18,7 @@
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
+//! - [`report`]: a simulated course in hindsight, and who ended its outage
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
@@ -44,6 +45,7 @@ mod queries;
 mod real;
 mod receive;
 mod replay;
+mod report;
 mod rules;
 mod sentences;
 mod simulate;

@@ -10,13 +10,14 @@ mod tests;
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::commands::answer::Answer;
 use crate::commands::error::Error;
 use crate::commands::rule_files;
+use crate::decide;
 use crate::journal::{self, Entry};
 use compare::{Comparison, Pair, Standing};
 
@@ -32,7 +33,8 @@ The journal says in which batches the spans came, and all else that the engine w
 told; from spans alone it is assumed, and what was assumed is said.
 With --rules nothing is simulated: the spans and the cluster are those of then.
 
-Exit codes: 0 reproduced, or nothing to compare with; 1 a decision differs; 2 usage or input error.")]
+Exit codes: 0 reproduced, or nothing to compare with; 1 a decision differs, or a rule of --rules does
+not load; 2 usage or input error.")]
 pub struct Args {
     /// Spans in the order they came: OTLP JSON lines (plain, gzip, zstd), length-prefixed OTLP, Parquet, or -
     #[arg(required = true, value_name = "FILE")]
@@ -49,6 +51,14 @@ pub struct Args {
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    if let Some(problems) = args.rules.as_deref().map(wrong_rules).filter(|problems| !problems.is_empty()) {
+        if args.json {
+            writeln!(out, "{}", json!({"problems": problems}))?;
+        } else {
+            problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+        }
+        return Ok(Answer::No);
+    }
     let rules = args.rules.as_deref().map(rule_files::read).transpose()?;
     let replayed = if args.journal.is_empty() {
         alone::replay(&args.files, rules)?
@@ -61,6 +71,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     say(&replayed, args.json, out)?;
     let no = replayed.exact && !replayed.comparison.is_reproduced() || replayed.spans_missing > 0;
     Ok(if no { Answer::No } else { Answer::Yes })
+}
+
+/// What is wrong with other rules: a replay without one of them would answer another question.
+fn wrong_rules(directory: &Path) -> Vec<String> {
+    rule_files::problems(directory, &decide::Limits::default())
 }
 
 /// What a replay came to.

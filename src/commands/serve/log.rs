@@ -45,7 +45,10 @@ pub fn entry(entry: &Entry) {
             let (service, because) = (decision.proposal.service(), &decision.proposal.because);
             match &decision.outcome {
                 Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
-                Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would act"),
+                Outcome::Observed { from, to, refused_by } => {
+                    let would = decision.would();
+                    info!(id, rule, %service, from, to, would, refusals = refused_by.len(), because, "would act");
+                }
                 Outcome::Notified => warn!(id, rule, %service, because, "notification"),
                 Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
             }
@@ -62,8 +65,11 @@ pub fn entry(entry: &Entry) {
         What::Intervention { report } => {
             info!(id = %report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
         }
-        What::Paused { by } => warn!(by, "paused"),
-        What::Resumed { by } => warn!(by, "resumed"),
+        What::Paused { by, service, until } => {
+            warn!(by, service, until = until.map(|until| until.to_string()), "paused");
+        }
+        What::Resumed { by, service } => warn!(by, service, "resumed"),
+        What::PauseEnded { by, service } => warn!(by, service, "a pause came to its end; headroom acts again"),
         What::Floors { floors } => info!(floors = floors.len(), "floors set"),
         What::Learnt { learnt } => debug!(written_at = %learnt.at, "learnt state restored"),
         What::Rules { rules } => info!(rules = rules.len(), "rules reloaded"),
