@@ -11,6 +11,7 @@ mod objective;
 pub mod rollup;
 pub mod statistics;
 mod telemetry;
+mod thresholds;
 pub mod trace;
 
 pub use absorber::{Absorber, Portion};
@@ -18,6 +19,7 @@ pub use findings::{
     Bottleneck, Compliance, EntryFinding, Evidence, Findings, ObjectiveStatus, ServiceFinding, Suspect, Verdict,
     sentences,
 };
+
 pub use judge::{Config, Judge, PodsWithSpans};
 pub use learned::{Learnt, Reference};
 pub use objective::Objective;

@@ -5,13 +5,10 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::analyse::change::{SPANS_PER_SECOND, Sample, SampledTrace, TRACES_EACH};
+use crate::analyse::change::{Sample, SampledTrace, TRACES_EACH};
+use crate::analyse::thresholds::memory::SPANS_MAX;
 use crate::analyse::trace::Tree;
 use crate::model::{Span, SpanBuilder, Symbol, Symbols, TraceId};
-
-/// Spans kept at once. The judge takes a second's worth from all absorbers together; twice as many of one are left after
-/// the last in the order have gone.
-const SPANS_MAX: usize = 4 * SPANS_PER_SECOND as usize;
 
 struct Candidate {
     order: u64,

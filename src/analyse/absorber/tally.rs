@@ -11,16 +11,13 @@ use crate::analyse::learned::reference::{CALL_KINDS_MAX, Reference};
 use crate::analyse::rollup::*;
 use crate::analyse::statistics::histogram::bucket_of;
 use crate::analyse::telemetry::ReceivedCounts;
+use crate::analyse::thresholds::rollup::{AT_RISK, WEIGHT_MAX};
 use crate::analyse::trace::request::{Visit, failure_origin, is_refusal, is_taken, visit_top};
 use crate::analyse::trace::{Segment, SegmentKind, Tree, TreeSpan, critical_path};
 use crate::model::{Span, Symbol, Symbols, Text};
 
 /// Caller, operation, and the peer it names.
 type CallKind = (Symbol, Symbol, Symbol);
-
-/// A request that took more than this part of its objective is at risk: ordinary requests are well below, as an
-/// objective lies above what is healthy by a factor, or it is missed all day.
-const AT_RISK: i64 = 2;
 
 /// Traces being added up.
 #[derive(Default)]
@@ -458,9 +455,6 @@ fn waited_long(tree: &Tree<Span>, call: usize, callee: Symbol, With { reference,
     let known = reference.operations.call_ns(service, operation, callee);
     known.is_none_or(|healthy_ns| waited_ns as f64 > healthy_ns)
 }
-
-/// Requests that one may stand for; nobody samples less than one in a million, and sums must not overflow.
-const WEIGHT_MAX: f64 = 1e6;
 
 /// An adjusted count in thousandths; an unknown weight counts as one, and is counted as unknown elsewhere.
 fn milli(weight: Option<f64>) -> i64 {

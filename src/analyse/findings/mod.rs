@@ -6,6 +6,7 @@ pub mod sentences;
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::MissingParents;
+use crate::analyse::thresholds::findings::SURE;
 use crate::model::{ServiceId, Time, TraceId};
 
 /// Why a service is the bottleneck. The verdict decides what a rule may do, so an undetermined cause is `Unknown` rather
@@ -140,7 +141,7 @@ pub struct Bottleneck {
     #[serde(default)]
     pub version: Option<String>,
     pub verdict: Verdict,
-    /// Share of the blame of the traces that missed, 0 to 1.
+    /// Probability that it is this, 0 to 1; where the verdict is `unknown`, the service's share of the blame.
     pub score: f64,
     /// Critical-path time above baseline, summed over the traces that missed, in milliseconds.
     pub blame_ms: f64,
@@ -230,10 +231,6 @@ pub struct Suspect {
     /// Traces of the incident in which it took longest, longest first.
     pub exemplars: Vec<TraceId>,
 }
-
-/// A suspect at least this likely is told to people unasked: of five such four are faults at least. What is lost of a trace's
-/// shape seldom comes above 0.95, as an operation may be meant to have changed (`Parameters::other_mix`).
-const SURE: f64 = 0.8;
 
 impl Suspect {
     /// Likely enough to be told to people who did not ask, and with a reason.

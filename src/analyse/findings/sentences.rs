@@ -5,12 +5,7 @@
 
 use super::{Bottleneck, Compliance, Evidence, MissedObjective, ObjectiveStatus, Verdict};
 use crate::analyse::Suspect;
-
-/// More decimals than this are never needed: a share that differs less from its objective does not miss it.
-const DECIMALS_MAX: usize = 6;
-
-/// A change below a fifth explains nothing, so it is not worth a line.
-const TELLING_FACTOR: f64 = 1.2;
+use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
 /// Measures of how long things take. For an undetermined cause these are evidence; load alone is not.
 const TIME_MEASURES: [&str; 5] =

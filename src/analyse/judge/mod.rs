@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analyse::absorber::Portion;
 use crate::analyse::change::live::{self, Changes};
-use crate::analyse::diagnosis::backlog::Backlog;
-use crate::analyse::diagnosis::incident::{Incident, Incidents};
+use crate::analyse::diagnosis::courses::{Courses, Followed};
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
@@ -91,8 +90,7 @@ struct Learned {
     baseline: Baseline,
     capacities: Capacities,
     starts: PodStartup,
-    backlog: Backlog,
-    incidents: Incidents,
+    courses: Courses,
     changes: Changes,
 }
 
@@ -101,11 +99,9 @@ struct Learned {
 struct Lessons {
     /// Entry operations that miss their objective, and the services they cross.
     missed: BTreeSet<Text>,
-    /// Services that a callee held back, up to an event time.
-    held_back: BTreeSet<Text>,
-    held_back_to: Time,
-    /// What the outages of entry operations were found to be.
-    incidents: BTreeMap<Text, Incident>,
+    /// What the outages of entry operations are believed to be, up to an event time.
+    courses: BTreeMap<Text, Followed>,
+    complete_to: Time,
     /// Saturated services. The same may be there for two stretches of time.
     at_limit: Vec<(Text, AtLimit)>,
     changes: Option<live::Answer>,
@@ -166,7 +162,7 @@ impl Judge {
     /// against what these find.
     pub fn replace_queries(&mut self, queries: &Overrides) -> Result<(), sql::Error> {
         self.sql = Sql::plan(queries)?;
-        self.learned.incidents = Incidents::default();
+        self.learned.courses = Courses::default();
         Ok(())
     }
 
@@ -222,11 +218,9 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, backlog, incidents, changes } =
-            &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes } = &mut self.learned;
         quarantine.missed(now, lessons.missed);
-        backlog.seen(lessons.held_back, lessons.held_back_to);
-        incidents.learn(lessons.incidents, lessons.held_back_to);
+        courses.learn(lessons.courses, lessons.complete_to);
         lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
         changes.learn(now, lessons.changes);
         starts.learn(cluster);
@@ -246,12 +240,11 @@ impl Judge {
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, backlog, incidents, changes, .. } = &mut self.learned;
+        let Learned { quarantine, baseline, starts, courses, changes, .. } = &mut self.learned;
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         starts.step_clock();
-        backlog.step_clock(step);
-        incidents.step_clock(step);
+        courses.step_clock(step);
         changes.step_clock(step);
     }
 

@@ -4,18 +4,11 @@
 //! parent, and traces have no root. A whole trace that headroom itself shed leaves no such gap.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyse::thresholds::telemetry::{SHARE_MIN, SPANS_MIN, WINDOW};
 use crate::model::{ClockStep, Text, Time};
-
-/// A trace without a root is closed when it has been idle for ten seconds: half a minute sees it, and enough others.
-const WINDOW: Duration = Duration::from_secs(30);
-/// Below this share a restarting pod or a late batch explains it.
-const SHARE_MIN: f64 = 0.01;
-/// Fewer spans than these are an accident.
-const SPANS_MIN: i64 = 10;
 
 /// Spans of one service that came without what called them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
