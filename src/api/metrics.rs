@@ -20,6 +20,7 @@ use super::act_metrics::ActMetrics;
 use super::receive_metrics::ReceiveMetrics;
 use super::sql_metrics::SqlMetrics;
 use super::{Api, Refusal, Snapshot, Spans};
+use crate::analyse::SightLevel;
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
 use crate::receive;
@@ -66,6 +67,8 @@ pub struct Metrics {
     process_resident_bytes: Gauge,
     findings_delay: Histogram,
     analyse_blind: Gauge,
+    analyse_seen_share: Gauge<f64, AtomicU64>,
+    analyse_partial: Gauge,
     analyse_bottlenecks: Gauge,
     analyse_silent_failures: Gauge,
     analyse_entries_missed: Gauge,
@@ -110,6 +113,8 @@ impl Default for Metrics {
             process_resident_bytes: Gauge::default(),
             findings_delay: Histogram::new(delay_buckets),
             analyse_blind: Gauge::default(),
+            analyse_seen_share: Gauge::default(),
+            analyse_partial: Gauge::default(),
             analyse_bottlenecks: Gauge::default(),
             analyse_silent_failures: Gauge::default(),
             analyse_entries_missed: Gauge::default(),
@@ -157,7 +162,9 @@ impl Metrics {
             window_bytes: "Arrow memory of the table",
             window_open_traces: "Traces that are not closed yet",
             process_resident_bytes: "Resident memory of the process",
-            analyse_blind: "1 while no spans arrive, so that nothing is known of now",
+            analyse_blind: "1 while no spans arrive, or none in which a request can be followed, so that nothing is known of now",
+            analyse_seen_share: "Share of traces that are seen whole; 0 while blind",
+            analyse_partial: "1 while a part of what happens is not seen",
             analyse_bottlenecks: "Endpoints (root spans) with a bottleneck now",
             analyse_silent_failures: "Services that fail with high probability while no objective is missed",
             analyse_entries_missed: "Endpoints (root spans) that miss their objective now",
@@ -250,6 +257,8 @@ impl Metrics {
         self.window_watermark_lag.set(lag);
         self.analyse_blind.set(i64::from(findings.blind));
         self.analyse_incomplete_services.set(findings.missing_parents.len() as i64);
+        self.analyse_seen_share.set(findings.sight.share);
+        self.analyse_partial.set(i64::from(findings.sight.level == SightLevel::Partial));
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_silent_failures.set(findings.silent_failures.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);

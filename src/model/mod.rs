@@ -16,6 +16,8 @@ pub mod spans;
 mod symbols;
 mod texts;
 pub mod time;
+mod time_unit;
+mod trace_top;
 
 pub use builder::{Source, SpanBuilder, SpanCells};
 pub use clock_step::ClockStep;
@@ -32,3 +34,5 @@ pub use spans::{Kind, SpanBatch, SpanRow, Status};
 pub use symbols::{Symbol, Symbols};
 pub use texts::{Cell, Utf8};
 pub use time::Time;
+pub use time_unit::TimeUnit;
+pub use trace_top::first_top;

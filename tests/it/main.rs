@@ -22,6 +22,7 @@
 //! - [`rules`]: rules as an operator writes them, through to the guard
 //! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
+//! - [`traces`]: traces as they really are: roots that never come, clocks that are off, spans that are lost
 //!
 //! [`process`] starts and stops the binary for the others; [`skip`] is what a test does that lacks a program.
 
@@ -50,3 +51,4 @@ mod rules;
 mod sentences;
 mod simulate;
 mod skip;
+mod traces;

@@ -27,7 +27,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
 use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
-use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
+use crate::analyse::telemetry::{Came, LostSpans, ReceivedCounts, Sampling, Watch};
 use crate::model::setting::{Kind, Setting};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 use crate::settings;
@@ -121,12 +121,12 @@ struct Seen {
 impl Seen {
     /// The least over the absorbers that received anything lately: one to which no trace comes holds nobody up.
     fn of(now: Time, portions: &[Portion], idle_after: Duration) -> Seen {
-        let is_awake = |one: &&Portion| one.last_received.is_some_and(|last| last + idle_after >= now);
-        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.complete_to).min();
+        let is_awake = |one: &&Portion| one.arrived.last_received.is_some_and(|last| last + idle_after >= now);
+        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.arrived.complete_to).min();
         let complete_to = least(&mut portions.iter().filter(is_awake)).or_else(|| least(&mut portions.iter()));
         Seen {
             complete_to: complete_to.unwrap_or(now).floor_second(),
-            last_received: portions.iter().filter_map(|one| one.last_received).max(),
+            last_received: portions.iter().filter_map(|one| one.arrived.last_received).max(),
         }
     }
 }
@@ -137,6 +137,7 @@ pub struct Judge {
     store: Store,
     exemplars: Exemplars,
     lost_spans: LostSpans,
+    watch: Watch,
     sampling: Sampling,
     pods: PodsWithSpans,
     learned: Learned,
@@ -152,6 +153,7 @@ impl Judge {
             store: Store::default(),
             exemplars: Exemplars::default(),
             lost_spans: LostSpans::default(),
+            watch: Watch::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
             learned: Learned { reference, ..Learned::default() },
@@ -194,20 +196,41 @@ impl Judge {
         let seen = Seen::of(now, &portions, self.config.blind_after);
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
+        let mut without_parent: BTreeMap<[Text; 2], i64> = BTreeMap::new();
+        let mut came = Came::default();
+        let mut clocks: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
+            came.without_beginning += portion.without_beginning;
+            came.waiting += portion.arrived.waiting;
+            came.spans.add(portion.arrived.spans);
+            came.ids.merge(portion.ids);
+            portion.misdated.into_iter().for_each(|(of, count)| *came.misdated.entry(of).or_default() += count);
+            for (host, mut ahead) in portion.clocks {
+                clocks.entry(host).or_default().append(&mut ahead);
+            }
+            portion
+                .without_parent
+                .into_iter()
+                .for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
             answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
             self.exemplars.push(now, portion.exemplars);
             self.store.push(portion.rollups.clone());
             rollups.push(portion.rollups);
         }
-        self.lost_spans.push(now, received);
+        came.services.clone_from(&received);
+        self.lost_spans.push(now, received, came.spans.late);
+        self.watch.push(now, &rollups, came);
         self.sampling.see(now, &rollups);
         let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
         reference.objectives.learn(entries);
         reference.callees.learn(answered);
+        reference.remote_entries.learn(without_parent, &rollups);
+        // Whoever was first to come.
+        clocks.values_mut().for_each(|ahead| ahead.sort_unstable());
+        reference.clocks.learn(now, clocks);
         quarantine.offer(now, rollups);
         baseline.advance(now);
         self.store.evict((now - self.config.keep).second());
@@ -239,8 +262,10 @@ impl Judge {
         self.store.step_clock(now, step);
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
+        self.watch.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, courses, changes, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, starts, courses, changes, .. } = &mut self.learned;
+        reference.clocks.step_clock(step);
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         starts.step_clock();

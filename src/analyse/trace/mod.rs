@@ -1,5 +1,6 @@
 //! One trace: its tree, corrected for clock skew, its critical path, and the requests in it.
 
+mod clock_anchor;
 mod critical_path;
 pub mod request;
 mod tree;
