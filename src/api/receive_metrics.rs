@@ -33,11 +33,6 @@ impl Collector for ReceiveMetrics {
                 counters.left_out_fields(),
             ),
             (
-                "receive_rescaled_spans",
-                "Spans whose times were in milliseconds or microseconds and were taken as such",
-                counters.rescaled_spans(),
-            ),
-            (
                 "receive_unnamed_spans",
                 "Spans of services without service.name (unknown_service): set OTEL_SERVICE_NAME there",
                 counters.unnamed_spans(),

@@ -24,7 +24,8 @@ impl Traces {
         let mut traces = Traces::default();
         let mut rejected = Rejected::default();
         for path in paths {
-            let mut spans = files::open(path.as_ref(), Options::default(), Damage::Refuse)?;
+            let mut spans =
+                files::open(path.as_ref(), Options { rescale: true, ..Options::default() }, Damage::Refuse)?;
             for batch in spans.by_ref() {
                 traces.add(batch?);
             }

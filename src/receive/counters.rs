@@ -15,7 +15,6 @@ pub struct Counters {
     cut: AtomicU64,
     broken: AtomicU64,
     left_out: AtomicU64,
-    rescaled: AtomicU64,
     unnamed: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
     refused: [AtomicU64; Refusal::LABELS.len()],
@@ -57,11 +56,6 @@ impl Counters {
         self.left_out.load(Ordering::Relaxed)
     }
 
-    /// Spans whose times were in milliseconds or microseconds, and were multiplied to nanoseconds.
-    pub fn rescaled_spans(&self) -> u64 {
-        self.rescaled.load(Ordering::Relaxed)
-    }
-
     /// Spans of services that nobody named.
     pub fn unnamed_spans(&self) -> u64 {
         self.unnamed.load(Ordering::Relaxed)
@@ -85,7 +79,6 @@ impl Counters {
         self.cut.fetch_add(mended.cut, Ordering::Relaxed);
         self.broken.fetch_add(mended.broken, Ordering::Relaxed);
         self.left_out.fetch_add(mended.left_out, Ordering::Relaxed);
-        self.rescaled.fetch_add(mended.rescaled, Ordering::Relaxed);
         self.unnamed.fetch_add(mended.unnamed, Ordering::Relaxed);
         for (reason, count) in rejected.by_reason() {
             self.rejected[reason as usize].fetch_add(count, Ordering::Relaxed);

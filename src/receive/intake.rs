@@ -131,6 +131,7 @@ impl Intake {
             assume_weight: self.assume_weight,
             start_max: Some(latest + self.future_max),
             limits: Some(self.decode_limits),
+            rescale: false,
         };
         let decoded = decode(encoding, &request, &options).map_err(|error| match error {
             DecodeError::TooManySpans { .. } | DecodeError::TooMuchMemory { .. } => Refusal::TooLargeDecoded(error),

@@ -20,9 +20,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{
-    ClockStep, Declared, Names, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh,
-};
+use crate::model::{ClockStep, Declared, Names, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh};
 use crate::settings;
 
 use admission::Admission;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Replayed;
 use super::compare::Comparison;
@@ -115,8 +115,15 @@ const TOGETHER_NS: i64 = 2 * NANOS_PER_SECOND;
 fn by_second(supply: &mut Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
     let mut batches: Vec<SpanBatch> = Vec::new();
     let mut ends: HashMap<TraceId, Vec<i64>, RandomState> = HashMap::default();
+    // Traces in which messages are taken, whenever that is.
+    let mut messages: HashSet<TraceId, RandomState> = HashSet::default();
     while let Some(batch) = supply.next_batch()? {
-        batch.iter().for_each(|span| ends.entry(span.trace_id).or_default().push(end_ns(&span)));
+        for span in batch.iter() {
+            ends.entry(span.trace_id).or_default().push(end_ns(&span));
+            if span.kind == Kind::Consumer {
+                messages.insert(span.trace_id);
+            }
+        }
         batches.push(batch);
     }
     let middle = |mut ends: Vec<i64>| {
@@ -128,7 +135,8 @@ fn by_second(supply: &mut Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
     let mut seconds: BTreeMap<i64, SpanBuilder> = BTreeMap::new();
     for span in batches.iter().flat_map(SpanBatch::iter) {
         let (own, middle) = (end_ns(&span), middles.get(&span.trace_id).copied());
-        let together = middle.filter(|m| span.kind != Kind::Consumer && own.abs_diff(*m) > TOGETHER_NS as u64);
+        let is_later_work = |m: i64| own > m && messages.contains(&span.trace_id);
+        let together = middle.filter(|&m| !is_later_work(m) && own.abs_diff(m) > TOGETHER_NS as u64);
         seconds.entry(together.unwrap_or(own).div_euclid(NANOS_PER_SECOND)).or_default().append(&span);
     }
     Ok(seconds)

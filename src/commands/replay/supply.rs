@@ -19,7 +19,7 @@ pub struct Supply {
 
 impl Supply {
     pub fn new(files: Vec<String>, assume_weight: Option<f64>) -> Supply {
-        let options = Options { assume_weight, start_max: None, limits: None };
+        let options = Options { assume_weight, ..Options::default() };
         Supply { files: files.into_iter(), options, open: None, begun: None, notes: Vec::new() }
     }
 

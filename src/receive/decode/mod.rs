@@ -67,6 +67,9 @@ pub struct Options {
     pub start_max: Option<Time>,
     /// What one request may be, where others send it; None where it is one's own file.
     pub limits: Option<Limits>,
+    /// Times in milliseconds or microseconds are taken as such: in files that are read as a whole. Where spans are
+    /// analysed as they come, their sender is named instead.
+    pub rescale: bool,
 }
 
 /// What one request may be once it is read.

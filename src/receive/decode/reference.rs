@@ -15,7 +15,8 @@ use super::{Decoded, Encoding, Options, Reason, decode};
 use crate::model::{Kind, SpanRow, Status, Time};
 
 /// Some of the times that tests write lie beyond.
-pub const OPTIONS: Options = Options { assume_weight: None, start_max: Some(Time(3_000_000_000)), limits: None };
+pub const OPTIONS: Options =
+    Options { assume_weight: None, start_max: Some(Time(3_000_000_000)), limits: None, rescale: false };
 
 fn value(key_value: &KeyValue) -> Value<'_> {
     match key_value.value.as_ref().and_then(|any| any.value.as_ref()) {

@@ -167,7 +167,7 @@ impl Checked {
         if span.start_time_unix_nano == 0 {
             return Err(Reason::NoStart);
         }
-        let scale = scale(span.start_time_unix_nano);
+        let scale = if options.rescale { scale(span.start_time_unix_nano) } else { 1 };
         let nanos =
             |time: u64| i64::try_from(time).ok().and_then(|time| time.checked_mul(scale)).ok_or(Reason::TimeRange);
         let (start, end) = (nanos(span.start_time_unix_nano)?, nanos(span.end_time_unix_nano)?);

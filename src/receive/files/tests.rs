@@ -180,7 +180,8 @@ fn other_systems_documents_and_old_scopes_are_read_and_named() {
 fn milliseconds_are_taken_as_such_and_told() {
     let in_ms = LINES.replace(r#""5""#, r#""1795962000000""#).replace(r#""7""#, r#""1795962000005""#);
     let file = file(in_ms.as_bytes());
-    let mut spans = open(file.path.to_str().unwrap(), decode::Options::default(), Damage::Refuse).unwrap();
+    let options = decode::Options { rescale: true, ..decode::Options::default() };
+    let mut spans = open(file.path.to_str().unwrap(), options, Damage::Refuse).unwrap();
     let batch = spans.next().unwrap().unwrap();
     assert_eq!((batch.row(0).start, batch.row(0).duration_ns), (Time(1_795_962_000_000_000_000), 5_000_000));
     assert!(spans.by_ref().all(|batch| batch.is_ok()));
