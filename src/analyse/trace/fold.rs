@@ -9,7 +9,7 @@
 //! - What a CLIENT does below itself, such as connecting, is part of the call.
 
 use super::span::TreeSpan;
-use super::tree::Node;
+use super::tree::{Node, is_call};
 use crate::model::Kind;
 
 /// The memory of the folding; see the module.
@@ -18,6 +18,8 @@ pub struct Fold {
     /// Of each node, how many children of its own service are of the same side of a call.
     alike: Vec<u32>,
     has_children: Vec<bool>,
+    /// Of each node, whether somebody else answers it: a caller's span within it is another call then.
+    is_answered: Vec<bool>,
     /// Nodes that go, each with how deep it lies below the one that stays.
     gone: Vec<(u32, usize)>,
     /// New place of each node; of one that goes, that of the one that stays.
@@ -73,18 +75,21 @@ impl Fold {
 
     /// Who goes.
     fn choose<S: TreeSpan>(&mut self, nodes: &mut [Node<S>]) {
-        let Fold { alike, has_children, gone, places } = self;
+        let Fold { alike, has_children, is_answered, gone, places } = self;
         alike.clear();
         alike.resize(nodes.len(), 0);
         has_children.clear();
         has_children.resize(nodes.len(), false);
+        is_answered.clear();
+        is_answered.resize(nodes.len(), false);
         for child in 0..nodes.len() {
             let Some(parent) = nodes[child].parent else { continue };
             has_children[parent] = true;
+            is_answered[parent] |= is_call(&nodes[parent].span, &nodes[child].span);
             alike[parent] += u32::from(relation(&nodes[parent].span, &nodes[child].span) == Relation::Alike);
         }
-        for (node, &alike) in nodes.iter_mut().zip(&*alike) {
-            if alike > 1 && node.span.kind() == Kind::Client {
+        for (node, (&alike, &is_answered)) in nodes.iter_mut().zip(alike.iter().zip(&*is_answered)) {
+            if alike > 1 && !is_answered && node.span.kind() == Kind::Client {
                 node.span.set_kind(Kind::Internal);
             }
         }
@@ -94,7 +99,10 @@ impl Fold {
         for child in 0..nodes.len() {
             let Some(parent) = nodes[child].parent else { continue };
             let goes = match relation(&nodes[parent].span, &nodes[child].span) {
-                Relation::Alike => alike[parent] == 1,
+                Relation::Alike => {
+                    let is_other_call = is_answered[parent] && nodes[parent].span.kind() == Kind::Client;
+                    alike[parent] == 1 && !is_other_call
+                }
                 Relation::Part => !has_children[child],
                 Relation::Other => false,
             };

@@ -145,6 +145,18 @@ fn a_client_within_a_client_is_one_call_and_a_client_around_several_is_none() {
 }
 
 #[test]
+fn a_client_that_is_answered_and_asks_for_a_token_first_makes_two_calls() {
+    let spans = [
+        (1, 0, 0, 100, "a", Server),
+        (2, 1, 10, 90, "a", Client),
+        (3, 2, 12, 30, "a", Client),
+        (4, 3, 15, 25, "auth", Server),
+        (5, 2, 40, 80, "b", Server),
+    ];
+    assert_eq!(shape_of(&spans), "1 a<., 2 a<1, 3 a<2, 4 auth<3, 5 b<2");
+}
+
+#[test]
 fn what_a_client_does_to_connect_is_part_of_its_call() {
     let spans = [(1, 0, 0, 100, "a", Server), (2, 1, 10, 90, "a", Client), (3, 2, 12, 60, "a", Internal)];
     assert_eq!(path(&spans), ["1 own 0..10", "2 peer 10..90", "1 own 90..100"]);
