@@ -106,6 +106,7 @@ impl Shard {
     /// All clocks stepped: what is held moves with them. What was absorbed must have been taken.
     pub fn step_clock(&mut self, step: ClockStep) {
         self.window.step_clock(step);
+        self.absorber.step_clock(step);
         step.move_all([&mut self.absorbed_at]);
     }
 

@@ -26,7 +26,7 @@ pub fn first_top(spans: &[Span]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{SpanBuilder, SpanRow, Symbols, Time};
+    use crate::model::{Names, SpanBuilder, SpanRow, Symbols, Time};
 
     /// The first top of spans of (id, parent, start).
     fn first(spans: &[(u8, u8, i64)]) -> Option<u8> {
@@ -39,7 +39,8 @@ mod tests {
                 ..SpanRow::default()
             });
         }
-        let spans: Vec<Span> = builder.finish().spans(&mut Symbols::default()).map(|(_, span)| span).collect();
+        let spans: Vec<Span> =
+            builder.finish().spans(&mut Symbols::default(), &mut Names::default()).map(|(_, span)| span).collect();
         first_top(&spans).map(|place| spans[place].id.0[0])
     }
 

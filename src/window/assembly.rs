@@ -1,5 +1,8 @@
 //! Traces put together from spans that come in any order, late, twice, or without their root.
 //!
+//! Work that a trace set off and that begins when it is closed, such as taking its messages, is a later part of it, and
+//! analysed by itself: no trace stays open for it.
+//!
 //! A trace is complete when its root has been seen and telemetry is complete up to the root's end. One whose root has not
 //! come is complete a [moment](RootGrace) after its newest span where it begins with a span whose caller sends none, and
 //! is closed as partial when it has been idle for long where it does not. Closed ids are remembered for a while, so that a
@@ -16,11 +19,11 @@ use slab::Slab;
 
 use super::Config;
 use super::root_grace::RootGrace;
-use crate::model::{ClockStep, Span, Symbols, Time, TraceId, first_top};
+use crate::model::{ClockStep, Kind, Span, Symbols, Time, TraceId, first_top};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
-/// Closed ids remembered at most, about 60 bytes each; at more than this a minute the oldest are forgotten earlier.
+/// Closed ids remembered at most, about 70 bytes each; at more than this a minute the oldest are forgotten earlier.
 const CLOSED_MAX: usize = 1_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +57,8 @@ struct OpenTrace {
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
     newest_end: Time,
+    /// It is closed already, and this is work that it set off.
+    is_later_part: bool,
     /// Its root has not come for a moment, and it does not begin where traces begin without one: it waits until it is idle.
     waits: bool,
     /// The earliest of its entries in the queue.
@@ -63,7 +68,8 @@ struct OpenTrace {
 impl OpenTrace {
     /// A rooted trace is due at its root's end; children that outlive it are clipped anyway.
     fn due(&self, config: &Config, grace: &RootGrace) -> Time {
-        let wait = if self.waits { config.trace_idle } else { grace.wait().min(config.trace_idle) };
+        let wait =
+            if self.waits || self.is_later_part { config.trace_idle } else { grace.wait().min(config.trace_idle) };
         self.root_end.unwrap_or(self.newest_end + wait)
     }
 }
@@ -86,7 +92,8 @@ pub(super) struct Assembly {
     /// Open traces by the event time at which they may be closed, each with its place. A trace is due later with every
     /// span that comes before its root, so an entry is a lower bound: it is put back when its turn comes too early.
     queue: BinaryHeap<Reverse<(Time, TraceId, usize)>>,
-    closed: HashMap<TraceId, Closed, RandomState>,
+    /// How each was closed, and when it ended.
+    closed: HashMap<TraceId, (Closed, Time), RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
     grace: RootGrace,
     /// Open traces that wait until they are idle.
@@ -123,7 +130,10 @@ impl Assembly {
             for ((id, span, end), place) in coming.drain(..).zip(places.drain(..)) {
                 match place {
                     Some(place) => self.put(config, place, span, end),
-                    None => self.count_late(config, received_at, id, span),
+                    None => match self.later_part(id, &span) {
+                        Some(place) => self.put(config, place, span, end),
+                        None => self.count_late(config, received_at, id, span),
+                    },
                 }
             }
             (self.coming, self.coming_places) = (coming, places);
@@ -145,6 +155,7 @@ impl Assembly {
                     spans,
                     root_end: None,
                     newest_end: Time::MIN,
+                    is_later_part: false,
                     waits: false,
                     queued: Time(i64::MAX),
                 };
@@ -153,14 +164,40 @@ impl Assembly {
         }
     }
 
+    /// The place of a later part of a trace that is closed, opened if it is new; None where a span is simply late.
+    fn later_part(&mut self, id: TraceId, span: &Span) -> Option<usize> {
+        if let Some(&place) = self.places.get(&id) {
+            return Some(place);
+        }
+        let &(closed, ended) = self.closed.get(&id)?;
+        // Only a root tells when the rest was over.
+        let began_after = closed == Closed::WithRoot && span.start >= ended;
+        if span.parent.is_none() || span.kind != Kind::Consumer && !began_after {
+            return None;
+        }
+        let spans = self.spare.pop().unwrap_or_default();
+        let part = OpenTrace {
+            id,
+            spans,
+            root_end: None,
+            newest_end: Time::MIN,
+            is_later_part: true,
+            waits: false,
+            queued: Time(i64::MAX),
+        };
+        let place = self.open.insert(part);
+        self.places.insert(id, place);
+        Some(place)
+    }
+
     fn count_late(&mut self, config: &Config, received_at: Time, id: TraceId, span: Span) {
         self.counters.late_spans += 1;
         if span.parent.is_some() {
             return;
         }
-        let closed = self.closed.get(&id);
-        self.counters.late_roots += u64::from(closed != Some(&Closed::WithRoot));
-        if closed == Some(&Closed::Begun) {
+        let closed = self.closed.get(&id).map(|(closed, _)| *closed);
+        self.counters.late_roots += u64::from(closed != Some(Closed::WithRoot));
+        if closed == Some(Closed::Begun) {
             self.grace.came_late(received_at, config.trace_idle);
         }
     }
@@ -174,7 +211,7 @@ impl Assembly {
         trace.spans.push(span);
         self.spans += 1;
         trace.newest_end = trace.newest_end.max(end);
-        if span.parent.is_none() {
+        if span.parent.is_none() || trace.is_later_part && span.kind == Kind::Consumer {
             trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
         if std::mem::take(&mut trace.waits) {
@@ -209,7 +246,7 @@ impl Assembly {
             };
             let mut due = trace.due(config, &self.grace);
             let is_rooted = trace.root_end.is_some();
-            if due <= queued && !is_rooted && !trace.waits && !forced {
+            if due <= queued && !is_rooted && !trace.waits && !trace.is_later_part && !forced {
                 if first_top(&trace.spans).is_some_and(|top| begins(&trace.spans[top])) {
                     self.grace.closed(complete_to);
                 } else {
@@ -226,6 +263,12 @@ impl Assembly {
             let trace = self.open.remove(place);
             self.places.remove(&id);
             self.waiting -= usize::from(trace.waits);
+            if trace.is_later_part && !is_rooted {
+                // Nobody took a message: what came was late, and began as it ended.
+                self.counters.late_spans += trace.spans.len() as u64;
+                self.spans -= trace.spans.len();
+                continue;
+            }
             self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
             self.counters.partial += u64::from(!is_rooted);
@@ -234,7 +277,8 @@ impl Assembly {
                 (false, false) => Closed::Begun,
                 (false, true) => Closed::Idle,
             };
-            if self.closed.insert(id, closed).is_none() {
+            let ended = trace.root_end.unwrap_or(trace.newest_end);
+            if !trace.is_later_part && self.closed.insert(id, (closed, ended)).is_none() {
                 self.closed_by_time.push_back((due, id));
             }
             self.spans -= trace.spans.len();
@@ -279,6 +323,7 @@ impl Assembly {
         let queue = std::mem::take(&mut self.queue).into_iter();
         self.queue = queue.map(|Reverse((due, id, place))| Reverse((step.time(due), id, place))).collect();
         step.move_all(self.closed_by_time.iter_mut().map(|(at, _)| at));
+        step.move_all(self.closed.values_mut().map(|(_, ended)| ended));
         self.grace.step_clock(step);
     }
 

@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{ClockStep, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh};
+use crate::model::{ClockStep, Declared, Names, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh};
 use crate::settings;
 
 use admission::Admission;
@@ -52,10 +52,15 @@ pub struct Config {
     pub trace_spans_max: usize,
     /// Open traces past this number: the oldest is closed as it stands.
     pub open_traces_max: usize,
+    /// What the operator says of operations: their names, and the kind of work they are. The first that matches holds.
+    pub operations: Vec<Declared>,
+    /// Services that are proxies of the workloads beside them: names, in which `*` stands for any text. Those that share a pod
+    /// with their workload need not be named.
+    pub sidecars: Vec<String>,
 }
 
 impl Config {
-    /// What an operator may set; how many spans a second are taken in is a matter of the whole process (`limits`).
+    /// What an operator may set; operations and sidecars stand elsewhere, and how many spans a second are taken in is a matter of the whole process (`limits`).
     pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
         duration: Kind::seconds(10, 86_400), "spans and what came of them are kept this long";
         bytes_max as "memory": Kind::bytes(16 << 20, 1 << 40), "what they may take; the oldest go first";
@@ -77,6 +82,8 @@ impl Default for Config {
             trace_idle: Duration::from_secs(10),
             trace_spans_max: 10_000,
             open_traces_max: 1_000_000,
+            operations: Vec::new(),
+            sidecars: Vec::new(),
         }
     }
 }
@@ -101,6 +108,7 @@ pub struct Window {
     admission: Admission,
     assembly: Assembly,
     symbols: Symbols,
+    names: Names,
     lag: ArrivalLag,
     clocks: Clocks,
     /// Spans whose times are in another unit than nanoseconds, by service: they are in no trace.
@@ -116,6 +124,7 @@ impl Window {
             admission: Admission::new(config.seed),
             assembly: Assembly::default(),
             symbols: Symbols::default(),
+            names: Names::new(config.operations.clone(), config.sidecars.clone()),
             lag: ArrivalLag::default(),
             clocks: Clocks::default(),
             misdated: HashMap::default(),
@@ -151,7 +160,7 @@ impl Window {
         let waited_since = received_at - self.lag.quantile() - WAITED;
         let (mut newest, lag, clocks) = (Time::MIN, &mut self.lag, &self.clocks);
         let misdated = &mut self.misdated;
-        let spans = batch.spans(&mut self.symbols).filter_map(|(trace, mut span)| {
+        let spans = batch.spans(&mut self.symbols, &mut self.names).filter_map(|(trace, mut span)| {
             if let Some(unit) = TimeUnit::of(span.end(), received_at) {
                 *misdated.entry((span.service, unit)).or_default() += 1;
                 return None;

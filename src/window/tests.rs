@@ -244,5 +244,5 @@ fn what_cannot_be_analysed_in_time_is_refused_until_it_is() {
 
 #[test]
 fn every_bound_can_be_set() {
-    crate::model::setting::check(Config::SETTINGS, &["spans_per_second", "seed"]);
+    crate::model::setting::check(Config::SETTINGS, &["spans_per_second", "seed", "operations", "sidecars"]);
 }

@@ -26,6 +26,9 @@ pub struct Beginnings {
 impl Beginnings {
     /// Whether traces are known to begin with such a span without its parent.
     pub fn is_entry(&mut self, span: &Span, symbols: &Symbols, reference: &Reference) -> bool {
+        if span.kind == Kind::Consumer {
+            return true;
+        }
         let entries = &reference.remote_entries;
         let from = (symbols.generation(), entries.version());
         if (self.generation, self.version) != from {
@@ -42,6 +45,10 @@ impl Beginnings {
         let Some(place) = first_top(spans) else { return false };
         let top = spans[place];
         let Some(parent) = top.parent else { return false };
+        // What takes a message is a beginning by itself.
+        if top.kind == Kind::Consumer {
+            return false;
+        }
         if top.kind.is_callee() {
             if !self.is_entry(&top, symbols, reference) {
                 return false;
@@ -75,7 +82,7 @@ impl Beginnings {
         found.clear();
         for &orphan in &tree.orphans {
             let span = &tree.nodes[orphan].span;
-            if span.parent.is_none() || !span.kind.is_callee() {
+            if span.parent.is_none() || span.kind != Kind::Server {
                 continue;
             }
             *self.without_parent.entry(top_of(span)).or_default() += 1;

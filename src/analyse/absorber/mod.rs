@@ -8,6 +8,7 @@ mod exemplar_rows;
 mod groups;
 mod portion;
 mod tally;
+mod works;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use hashbrown::HashMap;
 use crate::analyse::learned::reference::Reference;
 use crate::analyse::telemetry::IdSpread;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, Symbol, Symbols, Text, Time, TimeUnit};
+use crate::model::{ClockStep, Kind, Span, Symbol, Symbols, Text, Time, TimeUnit, Work};
 use crate::window::AssembledTrace;
 use beginnings::Beginnings;
 use candidates::Candidates;
@@ -25,6 +26,8 @@ use clock_samples::ClockSamples;
 use exemplar_rows::ExemplarRows;
 pub use portion::{AnsweredCall, Arrived, Portion};
 use tally::{Request, Tally, With};
+pub use works::Kinds;
+use works::Works;
 
 #[derive(Default)]
 pub struct Absorber {
@@ -35,6 +38,7 @@ pub struct Absorber {
     candidates: Candidates,
     bounds: Bounds,
     beginnings: Beginnings,
+    works: Works,
     clocks: ClockSamples,
     /// Requests of the trace at hand, and those of them whose caller's span never came; kept for their memory.
     requests: Vec<Request>,
@@ -49,18 +53,21 @@ pub struct Absorber {
 struct Bounds {
     version: u64,
     generation: u32,
-    known: HashMap<Symbol, Option<i64>, RandomState>,
+    known: HashMap<(Symbol, Work), Option<i64>, RandomState>,
 }
 
 impl Bounds {
-    fn of(&mut self, entry: Symbol, reference: &Reference, symbols: &Symbols) -> Option<i64> {
+    fn of(&mut self, entry: Symbol, work: Work, reference: &Reference, symbols: &Symbols) -> Option<i64> {
         let from = (reference.version, symbols.generation());
         if (self.version, self.generation) != from {
             (self.version, self.generation) = from;
             self.known.clear();
         }
-        let look_up = || reference.objectives.of(symbols.text(entry)).map(|objective| objective.latency_ns);
-        *self.known.entry(entry).or_insert_with(look_up)
+        let look_up = || match work {
+            Work::Request => reference.objectives.of(symbols.text(entry)),
+            work => reference.objectives.of_work(symbols.text(entry), work),
+        };
+        *self.known.entry((entry, work)).or_insert_with(|| look_up().map(|objective| objective.latency_ns))
     }
 }
 
@@ -92,15 +99,29 @@ impl Absorber {
         }
         self.requests.clear();
         let tops = tree.root.map(|root| (root, begun)).into_iter();
-        for (node, remote_parent) in tops.chain(self.besides.iter().map(|&node| (node, true))) {
-            let span = &tree.nodes[node].span;
+        let is_message = |&node: &usize| {
+            let top = &tree.nodes[node];
+            top.span.kind == Kind::Consumer && top.parent.is_none() && tree.root != Some(node)
+        };
+        let messages = (0..tree.nodes.len()).filter(is_message).map(|node| (node, false));
+        for (node, remote_parent) in tops.chain(self.besides.iter().map(|&node| (node, true))).chain(messages) {
+            let top = &tree.nodes[node];
+            let span = &top.span;
             let entry = symbols.entry(span.service, span.operation);
+            let work = self.works.of(entry, span, symbols);
+            if !work.is_timed() && tree.root == Some(node) {
+                return tree.duplicates;
+            }
             self.requests.push(Request {
                 node,
                 entry,
-                objective_ns: self.bounds.of(entry, reference, symbols),
+                objective_ns: self.bounds.of(entry, work, reference, symbols),
                 remote_parent,
+                sent_at: top.sent_at.or_else(|| self.works.sent_at(trace.id, span.parent)),
             });
+        }
+        for node in tree.nodes.iter().filter(|node| node.span.kind == Kind::Producer) {
+            self.works.note_sent(trace.id, node.span.id, node.start);
         }
         let walked = self.tally.absorb(tree, &self.requests, &mut With { reference, symbols });
         self.without_beginning += u64::from(walked.is_none());
@@ -111,6 +132,11 @@ impl Absorber {
             }
         }
         tree.duplicates
+    }
+
+    /// All clocks stepped: what is remembered of messages moves with them.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.works.step_clock(step);
     }
 
     /// What was absorbed since the last call. `symbols` and `reference` must be those it was absorbed with.
@@ -128,6 +154,7 @@ impl Absorber {
             without_beginning: std::mem::take(&mut self.without_beginning),
             without_parent: self.beginnings.take(symbols),
             clocks: self.clocks.take(symbols),
+            works: self.works.take(symbols),
             received: self.tally.take_received(symbols),
             answered: self.tally.take_answered(symbols),
             rollups: self.tally.take(&mut With { reference, symbols }),

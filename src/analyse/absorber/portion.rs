@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::works::Kinds;
 use crate::analyse::change::Sample;
 use crate::analyse::rollup::Rollups;
 use crate::analyse::rollup::exemplars::ExemplarTables;
@@ -27,6 +28,8 @@ pub struct Portion {
     pub ids: IdSpread,
     /// How far hosts (service and pod) were ahead of their neighbours in traces in which clocks differ, in nanoseconds.
     pub clocks: BTreeMap<[Text; 2], Vec<i64>>,
+    /// Endpoints of other kinds of work than requests.
+    pub works: Kinds,
     /// Calls answered by somebody whom the reference did not name.
     pub answered: Vec<AnsweredCall>,
     pub exemplars: ExemplarTables,

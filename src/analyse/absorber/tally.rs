@@ -11,10 +11,10 @@ use crate::analyse::learned::reference::{CALL_KINDS_MAX, Reference};
 use crate::analyse::rollup::*;
 use crate::analyse::statistics::histogram::bucket_of;
 use crate::analyse::telemetry::ReceivedCounts;
-use crate::analyse::thresholds::rollup::{AT_RISK, WEIGHT_MAX};
+use crate::analyse::thresholds::rollup::{AGE_NS_MAX, AT_RISK, WEIGHT_MAX};
 use crate::analyse::trace::request::{Visit, failure_origin, is_refusal, is_taken, visit_top};
 use crate::analyse::trace::{Segment, SegmentKind, Tree, TreeSpan, critical_path};
-use crate::model::{Span, Symbol, Symbols, Text};
+use crate::model::{Span, Symbol, Symbols, Text, Time};
 
 /// Caller, operation, and the peer it names.
 type CallKind = (Symbol, Symbol, Symbol);
@@ -79,6 +79,8 @@ pub struct Request {
     pub objective_ns: Option<i64>,
     /// Its caller's span never came.
     pub remote_parent: bool,
+    /// Of a message, when it was sent, if that is known: it is as old as this when its work is done.
+    pub sent_at: Option<Time>,
 }
 
 /// A request that was added, for those who keep some of them.
@@ -246,9 +248,10 @@ impl Tally {
         spent: &mut Vec<Option<(SegmentKind, i64)>>,
         with: &mut With<'_>,
     ) -> Walked {
-        let Request { node: root, entry, objective_ns, remote_parent } = request;
+        let Request { node: root, entry, objective_ns, remote_parent, sent_at } = request;
         let node = &tree.nodes[root];
-        let duration_ns = node.span.duration_ns;
+        let waited_ns = sent_at.map_or(0, |sent_at| node.start.nanos_since(sent_at).clamp(0, AGE_NS_MAX));
+        let duration_ns = node.span.duration_ns + waited_ns;
         let failed = node.span.has_failed();
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
         let missed = slow || failed;
@@ -272,6 +275,13 @@ impl Tally {
         let path = critical_path(tree, root);
         spend(spent, &path, tree.nodes.len());
         self.absorb_path(tree, root, spent, entry, ObjectiveState { missed, at_risk }, with);
+        if waited_ns > 0 {
+            // In its queue, until who takes it had time.
+            let Span { service, operation, .. } = node.span;
+            let kind = PathKind::Time(SegmentKind::Queue);
+            let key = PathKey { second, entry, missed, at_risk, service, operation, peer: Symbol::EMPTY, kind };
+            self.paths.add(key, PathSums { traces: 1, exclusive_ns: waited_ns });
+        }
         if failed {
             self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), with);
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::{MissingParents, Sight, SightLevel};
 use crate::analyse::thresholds::findings::SURE;
-use crate::model::{ServiceId, Time, TraceId};
+use crate::model::{ServiceId, Time, TraceId, Work};
 
 /// Why a service is the bottleneck. The verdict decides what a rule may do, so an undetermined cause is `Unknown` rather
 /// than a guess.
@@ -215,6 +215,18 @@ pub struct EntryFinding {
     /// Which part of the objective is missed.
     #[serde(default)]
     pub compliance: Compliance,
+    /// What kind of work it is; times of a message are its age when its work is done, where it is known when it was sent.
+    #[serde(default, skip_serializing_if = "Work::is_request")]
+    pub work: Work,
+}
+
+/// An endpoint whose requests say nothing of how a system does: probes, streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftAside {
+    pub entry: String,
+    pub work: Work,
+    /// Since the start.
+    pub requests: u64,
 }
 
 fn is_zero(share: &f64) -> bool {
@@ -302,6 +314,9 @@ pub struct Findings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "unfelt")]
     pub silent_failures: Vec<Suspect>,
+    /// Endpoints that are left aside, most requests first: probes, streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<LeftAside>,
     /// Services whose telemetry is incomplete: spans of their callers are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "gaps")]

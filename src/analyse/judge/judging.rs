@@ -11,7 +11,7 @@ use crate::analyse::diagnosis::courses::Followed;
 use crate::analyse::diagnosis::judgement::Judgement;
 use crate::analyse::diagnosis::observe::{Sight, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, ObjectiveStatus, Verdict};
+use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, LeftAside, ObjectiveStatus, Verdict};
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
@@ -19,8 +19,8 @@ use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
 use crate::analyse::telemetry::{Sight, SightLevel};
 use crate::analyse::thresholds::judging::{FEW_LONG, FEW_REQUESTS, LONG_EXTRA};
-use crate::analyse::thresholds::memory::EXEMPLARS;
-use crate::model::{ClusterState, ServiceId, Text, Time};
+use crate::analyse::thresholds::memory::{ASIDE_TOLD_MAX, EXEMPLARS};
+use crate::model::{ClusterState, ServiceId, Text, Time, Work};
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
@@ -89,6 +89,7 @@ impl Judge {
             complete_to,
             blind,
             spans_arrive: !is_silent,
+            aside: self.aside(),
             sight: Sight { clocks: self.learned.reference.clocks.told(), ..self.watch.sight(blind) },
             missing_parents: self.lost_spans.find(),
             sampling_changed_at: self.sampling.changed_at(),
@@ -121,6 +122,19 @@ impl Judge {
         lessons.changes = Some(changes);
         lessons.pods = Some(pods_with_spans(&answers));
         Ok((findings, lessons))
+    }
+
+    /// What is left aside, most first.
+    fn aside(&self) -> Vec<LeftAside> {
+        let one = |(entry, (work, requests)): (&Text, &(Work, u64))| LeftAside {
+            entry: entry.to_string(),
+            work: *work,
+            requests: *requests,
+        };
+        let mut aside: Vec<LeftAside> = self.aside.iter().map(one).collect();
+        aside.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.entry.cmp(&b.entry)));
+        aside.truncate(ASIDE_TOLD_MAX);
+        aside
     }
 
     fn fill_tables(&self, long: Stretch) {
@@ -168,6 +182,7 @@ impl Judge {
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
             remote_parent_share: self.watch.remote_parent_share(&answer.entry),
+            work: self.learned.reference.objectives.work(&answer.entry),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
         }
     }

@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::absorber::Portion;
+use crate::analyse::absorber::{Kinds, Portion};
 use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::courses::{Courses, Followed};
 use crate::analyse::findings::Findings;
@@ -140,8 +140,13 @@ pub struct Judge {
     watch: Watch,
     sampling: Sampling,
     pods: PodsWithSpans,
+    /// Endpoints that are left aside, with how many of their requests were since the start.
+    aside: Kinds,
     learned: Learned,
 }
+
+/// Endpoints that are left aside and counted; names of streams may hold identifiers as well.
+const ASIDE_MAX: usize = 1_000;
 
 impl Judge {
     pub fn new(config: Config) -> Result<Judge, sql::Error> {
@@ -156,6 +161,7 @@ impl Judge {
             watch: Watch::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
+            aside: Kinds::new(),
             learned: Learned { reference, ..Learned::default() },
         })
     }
@@ -200,6 +206,7 @@ impl Judge {
         let mut came = Came::default();
         let mut clocks: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
+        let mut works = Kinds::new();
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
             came.without_beginning += portion.without_beginning;
@@ -214,6 +221,10 @@ impl Judge {
                 .without_parent
                 .into_iter()
                 .for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
+            for (entry, (work, aside)) in portion.works {
+                let (kind, sum) = works.entry(entry).or_default();
+                (*kind, *sum) = (work, *sum + aside);
+            }
             answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
             self.exemplars.push(now, portion.exemplars);
             self.store.push(portion.rollups.clone());
@@ -225,7 +236,14 @@ impl Judge {
         self.sampling.see(now, &rollups);
         let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
+        reference.objectives.learn_works(works.iter().map(|(entry, (work, _))| (entry, *work)));
         reference.objectives.learn(entries);
+        for (entry, (work, aside)) in works.into_iter().filter(|(_, (_, aside))| *aside > 0) {
+            if self.aside.len() < ASIDE_MAX || self.aside.contains_key(&entry) {
+                let (kind, sum) = self.aside.entry(entry).or_default();
+                (*kind, *sum) = (work, *sum + aside);
+            }
+        }
         reference.callees.learn(answered);
         reference.remote_entries.learn(without_parent, &rollups);
         // Whoever was first to come.

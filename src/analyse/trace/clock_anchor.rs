@@ -4,7 +4,8 @@
 //! hour into the past. Instead the hosts of a trace vote: those that agree with most others keep their times, and the rest
 //! is moved beside them. Times that are nowhere near now do not count as long as others are.
 
-use super::tree::{Tree, TreeSpan, is_call};
+use super::span::TreeSpan;
+use super::tree::{Tree, is_call};
 use crate::model::{Kind, Time};
 
 /// Hosts differ by more than the time of a call and its centring in the caller: less does no harm.

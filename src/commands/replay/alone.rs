@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Replayed;
 use super::compare::Comparison;
@@ -50,13 +50,15 @@ pub fn watch(
     assume_weight: Option<f64>,
     each: &mut dyn FnMut(&Findings),
 ) -> Result<Replayed, Error> {
-    let mut seconds = by_second(Supply::new(files.to_vec(), assume_weight))?;
+    let mut supply = Supply::new(files.to_vec(), assume_weight);
+    let mut seconds = by_second(&mut supply)?;
     let mut notes = vec![
         "no journal: pauses, changes and their outcomes are not known, so it observes only, and what hung on them is not reproduced".to_owned(),
         format!("spans are received {} s after the end of the second they end in, and the engine ticks every second", LAG.as_secs()),
         "a span that does not say how many it stands for counts once; every entry operation has the default objective (99 % of requests below 500 ms, at most 1 % errors)".to_owned(),
         format!("replicas are the pods that sent spans in the last {} s; every service may be scaled, up to {MAX_REPLICAS} replicas", POD_SILENT.as_secs()),
     ];
+    notes.extend(supply.take_notes());
     let rules = rules.unwrap_or_else(|| {
         notes.push("the rules are the shipped ones; name others with --rules".to_owned());
         decide::shipped()
@@ -110,11 +112,18 @@ const TOGETHER_NS: i64 = 2 * NANOS_PER_SECOND;
 
 /// The spans by the second in which they end, as far as one can know: in a file they lie as they were batched, here and
 /// there, and one whose clock is off came with the others of its trace.
-fn by_second(mut supply: Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
+fn by_second(supply: &mut Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
     let mut batches: Vec<SpanBatch> = Vec::new();
     let mut ends: HashMap<TraceId, Vec<i64>, RandomState> = HashMap::default();
+    // Traces in which messages are taken, whenever that is.
+    let mut messages: HashSet<TraceId, RandomState> = HashSet::default();
     while let Some(batch) = supply.next_batch()? {
-        batch.iter().for_each(|span| ends.entry(span.trace_id).or_default().push(end_ns(&span)));
+        for span in batch.iter() {
+            ends.entry(span.trace_id).or_default().push(end_ns(&span));
+            if span.kind == Kind::Consumer {
+                messages.insert(span.trace_id);
+            }
+        }
         batches.push(batch);
     }
     let middle = |mut ends: Vec<i64>| {
@@ -126,7 +135,8 @@ fn by_second(mut supply: Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
     let mut seconds: BTreeMap<i64, SpanBuilder> = BTreeMap::new();
     for span in batches.iter().flat_map(SpanBatch::iter) {
         let (own, middle) = (end_ns(&span), middles.get(&span.trace_id).copied());
-        let together = middle.filter(|m| span.kind != Kind::Consumer && own.abs_diff(*m) > TOGETHER_NS as u64);
+        let is_later_work = |m: i64| own > m && messages.contains(&span.trace_id);
+        let together = middle.filter(|&m| !is_later_work(m) && own.abs_diff(m) > TOGETHER_NS as u64);
         seconds.entry(together.unwrap_or(own).div_euclid(NANOS_PER_SECOND)).or_default().append(&span);
     }
     Ok(seconds)

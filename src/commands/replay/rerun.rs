@@ -97,6 +97,7 @@ pub fn replay(
         0 => {}
         rest => notes.push(format!("{rest} spans are left that the journal does not count")),
     }
+    notes.extend(supply.take_notes());
     match comparison.count(Standing::Unwritten) {
         0 => {}
         n => notes.push(format!("{n} decisions are made at a last tick that the journal does not tell to its end")),

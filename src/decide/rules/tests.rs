@@ -154,6 +154,7 @@ fn every_field_of_the_findings_can_be_read() {
         error_share: 0.0,
         missed: true,
         remote_parent_share: 0.5,
+        work: Default::default(),
         compliance: Compliance::default(),
     }];
     let text = r#"
