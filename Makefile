@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard
+.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,3 +94,7 @@ accept-diagnosis: ## whether one diagnosis holds on systems nobody tuned it on: 
 accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, pages of others, a soak
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/hard.py
+
+accept-traces: ## traces as they really are: each scenario with each disturbance, and what doctor says of them
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/traces.py

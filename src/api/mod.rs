@@ -137,6 +137,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/findings", get(read::findings))
         .route("/api/v1/services", get(read::services))
         .route("/api/v1/entries", get(read::entries))
+        .route("/api/v1/sight", get(read::sight))
         .route("/api/v1/decisions", get(read::decisions))
         .route("/api/v1/interventions", get(read::interventions))
         .route("/api/v1/explain/{id}", get(read::explanation))

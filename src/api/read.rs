@@ -51,10 +51,12 @@ pub async fn status(State(api): State<Api>) -> Json<Value> {
         "mode": snapshot.mode,
         "paused": snapshot.pauses.all().map(|pause| &pause.by),
         "pauses": pauses(&snapshot),
-        "summary": snapshot.findings.bottleneck().summary(),
+        "verdict": snapshot.findings.verdict(),
+        "summary": snapshot.findings.summary(),
         "bottleneck": snapshot.findings.bottleneck(),
         "interventions": snapshot.interventions,
         "blind": snapshot.findings.blind,
+        "seen_share": snapshot.findings.sight.share,
         "complete_to": snapshot.findings.complete_to.to_string(),
         "spans": snapshot.spans,
         "tables": snapshot.tables.iter().map(|table| table.name).collect::<Vec<_>>(),
@@ -74,15 +76,15 @@ pub(super) fn pauses(snapshot: &Snapshot) -> Value {
     snapshot.pauses.iter().map(one).collect()
 }
 
-/// The worst bottleneck (verdict `healthy` without one, `blind` while nothing is known), its sentence, and all of them,
-/// worst first.
+/// The worst bottleneck (verdict `healthy` without one, `partial` while a part is not seen, `blind` while nothing is known),
+/// its sentence, and all of them, worst first.
 pub async fn bottleneck(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     let worst = snapshot.findings.bottleneck();
     answer(
         &snapshot,
         &[
-            ("summary", json!(worst.summary())),
+            ("summary", json!(snapshot.findings.summary())),
             ("bottleneck", json!(worst)),
             ("bottlenecks", json!(snapshot.findings.bottlenecks)),
         ],
@@ -102,6 +104,21 @@ pub async fn services(State(api): State<Api>) -> Json<Value> {
 pub async fn entries(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
+}
+
+/// How much of what happens is seen, for each endpoint and service, and what hinders it.
+pub async fn sight(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    let findings = &snapshot.findings;
+    answer(
+        &snapshot,
+        &[
+            ("verdict", json!(findings.verdict())),
+            ("summary", json!(findings.summary())),
+            ("sight", json!(findings.sight)),
+            ("hindrances", json!(findings.hindrances())),
+        ],
+    )
 }
 
 pub async fn interventions(State(api): State<Api>) -> Json<Value> {

@@ -11,6 +11,7 @@ mod config_schema;
 mod crd;
 pub mod demo;
 mod diagnose;
+mod doctor;
 mod draw;
 mod error;
 mod explain;
@@ -57,6 +58,7 @@ pub struct Cli {
 pub enum Command {
     Serve(serve::Args),
     Diagnose(diagnose::Args),
+    Doctor(doctor::Args),
     Score(score::Args),
     Draw(draw::Args),
     Replay(replay::Args),
@@ -87,6 +89,7 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(args),
             Command::Diagnose(args) => diagnose::run(args, out),
+            Command::Doctor(args) => doctor::run(args, out),
             Command::Score(args) => score::run(args, out),
             Command::Draw(args) => draw::run(args, out),
             Command::Replay(args) => replay::run(args, out),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::watched_files::{self, Kind, Unfit, read_text};
+use super::watched_files::{self, Kind, NoText, read_text};
 use crate::commands::error::Error;
 use crate::config;
 use crate::decide::{self, RuleSource, Rules};
@@ -45,8 +45,8 @@ fn read_each(directory: &Path) -> Result<Vec<Result<RuleSource, Error>>, Error> 
             continue;
         }
         let text = read_text(&path, "rule", RULE_BYTES_MAX).map_err(|unfit| match unfit {
-            Unfit::Unreadable(source) => unreadable(&path, source),
-            Unfit::Wrong(cause) => wrong(&path, cause),
+            NoText::Unreadable(source) => unreadable(&path, source),
+            NoText::Wrong(cause) => wrong(&path, cause),
         });
         rules.push((name.to_owned(), text));
         if rules.len() > RULES_MAX {
@@ -135,6 +135,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), "long.rhai", &" ".repeat(RULE_BYTES_MAX as usize + 1));
         let error = read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("long.rhai: more than 262144 bytes; keep a rule below that"), "{error}");
+        assert!(error.contains("long.rhai: larger than 262144 bytes; keep a rule below that"), "{error}");
     }
 }

@@ -47,9 +47,12 @@ fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
     let mut table = Builder::new(&spans::schema()).map_err(failed)?;
     for file in &args.file {
-        for batch in files::open(file, Options::default(), Damage::Refuse)? {
+        let mut spans = files::open(file, Options { rescale: true, ..Options::default() }, Damage::Refuse)?;
+        for batch in spans.by_ref() {
             table.push(batch?.record_batch()).map_err(failed)?;
         }
+        // Beside the answer, which programs read.
+        spans.notes().iter().try_for_each(|note| writeln!(std::io::stderr(), "headroom: {note}"))?;
     }
     // The caller's own machine, and their own question; the bound ends a runaway before the machine suffers.
     let limits = Limits {

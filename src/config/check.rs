@@ -19,6 +19,7 @@ use super::{
 };
 use crate::model::nearest;
 use crate::model::setting::Setting;
+use crate::model::{Declared, Work};
 use crate::{decide, guard, verify, window};
 
 /// Check a whole file. `directory` anchors relative paths.
@@ -43,6 +44,11 @@ fn such(key: &Key) -> String {
         Shape::List(_) => format!("write a list, such as `{name}: [{{{}}}]`", first()),
         Shape::Named(_) => format!("write sections by their names, such as `{name}: {{auth: {{{}}}}}`", first()),
     }
+}
+
+/// Texts with commas between them.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
 
 struct Checker<'a> {
@@ -140,7 +146,11 @@ impl Checker<'_> {
                 .collect(),
             receive: self.receive(&at("receive")),
             api: self.api(&at("api")),
-            window: self.settings(&at("window"), window::Config::SETTINGS, default.window),
+            window: window::Config {
+                operations: self.operations(root),
+                sidecars: root.text("sidecars").map_or_else(Vec::new, listed),
+                ..self.settings(&at("window"), window::Config::SETTINGS, default.window)
+            },
             limits: self.settings(&at("limits"), Limits::SETTINGS, Limits::default()),
             analyse: self.analyse(&at("analyse")),
             rules: self.rules(&at("rules")),
@@ -257,6 +267,28 @@ impl Checker<'_> {
             objectives.push(Objective { selector, bounds });
         }
         objectives
+    }
+
+    fn operations(&mut self, root: &Node) -> Vec<Declared> {
+        let mut operations = Vec::new();
+        for (index, node) in root.list("operations").iter().enumerate() {
+            let at = At { path: format!("operations[{index}]"), node };
+            let Some(entry) = node.text("entry") else {
+                self.problem(&at.path, "needs `entry`", "add entry: \"service operation\"");
+                continue;
+            };
+            let name = node.text("name").filter(|name| !name.is_empty()).map(str::to_owned);
+            let written = node.text("work");
+            let work = written.and_then(Work::named);
+            if let (Some(other), None) = (written, work) {
+                let remedy = format!("write one of {}", Work::NAMES.join(", "));
+                self.problem(&at.key("work"), format!("invalid kind of work `{other}`"), remedy);
+            } else if name.is_none() && work.is_none() {
+                self.problem(&at.path, "says nothing of these operations", "add `name`, `work` or both");
+            }
+            operations.push(Declared { entry: entry.to_owned(), name, work });
+        }
+        operations
     }
 
     fn service(&mut self, at: &At<'_>) -> Service {

@@ -327,8 +327,8 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 impl Config {
     /// Read and check a file. Paths in it are relative to the directory it lies in.
     pub fn load(path: &Path) -> Result<Config, Error> {
-        let text =
-            disk::read_text(path, CONFIG_BYTES_MAX).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = disk::read_text(path, CONFIG_BYTES_MAX)
+            .map_err(|unfit| Error::Read { path: path.to_owned(), source: unfit.into() })?;
         Config::parse(&text, path)
     }
 

@@ -31,6 +31,7 @@ struct Inner {
     at: String,
     complete_to: String,
     blind: bool,
+    seen_share: f64,
     bottleneck: BottleneckView,
     bottlenecks: Array,
     services: Array,
@@ -51,6 +52,7 @@ impl Now {
             at: findings.at.to_string(),
             complete_to: findings.complete_to.to_string(),
             blind: findings.blind,
+            seen_share: findings.sight.share,
             bottleneck: bottleneck(findings.bottleneck()),
             bottlenecks: findings.bottlenecks.iter().cloned().map(|b| Dynamic::from(bottleneck(b))).collect(),
             services: findings.services.iter().map(|s| Dynamic::from(service(s))).collect(),
@@ -68,6 +70,7 @@ impl CustomType for Now {
             .with_get("at", |now: &mut Now| now.0.at.clone())
             .with_get("complete_to", |now: &mut Now| now.0.complete_to.clone())
             .with_get("blind", |now: &mut Now| now.0.blind)
+            .with_get("seen_share", |now: &mut Now| now.0.seen_share)
             .with_get("bottleneck", |now: &mut Now| now.0.bottleneck.clone())
             .with_get("bottlenecks", |now: &mut Now| now.0.bottlenecks.clone())
             .with_get("services", |now: &mut Now| now.0.services.clone())
@@ -225,6 +228,7 @@ getters!(EntryView, |e| {
     "missed_share" => e.missed_share,
     "error_share" => e.error_share,
     "missed" => e.missed,
+    "remote_parent_share" => e.remote_parent_share,
     "latency_status" => e.compliance.latency.as_str(),
     "errors_status" => e.compliance.errors.as_str(),
 });

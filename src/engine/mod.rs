@@ -17,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
-use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, Verdict};
+use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, SightLevel, Verdict};
 use crate::decide::{self, Evaluated, Here, Proposal, RuleError, RuleSource, Rules, Stage};
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, Phase, What, decisions, interventions};
@@ -106,8 +106,8 @@ pub struct Engine {
     said: Vec<(String, String, Verdict)>,
     rule_news: RuleNews,
     rule_failures: u64,
-    /// Whether it was blind then; None until it has seen anything.
-    blind: Option<bool>,
+    /// How much was seen then; None until it has seen anything.
+    sight: Option<SightLevel>,
     records: Vec<Entry>,
     decisions: Vec<guard::Decision>,
     reports: Vec<(Time, InterventionReport)>,
@@ -149,13 +149,13 @@ impl Engine {
             restamped: None,
             clock_steps: ClockSteps::default(),
             pauses: Pauses::default(),
-            findings: Findings::default(),
+            findings: Findings::blind(started_at),
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
             said: Vec::new(),
             rule_news: RuleNews::default(),
             rule_failures: 0,
-            blind: None,
+            sight: None,
             records: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
@@ -386,9 +386,10 @@ impl Engine {
             self.findings.silent_failures.iter().map(|s| (String::new(), s.service.clone(), s.verdict));
         let said: Vec<_> = held_back.chain(silent_failures).collect();
         // Sight that is lost, and that comes back, is news; before the first span there is none to lose.
-        let sight_changed = self.blind.is_some_and(|blind| blind != self.findings.blind);
-        if self.blind.is_some() || !self.findings.blind {
-            self.blind = Some(self.findings.blind);
+        let level = self.findings.sight.level;
+        let sight_changed = self.sight.is_some_and(|known| known != level);
+        if self.sight.is_some() || level != SightLevel::Blind {
+            self.sight = Some(level);
         }
         if said != self.said || !reviewed.is_empty() || sight_changed {
             self.said = said;

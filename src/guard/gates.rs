@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::needs::WINDOW_MAX;
 use super::review::{Context, Guard};
 use crate::action::{Action, Done, Pace, Sight, Slot, Step};
-use crate::analyse::ServiceFinding;
+use crate::analyse::{ServiceFinding, SightLevel};
 use crate::decide::Proposal;
 use crate::model::{Ceiling, Hold, ServiceId, Time, Workload};
 
@@ -305,6 +305,9 @@ fn telemetry(
     {
         let reason = format!("sampling changed at {changed_at}; scale-in is suspended until rates are comparable");
         return refuse(Gate::Telemetry, reason);
+    }
+    if context.findings.sight.level == SightLevel::Partial {
+        return refuse(Gate::Telemetry, "a part of the traces is not seen; nothing is given back meanwhile");
     }
     let is_gap =
         |f: &ServiceFinding| context.findings.missing_parents.iter().any(|gap| gap.service == f.service.as_str());

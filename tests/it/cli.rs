@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "demo",
     "diagnose",
+    "doctor",
     "score",
     "draw",
     "replay",

@@ -53,6 +53,8 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         missed_share: 0.4,
         error_share: 0.2,
         missed: true,
+        remote_parent_share: 0.0,
+        work: Default::default(),
         compliance: Compliance::default(),
     };
     let ingress = ServiceFinding { service: "ingress".into(), replicas_needed: Some(2), ..service.clone() };

@@ -12,16 +12,9 @@ use arrow::array::{
 
 use super::tally::Walked;
 use crate::analyse::rollup::exemplars::{CRITICAL_PATH, ExemplarTables, Missed, TRACES, keep_slowest};
+use crate::analyse::thresholds::memory::{MISSED_KEPT, SEGMENTS_KEPT_TICK_MAX, SEGMENTS_TICK_MAX};
 use crate::analyse::trace::{SegmentKind, Tree};
 use crate::model::{Span, Symbol, Symbols, TraceId};
-
-/// Segments taken in one tick: more would push out those of the ticks before within a few ticks, and cost more than
-/// the analysis itself.
-const SEGMENTS_TICK_MAX: usize = 10_000;
-/// Of those, the share of traces that kept their objective: people look for the others.
-const SEGMENTS_KEPT_TICK_MAX: usize = SEGMENTS_TICK_MAX / 2;
-/// Missed traces kept for each entry operation and tick: more than a finding shows.
-const MISSED_KEPT: usize = 8;
 
 // Ids have the width their builder was made with, and columns are built from the field lists of their schema: the
 // `expect`s below cannot fail on any span.
@@ -36,7 +29,7 @@ pub struct ExemplarRows {
 
 impl ExemplarRows {
     pub fn add(&mut self, id: TraceId, tree: &Tree<Span>, walked: &Walked, symbols: &Symbols) {
-        let Some(root) = tree.root else { return };
+        let root = walked.node;
         if walked.missed {
             let slowest = self.missed.entry(walked.entry).or_default();
             keep_slowest(slowest, (Reverse(walked.duration_ns), id), MISSED_KEPT);

@@ -7,11 +7,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::analyse::rollup::{Key, Sums, batch};
+use crate::analyse::thresholds::memory::GROUPS_MAX;
 use crate::model::{Symbol, Symbols};
-
-/// Groups of one table in one tick, far more than services, pods and operations of a large system make. Past it the
-/// texts of a new group become `_other`: names that hold identifiers must not cost more than spans do.
-const GROUPS_MAX: usize = 50_000;
 
 /// Rows that wait before they are added. Added together they find the table in the processor's cache, and the
 /// memory that one needs is fetched while the one before is added.

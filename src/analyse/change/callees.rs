@@ -5,13 +5,8 @@ use std::collections::BTreeMap;
 
 use super::profile::{AnsweredCalls, CallKind, PeerKey, Profile};
 use super::services::Party;
+use crate::analyse::thresholds::change::{AGREED_MIN, ANSWERED_MIN, MISSED_DEVIATIONS};
 use crate::model::{ServiceId, Text};
-
-/// Of the calls of a kind, the share that must be answered in healthy time before one without an answer counts as lost.
-/// Of the spans of some mesh four fifths may be lost; a third party that answers one call in ten with spans is none.
-const ANSWERED_MIN: f64 = 0.1;
-/// Where a call does not say enough, the share of healthy calls like it that one service must have answered.
-const AGREED_MIN: f64 = 0.9;
 
 /// The services behind calls that nobody answers.
 pub(super) struct Callees<'a> {
@@ -27,9 +22,6 @@ pub(super) struct Callees<'a> {
 
 /// Caller, operation and peer.
 type Kind<'a> = (&'a str, &'a str, &'a str);
-
-/// Standard deviations of a count by which calls of a kind must be unanswered more often, before somebody misses them.
-const DEVIATIONS: f64 = 3.0;
 
 /// Calls of one caller to one party.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -95,7 +87,7 @@ impl<'a> Callees<'a> {
                 .map(|callee| (&**callee, (answered(baseline, callee) * grown - answered(incident, callee)).max(0.0)))
                 .collect();
             let sum: f64 = missing.values().sum();
-            let is_clear = of(&now) - expected > DEVIATIONS * expected.max(1.0).sqrt() && sum > 0.0;
+            let is_clear = of(&now) - expected > MISSED_DEVIATIONS * expected.max(1.0).sqrt() && sum > 0.0;
             let shares = missing.into_iter().map(|(callee, missing)| (callee, missing / sum)).filter(|_| is_clear);
             callees.missed.insert(key, shares.collect());
         }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::mathematics::median;
+use crate::analyse::statistics::mathematics::median;
+use crate::analyse::thresholds::change::{CALM_DEVIATIONS, GROWTH_MIN, PIECES, TRACES_MIN};
 
 /// A trace's root: when, what and how long.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,19 +14,6 @@ pub struct Moment {
     pub entry: String,
     pub duration_ns: i64,
 }
-
-/// Equal pieces of time that a stretch is made of: an eighth of an hour's recording is a usual length of an incident.
-const PIECES: usize = 8;
-
-/// Traces that a baseline and an incident need at least: fewer have no p90.
-const TRACES_MIN: usize = 10;
-
-/// Standard deviations by which the rest must be slower. There are 21 stretches to choose from and neighbours in
-/// time are not independent, so the usual three would find calm in noise.
-const Z_MIN: f64 = 6.0;
-
-/// The rest must be slower by a fifth: less is the drift of healthy time, however certain.
-const GROWTH_MIN: f64 = 1.2;
 
 /// The indices of the calmest stretch, when the rest is clearly slower.
 ///
@@ -54,7 +42,7 @@ pub fn calm_stretch(moments: &[Moment]) -> Option<Vec<usize>> {
             }
             let slower = rest.mean() - calm.mean();
             let z = slower / (calm.error2() + rest.error2()).sqrt().max(f64::MIN_POSITIVE);
-            if slower > GROWTH_MIN.ln() && z > Z_MIN && best.is_none_or(|(most, ..)| z > most) {
+            if slower > GROWTH_MIN.ln() && z > CALM_DEVIATIONS && best.is_none_or(|(most, ..)| z > most) {
                 best = Some((z, from, to));
             }
         }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use super::callees::Callees;
 use super::durations::{Durations, Moments};
-use super::mathematics::{MEDIAN_SQUARE, median, student3};
 use super::parameters::Parameters;
 use super::profile::{CallKind, KINDS_MAX, Profile};
 use super::services::Party;
+use crate::analyse::statistics::mathematics::{MEDIAN_SQUARE, median, student3};
+use crate::analyse::thresholds::change::{LOSS_MIN, SPREAD_CALLS_MIN, STEPS_MAX, WHOLE_MIN, WHOLE_SHARE_MIN};
 
 /// What durations are compared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,13 +57,6 @@ pub(super) struct Tables<'a> {
     /// Gaps by the callee's pod.
     pub by_callee: PodTable<'a>,
 }
-
-/// The share of orphans from which on spans count as lost at random, and their parents' own time as polluted by it: fewer
-/// are spans that were late.
-const LOSS_MIN: f64 = 0.02;
-/// Spans of an operation with all of their children, in share and in number, that its own time can be told from.
-const WHOLE_SHARE_MIN: f64 = 0.1;
-const WHOLE_MIN: u64 = 5;
 
 /// How many kinds of children a span must have before its own time counts, by service and operation: where spans are
 /// lost, the time of a lost child is taken for its parent's own, and a slow callee would make its callers look slow.
@@ -159,8 +153,6 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Single healthy calls around their key's mean, in steps of 1/8 of a log unit, up to ±10.
-const STEPS_MAX: i32 = 80;
 const STEPS_PER_LOG: f64 = 8.0;
 
 fn step(log: f64) -> i32 {
@@ -198,9 +190,6 @@ struct Shift {
     /// The most that so many calls can say.
     cap: f64,
 }
-
-/// A baseline of fewer calls says nothing of the spread within a key.
-const SPREAD_CALLS_MIN: f64 = 5.0;
 
 impl<'a> Model<'a> {
     /// `typical_ns` is the duration of a typical trace.

@@ -11,35 +11,12 @@ use std::time::Duration;
 use super::sample::{SPANS_PER_SECOND, Sample, SampledTrace, TRACES_EACH};
 use super::{Parameters, Profile, localise_from};
 use crate::analyse::findings::{Suspect, Verdict};
+use crate::analyse::thresholds::sample::{
+    ACCEPTED_AFTER, ANSWERS_MIN, CALM, HALF_SPANS, HEALTHY_TRACES_MIN, LIKELY, QUARANTINE, ROWS_A_TICK, TICKS_MAX,
+    TOLD_MAX, TOLD_SCORE_MIN, VIEWS,
+};
 use crate::analyse::trace::Tree;
 use crate::model::{ClockStep, SpanBatch, SpanRow, Time};
-
-/// What is judged as one: the shorter tells sooner, the longer of quieter ones; as the rest of the analysis does.
-const VIEWS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(8)];
-/// Rows of healthy time that are compared in a tick, in a millisecond or two. Of more, the answer is that of an earlier tick …
-const ROWS_A_TICK: usize = 1_000;
-/// … of this many at most, unless an objective is missed.
-const TICKS_MAX: usize = 5;
-/// How long a portion of the sample waits before it counts as healthy, and for how long before it nothing may have been
-/// missed; as for the rest of healthy time (`baseline`).
-const QUARANTINE: Duration = Duration::from_secs(15);
-/// Spans of one half of healthy time: the older half is forgotten when the newer has as many. A few minutes.
-const HALF_SPANS: u64 = 100_000;
-/// Traces of healthy time from which on anything can be said to have changed.
-const HEALTHY_TRACES_MIN: u64 = 300;
-/// A change of which it is more likely than not that it is a fault is not learned …
-const LIKELY: f64 = 0.5;
-/// … until it has lasted this long without an objective missed. Then it is how the system is meant to be: a release that
-/// no longer calls somebody.
-const ACCEPTED_AFTER: Duration = Duration::from_secs(600);
-/// Answers in a row by which a service is failing before that is told: where users will feel it, they do by then.
-const ANSWERS_MIN: usize = 3;
-/// Time without a missed objective before that: what was given up while one was missed ends, is analysed and leaves the
-/// sample within it.
-const CALM: Duration = Duration::from_secs(20);
-/// Suspects that are told, and how likely they are at least.
-const TOLD_MAX: usize = 3;
-const TOLD_SCORE_MIN: f64 = 0.1;
 
 pub struct Changes {
     parameters: Parameters,

@@ -9,7 +9,6 @@ mod calm;
 mod durations;
 mod evidence;
 pub mod live;
-mod mathematics;
 mod objectives;
 mod parameters;
 mod probability;
@@ -33,13 +32,10 @@ use self::services::{Calls, Candidate, Party};
 use self::shape::Shape;
 use self::verdict::Facts;
 use crate::analyse::findings::{Suspect, Verdict};
+pub use crate::analyse::thresholds::memory::EXPLAINED_MAX;
 
 #[cfg(test)]
 mod tests;
-
-/// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a pass
-/// over the rows, and the rest has next to no probability.
-pub const EXPLAINED_MAX: usize = 10;
 
 /// All candidates, most likely first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

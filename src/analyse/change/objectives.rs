@@ -5,13 +5,8 @@ use std::collections::BTreeMap;
 use super::profile::{Entry, Profile};
 use crate::analyse::findings::MissedObjective;
 use crate::analyse::statistics::significance::{SURELY, exceeds};
+use crate::analyse::thresholds::change::{QUANTILE, SLACK};
 use crate::model::Text;
-
-/// The quantile that objectives are derived for, as is usual.
-const QUANTILE: f64 = 0.99;
-
-/// Above the healthy p99: 10 % is what two healthy minutes differ by anyway, and durations are read to 5 %.
-const SLACK: f64 = 1.15;
 
 /// Latency that an endpoint kept to in healthy time.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,8 @@
 //! From scores to probabilities: one culprit among the candidates, each as likely before we look, or none.
 
-use super::mathematics::log_sum_exp;
 use super::parameters::Parameters;
-
-/// Kept off each probability, so that a reader who adds them up never finds more than 1: the error of adding a
-/// thousand doubles is smaller.
-const ROUNDING: f64 = 1e-12;
+use crate::analyse::statistics::mathematics::log_sum_exp;
+use crate::analyse::thresholds::change::ROUNDING;
 
 /// The probability of each score, in the order given; what is missing to 1 is 'no suspect here'.
 pub(super) fn probabilities(scores: &[f64], parameters: &Parameters) -> Vec<f64> {

@@ -6,17 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::durations::Durations;
+use crate::analyse::thresholds::memory::NAMES_MAX;
+pub use crate::analyse::thresholds::memory::{EXEMPLARS_MAX, KINDS_MAX};
 use crate::analyse::trace::request::begins_failure;
 use crate::analyse::trace::{Tree, TreeSpan, is_call};
 use crate::model::spans::OTHER;
 use crate::model::{Kind, SpanRow, Text, TraceId};
-
-/// Distinct names one profile keeps; the rest becomes [`OTHER`]. A span name that holds an id would grow without
-/// bound, and 20 000 operations are more than any system we know has.
-const NAMES_MAX: usize = 20_000;
-
-/// Exemplars kept a service: enough to choose from, few enough to read.
-pub const EXEMPLARS_MAX: usize = 5;
 
 /// What the spans of one stretch of time were like.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,9 +54,6 @@ pub struct OwnKey {
     /// How many kinds of children the span has, up to [`KINDS_MAX`]: the time of a child that was lost is its parent's.
     pub kinds: u8,
 }
-
-/// Beyond, one more or less lost hardly shows.
-pub const KINDS_MAX: usize = 7;
 
 /// A caller's span as far as it tells whom it calls.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

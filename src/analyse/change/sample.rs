@@ -2,12 +2,8 @@
 
 use std::ops::Range;
 
+pub use crate::analyse::thresholds::memory::{SPANS_PER_SECOND, TRACES_EACH};
 use crate::model::{SpanBatch, Text};
-
-/// Spans a second in the sample; as many may come at once.
-pub const SPANS_PER_SECOND: i64 = 1_000;
-/// Traces of one entry operation between two ticks. An average of more is hardly better, and others have room.
-pub const TRACES_EACH: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct Sample {

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::callees::OutcomeTable;
 use super::evidence::{Key, Model, PodTable, Table, Tables};
-use super::mathematics::{Share, ShareModel, coherent, log_mean_exp, log_sum_exp, perhaps, share_changed};
 use super::parameters::Parameters;
 use super::profile::PeerKey;
 use super::shape::Shape;
 use crate::analyse::findings::Components;
+use crate::analyse::statistics::mathematics::{
+    Share, ShareModel, coherent, log_mean_exp, log_sum_exp, perhaps, share_changed,
+};
 
 /// One side of a call: a service, or somebody who sends no spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

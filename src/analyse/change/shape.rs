@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mathematics::{MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed};
 use super::parameters::Parameters;
 use super::profile::{Child, ChildCounts, Profile};
 use super::services::Party;
+use crate::analyse::statistics::mathematics::{
+    MEDIAN_SQUARE, Share, ShareModel, log_mean_exp, log_odds, median, share_changed,
+};
+use crate::analyse::thresholds::change::{NOT_LOST, ORPHANS_MAX, ORPHANS_WORTH};
 use crate::model::Text;
 
 /// Log-likelihood ratios by where the change began.
@@ -21,15 +24,6 @@ pub(super) struct Shape<'a> {
     /// Of each service, the operation with the strongest evidence of any.
     pub operations: BTreeMap<Party<'a>, (f64, &'a str)>,
 }
-
-/// Evidence against an early return where a call is made more often than before: it cannot be one, whatever the counts.
-const NOT_LOST: f64 = -5.0;
-
-/// The lost share of a baseline's spans that can be corrected for; with fewer than a tenth left nothing can.
-const ORPHANS_MAX: f64 = 0.9;
-
-/// Spans that the share of orphans among all counts as, beside those of one operation.
-const ORPHANS_WORTH: f64 = 10.0;
 
 /// How the children of one operation moved. Presence is the share of spans that have such a child.
 struct Children<'a> {

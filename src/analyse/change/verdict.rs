@@ -7,34 +7,11 @@ use super::durations::Durations;
 use super::profile::{Profile, Slowest};
 use super::services::{Candidate, Party};
 use crate::analyse::findings::{Evidence, Verdict};
+use crate::analyse::thresholds::change::{
+    AMPLIFICATION_MIN, LOAD_GROWTH_MIN, SCORE_MIN, TIME_MIN, UNANSWERED_BY_PEER_MIN, UNANSWERED_MIN,
+    VERDICT_DEVIATIONS, VERSION_SHARE_MIN,
+};
 use crate::model::TraceId;
-
-/// A suspect less likely than all others together gets no verdict: a rule would act on a guess.
-const SCORE_MIN: f64 = 0.5;
-
-/// Load counts as grown from a fifth on: less is within what healthy minutes differ by, and a fifth is the least
-/// that brings a service at a sensible utilisation near its knee.
-const LOAD_GROWTH_MIN: f64 = 1.2;
-
-/// Calls for each request count as amplified from half as many again: a single retry of every second call.
-const AMPLIFICATION_MIN: f64 = 1.5;
-
-/// A caller is not answered any more when at least half of its calls fail without an answer: with fewer, somebody is there
-/// and turns away some.
-const UNANSWERED_MIN: f64 = 0.5;
-
-/// The same of a peer without spans, all callers together: one that is slow makes many calls time out, and answers others.
-const UNANSWERED_BY_PEER_MIN: f64 = 0.9;
-
-/// Evidence (log) from which on time speaks for itself: likelier by 20 to 1, so that callers who gave up on what is slow
-/// are its consequence.
-const TIME_MIN: f64 = 3.0;
-
-/// Standard deviations of a count above what chance explains, as for objectives (`objective::exceeds`).
-const Z_MIN: f64 = 3.0;
-
-/// A version counts as rolled out from a tenth of the requests on: a canary shows, a stray pod does not.
-const VERSION_SHARE_MIN: f64 = 0.1;
 
 /// What one party was like in one stretch of time; means in milliseconds.
 #[derive(Default)]
@@ -205,7 +182,7 @@ pub(super) fn verdict(
 }
 
 fn amplified(demand: Demand) -> bool {
-    let chance = Z_MIN * demand.expected.max(1.0).sqrt();
+    let chance = VERDICT_DEVIATIONS * demand.expected.max(1.0).sqrt();
     demand.expected > 0.0
         && demand.calls > AMPLIFICATION_MIN * demand.expected
         && demand.calls - demand.expected > chance
@@ -220,7 +197,7 @@ fn load_is_known(before: &Facts<'_>, now: &Facts<'_>) -> bool {
 fn load_grew(before: &Facts<'_>, now: &Facts<'_>) -> bool {
     let (Some(old), Some(new)) = (before.throughput_per_pod(), now.throughput_per_pod()) else { return false };
     let variance = new * new / now.requests + old * old / before.requests;
-    new > LOAD_GROWTH_MIN * old && new - old > Z_MIN * variance.sqrt()
+    new > LOAD_GROWTH_MIN * old && new - old > VERDICT_DEVIATIONS * variance.sqrt()
 }
 
 fn new_version(before: &Facts<'_>, now: &Facts<'_>) -> bool {

@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::analyse::rollup::window_totals::{Answers, EdgeAnswer};
+use crate::analyse::thresholds::amplification::{AMPLIFIED, DEVIATIONS};
 use crate::model::Text;
-
-/// Calls for each request count as amplified from half as many again: a single retry of every second call.
-const AMPLIFIED: f64 = 1.5;
-/// Standard deviations of a count above what chance explains, as for objectives (`objective::exceeds`).
-const DEVIATIONS: f64 = 3.0;
 
 /// Calls that were made, and those that as many healthy requests of the same operations make.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,13 +39,6 @@ pub struct Amplification {
     pub operation: Text,
     pub by_caller: Demand,
     pub factor: f64,
-}
-
-impl Amplification {
-    /// All callers together ask clearly more: the callee has more to do, not only those who ask longer to wait.
-    pub fn is_felt(&self) -> bool {
-        self.factor > AMPLIFIED
-    }
 }
 
 /// None unless the calls of one operation to `callee` clearly outgrew the requests that make them. By version of the caller: a
@@ -103,7 +92,7 @@ mod tests {
     fn a_version_that_serves_few_yet_is_found_among_the_others() {
         let found = amplification(&answers(&[("page v1", "GET /", 94, 94), ("page v2", "GET /", 36, 6)]), "content");
         let found = found.expect("36 for 6");
-        assert_eq!((&*found.version, found.by_caller.factor(), found.is_felt()), ("v2", 6.0, false));
+        assert_eq!((&*found.version, found.by_caller.factor()), ("v2", 6.0));
     }
 
     #[test]

@@ -2,8 +2,13 @@
 
 pub mod amplification;
 pub mod arrival_rate;
-pub mod attribution;
-pub mod backlog;
-pub mod incident;
+pub mod belief;
+pub mod causes;
+pub mod courses;
+pub mod graph;
+pub mod judgement;
+pub mod observe;
+pub mod observed;
 pub mod pod_health;
 pub mod service_state;
+pub mod signs;

@@ -4,25 +4,12 @@
 //! A pod that hangs sends nothing: its spans would end with its answers, and its callers give up before. What is missed
 //! at roll call is then all there is to see of it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analyse::learned::baseline::{Baseline, replica_set};
 use crate::analyse::rollup::window_totals::PodAnswer;
+use crate::analyse::thresholds::pods::{CHANCE, SILENT, WARM_UP, YOUNG};
 use crate::model::{Text, Time, Workload};
-
-/// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor a
-/// fault.
-const WARM_UP: Duration = Duration::from_secs(10);
-/// For so long after it was ready a pod differs from its siblings for reasons of its own: caches and pools fill, code is
-/// compiled, and what queued before it came stays with the old ones. Longer than the warm-up of most runtimes.
-const YOUNG: Duration = Duration::from_secs(60);
-/// A pod is silent that serves less than this share of what is expected, as it did in healthy time or as its siblings
-/// do.
-const SILENT: f64 = 0.1;
-/// And that chance leaves it so little is as rare as this (Poisson): none of twelve, or one of fifteen. Silence alone names
-/// nobody, calls that nobody answers are asked for as well.
-const CHANCE: f64 = 1e-5;
 
 /// What the cluster knows of a service's pods and spans do not tell.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +24,8 @@ pub struct PodHealth {
     pub new_revision: BTreeSet<Text>,
     /// Ready pods.
     pub ready: usize,
+    /// Requests that each should have served that was ready all the time: as in healthy time, or as its siblings did.
+    pub expected: BTreeMap<Text, f64>,
 }
 
 impl PodHealth {
@@ -72,8 +61,11 @@ impl PodHealth {
             let expected = baseline.pod_rate(service, &name).map_or(median, |per_s| per_s * seconds);
             let served = served(&name);
             let is_little = (served as f64) < SILENT * expected && at_most(served, expected) < CHANCE;
-            if ready_at <= from && is_little {
-                call.unresponsive.insert(name);
+            if ready_at <= from {
+                call.expected.insert(name.clone(), expected);
+                if is_little {
+                    call.unresponsive.insert(name);
+                }
             }
         }
         if call.young.len() == pods.len() {
@@ -95,6 +87,8 @@ fn at_most(events: i64, expected: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::analyse::rollup::HealthSums;
     use crate::model::Pod;

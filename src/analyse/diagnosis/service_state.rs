@@ -1,45 +1,17 @@
 //! A service over the fast window, set beside healthy time: how its work, its load and its pods compare.
 
 use crate::analyse::diagnosis::arrival_rate::Arrivals;
+use crate::analyse::diagnosis::observed::Growth;
 use crate::analyse::diagnosis::pod_health::PodHealth;
 use crate::analyse::findings::Evidence;
 use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
 use crate::analyse::rollup::window_totals::{PodAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::thresholds::service::{
+    CLEAR, ERRORS, FAR, FAR_REQUESTS, GROWN, IN_VAIN_MIN, LEAST_SPREAD, POD_REQUESTS, UNANSWERED, UNREACHABLE_SECONDS,
+};
 use crate::model::Text;
-
-/// Arrivals above this multiple of healthy time are "more load". Poisson noise and daily drift
-/// within the minutes of a baseline stay below; a burst that hurts at 50 % utilisation is near 2.
-const MORE_LOAD: f64 = 1.25;
-/// Standard deviations of a count that more load must stand clear of: where one trace in a hundred is seen, a rate is
-/// known by some dozen requests.
-const LOAD_DEVIATIONS: f64 = 2.0;
-/// Time a request spends in a place has grown: well clear of noise, small against what misses an objective.
-pub(super) const GROWN: f64 = 1.5;
-/// Below this share of what it answers in healthy time a service has collapsed. What is answered too late for its
-/// caller is not counted, so a good part may be missing.
-const COLLAPSED: f64 = 0.3;
-/// One pod is far from its siblings.
-const FAR: f64 = 3.0;
-/// Requests of a pod below which its mean says nothing.
-const POD_REQUESTS: i64 = 5;
-/// Requests of a new version from which their mean may say that it is far slower: where times spread by half (lognormal),
-/// each of three at three times the mean is two deviations off.
-const FAR_REQUESTS: i64 = 3;
-/// A share of errors that objectives commonly allow, and that a service may have without being the matter.
-const ERRORS: f64 = 0.01;
-
-/// Requests from which their mean may say that a service became slower, with nothing else to bear it out.
-const DEGRADED_REQUESTS: i64 = 10;
-/// Below this multiple of healthy time load is as before: a burst that hurts passes it seconds before anybody feels it.
-const SAME_LOAD: f64 = 1.15;
-/// Seconds that tell whether calls are answered any more: a call may take a second, and more would be late.
-const UNREACHABLE_SECONDS: i64 = 2;
-/// A service that answers less than this share of its calls, and of what it used to answer, is gone.
-const UNANSWERED: f64 = 0.1;
-/// Calls that ended in vain from which on that is no accident.
-const IN_VAIN_MIN: i64 = 3;
 
 /// Sums over a stretch of time and the pods that served.
 #[derive(Clone, Debug, Default)]
@@ -67,41 +39,38 @@ struct Shift {
 
 /// A sixteenth of an octave, as a natural logarithm.
 const LOG_STEP: f64 = std::f64::consts::LN_2 / 16.0;
-/// Least spread (log) of the times of single requests: buckets are read at their edge.
-const LEAST_SPREAD: f64 = 0.2;
-/// Standard errors by which a pod or a version must stand clear of `GROWN` before it is accused: dozens of pods are asked each
-/// second of the day, so chance must not do in a million answers.
-const CLEAR: f64 = 4.5;
-
 impl HealthSums {
-    /// Mean and variance of the logarithm of own time over expectation; None of too few.
-    fn own_log(&self) -> Option<(f64, f64)> {
+    /// Mean and variance of the logarithm of own time over expectation.
+    pub(super) fn own_log_mean(&self) -> Option<(f64, f64)> {
         let n = self.compared as f64;
         let mean = self.own_log as f64 / n.max(1.0);
         let variance = (self.own_log_squares as f64 / n.max(1.0) - mean * mean).max(0.0);
-        (self.compared > 1)
+        (self.compared > 0)
             .then(|| (mean * LOG_STEP, (variance * LOG_STEP * LOG_STEP).max(LEAST_SPREAD * LEAST_SPREAD)))
     }
 
     /// How much slower these requests are than others, each beside what is expected of it; None where that is not known.
     /// The spread is the larger of both: that of a few requests is worth little.
     fn shift(&self, others: &HealthSums) -> Option<Shift> {
-        let ((mine, spread), (theirs, usual)) = (self.own_log()?, others.own_log()?);
+        if self.compared < 2 || others.compared < 2 {
+            return None;
+        }
+        let ((mine, spread), (theirs, usual)) = (self.own_log_mean()?, others.own_log_mean()?);
         let error = (spread.max(usual) / self.compared as f64 + usual / others.compared as f64).sqrt();
         Some(Shift { log: mine - theirs, error })
-    }
-}
-
-impl Shift {
-    /// Slower beyond what the spread of requests explains, one hundred times as long ones included.
-    fn is_clear(self) -> bool {
-        self.log - GROWN.ln() > CLEAR * self.error
     }
 }
 
 impl ServiceState<'_> {
     fn per_request(&self, nanos: i64) -> f64 {
         nanos as f64 / 1e9 / self.sums.requests.max(1) as f64
+    }
+
+    /// Just after a start healthy time is not known. Then only what the window itself shows counts: requests that wait longer
+    /// than they are served, or are turned away, at a service whose own work holds its workers.
+    pub fn queues_by_itself(&self) -> bool {
+        let (hold_s, turned_away) = (self.hold_s(), self.sums.refused + self.sums.gave_up);
+        (self.wait_s() > hold_s || turned_away > self.sums.requests) && self.own_s() > hold_s / 2.0
     }
 
     pub fn hold_s(&self) -> f64 {
@@ -176,28 +145,12 @@ impl ServiceState<'_> {
         if usual > 0.0 { self.arrivals.counted_per_s / usual } else { 0.0 }
     }
 
-    /// Whether a factor on the load stands clear of one, of chance in both counts, and of what a short healthy time leaves
-    /// open: its first and its newest second are seen in part.
-    fn is_more(&self, factor: f64, baseline: ServiceBaseline) -> bool {
-        let variance = 1.0 / self.arrivals.counted.max(1.0) + 1.0 / baseline.sums.requests.max(1) as f64;
+    /// The load over that of healthy time, with what chance and a short healthy time leave open.
+    pub(super) fn load_growth(&self, baseline: ServiceBaseline) -> Option<Growth> {
+        let factor = self.load_factor(baseline);
         let in_part = 1.0 / baseline.seconds.max(1) as f64;
-        factor > MORE_LOAD * (1.0 + LOAD_DEVIATIONS * variance.sqrt()) * (1.0 + in_part)
-    }
-
-    /// Clearly more load than in healthy time, were it `amplification` times less than it is.
-    pub fn has_more_load(&self, baseline: ServiceBaseline, amplification: f64) -> bool {
-        self.is_more(self.load_factor(baseline) / amplification, baseline)
-    }
-
-    /// Requests became slower by a greater factor than they became more.
-    pub fn outgrows_load(&self, baseline: ServiceBaseline) -> bool {
-        self.sums.own_factor().is_some_and(|factor| factor > self.load_factor(baseline))
-    }
-
-    /// It answers about as many as it used to. A service that cannot keep up with its load still does; one that hangs, or
-    /// whose callees hang, does not.
-    pub fn serves(&self, baseline: ServiceBaseline) -> bool {
-        self.arrivals.throughput_per_s > COLLAPSED * baseline.rate()
+        let variance = 1.0 / self.arrivals.counted.max(1.0) + 1.0 / baseline.sums.requests.max(1) as f64;
+        (factor > 0.0).then(|| Growth { log: factor.ln(), variance: variance + in_part * in_part })
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
@@ -232,76 +185,9 @@ impl ServiceState<'_> {
         more_than(healthy, SURELY) && more_than(ERRORS, LIKELY)
     }
 
-    /// The one pod that is the matter: far slower than its siblings, or not answering at all beside them.
-    pub fn odd_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
-        // The few requests that were answered among many turned away or given up say little of the pods that did.
-        self.far_pod(baseline, 0).filter(|_| !self.answers_few()).or_else(|| self.silent_pod(baseline))
-    }
-
-    /// It is far slower without these nanoseconds as well, which are what requests that missed an objective spent there: its
-    /// other requests, that missed none, tell the same.
-    pub fn is_far_beside(&self, pod: &Text, missed_ns: i64, baseline: Option<ServiceBaseline>) -> bool {
-        self.far_pod(baseline, missed_ns) == Some(pod)
-    }
-
     /// It answers less than half of what it is asked for: the rest is turned away, or answered to nobody.
     fn answers_few(&self) -> bool {
         self.sums.refused + self.sums.gave_up > self.sums.requests
-    }
-
-    /// Ready, asked and mute, while most of its siblings serve, and do not wait for a callee that may hold it as well.
-    fn silent_pod(&self, baseline: Option<ServiceBaseline>) -> Option<&Text> {
-        if baseline.is_some_and(|healthy| self.waits_for_callees(healthy)) {
-            return None;
-        }
-        let silent = &self.pod_health.unresponsive;
-        let is_one_of_many = silent.len() == 1 || 2 * silent.len() < self.pod_health.ready;
-        silent.first().filter(|_| is_one_of_many && !self.pods.is_empty() && self.loses_calls())
-    }
-
-    /// The one pod whose own work is far slower than its siblings', while these are as they always were, or bear no
-    /// more than they did and what it leaves to them. Own work: a pod that merely waits longer for a callee than its
-    /// siblings do has met the callee's trouble, not its own.
-    /// Less so much of the time that was spent there.
-    fn far_pod(&self, baseline: Option<ServiceBaseline>, less_ns: i64) -> Option<&Text> {
-        let mut pods: Vec<&PodAnswer> = self.warm_pods().filter(|p| p.sums.requests >= POD_REQUESTS).collect();
-        // By the mean where healthy time is not known; then the mix of requests is assumed to be that of the siblings.
-        let compared = pods.iter().all(|p| p.sums.own_factor().is_some());
-        let slowness = |p: &PodAnswer| match p.sums.own_factor() {
-            Some(factor) if compared => factor,
-            _ => p.sums.own_ns as f64 / 1e9 / p.sums.requests.max(1) as f64,
-        };
-        pods.sort_by(|a, b| slowness(b).total_cmp(&slowness(a)).then(a.pod.cmp(&b.pod)));
-        let (worst, siblings) = pods.split_first()?;
-        let middle = slowness(siblings.get(siblings.len() / 2)?);
-        let expected_ns =
-            if compared { worst.sums.expected_own_ns } else { worst.sums.requests.saturating_mul(1_000_000_000) };
-        let worst_slowness = slowness(worst) - less_ns as f64 / expected_ns.max(1) as f64;
-        let healthy = if compared { 1.0 } else { baseline.map_or(middle, |b| b.own_s()) };
-        // Siblings that suffer too, of more load, mean that the load, not the pod, is the matter.
-        let same_load = baseline.is_some_and(|b| !self.is_more(self.load_factor_in_all(b), b));
-        // Pods that came lately warm up, and old ones beside them have the longer queue: that explains what they differ by.
-        if pods.iter().any(|p| self.pod_health.young.contains(&p.pod)) {
-            return None;
-        }
-        let mut others = HealthSums::default();
-        siblings.iter().for_each(|p| others.merge(&p.sums));
-        if worst.sums.shift(&others).is_some_and(|shift| !shift.is_clear()) {
-            return None;
-        }
-        (worst_slowness > FAR * middle && (middle < GROWN * healthy || same_load)).then_some(&worst.pod)
-    }
-
-    /// Requests take clearly longer here than healthy ones of the same operations.
-    pub fn is_slower(&self, baseline: ServiceBaseline) -> bool {
-        self.sums.own_factor().unwrap_or(self.own_s() / baseline.own_s().max(1e-9)) > GROWN
-            || self.wait_s() > GROWN * baseline.wait_s() && self.wait_s() > baseline.hold_s() * (GROWN - 1.0)
-    }
-
-    /// Its own time, or the wait before it takes a call, grew, and nothing about load, calls or version did.
-    pub fn is_degraded(&self, baseline: ServiceBaseline) -> bool {
-        let enough = self.sums.requests >= DEGRADED_REQUESTS;
-        enough && self.is_slower(baseline) && self.load_factor(baseline) < SAME_LOAD && self.serves(baseline)
     }
 
     /// Whether calls to it get no answer any more, over its last seconds: of those that ended nearly all were refused before
@@ -348,9 +234,8 @@ impl ServiceState<'_> {
         self.loses_calls() && (!silent.is_disjoint(new) || *ready > 0 && new.len() == *ready)
     }
 
-    /// A version that healthy time does not know and that is slow: its name, and whether it is far slower than the
-    /// known ones, which serve beside it as fast as ever.
-    pub fn slow_new_version(&self, service: &Text, all: &Baseline, baseline: ServiceBaseline) -> Option<NewVersion> {
+    /// A version that healthy time does not know and that is slow.
+    pub fn slow_new_version(&self, service: &Text, all: &Baseline, baseline: ServiceBaseline) -> Option<Text> {
         let (mut new, mut old) = (HealthSums::default(), HealthSums::default());
         let (mut name, mut is_warm) = (None, false);
         for pod in self.pods {
@@ -373,8 +258,7 @@ impl ServiceState<'_> {
         let is_clear =
             |others: &HealthSums| new.shift(others).is_none_or(|shift| shift.log > CLEAR / 2.0 * shift.error);
         let is_slow = is_slow && (old.requests < POD_REQUESTS || is_clear(&old));
-        let beside = old.requests >= POD_REQUESTS && factor(&old) < GROWN && factor(&new) > FAR * factor(&old);
-        name.filter(|_| is_slow).map(|version| NewVersion { version, beside })
+        name.filter(|_| is_slow)
     }
 
     /// Self time per request of one pod and of all others, where both served; empty for a pod that serves nothing.
@@ -424,39 +308,5 @@ impl ServiceState<'_> {
             facts.push(fact("refused_or_given_up_share", turned_away as f64 / all, Some(0.0)));
         }
         facts
-    }
-}
-
-/// See [`ServiceState::slow_new_version`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewVersion {
-    pub version: Text,
-    pub beside: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Requests that took so many times as long as expected, by the sixteenths of an octave of that.
-    fn requests(logs: &[i64]) -> HealthSums {
-        let (own_log, own_log_squares) = (logs.iter().sum(), logs.iter().map(|log| log * log).sum());
-        HealthSums { compared: logs.len() as i64, own_log, own_log_squares, ..HealthSums::default() }
-    }
-
-    fn is_clear(pod: &[i64], siblings: &[i64]) -> bool {
-        requests(pod).shift(&requests(siblings)).expect("enough of both").is_clear()
-    }
-
-    #[test]
-    fn a_pod_is_accused_by_many_of_its_requests_and_not_by_one() {
-        let healthy = [-8, 0, 8, -4, 4, 0, -8, 8, 2, -2];
-        let slow = healthy.map(|log| log + 48);
-        assert!(is_clear(&slow, &healthy), "each takes eight times as long");
-        let mut one_late = healthy;
-        one_late[0] = 112;
-        assert!(!is_clear(&one_late, &healthy), "one took 128 times as long, as where a child's span came late");
-        let heavy = [-40, 0, 40, -20, 20, 0, -40, 40, 60, 50];
-        assert!(!is_clear(&heavy[5..], &heavy), "times that spread so widely are slow by chance");
     }
 }

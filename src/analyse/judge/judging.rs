@@ -2,29 +2,25 @@
 //! result is a value, with what is to be learned from it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
-use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
+use crate::analyse::diagnosis::causes::Scene;
+use crate::analyse::diagnosis::courses::Followed;
+use crate::analyse::diagnosis::judgement::Judgement;
+use crate::analyse::diagnosis::observe::{Sight, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, ObjectiveStatus, Verdict};
+use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, LeftAside, ObjectiveStatus, Verdict};
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
-use crate::model::{ClusterState, ServiceId, Text, Time};
-
-/// Seconds before the fast window that a trend needs, and a judgement on few requests.
-const LONG_EXTRA: Duration = Duration::from_secs(5);
-/// Exemplars kept for each entry operation.
-const EXEMPLARS: usize = 5;
-/// Requests in the fast window below which a longer one is asked as well: of a hundred, a share of one in a hundred is
-/// no more than one request.
-const FEW_REQUESTS: i64 = 100;
-/// As many in the longer one, which is not three times as long: below, requests at risk count as well.
-const FEW_LONG: i64 = 3 * FEW_REQUESTS;
+use crate::analyse::telemetry::{Sight, SightLevel};
+use crate::analyse::thresholds::judging::{FEW_LONG, FEW_REQUESTS, LONG_EXTRA};
+use crate::analyse::thresholds::memory::{ASIDE_TOLD_MAX, EXEMPLARS};
+use crate::model::{ClusterState, ServiceId, Text, Time, Work};
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
@@ -69,12 +65,11 @@ struct View<'a> {
 /// An entry operation, judged in one view.
 struct Judged {
     entry: EntryFinding,
-    /// Where its objective is missed and time can be blamed on somebody.
-    judgement: Option<Judgement>,
     /// Where it is missed: the services that it crosses.
     crossed: BTreeSet<Text>,
-    /// The service blamed is at its limit.
-    at_limit: Option<AtLimit>,
+    /// Where it was looked into: what is believed, and what is told of it.
+    followed: Option<Followed>,
+    judgements: Vec<Judgement>,
 }
 
 impl Judge {
@@ -86,15 +81,21 @@ impl Judge {
         cluster: &ClusterState,
     ) -> Result<(Findings, Lessons), sql::Error> {
         let complete_to = seen.complete_to;
+        // Without spans nothing is known, and where no request can be followed, nothing of what users meet.
+        let is_silent = seen.last_received.is_none_or(|last| last + self.config.blind_after < now);
+        let blind = is_silent || self.watch.is_blind(now, self.config.blind_after);
         let mut findings = Findings {
             at: now,
             complete_to,
-            blind: seen.last_received.is_none_or(|last| last + self.config.blind_after < now),
+            blind,
+            spans_arrive: !is_silent,
+            aside: self.aside(),
+            sight: Sight { clocks: self.learned.reference.clocks.told(), ..self.watch.sight(blind) },
             missing_parents: self.lost_spans.find(),
             sampling_changed_at: self.sampling.changed_at(),
             ..Findings::default()
         };
-        if findings.blind {
+        if is_silent {
             return Ok((findings, Lessons::default()));
         }
         let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
@@ -103,21 +104,37 @@ impl Judge {
         let answers = self.ask(fast, 0)?;
         let services = self.service_states(&answers, fast, cluster);
         let view = View { stretch: fast, answers: &answers, services: &services, grounds: Grounds::Likely };
-        let in_fast: Vec<Judged> = answers.entries.iter().map(|answer| self.judge_entry(&view, answer)).collect();
+        let in_fast = self.judge_entries(&view, answers.entries.iter());
         let open = open_entries(&answers, &in_fast);
         let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
-        let mut lessons = Lessons { held_back_to: complete_to, ..Lessons::default() };
-        self.settle(in_fast, in_long, &self.attribution(&view), complete_to, &mut findings, &mut lessons);
+        let mut lessons = Lessons { complete_to, ..Lessons::default() };
+        self.settle(in_fast, in_long, &view, &mut findings, &mut lessons);
         let capacities = self.capacities_after(&lessons);
         findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
         complete_bottlenecks(&mut findings, cluster);
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);
         findings.suspects.clone_from(&changes.suspects);
-        findings.silent_failures.clone_from(&changes.silent_failures);
+        // Where spans are missing, calls seem to have stopped.
+        if findings.sight.level == SightLevel::Clear {
+            findings.silent_failures.clone_from(&changes.silent_failures);
+        }
         lessons.changes = Some(changes);
         lessons.pods = Some(pods_with_spans(&answers));
         Ok((findings, lessons))
+    }
+
+    /// What is left aside, most first.
+    fn aside(&self) -> Vec<LeftAside> {
+        let one = |(entry, (work, requests)): (&Text, &(Work, u64))| LeftAside {
+            entry: entry.to_string(),
+            work: *work,
+            requests: *requests,
+        };
+        let mut aside: Vec<LeftAside> = self.aside.iter().map(one).collect();
+        aside.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.entry.cmp(&b.entry)));
+        aside.truncate(ASIDE_TOLD_MAX);
+        aside
     }
 
     fn fill_tables(&self, long: Stretch) {
@@ -144,8 +161,7 @@ impl Judge {
         let answers = self.ask(long, FEW_LONG)?;
         let services = self.service_states(&answers, long, cluster);
         let view = View { stretch: long, answers: &answers, services: &services, grounds: Grounds::AnyExcess };
-        let of_open = answers.entries.iter().filter(|answer| open.contains(&answer.entry));
-        Ok(of_open.map(|answer| self.judge_entry(&view, answer)).collect())
+        Ok(self.judge_entries(&view, answers.entries.iter().filter(|answer| open.contains(&answer.entry))))
     }
 
     fn objective(&self, entry: &str) -> Option<&Objective> {
@@ -165,6 +181,8 @@ impl Judge {
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
+            remote_parent_share: self.watch.remote_parent_share(&answer.entry),
+            work: self.learned.reference.objectives.work(&answer.entry),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
         }
     }
@@ -221,92 +239,103 @@ impl Judge {
         is_few && exceeds(answer.missed + answer.at_risk, answer.requests, allowed, LIKELY)
     }
 
-    fn attribution<'a>(&'a self, view: &View<'a>) -> Attribution<'a> {
-        Attribution {
+    fn judge_entries<'a>(&self, view: &View<'_>, entries: impl Iterator<Item = &'a EntryAnswer>) -> Vec<Judged> {
+        let window = Window {
             answers: view.answers,
+            states: view.services,
             baseline: &self.learned.baseline,
             operations: &self.learned.reference.operations,
-            now: view.services,
-            held: self.learned.backlog.draining_backlog_since(view.services, view.stretch.from),
-        }
+        };
+        let sight = OnceCell::new();
+        entries.map(|answer| self.judge_entry(view, &window, &sight, answer)).collect()
     }
 
-    fn judge_entry(&self, view: &View<'_>, answer: &EntryAnswer) -> Judged {
+    fn judge_entry(
+        &self,
+        view: &View<'_>,
+        window: &Window<'_>,
+        sight: &OnceCell<Sight>,
+        answer: &EntryAnswer,
+    ) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
-        let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new(), at_limit: None };
+        let mut judged = Judged { entry, crossed: BTreeSet::new(), followed: None, judgements: Vec::new() };
         let is_worth_a_look = judged.entry.missed
             || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
             || view.grounds == Grounds::AnyExcess && self.is_at_risk(answer);
+        // Where slow traces were chosen and fast ones left out, how many miss is not known, and nobody is to blame for it.
+        if self.watch.is_tail_sampled(&answer.entry) {
+            judged.entry.missed = false;
+            return judged;
+        }
         if !is_worth_a_look {
             return judged;
         }
-        let judgement = self.attribution(view).judge(&judged.entry.entry);
+        let crossed = self.crossed(view.answers, &judged.entry.entry);
+        let bad = answer.missed + if view.grounds == Grounds::AnyExcess { answer.at_risk } else { 0 };
+        let endpoint = window.endpoint(&answer.entry, bad as f64, crossed.clone());
+        let sight = sight.get_or_init(|| window.sight());
+        let scene = Scene::new(sight, &endpoint);
+        let stretch = (view.stretch.to, view.stretch.seconds());
+        let followed = self.learned.courses.follow(&answer.entry, &scene, window, stretch);
         // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow
-        // request makes its pod look slow by itself, unless others show it too.
-        let is_one_request =
-            |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.at_risk < 2 && !j.shown_beside;
-        judged.entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_request(j));
+        // request makes its pod look slow by itself.
+        let is_one_request = |j: &Judgement| j.verdict == Verdict::BadInstance && answer.missed + answer.at_risk < 2;
+        judged.entry.missed |= followed.judgements().any(|j| j.borne_out && !is_one_request(j));
         if judged.entry.missed {
-            judged.crossed = self.crossed(view.answers, &judged.entry.entry);
-            let at_limit = judgement.as_ref().filter(|judgement| judgement.at_limit);
-            judged.at_limit = at_limit.and_then(|judgement| {
-                let service = view.services.get(&judgement.service)?;
-                Some(at_limit_of(service, judgement.undisturbed_share, view.stretch.seconds()))
-            });
-            judged.judgement = judgement;
+            judged.crossed = crossed;
+            judged.judgements = followed.judgements().cloned().collect();
+            if judged.judgements.is_empty() {
+                judged.judgements.extend(Judgement::unknown(window, &answer.entry));
+            }
         }
+        judged.followed = Some(followed);
         judged
     }
 
-    /// Settles what both views found: the longer speaks where it found a missed objective, and leaves a judgement alone
-    /// whose cause it does not know either. What the outage was found to be until now has its say in that.
+    /// Settles what both views found: the longer speaks where it found a missed objective, and leaves alone what the shorter
+    /// found where it does not know the cause either.
     fn settle(
         &self,
         in_fast: Vec<Judged>,
         in_long: Vec<Judged>,
-        attribution: &Attribution<'_>,
-        at: Time,
+        view: &View<'_>,
         findings: &mut Findings,
         lessons: &mut Lessons,
     ) {
-        let mut judgements: BTreeMap<String, (Judgement, Option<AtLimit>)> = BTreeMap::new();
-        let mut entries: BTreeMap<String, EntryFinding> = BTreeMap::new();
-        for Judged { entry, judgement, crossed, at_limit } in in_fast.into_iter().chain(in_long) {
-            if !entry.missed {
-                entries.entry(entry.entry.clone()).or_insert(entry);
-                continue;
-            }
-            lessons.missed.extend(crossed);
-            lessons.missed.insert(entry.entry.as_str().into());
-            if let Some(mut judgement) = judgement {
-                lessons.held_back.append(&mut judgement.victims.drain(..).collect());
-                if judgement.verdict != Verdict::Unknown || !judgements.contains_key(&entry.entry) {
-                    judgements.insert(entry.entry.clone(), (judgement, at_limit));
+        let mut settled: BTreeMap<String, Judged> = BTreeMap::new();
+        for judged in in_fast.into_iter().chain(in_long) {
+            let is_known = |judged: &Judged| judged.judgements.iter().any(|j| j.verdict != Verdict::Unknown);
+            let name = judged.entry.entry.clone();
+            match settled.get_mut(&name) {
+                Some(known) if known.entry.missed && !known.judgements.is_empty() && !is_known(&judged) => {}
+                Some(known) if !judged.entry.missed => known.followed = known.followed.take().or(judged.followed),
+                _ => {
+                    settled.insert(name, judged);
                 }
             }
-            entries.insert(entry.entry.clone(), entry);
         }
         // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
         let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
-        for entry in entries.values().filter(|entry| entry.missed) {
-            let name = entry.entry.as_str().into();
-            let (found, limit) = judgements.remove(&entry.entry).unzip();
-            let found_at = found.as_ref().map(|found| (found.service.clone(), found.verdict));
-            let (told, incident) = self.learned.incidents.settle(&name, found, attribution, at);
-            lessons.incidents.extend(incident.map(|incident| (name, incident)));
-            let Some(told) = told else { continue };
-            // Only who is told to be at its limit shows what it can serve.
-            let is_told = found_at.is_some_and(|found| found == (told.service.clone(), told.verdict));
-            if let Some(limit) = limit.flatten().filter(|_| is_told) {
-                let most = at_limit.entry(told.service.clone()).or_insert((i64::MIN, limit));
-                if told.blame_ns > most.0 {
-                    *most = (told.blame_ns, limit);
+        for (name, Judged { entry, crossed, followed, judgements }) in settled {
+            lessons.courses.extend(followed.map(|followed| (name.as_str().into(), followed)));
+            if entry.missed {
+                lessons.missed.extend(crossed);
+                lessons.missed.insert(name.as_str().into());
+                for told in judgements {
+                    let service = view.services.get(&told.service).filter(|_| told.at_limit);
+                    if let Some(service) = service {
+                        let limit = at_limit_of(service, told.undisturbed_share, view.stretch.seconds());
+                        let most = at_limit.entry(told.service.clone()).or_insert((i64::MIN, limit));
+                        if told.blame_ns > most.0 {
+                            *most = (told.blame_ns, limit);
+                        }
+                    }
+                    findings.bottlenecks.push(self.bottleneck(&entry, told));
                 }
             }
-            findings.bottlenecks.push(self.bottleneck(entry, told));
+            findings.entries.push(entry);
         }
         lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
-        findings.entries = entries.into_values().collect();
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
     }
 
@@ -354,9 +383,10 @@ impl Judge {
 /// Entry operations that a longer stretch may tell more of: some of few requests missed the objective; or it is known
 /// that they miss, and not why.
 fn open_entries(answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
-    let is_open = |(answer, judged): &(&EntryAnswer, &Judged)| match &judged.judgement {
-        Some(judgement) => judgement.verdict == Verdict::Unknown,
-        None => answer.requests < FEW_REQUESTS && answer.missed + answer.at_risk > 0,
+    let is_open = |(answer, judged): &(&EntryAnswer, &Judged)| {
+        let is_unknown = judged.judgements.iter().all(|judgement| judgement.verdict == Verdict::Unknown);
+        let is_few = answer.requests < FEW_REQUESTS && answer.missed + answer.at_risk > 0;
+        is_unknown && (judged.entry.missed || is_few)
     };
     answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
 }

@@ -13,6 +13,7 @@ use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::rollup::window_totals::{Answers, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
+use crate::analyse::thresholds::load::LOW_TRAFFIC_REQUESTS;
 use crate::model::{ClusterState, ServiceId, Text};
 
 /// How far beyond now a growing load is carried on: a tick, and the time to write the change. Not the time a pod takes to
@@ -20,9 +21,6 @@ use crate::model::{ClusterState, ServiceId, Text};
 const AHEAD: Duration = Duration::from_secs(1);
 /// Without a baseline (just after a start) a scale-out at most doubles.
 const BLIND_STEP_FACTOR: u32 = 2;
-/// Requests in the fast window below which a service counts as one of low traffic: they say little of what many would need.
-const LOW_TRAFFIC_REQUESTS: i64 = 20;
-
 impl Judge {
     pub(super) fn service_states<'a>(
         &self,

@@ -10,6 +10,7 @@ use super::quarantine::Released;
 use crate::analyse::rollup::sql::baseline_paths_schema;
 use crate::analyse::rollup::{EntryKey, EntrySums, HealthKey, HealthSums, PathKey, PathKind, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
+use crate::analyse::thresholds::healthy::{BASELINE_REQUESTS, HALVE_AT_REQUESTS, POD_REMEMBERED_S};
 use crate::model::{ClockStep, Text, Time};
 
 mod snapshot;
@@ -17,12 +18,6 @@ mod snapshot;
 use super::hour_of_day::Hours;
 pub use super::hour_of_day::Load;
 
-/// Requests after which the old half of a baseline fades: a few minutes at a hundred a second, hours at one.
-const HALVE_AT_REQUESTS: i64 = 50_000;
-/// Seconds after which a pod that served nothing is forgotten: far more than a second's rows are ever apart.
-const POD_REMEMBERED_S: i64 = 60;
-/// Requests that make a baseline: the mean of fewer says little.
-const ENOUGH_REQUESTS: i64 = 50;
 /// How much of the healthy load came to one pod.
 #[derive(Clone, Copy, Debug, Default)]
 struct PodBaseline {
@@ -241,33 +236,33 @@ impl Baseline {
     /// None until enough healthy requests were seen.
     pub fn service(&self, name: &str) -> Option<ServiceBaseline> {
         let known = self.services.get(name).map(|(service, _)| *service);
-        let known = known.filter(|service| service.sums.requests >= ENOUGH_REQUESTS)?;
+        let known = known.filter(|service| service.sums.requests >= BASELINE_REQUESTS)?;
         Some(ServiceBaseline { this_hour: self.hours.usual(name, self.now.second()), ..known })
     }
 
     /// Whether this version served in healthy time.
     pub fn knows_version(&self, service: &Text, version: &Text) -> bool {
         let known = self.versions.get(&(service.clone(), version.clone()));
-        known.is_some_and(|sums| sums.requests >= ENOUGH_REQUESTS)
+        known.is_some_and(|sums| sums.requests >= BASELINE_REQUESTS)
     }
 
     /// Requests a second that a pod served in the seconds of healthy time in which it served any.
     pub fn pod_rate(&self, service: &Text, pod: &Text) -> Option<f64> {
-        let pod = self.pods.get(&(service.clone(), pod.clone())).filter(|pod| pod.requests >= ENOUGH_REQUESTS)?;
+        let pod = self.pods.get(&(service.clone(), pod.clone())).filter(|pod| pod.requests >= BASELINE_REQUESTS)?;
         Some(pod.adjusted_milli as f64 / 1e3 / pod.seconds.max(1) as f64)
     }
 
     /// Whether pods of this ReplicaSet served in healthy time; nothing is strange while no other is known.
     pub fn knows_replica_set(&self, service: &Text, set: &str) -> bool {
         let of_service = self.replica_sets.range((service.clone(), Text::from(""))..);
-        let mut known = of_service.take_while(|((of, _), _)| of == service).filter(|(_, n)| **n >= ENOUGH_REQUESTS);
+        let mut known = of_service.take_while(|((of, _), _)| of == service).filter(|(_, n)| **n >= BASELINE_REQUESTS);
         let is_it = |((_, known), _): (&(Text, Text), &i64)| **known == *set;
         known.next().is_none_or(|first| is_it(first) || known.any(is_it))
     }
 
     /// The share of an entry operation's requests that are at risk of missing its objective, or miss it, in healthy time.
     pub fn at_risk_share(&self, entry: &str) -> Option<f64> {
-        let sums = self.entries.get(entry).filter(|sums| sums.requests >= ENOUGH_REQUESTS)?;
+        let sums = self.entries.get(entry).filter(|sums| sums.requests >= BASELINE_REQUESTS)?;
         // Of none in so many, the next is one by the rule of succession (Laplace, 1814).
         Some((sums.at_risk + sums.missed + 1) as f64 / (sums.requests + 2) as f64)
     }
@@ -279,7 +274,7 @@ impl Baseline {
             .iter()
             .filter_map(|(place, ns)| {
                 let traces = self.entries.get(&place.0)?.requests;
-                (traces >= ENOUGH_REQUESTS).then(|| (place, *ns as f64 / traces as f64))
+                (traces >= BASELINE_REQUESTS).then(|| (place, *ns as f64 / traces as f64))
             })
             .collect();
         let text = |of: fn(&PathPlace) -> &str| {

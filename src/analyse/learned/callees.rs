@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::analyse::thresholds::memory::CALL_KINDS_MAX;
 use crate::model::Text;
 
 /// Caller, its operation, and the peer it names.
 pub type CallKind = [Text; 3];
-
-/// Kinds of call that are remembered. Past it all are forgotten: names carry identifiers, and those that come again are
-/// learned again within a tick.
-pub const CALL_KINDS_MAX: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct Callees {

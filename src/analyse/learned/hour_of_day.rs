@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyse::thresholds::healthy::HOUR_SECONDS;
 use crate::model::Text;
 
 const HOURS: usize = 24;
 const SECONDS_A_DAY: i64 = 86_400;
 const SECONDS_AN_HOUR: i64 = SECONDS_A_DAY / HOURS as i64;
-/// Seconds of an hour, over the days before, from which its load is known.
-const ENOUGH_SECONDS: i64 = 600;
-
 /// Load of a service in healthy seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
@@ -87,7 +85,7 @@ impl Hours {
     pub fn usual(&self, service: &str, second: i64) -> Option<Load> {
         let (day, hour) = place(second);
         let before = self.0.get(service)?[hour].before(day);
-        (before.seconds >= ENOUGH_SECONDS).then_some(before)
+        (before.seconds >= HOUR_SECONDS).then_some(before)
     }
 
     pub fn forget(&mut self, is_known: impl Fn(&Text) -> bool) {

@@ -11,13 +11,10 @@ use super::quarantine::Released;
 use super::snapshot::{Calls, Learnt, Operation};
 use crate::analyse::rollup::{EdgeKey, EdgeSums, OperationKey, OperationSums, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
+use crate::analyse::thresholds::healthy::OPERATION_REQUESTS;
+use crate::analyse::thresholds::memory::OPERATIONS_MAX;
 use crate::model::Text;
 
-/// Requests that make a mean: with times spread as widely as their mean, it errs by a fifth, far from the half more
-/// that counts as growth. Traces that are sampled one in a hundred reach it within a minute.
-const ENOUGH_REQUESTS: i64 = 25;
-/// Operations of one service that are remembered, and callees of one operation.
-const OPERATIONS_MAX: usize = 2_000;
 /// Requests after which the old half fades: as the rest of a baseline.
 const HALVE_AT_REQUESTS: i64 = 50_000;
 
@@ -121,7 +118,7 @@ impl Operations {
         for (service, kept) in &learnt.services {
             for (operation, kept) in &kept.operations {
                 let known = self.entry(service, operation);
-                if known.sums.requests < ENOUGH_REQUESTS {
+                if known.sums.requests < OPERATION_REQUESTS {
                     let calls = kept.calls.iter().map(|of| ((of.callee.as_str().into(), of.answered), of.sums));
                     *known = Healthy { sums: kept.sums, calls: calls.collect() };
                 }
@@ -131,7 +128,13 @@ impl Operations {
 
     /// None until enough healthy requests were seen.
     pub fn get(&self, service: &str, operation: &str) -> Option<&Healthy> {
-        self.known.get(service)?.get(operation).filter(|h| h.sums.requests >= ENOUGH_REQUESTS)
+        self.known.get(service)?.get(operation).filter(|h| h.sums.requests >= OPERATION_REQUESTS)
+    }
+
+    /// Who calls whom; a pair comes once for each operation that makes the call.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Text, &Text)> {
+        let known = self.known.iter().flat_map(|(caller, operations)| operations.values().map(move |h| (caller, h)));
+        known.flat_map(|(caller, healthy)| healthy.calls.keys().map(move |(callee, _)| (caller, callee)))
     }
 
     /// How long a call of the operation takes, as the caller sees it, in nanoseconds.
@@ -184,6 +187,6 @@ mod tests {
 
     #[test]
     fn few_requests_say_nothing() {
-        assert!(learned(ENOUGH_REQUESTS - 1).get("shop", "GET /").is_none());
+        assert!(learned(OPERATION_REQUESTS - 1).get("shop", "GET /").is_none());
     }
 }

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::snapshot::Learnt;
+use crate::analyse::thresholds::memory::KEPT;
 use crate::model::{ClusterState, ServiceId};
-
-/// The last so many of a service: images and nodes change, and a 95th percentile of fewer is their maximum.
-const KEPT: usize = 32;
 
 #[derive(Debug, Default)]
 pub struct PodStartup {

@@ -1,14 +1,10 @@
 //! Rows that wait before they are learned, so that no incident teaches itself to be normal.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use crate::analyse::rollup::Rollups;
+use crate::analyse::thresholds::healthy::QUARANTINE;
 use crate::model::{ClockStep, Text, Time};
-
-/// How long rows wait. An incident is noticed by its missed objective a few seconds after it began; what came in between
-/// must not be learned.
-const QUARANTINE: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
 pub struct Quarantine {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::baseline::{Load, ServiceBaseline};
 use super::capacity::Capacity;
 use crate::analyse::rollup::{EdgeSums, EntrySums, HealthSums, OperationSums};
+use crate::analyse::thresholds::healthy::{AGE_MAX_S, AHEAD_MAX_S};
+pub use crate::analyse::thresholds::memory::BYTES_MAX;
 use crate::model::Time;
 
 #[cfg(test)]
@@ -19,13 +21,6 @@ mod tests;
 const KIND: &str = "headroom.dev/learnt";
 /// Of the document. One that is written in another is not guessed at.
 const SCHEMA: u32 = 1;
-/// A ConfigMap holds a MiB with all its metadata; half of that leaves room, and holds some thousand operations.
-pub const BYTES_MAX: usize = 512 << 10;
-/// Healthy time of longer ago is of other releases and other habits: a week has seen every day of it.
-const AGE_MAX_S: f64 = 7.0 * 24.0 * 3600.0;
-/// The clocks of two machines may differ by so much; a snapshot from later than that is of another clock.
-const AHEAD_MAX_S: f64 = 60.0;
-
 /// Why a document cannot be learnt from. What it held is learnt anew.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

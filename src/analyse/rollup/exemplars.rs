@@ -8,10 +8,8 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::analyse::thresholds::memory::SEGMENTS_MAX;
 use crate::model::{ClockStep, Text, Time, TraceId};
-
-/// Segments kept, about 150 bytes each: a few minutes of a small system, seconds of a large one.
-const SEGMENTS_MAX: usize = 200_000;
 
 fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))

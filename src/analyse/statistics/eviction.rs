@@ -1,9 +1,8 @@
 //! What is forgotten where names carry identifiers (`GET /user/4711`): each is new, and a baseline lives for months.
 
-use std::collections::BTreeMap;
+pub use crate::analyse::thresholds::memory::NAMES_MAX;
 
-/// Names of one kind that are remembered: more than a large system has, and little beside the spans of a minute.
-pub const NAMES_MAX: usize = 20_000;
+use std::collections::BTreeMap;
 
 /// Once there are more than so many, the half that was seen least goes. A name that is used outgrows those that are not
 /// before they are too many again.

@@ -2,4 +2,5 @@
 
 pub mod eviction;
 pub mod histogram;
+pub mod mathematics;
 pub mod significance;

@@ -1,10 +1,6 @@
 //! Whether a count of bad requests is more than chance brings.
 
-/// One entry operation is asked every second, some 86 000 times a day, whether its objective is missed: the chance of
-/// three standard deviations, 1 in 740, is as loose as one may be; the verdict needs further evidence anyway.
-pub const SURELY: f64 = 0.001_35;
-/// Two standard deviations: enough to look, not enough to say anything without further evidence.
-pub const LIKELY: f64 = 0.022_8;
+pub use crate::analyse::thresholds::chance::{LIKELY, SURELY};
 
 /// Whether `bad` of `all` shows a share above `allowed`: the chance of so many or more, were it exactly the allowed
 /// share, is at most `chance` (the binomial test; exact, because two of nine tell as well as forty of a thousand).

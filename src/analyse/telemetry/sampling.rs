@@ -4,14 +4,8 @@
 //! jumps while the load stays: then a lower count is no lower load.
 
 use crate::analyse::rollup::{EntryKey, Rollups};
+use crate::analyse::thresholds::telemetry::{CHANGED, ENOUGH, WEIGHT};
 use crate::model::{ClockStep, Time};
-
-/// Traces of a tick below which their share is chance.
-const ENOUGH: i64 = 20;
-/// The usual share follows within some minutes, so that a rollout over that time is seen as a change all the while.
-const WEIGHT: f64 = 1.0 / 60.0;
-/// A share that differs by more is of other samplers.
-const CHANGED: f64 = 0.2;
 
 #[derive(Debug, Default)]
 pub struct Sampling {

@@ -41,6 +41,8 @@ pub struct Action {
 pub struct Story {
     /// Whether spans arrived, so that something is known of now.
     pub sighted: bool,
+    /// What is said while a part of the traffic is not seen.
+    pub unseen: Option<String>,
     /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<DecisionId, Decision>,
     expected: Vec<String>,
@@ -210,6 +212,7 @@ impl Story {
 
     fn found(&mut self, t_s: f64, findings: &Findings) {
         self.sighted = !findings.blind;
+        self.unseen = (findings.verdict() == Verdict::Partial).then(|| findings.summary());
         let bottlenecks = &findings.bottlenecks;
         let key = |b: &Bottleneck| (b.entry.clone(), b.service.clone(), b.verdict);
         let known: Vec<_> = self.bottlenecks.iter().map(key).collect();

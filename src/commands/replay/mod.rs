@@ -7,6 +7,7 @@ mod rerun;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::fs::File;
 use std::io::{BufReader, Write};
@@ -14,12 +15,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::analyse::Findings;
 use crate::commands::answer::Answer;
 use crate::commands::error::Error;
 use crate::commands::rule_files;
 use crate::decide;
 use crate::journal::{self, Entry};
 use compare::{Comparison, Pair, Standing};
+use verdicts::Told;
 
 /// Make the decisions of kept spans again: those of the journal exactly, or those that other rules would have made.
 #[derive(clap::Args)]
@@ -45,6 +48,9 @@ pub struct Args {
     /// Other rules: say what they would have decided
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Say the verdict too, each time it changes
+    #[arg(long)]
+    verdicts: bool,
     /// Print JSON lines: one a decision, then a summary
     #[arg(long)]
     json: bool,
@@ -68,6 +74,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         replayed.notes.splice(0..0, notes);
         replayed
     };
+    if args.verdicts {
+        for told in &replayed.verdicts {
+            if args.json { writeln!(out, "{}", json!({"told": told}))? } else { writeln!(out, "{told}")? }
+        }
+    }
     say(&replayed, args.json, out)?;
     let no = replayed.exact && !replayed.comparison.is_reproduced() || replayed.spans_missing > 0;
     Ok(if no { Answer::No } else { Answer::Yes })
@@ -78,6 +89,11 @@ fn wrong_rules(directory: &Path) -> Vec<String> {
     rule_files::problems(directory, &decide::Limits::default())
 }
 
+/// Lets `each` look at the findings of every tick that spans without a journal make.
+pub(super) fn watch(files: &[String], each: &mut dyn FnMut(&Findings)) -> Result<(), Error> {
+    alone::watch(files, Some(Vec::new()), None, each).map(|_| ())
+}
+
 /// What a replay came to.
 struct Replayed {
     comparison: Comparison,
@@ -85,6 +101,8 @@ struct Replayed {
     exact: bool,
     /// Spans that the journal counts and the files do not hold.
     spans_missing: u64,
+    /// What was said, each time it changed.
+    verdicts: Vec<Told>,
     /// What had to be assumed, and why a decision may differ: one sentence each.
     notes: Vec<String>,
 }
@@ -109,7 +127,7 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<Entry>, Vec<String>), Error> {
 }
 
 fn say(replayed: &Replayed, json: bool, out: &mut dyn Write) -> Result<(), Error> {
-    let Replayed { comparison, exact, spans_missing, notes } = replayed;
+    let Replayed { comparison, exact, spans_missing, notes, .. } = replayed;
     let reproduced = comparison.count(Standing::Reproduced);
     let then = comparison.pairs.iter().filter(|pair| pair.then.is_some()).count();
     if json {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::analyse::sentences::BLIND;
+use crate::analyse::Verdict;
 use crate::commands::error::Error;
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
@@ -36,8 +36,9 @@ pub fn entry(entry: &Entry) {
                 );
             }
             None if findings.blind => {
-                warn!("{BLIND}; scaled-out replicas stay, and no further change is made");
+                warn!("{}; scaled-out replicas stay, and no further change is made", findings.summary());
             }
+            None if findings.verdict() == Verdict::Partial => warn!("{}", findings.summary()),
             None => info!("no bottleneck"),
         },
         What::Decided { decision } => {

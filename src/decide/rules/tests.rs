@@ -153,6 +153,8 @@ fn every_field_of_the_findings_can_be_read() {
         missed_share: 0.4,
         error_share: 0.0,
         missed: true,
+        remote_parent_share: 0.5,
+        work: Default::default(),
         compliance: Compliance::default(),
     }];
     let text = r#"

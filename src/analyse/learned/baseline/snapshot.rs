@@ -1,7 +1,7 @@
 //! Healthy time put into a snapshot and taken out of one. What was seen here goes before what was kept: only what is
 //! not known yet is taken over.
 
-use super::{Baseline, ENOUGH_REQUESTS};
+use super::{BASELINE_REQUESTS, Baseline};
 use crate::analyse::learned::snapshot::{Entry, Learnt, Path};
 use crate::analyse::rollup::PathKind;
 use crate::model::Text;
@@ -35,7 +35,7 @@ impl Baseline {
     pub(in crate::analyse) fn restore(&mut self, learnt: &Learnt) {
         for (name, kept) in &learnt.entries {
             let name = Text::from(name.as_str());
-            if self.entries.get(&name).is_some_and(|known| known.requests >= ENOUGH_REQUESTS) {
+            if self.entries.get(&name).is_some_and(|known| known.requests >= BASELINE_REQUESTS) {
                 continue;
             }
             self.entries.insert(name.clone(), kept.sums);
@@ -51,7 +51,7 @@ impl Baseline {
             let name = Text::from(name.as_str());
             if let Some(healthy) = kept.healthy {
                 let (known, _) = self.services.entry(name.clone()).or_default();
-                if known.sums.requests < ENOUGH_REQUESTS {
+                if known.sums.requests < BASELINE_REQUESTS {
                     *known = healthy;
                 }
             }

@@ -44,7 +44,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "entries",
         answers: "how each endpoint did over the fast window: a histogram of durations, and how many requests missed",
-        text: include_str!("../../queries/entries.sql"),
+        text: include_str!("../queries/entries.sql"),
         order: &[Up("entry"), Up("bucket")],
         columns: &[
             ("entry", "the endpoint: `service operation` of the root span"),
@@ -61,7 +61,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "blame",
         answers: "where missed requests spent more time than healthy ones, largest excess first",
-        text: include_str!("../../queries/blame.sql"),
+        text: include_str!("../queries/blame.sql"),
         order: &[Up("entry"), Down("blame_ns"), Up("service"), Up("operation"), Up("peer"), Up("kind")],
         columns: &[
             ("entry", "the endpoint"),
@@ -77,7 +77,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "services",
         answers: "each service, second by second, over the slow window",
-        text: include_str!("../../queries/services.sql"),
+        text: include_str!("../queries/services.sql"),
         order: &[Up("service"), Up("second")],
         columns: &[
             ("service", "the service"),
@@ -102,7 +102,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "pods",
         answers: "each pod over the fast window",
-        text: include_str!("../../queries/pods.sql"),
+        text: include_str!("../queries/pods.sql"),
         order: &[Up("service"), Up("pod"), Up("version")],
         columns: &[
             ("service", "the service"),
@@ -128,7 +128,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "durations",
         answers: "a histogram of each service's request durations, waiting included, over the fast window",
-        text: include_str!("../../queries/durations.sql"),
+        text: include_str!("../queries/durations.sql"),
         order: &[Up("service"), Up("bucket")],
         columns: &[
             ("service", "the service"),
@@ -139,7 +139,7 @@ pub const SHIPPED: [Query; 6] = [
     Query {
         name: "edges",
         answers: "which service calls which over the fast window",
-        text: include_str!("../../queries/edges.sql"),
+        text: include_str!("../queries/edges.sql"),
         order: &[Up("caller"), Up("version"), Up("operation"), Up("callee"), Up("answered")],
         columns: &[
             ("caller", "the calling service"),
