@@ -110,6 +110,8 @@ pub struct Window {
     symbols: Symbols,
     names: Names,
     lag: ArrivalLag,
+    /// As it was when traces were last closed.
+    usual_lag: Duration,
     clocks: Clocks,
     /// Spans whose times are in another unit than nanoseconds, by service: they are in no trace.
     misdated: HashMap<(Symbol, TimeUnit), u64, RandomState>,
@@ -126,6 +128,7 @@ impl Window {
             symbols: Symbols::default(),
             names: Names::new(config.operations.clone(), config.sidecars.clone()),
             lag: ArrivalLag::default(),
+            usual_lag: ArrivalLag::default().quantile(),
             clocks: Clocks::default(),
             misdated: HashMap::default(),
             spans: 0,
@@ -157,7 +160,7 @@ impl Window {
         }
         // What ended longer ago than spans take to come has waited somewhere, or its clock is behind. When its trace ended is
         // not known then, and it waits as if that was now: else the spans that come beside it would be late.
-        let waited_since = received_at - self.lag.quantile() - WAITED;
+        let waited_since = received_at - self.usual_lag - WAITED;
         let (mut newest, lag, clocks) = (Time::MIN, &mut self.lag, &self.clocks);
         let misdated = &mut self.misdated;
         let spans = batch.spans(&mut self.symbols, &mut self.names).filter_map(|(trace, mut span)| {
@@ -203,6 +206,7 @@ impl Window {
     /// whose root has not come whether traces begin there, because its callers send no spans.
     pub fn close(&mut self, now: Time, mut begins: impl FnMut(&Span, &Symbols) -> bool) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);
+        self.usual_lag = self.lag.quantile();
         let symbols = &self.symbols;
         self.assembly.close(&self.config, complete_to, |span| begins(span, symbols))
     }
