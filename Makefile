@@ -98,3 +98,4 @@ accept-hard: ## nobody brings it down: hostile statements, requests, rules and c
 accept-traces: ## traces as they really are: each scenario with each disturbance, and what doctor says of them
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/traces.py
+	python3 tests/accept/shapes.py

@@ -498,6 +498,7 @@ pub mod signs {
     /// it is as likely its own doing as theirs, and how wide that border is (log). Lower, workers that a callee holds
     /// are scaled out; higher, a saturated service with one slow callee is a victim.
     pub const OWN_SHARE: f64 = 0.85;
+    /// How wide that border is (log). Narrower, chance in a count of two seconds decides whose queue it is.
     pub const OWN_SHARE_SPREAD: f64 = 0.08;
     /// A factor (log) by which calls that grew are beyond doubt. Smaller, a retry of every third call is a caller that
     /// asks too much.
@@ -506,6 +507,7 @@ pub mod signs {
     pub const ASKED_LEAST: f64 = 0.3;
     /// Nearly all calls fail, and so many do. Lower, a slow callee whose callers give up is told to be gone.
     pub const ALL_FAILED: f64 = 0.95;
+    /// Fewer that fail are an accident.
     pub const ALL_FAILED_MIN: f64 = 3.0;
     /// A pod differs from its siblings from here on (log): half as much again is what pods differ by anyway. Without
     /// it: the slowest of any few pods is bad.
@@ -569,6 +571,7 @@ pub mod causes {
     /// The same of what it mostly shows, shows now and then, and hardly ever. Without it: what callers show of a fault
     /// is not explained by it, or is explained by anything.
     pub const MOSTLY: f64 = 0.85;
+    /// Between the two, of calls that too many requests make.
     pub const OFTEN: f64 = 0.6;
     pub const SOMETIMES: f64 = 0.3;
     pub const SELDOM: f64 = 0.1;
@@ -584,6 +587,7 @@ pub mod causes {
     /// What a cause that is not known explains of the blame, and of all other signs together. Smaller, a guess is told;
     /// larger, nothing is.
     pub const UNKNOWN_EXPLAINS: f64 = 0.7;
+    /// How much likelier (log) an unknown cause makes all else that is seen.
     pub const UNKNOWN_SIGNS: f64 = 2.0;
     /// What must be so and is not counts as this much at most. Without it: a load that is not known rules saturation
     /// out.

@@ -246,6 +246,63 @@ def no_pods(requests):
             resource["resource"]["attributes"] = [p for p in pairs if p["key"] not in ("k8s.pod.name", "service.instance.id")]
 
 
+def is_call(span):
+    """One with a path in its name, on either side."""
+    return span.get("kind") in (CLIENT, SERVER) and " /" in span["name"]
+
+
+def numbered(name, text):
+    return name.replace("{id}", text) if "{id}" in name else f"{name}/{text}"
+
+
+@disturbance()
+def ids_in_names(requests):
+    """Each request and each call has a number of its own in its name."""
+    for number, (_, span) in enumerate(spans(requests)):
+        if is_call(span):
+            span["name"] = numbered(span["name"], str(number))
+
+
+@disturbance()
+def words_in_names(requests):
+    """Each request has a word of its own in its name, which no form gives away."""
+    for _, span in spans(requests):
+        if is_root(span) and is_call(span):
+            digits = f"{int(chance(span['traceId'], 'word') * 1e8):08d}"
+            span["name"] = numbered(span["name"], digits.translate(str.maketrans("0123456789", "abcdefghij")))
+
+
+@disturbance()
+def shared_ids(requests):
+    """A callee's span has the id of its caller's, and that one's parent, as Zipkin's have."""
+    by_id = {(span["traceId"], span["spanId"]): span for _, span in spans(requests)}
+    becomes = {}
+    for _, span in spans(requests):
+        parent = by_id.get((span["traceId"], span.get("parentSpanId", "")))
+        if span.get("kind") == SERVER and parent is not None and parent.get("kind") == CLIENT:
+            becomes[span["traceId"], span["spanId"]] = parent["spanId"], parent.get("parentSpanId", "")
+    for _, span in spans(requests):
+        own = becomes.get((span["traceId"], span["spanId"]))
+        parent = becomes.get((span["traceId"], span.get("parentSpanId", "")))
+        if parent:
+            span["parentSpanId"] = parent[0]
+        if own:
+            span["spanId"], span["parentSpanId"] = own
+
+
+@disturbance(same=False, doctor="unnamed_service")
+def unnamed(requests):
+    """One service has no name but its SDK's, and nobody says which workload it is."""
+    name = busiest_callee(requests)
+    for request in requests:
+        for resource in request["resourceSpans"]:
+            pairs = resource["resource"].get("attributes", [])
+            own = next((pair for pair in pairs if pair["key"] == "service.name"), None)
+            if own and own["value"].get("stringValue") == name:
+                own["value"]["stringValue"] = "unknown_service:java"
+                pairs[:] = [pair for pair in pairs if pair["key"] != "k8s.deployment.name"]
+
+
 def read(path):
     with open(path) as lines:
         return [json.loads(line) for line in lines if line.strip()]

@@ -3,7 +3,7 @@
 
     shapes.py [--only ITEM…] [--runs N] [--requests N]
 
-1 the shipped scenarios with names, ids and proxies disturbed; 5 one broken attribute in each request; 6 pods that slow
+1 the shipped scenarios with spans added to each call (what keeps the number of spans is in `disturb.py`); 5 one broken attribute in each request; 6 pods that slow
 alike. HEADROOM_BIN names another program than the release build.
 """
 
@@ -43,41 +43,6 @@ def key(span, name="spanId"):
 
 def inner_id(span, nth):
     return f"{(int(span['spanId'], 16) * 31 + nth) & ((1 << 64) - 1) | 1:016x}"
-
-
-def ids_in_names(requests):
-    """Every endpoint and every call has a number of its own in its name."""
-    for number, (_, _, span) in enumerate(spans_of(requests)):
-        if span.get("kind") in (CLIENT, SERVER) and " /" in span["name"]:
-            span["name"] = span["name"].replace("{id}", str(number)) if "{id}" in span["name"] else f"{span['name']}/{number}"
-    return requests
-
-
-def words_in_names(requests):
-    """The same with words of letters alone, which no form gives away."""
-    words = random.Random(1)
-    for _, _, span in spans_of(requests):
-        if not span.get("parentSpanId") and " /" in span["name"]:
-            word = "".join(words.choice("abcdefghij") for _ in range(8))
-            span["name"] = span["name"].replace("{id}", word) if "{id}" in span["name"] else f"{span['name']}/{word}"
-    return requests
-
-
-def shared_ids(requests):
-    """A callee's span has the id of its caller's, and that one's parent, as Zipkin's have."""
-    by_id = {key(span): span for _, _, span in spans_of(requests)}
-    becomes = {}
-    for _, _, span in spans_of(requests):
-        parent = by_id.get(key(span, "parentSpanId"))
-        if span.get("kind") == SERVER and parent is not None and parent.get("kind") == CLIENT:
-            becomes[key(span)] = parent["spanId"], parent.get("parentSpanId", "")
-    for _, _, span in spans_of(requests):
-        own, parent = becomes.get(key(span)), becomes.get(key(span, "parentSpanId"))
-        if parent:
-            span["parentSpanId"] = parent[0]
-        if own:
-            span["spanId"], span["parentSpanId"] = own
-    return requests
 
 
 def client_in_client(requests):
@@ -127,9 +92,6 @@ def sidecars(requests):
 
 
 DISTURBANCES = {
-    "ids_in_names": ids_in_names,
-    "words_in_names": words_in_names,
-    "shared_ids": shared_ids,
     "client_in_client": client_in_client,
     "sidecars": sidecars,
 }

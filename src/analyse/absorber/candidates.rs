@@ -47,7 +47,7 @@ impl Candidates {
         spans.clear();
         // What takes messages comes when it comes, in this trace's time or later: no part of its shape.
         let is_late = |top: usize| tree.nodes[top].span.kind == Kind::Consumer && tree.root != Some(top);
-        if (0..tree.nodes.len()).any(|node| is_late(node)) {
+        if (0..tree.nodes.len()).any(is_late) {
             let of_requests = |node: usize| {
                 let top = std::iter::successors(Some(node), |&at| tree.nodes[at].parent).last();
                 (!top.is_some_and(is_late)).then(|| tree.nodes[node].span)

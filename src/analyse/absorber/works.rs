@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::model::{Span, SpanId, Symbol, Symbols, Text, Time, TraceId, Work};
+use crate::analyse::trace::TreeSpan;
+use crate::model::{ClockStep, Span, SpanId, Symbol, Symbols, Text, Time, TraceId, Work};
 
 /// Nobody waits so long for an answer; long polls are answered after such a time, and streams live longer.
 const LONG_NS: i64 = 20_000_000_000;
@@ -71,8 +72,7 @@ impl Works {
         if lives.is_settled {
             return false;
         }
-        let is_failed = span.status == crate::model::Status::Error || span.http_status >= 500;
-        let is_long = span.duration_ns >= LONG_NS && !is_failed;
+        let is_long = span.duration_ns >= LONG_NS && !span.has_failed();
         if is_long {
             lives.long = lives.long.saturating_add(1);
         } else {
@@ -105,7 +105,7 @@ impl Works {
         self.kinds.drain().map(|(entry, kind)| (symbols.text(entry).clone(), kind)).collect()
     }
 
-    pub fn step_clock(&mut self, step: crate::model::ClockStep) {
+    pub fn step_clock(&mut self, step: ClockStep) {
         step.move_all(self.sent.values_mut());
     }
 }

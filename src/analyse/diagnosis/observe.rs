@@ -25,7 +25,7 @@ pub struct Window<'a> {
 }
 
 /// A window with all that it shows.
-pub struct Compared {
+pub struct Shown {
     pub observed: Observed,
     pub signs: Signs,
     pub graph: Graph,
@@ -96,11 +96,11 @@ impl Window<'_> {
         self.states.contains_key(callee) || self.baseline.service(callee).is_some()
     }
 
-    pub fn compared(&self) -> Compared {
+    pub fn shown(&self) -> Shown {
         let observed = Observed::of(self);
         let healthy = self.operations.pairs().map(|(caller, callee)| (caller.clone(), callee.clone()));
         let graph = Graph::new(healthy.chain(observed.calls.keys().cloned()));
-        Compared { signs: Signs::of(&observed), observed, graph }
+        Shown { signs: Signs::of(&observed), observed, graph }
     }
 
     fn here(&self, name: &Text, state: &ServiceState<'_>, failed_calls: f64) -> Here {

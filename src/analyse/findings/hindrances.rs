@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Findings;
 use super::sentences::percent;
 use crate::analyse::telemetry::{ClockState, HostClock, SightLevel};
+use crate::model::Names;
+use crate::model::spans::OTHER;
 
 /// Below this share of what it concerns nothing is told: a pod that restarts, or a batch that was sent again.
 const SHARE_MIN: f64 = 0.01;
@@ -29,6 +31,8 @@ pub enum HindranceKind {
     ClockVarying,
     Repeated,
     SilentCaller,
+    UnnamedService,
+    NamesLost,
     WithoutPod,
 }
 
@@ -48,6 +52,8 @@ impl HindranceKind {
             HindranceKind::ClockVarying => "clock_varying",
             HindranceKind::Repeated => "repeated",
             HindranceKind::SilentCaller => "silent_caller",
+            HindranceKind::UnnamedService => "unnamed_service",
+            HindranceKind::NamesLost => "names_lost",
             HindranceKind::WithoutPod => "without_pod",
         }
     }
@@ -60,8 +66,11 @@ impl HindranceKind {
             HindranceKind::TailSampled => 0.9,
             HindranceKind::SpansLost | HindranceKind::LateSpans => 0.7,
             HindranceKind::ClockFarOff => 0.5,
-            HindranceKind::Shed | HindranceKind::SilentSampling => 0.3,
-            HindranceKind::ClockCorrected | HindranceKind::ClockVarying | HindranceKind::Repeated => 0.2,
+            HindranceKind::Shed | HindranceKind::SilentSampling | HindranceKind::UnnamedService => 0.3,
+            HindranceKind::ClockCorrected
+            | HindranceKind::ClockVarying
+            | HindranceKind::Repeated
+            | HindranceKind::NamesLost => 0.2,
             HindranceKind::SilentCaller => 0.15,
             HindranceKind::WithoutPod => 0.02,
         }
@@ -92,6 +101,12 @@ impl Hindrance {
 /// Of traffic: requests of a service or an endpoint among those of all of its kind.
 fn part(requests: u64, of: u64) -> f64 {
     requests as f64 / of.max(1) as f64
+}
+
+/// Whether a service goes by the name that SDKs give one without a name.
+fn is_unnamed(service: &str) -> bool {
+    let name = service.rsplit('/').next().unwrap_or(service);
+    name.strip_prefix("unknown_service").is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 impl Findings {
@@ -152,6 +167,23 @@ impl Findings {
                         .into(),
                 });
             }
+            let operation = entry.entry.split_once(' ').map_or("", |(_, operation)| operation);
+            if Names::is_lost(operation) || operation == OTHER {
+                found.push(Hindrance {
+                    kind: HindranceKind::NamesLost,
+                    subject: entry.entry.clone(),
+                    share: part(entry.requests, all),
+                    what: format!(
+                        "no part of the names of {} of requests ({}) repeats, so they are one endpoint",
+                        percent(part(entry.requests, all)),
+                        entry.entry
+                    ),
+                    remedy:
+                        "set `http.route`, give spans names without identifiers, or name them with `operations` in the \
+                             configuration"
+                            .into(),
+                });
+            }
             if entry.remote_parent_share >= SILENT_CALLER_MIN {
                 found.push(Hindrance {
                     kind: HindranceKind::SilentCaller,
@@ -174,6 +206,18 @@ impl Findings {
         let all: u64 = self.sight.services.iter().map(|service| service.requests).sum();
         for service in self.sight.services.iter().filter(|service| service.requests >= REQUESTS_MIN) {
             let name = &service.service;
+            if is_unnamed(name) {
+                found.push(Hindrance {
+                    kind: HindranceKind::UnnamedService,
+                    subject: name.clone(),
+                    share: part(service.requests, all),
+                    what: format!(
+                        "{} of requests are taken by services that nobody named ({name}): they are taken for one",
+                        percent(part(service.requests, all))
+                    ),
+                    remedy: "set OTEL_SERVICE_NAME, or the resource attribute `service.name`, in each of them".into(),
+                });
+            }
             let lost = service.without_parent_share.max(service.unanswered_share);
             if lost >= SHARE_MIN {
                 let what = if service.without_parent_share >= service.unanswered_share {
@@ -325,6 +369,20 @@ mod tests {
         findings.sight.entries[0].remote_parent_share = 0.9;
         let kinds: Vec<HindranceKind> = findings.hindrances().iter().map(|one| one.kind).collect();
         assert_eq!(kinds, [HindranceKind::NoBeginning, HindranceKind::SpansLost, HindranceKind::SilentCaller]);
+    }
+
+    #[test]
+    fn services_and_endpoints_without_names_are_told_with_their_share() {
+        let mut findings = seen();
+        findings.sight.services[1].service = "eu/unknown_service:java".into();
+        findings.sight.entries[0].entry = "front {*}".into();
+        let found = findings.hindrances();
+        let told: Vec<(&str, f64)> = found.iter().map(|one| (one.kind.as_str(), one.share)).collect();
+        assert_eq!(told, [("names_lost", 1.0), ("unnamed_service", 0.5)]);
+        assert_eq!(
+            found[0].what,
+            "no part of the names of 100 % of requests (front {*}) repeats, so they are one endpoint"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::causes::Scene;
 use crate::analyse::diagnosis::courses::Followed;
 use crate::analyse::diagnosis::judgement::Judgement;
-use crate::analyse::diagnosis::observe::{Compared, Window};
+use crate::analyse::diagnosis::observe::{Shown, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, LeftAside, ObjectiveStatus, Verdict};
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
@@ -246,15 +246,15 @@ impl Judge {
             baseline: &self.learned.baseline,
             operations: &self.learned.reference.operations,
         };
-        let compared = OnceCell::new();
-        entries.map(|answer| self.judge_entry(view, &window, &compared, answer)).collect()
+        let shown = OnceCell::new();
+        entries.map(|answer| self.judge_entry(view, &window, &shown, answer)).collect()
     }
 
     fn judge_entry(
         &self,
         view: &View<'_>,
         window: &Window<'_>,
-        compared: &OnceCell<Compared>,
+        shown: &OnceCell<Shown>,
         answer: &EntryAnswer,
     ) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
@@ -273,8 +273,8 @@ impl Judge {
         let crossed = self.crossed(view.answers, &judged.entry.entry);
         let bad = answer.missed + if view.grounds == Grounds::AnyExcess { answer.at_risk } else { 0 };
         let endpoint = window.endpoint(&answer.entry, bad as f64, crossed.clone());
-        let compared = compared.get_or_init(|| window.compared());
-        let scene = Scene::new(compared, &endpoint);
+        let shown = shown.get_or_init(|| window.shown());
+        let scene = Scene::new(shown, &endpoint);
         let stretch = (view.stretch.to, view.stretch.seconds());
         let followed = self.learned.courses.follow(&answer.entry, &scene, window, stretch);
         // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow

@@ -194,11 +194,9 @@ const THIS_CENTURY_MS: std::ops::Range<u64> = 946_684_800_000..4_102_444_800_000
 /// What a time is multiplied by to be in nanoseconds. Read as nanoseconds, this century's milliseconds and microseconds
 /// are in the first weeks of 1970, before there were spans.
 fn scale(time: u64) -> i64 {
-    if time >= THIS_CENTURY_MS.end * 1000 || time < THIS_CENTURY_MS.start {
-        1
-    } else if THIS_CENTURY_MS.contains(&time) {
+    if THIS_CENTURY_MS.contains(&time) {
         1_000_000
-    } else if time >= THIS_CENTURY_MS.start * 1000 {
+    } else if THIS_CENTURY_MS.contains(&(time / 1000)) {
         1000
     } else {
         1
