@@ -78,8 +78,8 @@ pub mod rollup {
     /// Requests that one may stand for; nobody samples less than one in a million, and sums must not overflow. Without
     /// it: one span with an absurd `tracestate` overflows the sums of its second.
     pub const WEIGHT_MAX: f64 = 1e6;
-    /// A message may wait for days; one that waited longer counts as a month. Without it: sums of ages overflow.
-    pub const AGE_NS_MAX: i64 = 30 * 86_400 * 1_000_000_000;
+    /// A message may wait for days; one that waited longer counts as a day, as spans do. Without it: sums of ages overflow.
+    pub const AGE_NS_MAX: i64 = 86_400 * 1_000_000_000;
 }
 
 /// What tells of telemetry itself.
