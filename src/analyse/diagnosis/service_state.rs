@@ -150,7 +150,7 @@ impl ServiceState<'_> {
             return self.undisturbed_share();
         }
         let seen = self.best_concurrency_per_pod().max(f64::MIN_POSITIVE);
-        self.arrivals.per_s / self.pod_count() * self.undisturbed_s() / seen
+        self.arrivals.per_s.middle / self.pod_count() * self.undisturbed_s() / seen
     }
 
     /// Those that served and those that should have.
@@ -401,7 +401,9 @@ impl ServiceState<'_> {
         let pods = self.pod_count();
         let rate = baseline.map(|b| b.usual_rate_per_pod());
         let mut facts = vec![
-            fact("arrivals_per_pod_per_s", self.arrivals.per_s / pods, rate),
+            fact("arrivals_per_pod_per_s", self.arrivals.per_s.middle / pods, rate),
+            fact("arrivals_low_per_pod_per_s", self.arrivals.per_s.low / pods, rate),
+            fact("arrivals_high_per_pod_per_s", self.arrivals.per_s.high / pods, rate),
             fact("throughput_per_pod_per_s", self.arrivals.throughput_per_s / pods, rate),
             fact("waiting_ms", self.wait_s() * 1e3, baseline.map(|b| b.wait_s() * 1e3)),
             fact("own_time_ms", self.own_s() * 1e3, baseline.map(|b| b.own_s() * 1e3)),

@@ -8,13 +8,17 @@ use std::time::Duration;
 use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::attribution::{Attribution, Judgement};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, ObjectiveStatus, Verdict};
-use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::diagnosis::young_pods::young_pods;
+use crate::analyse::findings::{
+    Bottleneck, Compliance, EntryFinding, Findings, NextBottleneck, ObjectiveStatus, Verdict,
+};
+use crate::analyse::learned::capacity::Capacities;
+use crate::analyse::learned::warm_up::YoungPod;
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
-use crate::model::{ClusterState, ServiceId, Text, Time};
+use crate::model::{ClusterState, ServiceId, Text, Time, Workload};
 
 /// Seconds before the fast window that a trend needs, and a judgement on few requests.
 const LONG_EXTRA: Duration = Duration::from_secs(5);
@@ -73,8 +77,6 @@ struct Judged {
     judgement: Option<Judgement>,
     /// Where it is missed: the services that it crosses.
     crossed: BTreeSet<Text>,
-    /// The service blamed is at its limit.
-    at_limit: Option<AtLimit>,
 }
 
 impl Judge {
@@ -106,11 +108,14 @@ impl Judge {
         let in_fast: Vec<Judged> = answers.entries.iter().map(|answer| self.judge_entry(&view, answer)).collect();
         let open = open_entries(&answers, &in_fast);
         let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
-        let mut lessons = Lessons { held_back_to: complete_to, ..Lessons::default() };
+        let at_work = self.at_work(&answers, complete_to.second(), &services, cluster);
+        let young = young_pods_of(&services, fast.from, cluster);
+        let mut lessons = Lessons { held_back_to: complete_to, at_work, young, ..Lessons::default() };
         self.settle(in_fast, in_long, &self.attribution(&view), complete_to, &mut findings, &mut lessons);
         let capacities = self.capacities_after(&lessons);
         findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
         complete_bottlenecks(&mut findings, cluster);
+        self.look_behind(&mut findings, &answers, &capacities);
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);
         findings.suspects.clone_from(&changes.suspects);
@@ -233,7 +238,7 @@ impl Judge {
 
     fn judge_entry(&self, view: &View<'_>, answer: &EntryAnswer) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
-        let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new(), at_limit: None };
+        let mut judged = Judged { entry, judgement: None, crossed: BTreeSet::new() };
         let is_worth_a_look = judged.entry.missed
             || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
             || view.grounds == Grounds::AnyExcess && self.is_at_risk(answer);
@@ -248,11 +253,6 @@ impl Judge {
         judged.entry.missed |= judgement.as_ref().is_some_and(|j| j.borne_out && !is_one_request(j));
         if judged.entry.missed {
             judged.crossed = self.crossed(view.answers, &judged.entry.entry);
-            let at_limit = judgement.as_ref().filter(|judgement| judgement.at_limit);
-            judged.at_limit = at_limit.and_then(|judgement| {
-                let service = view.services.get(&judgement.service)?;
-                Some(at_limit_of(service, judgement.undisturbed_share, view.stretch.seconds()))
-            });
             judged.judgement = judgement;
         }
         judged
@@ -269,9 +269,9 @@ impl Judge {
         findings: &mut Findings,
         lessons: &mut Lessons,
     ) {
-        let mut judgements: BTreeMap<String, (Judgement, Option<AtLimit>)> = BTreeMap::new();
+        let mut judgements: BTreeMap<String, Judgement> = BTreeMap::new();
         let mut entries: BTreeMap<String, EntryFinding> = BTreeMap::new();
-        for Judged { entry, judgement, crossed, at_limit } in in_fast.into_iter().chain(in_long) {
+        for Judged { entry, judgement, crossed } in in_fast.into_iter().chain(in_long) {
             if !entry.missed {
                 entries.entry(entry.entry.clone()).or_insert(entry);
                 continue;
@@ -281,40 +281,51 @@ impl Judge {
             if let Some(mut judgement) = judgement {
                 lessons.held_back.append(&mut judgement.victims.drain(..).collect());
                 if judgement.verdict != Verdict::Unknown || !judgements.contains_key(&entry.entry) {
-                    judgements.insert(entry.entry.clone(), (judgement, at_limit));
+                    judgements.insert(entry.entry.clone(), judgement);
                 }
             }
             entries.insert(entry.entry.clone(), entry);
         }
-        // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
-        let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
         for entry in entries.values().filter(|entry| entry.missed) {
             let name = entry.entry.as_str().into();
-            let (found, limit) = judgements.remove(&entry.entry).unzip();
-            let found_at = found.as_ref().map(|found| (found.service.clone(), found.verdict));
+            let found = judgements.remove(&entry.entry);
             let (told, incident) = self.learned.incidents.settle(&name, found, attribution, at);
             lessons.incidents.extend(incident.map(|incident| (name, incident)));
-            let Some(told) = told else { continue };
-            // Only who is told to be at its limit shows what it can serve.
-            let is_told = found_at.is_some_and(|found| found == (told.service.clone(), told.verdict));
-            if let Some(limit) = limit.flatten().filter(|_| is_told) {
-                let most = at_limit.entry(told.service.clone()).or_insert((i64::MIN, limit));
-                if told.blame_ns > most.0 {
-                    *most = (told.blame_ns, limit);
-                }
-            }
-            findings.bottlenecks.push(self.bottleneck(entry, told));
+            findings.bottlenecks.extend(told.map(|told| self.bottleneck(entry, told)));
         }
-        lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
         findings.entries = entries.into_values().collect();
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
+    }
+
+    /// Names the services behind a saturated one that its load will saturate: those whose capacity is known of busy seconds,
+    /// and surely too small for what is counted.
+    fn look_behind(&self, findings: &mut Findings, answers: &Answers, capacities: &Capacities) {
+        let is_next = |service: &Text| {
+            let found = findings.service(service)?;
+            let next = NextBottleneck {
+                service: service.to_string(),
+                replicas: found.replicas,
+                replicas_needed: found.replicas_needed?,
+            };
+            let surely_more = found.replicas_needed_low? > found.replicas && !found.low_traffic;
+            (surely_more && capacities.is_tried(service)).then_some(next)
+        };
+        let of = |b: &Bottleneck| match b.verdict {
+            Verdict::Saturated | Verdict::Amplification => {
+                let behind = services_behind(answers, &b.service);
+                behind.into_iter().filter_map(is_next).collect()
+            }
+            _ => Vec::new(),
+        };
+        let behind: Vec<Vec<NextBottleneck>> = findings.bottlenecks.iter().map(of).collect();
+        findings.bottlenecks.iter_mut().zip(behind).for_each(|(bottleneck, behind)| bottleneck.behind = behind);
     }
 
     /// Capacities with what this tick shows of them: a service that reaches its limit now has its need told now.
     fn capacities_after(&self, lessons: &Lessons) -> Cow<'_, Capacities> {
         let mut capacities = Cow::Borrowed(&self.learned.capacities);
-        for (service, at_limit) in &lessons.at_limit {
-            capacities.to_mut().learn(service, *at_limit);
+        for (service, at_work) in &lessons.at_work {
+            capacities.to_mut().learn(service, at_work);
         }
         capacities
     }
@@ -347,6 +358,7 @@ impl Judge {
             replicas_needed: None,
             evidence: judgement.evidence,
             exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
+            behind: Vec::new(),
         }
     }
 }
@@ -361,24 +373,44 @@ fn open_entries(answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
     answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
 }
 
-/// What the warm pods of a saturated service do.
-fn at_limit_of(service: &ServiceState<'_>, undisturbed_share: f64, seconds: f64) -> AtLimit {
-    let (pods, requests) = service.warm_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
-    let requests = requests as f64 * service.sums.weight();
-    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share }
-}
-
 fn complete_bottlenecks(findings: &mut Findings, cluster: &ClusterState) {
     let services = &findings.services;
     for bottleneck in &mut findings.bottlenecks {
         let service = services.iter().find(|s| s.service.as_str() == bottleneck.service);
         bottleneck.replicas = service.map_or(0, |s| s.replicas);
         bottleneck.replicas_needed = service.and_then(|s| s.replicas_needed);
-        let at_maximum = cluster.workload(&bottleneck.service).is_some_and(|w| w.replicas >= w.max_replicas);
+        // Not while fewer may be enough: pods that still come, or a guess that is high, exhaust nothing.
+        let surely_needed = service.and_then(|s| s.replicas_needed_low).unwrap_or_default();
+        let at_maximum = |w: &Workload| w.replicas >= w.max_replicas && surely_needed > w.max_replicas;
+        let at_maximum = cluster.workload(&bottleneck.service).is_some_and(at_maximum);
         if bottleneck.verdict == Verdict::Saturated && at_maximum {
             bottleneck.verdict = Verdict::Exhausted;
         }
     }
+}
+
+/// Services that requests of this one reach, by the calls that were seen.
+fn services_behind<'a>(answers: &'a Answers, service: &str) -> BTreeSet<&'a Text> {
+    let mut behind: BTreeSet<&Text> = BTreeSet::new();
+    let mut open: Vec<&str> = vec![service];
+    while let Some(caller) = open.pop() {
+        let answered = answers.edges.get(caller).into_iter().flatten().filter(|edge| edge.answered);
+        let callees = answered.map(|edge| &edge.callee).filter(|callee| ***callee != *service);
+        open.extend(callees.filter(|callee| behind.insert(callee)).map(|callee| &**callee));
+    }
+    behind
+}
+
+fn young_pods_of(
+    services: &BTreeMap<Text, ServiceState<'_>>,
+    from: Time,
+    cluster: &ClusterState,
+) -> Vec<(ServiceId, Vec<YoungPod>)> {
+    let of = |(service, state): (&Text, &ServiceState<'_>)| {
+        let young = young_pods(state, cluster.workload(service)?, from);
+        (!young.is_empty()).then(|| (ServiceId::from(&**service), young))
+    };
+    services.iter().filter_map(of).collect()
 }
 
 fn pods_with_spans(answers: &Answers) -> PodsWithSpans {

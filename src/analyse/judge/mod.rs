@@ -20,9 +20,10 @@ use crate::analyse::diagnosis::backlog::Backlog;
 use crate::analyse::diagnosis::incident::{Incident, Incidents};
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
-use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::learned::capacity::{AtWork, Capacities};
 use crate::analyse::learned::pod_startup::PodStartup;
 use crate::analyse::learned::quarantine::Quarantine;
+use crate::analyse::learned::warm_up::{WarmUps, YoungPod};
 use crate::analyse::learned::{Learnt, Objectives, Reference};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
@@ -91,6 +92,7 @@ struct Learned {
     baseline: Baseline,
     capacities: Capacities,
     starts: PodStartup,
+    warm_ups: WarmUps,
     backlog: Backlog,
     incidents: Incidents,
     changes: Changes,
@@ -106,8 +108,10 @@ struct Lessons {
     held_back_to: Time,
     /// What the outages of entry operations were found to be.
     incidents: BTreeMap<Text, Incident>,
-    /// Saturated services. The same may be there for two stretches of time.
-    at_limit: Vec<(Text, AtLimit)>,
+    /// Services that had as much work as they can do.
+    at_work: Vec<(Text, AtWork)>,
+    /// Young pods that can be told from older ones, by service.
+    young: Vec<(ServiceId, Vec<YoungPod>)>,
     changes: Option<live::Answer>,
     /// Pods that spans came from, as far as spans are seen at all.
     pods: Option<PodsWithSpans>,
@@ -222,14 +226,19 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, backlog, incidents, changes } =
+        let Learned { reference, quarantine, baseline, capacities, starts, warm_ups, backlog, incidents, changes } =
             &mut self.learned;
         quarantine.missed(now, lessons.missed);
         backlog.seen(lessons.held_back, lessons.held_back_to);
         incidents.learn(lessons.incidents, lessons.held_back_to);
-        lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
+        lessons.at_work.iter().for_each(|(service, at_work)| capacities.learn(service, at_work));
         changes.learn(now, lessons.changes);
         starts.learn(cluster);
+        warm_ups.forget_pods(|service, name| {
+            let workload = cluster.workload(service.as_str());
+            workload.is_none_or(|workload| workload.pods.iter().all(|pod| pod.name != name))
+        });
+        lessons.young.iter().for_each(|(service, young)| warm_ups.learn(service, young));
         for released in quarantine.release(now) {
             baseline.learn(&released);
             reference.operations.learn(&released);
@@ -246,9 +255,10 @@ impl Judge {
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, starts, backlog, incidents, changes, .. } = &mut self.learned;
+        let Learned { quarantine, baseline, capacities, starts, backlog, incidents, changes, .. } = &mut self.learned;
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
+        capacities.step_clock(step);
         starts.step_clock();
         backlog.step_clock(step);
         incidents.step_clock(step);
@@ -280,6 +290,7 @@ impl Judge {
         self.learned.reference.operations.keep(&mut learnt);
         self.learned.capacities.keep(&mut learnt);
         self.learned.starts.keep(&mut learnt);
+        self.learned.warm_ups.keep(&mut learnt);
         learnt
     }
 
@@ -290,6 +301,7 @@ impl Judge {
         self.learned.reference.version += 1;
         self.learned.capacities.restore(learnt);
         self.learned.starts.restore(learnt);
+        self.learned.warm_ups.restore(learnt);
     }
 }
 

@@ -8,6 +8,7 @@ pub mod by_hand;
 pub mod exemplars;
 mod rows;
 pub mod sql;
+pub mod started;
 mod store;
 mod tables;
 pub mod window_totals;

@@ -7,6 +7,7 @@ use crate::analyse::learned::quarantine::Released;
 use crate::analyse::rollup::by_hand::Rows;
 use crate::analyse::rollup::window_totals::{EdgeAnswer, PodAnswer};
 use crate::analyse::rollup::{EdgeKey, EdgeSums, HealthKey, HealthSums, OperationKey, OperationSums, Sums};
+use crate::analyse::statistics::interval::Interval;
 
 const ENTRY: &str = "front GET /";
 /// Over which `now` is told.
@@ -174,7 +175,7 @@ impl World {
             throughput_per_s: rate,
             counted_per_s: rate,
             counted: rate * SECONDS,
-            per_s: rate,
+            per_s: Interval::exactly(rate),
             stretch_s: SECONDS,
             ..Arrivals::default()
         };
