@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::Judge;
 use super::judging::Stretch;
-use crate::analyse::diagnosis::arrival_rate::Arrivals;
+use crate::analyse::diagnosis::arrival_rate::{Arrivals, Scaling};
 use crate::analyse::diagnosis::at_work::{Pods, at_work};
 use crate::analyse::diagnosis::pod_health::PodHealth;
 use crate::analyse::diagnosis::released_load::released_loads;
 use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::findings::{Findings, ServiceFinding};
-use crate::analyse::learned::capacity::{AtWork, Capacities};
+use crate::analyse::learned::capacity::{AtWork, Capacities, Need};
 use crate::analyse::rollup::started::Ended;
 use crate::analyse::rollup::window_totals::{Answers, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
@@ -34,10 +34,15 @@ const BLIND_STEP_FACTOR: u32 = 2;
 /// Requests in the fast window below which a service counts as one of low traffic: they say little of what many would need.
 const LOW_TRAFFIC_REQUESTS: i64 = 20;
 
-/// Pods came so lately that they may still work off what waited before them.
-fn has_grown(workload: &Workload, to: Time) -> bool {
+fn scaling_of(workload: &Workload, to: Time) -> Scaling {
     let lately = |ready_at: Time| ready_at <= to && ready_at + WORKS_OFF > to && workload.pods.len() > 1;
-    workload.pods.iter().filter_map(|pod| pod.ready_at).any(lately)
+    if workload.pods.iter().filter_map(|pod| pod.ready_at).any(lately) {
+        Scaling::Came
+    } else if workload.ready() < workload.replicas {
+        Scaling::Coming
+    } else {
+        Scaling::Settled
+    }
 }
 
 impl Judge {
@@ -57,8 +62,8 @@ impl Judge {
             let counted = (stretch.from, stretch.seconds() / sums.weight());
             let warm_up = self.learned.warm_ups.of(&ServiceId::from(&**service));
             let pod_health = PodHealth::of(service, workload, pods, counted, warm_up, &self.learned.baseline);
-            let has_grown = workload.is_some_and(|workload| has_grown(workload, stretch.to));
-            let arrivals = Arrivals::estimate(seconds, until, ended.get(service).map(Vec::as_slice), has_grown);
+            let scaling = workload.map_or(Scaling::Settled, |workload| scaling_of(workload, stretch.to));
+            let arrivals = Arrivals::estimate(seconds, until, ended.get(service).map(Vec::as_slice), scaling);
             let arrivals = arrivals.weighted(sums.weight());
             (service.clone(), ServiceState { sums, pods, pod_health, arrivals })
         };
@@ -132,7 +137,15 @@ impl Judge {
             let load = loads.get(service).copied().unwrap_or_default();
             let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
             let need = capacities.need(service, load, self.config.target_utilisation);
-            let needed = need.map(|need| need.replicas);
+            // Pods that were ordered are corrected by what is surely needed beside them, not by each new guess: the highest of
+            // many guesses is high.
+            let scaling = workload.map_or(Scaling::Settled, |workload| scaling_of(workload, findings.complete_to));
+            let is_answered = scaling != Scaling::Settled;
+            let corrected = |need: Need| {
+                let is_enough = is_answered && need.low <= replicas;
+                if is_enough { need.replicas.min(replicas) } else { need.replicas }
+            };
+            let needed = need.map(corrected);
             // What was seen inside one window alone carries one bounded step, and none down.
             // Pods that still come are the answer to this need: twice those that serve, not twice those ordered.
             let ready = workload.map_or(replicas, |w| w.ready());
