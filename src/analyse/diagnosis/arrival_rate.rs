@@ -37,7 +37,7 @@ const DEVIATIONS: f64 = 3.0;
 const TREND_FACTOR_MAX: f64 = 1.3;
 /// … and up to this one where pods were ordered for it before: a load that has risen beyond that rises for long, and what
 /// lasted until now may be expected to last as long again.
-const TREND_FACTOR_LONG: f64 = 1.6;
+const TREND_FACTOR_LONG: f64 = 1.45;
 /// A slope of the time in service is heard up to this …
 const SLOPE_MAX: f64 = 0.9;
 /// … and shared processors do at most so many times what ends: more is the word of one noisy slope.

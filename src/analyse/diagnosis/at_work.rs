@@ -1,6 +1,7 @@
 //! The seconds in which a service had as much work as its pods can do, and did it: what they served then is what they
 //! can serve.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::analyse::diagnosis::service_state::ServiceState;
@@ -18,7 +19,8 @@ const CONTENDED: f64 = 3.0;
 /// … and below this the processors are nobody's concern: how many are at work at once is the pods' size.
 const UNCONTENDED: f64 = 1.5;
 /// More calls given up, for each that is answered, than this: pods also serve those that nobody waits for, and what is
-/// seen of their work is a part.
+/// seen of their work is a part. Calls that were answered in vain count in the second in which their caller gave up, not in that
+/// in which they were served: they would tell how many came.
 const GIVEN_UP: f64 = 0.2;
 /// Below this share of a request's time that is the service's own doing, its callees decide what it can serve.
 const UNDISTURBED: f64 = 0.6;
@@ -53,13 +55,15 @@ impl Pods<'_> {
     }
 }
 
-/// None where it has room. `rows` are complete seconds, oldest first, up to `until`.
+/// None where it has room. `rows` are complete seconds, oldest first, up to `until`; `in_vain` are the calls that were answered
+/// after their caller gave up, by second.
 pub fn at_work(
     rows: &[ServiceSecond],
     until: i64,
     state: &ServiceState<'_>,
     baseline: Option<ServiceBaseline>,
     pods: Pods<'_>,
+    in_vain: &BTreeMap<i64, i64>,
 ) -> Option<AtWork> {
     // Slower at the same load is no limit of its pods.
     let surely_per_s = state.arrivals.per_s.low;
@@ -80,10 +84,13 @@ pub fn at_work(
     let weight = state.sums.weight();
     let undisturbed = state.undisturbed_share();
     // Of shared processors that work off a backlog, requests end that they did most of before.
-    let tells = |row: &ServiceSecond| !(state.arrivals.drains && of(row).is_shared());
+    let tells = |row: &ServiceSecond| {
+        let given_up = row.sums.gave_up + in_vain.get(&row.second).copied().unwrap_or_default();
+        let is_waited_for = given_up as f64 <= GIVEN_UP * row.sums.requests as f64;
+        is_waited_for && !(state.arrivals.drains && of(row).is_shared())
+    };
     let busy = |row: &ServiceSecond| {
         let told = row.sums.requests >= REQUESTS
-            && row.sums.gave_up as f64 <= GIVEN_UP * row.sums.requests as f64
             && undisturbed >= UNDISTURBED
             && tells(row)
             && waits(row.second)

@@ -49,7 +49,8 @@ pub struct Config {
     /// Requests of an entry operation in the fast window below which it is not judged. Whether few show anything is left to
     /// the test of significance; below this, one slow trace would be a large share.
     pub requests_min: i64,
-    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors.
+    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors, and what waited until new
+    /// pods came has to be worked off beside what comes.
     pub target_utilisation: f64,
     /// Rollups are kept this long.
     pub keep: Duration,
@@ -76,7 +77,7 @@ impl Default for Config {
             default_objective: Some(Objective::usual()),
             fast: Duration::from_secs(3),
             requests_min: 5,
-            target_utilisation: 0.8,
+            target_utilisation: 0.75,
             keep: Duration::from_secs(120),
             blind_after: Duration::from_secs(15),
             queries: Overrides::new(),

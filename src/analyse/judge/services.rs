@@ -102,17 +102,23 @@ impl Judge {
         states: &BTreeMap<Text, ServiceState<'_>>,
         cluster: &ClusterState,
     ) -> Vec<(Text, AtWork)> {
-        let of = |(service, state): (&Text, &ServiceState<'_>)| {
-            let rows = answers.services.get(service)?;
+        let of = |service: &Text, in_vain: &BTreeMap<i64, i64>| {
+            let (rows, state) = (answers.services.get(service)?, states.get(service)?);
             let pods = Pods {
                 workload: cluster.workload(service),
                 warm_up: self.learned.warm_ups.of(&ServiceId::from(&**service)),
                 seen: state.pods.len(),
             };
-            let at_work = at_work(rows, until, state, self.learned.baseline.service(service), pods)?;
-            Some((service.clone(), at_work))
+            at_work(rows, until, state, self.learned.baseline.service(service), pods, in_vain)
         };
-        states.iter().filter_map(of).collect()
+        let is_busy = |service: &&Text| of(service, &BTreeMap::new()).is_some();
+        let busy: BTreeSet<Text> = states.keys().filter(is_busy).cloned().collect();
+        let first = busy.iter().filter_map(|service| Some(answers.services.get(service)?.first()?.second)).min();
+        let Some(first) = first else { return Vec::new() };
+        let in_vain = self.store.answered_in_vain(&busy, first);
+        let none = BTreeMap::new();
+        let told = |service: &Text| Some((service.clone(), of(service, in_vain.get(service).unwrap_or(&none))?));
+        busy.iter().filter_map(told).collect()
     }
 
     /// Of all services that sent spans; entry operations and bottlenecks must have been settled.
@@ -137,12 +143,12 @@ impl Judge {
             let load = loads.get(service).copied().unwrap_or_default();
             let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
             let need = capacities.need(service, load, self.config.target_utilisation);
-            // Pods that were ordered are corrected by what is surely needed beside them, not by each new guess: the highest of
-            // many guesses is high.
+            // Pods that were ordered are corrected where they are likely too few, not by each new guess: the highest of many
+            // guesses is high.
             let scaling = workload.map_or(Scaling::Settled, |workload| scaling_of(workload, findings.complete_to));
             let is_answered = scaling != Scaling::Settled;
             let corrected = |need: Need| {
-                let is_enough = is_answered && need.low <= replicas;
+                let is_enough = is_answered && need.likely <= replicas;
                 if is_enough { need.replicas.min(replicas) } else { need.replicas }
             };
             let needed = need.map(corrected);

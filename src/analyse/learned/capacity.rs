@@ -17,8 +17,9 @@ const POD_SECONDS_UNTOLD: f64 = 6.0;
 
 /// A pod too many is idle until it is given back: five minutes of stabilisation.
 const TOO_MANY_IDLE_S: f64 = 300.0;
-/// A pod too few is missed until the next order: the cooldown of a rule, and the seconds by which telemetry lags.
-const TOO_FEW_MISSED_S: f64 = 6.0;
+/// A pod too few is missed until the next order: the cooldown of a rule, the seconds by which telemetry lags, and those in which
+/// an estimate follows a load that it was too low for.
+const TOO_FEW_MISSED_S: f64 = 10.0;
 /// Seconds of an idle pod that one second of a missed one is worth. Requests that wait or fail in it are what headroom is
 /// for, yet the pods of a service are seldom a hundred times cheaper than its users' patience.
 const MISSED_OVER_IDLE: f64 = 60.0;
@@ -104,6 +105,8 @@ impl Capacity {
 pub struct Need {
     /// What is surely needed: one time in ten it is less.
     pub low: u32,
+    /// What is likely needed: it is less as often as it is more than what to order.
+    pub likely: u32,
     /// What to order: a wrong guess costs least there.
     pub replicas: u32,
 }
@@ -176,13 +179,15 @@ impl Capacities {
         let ceil = |pods: f64| pods.ceil().max(1.0) as u32;
         let per_pod = capacity.per_pod_per_s;
         let spread = capacity.spread().hypot(load.spread());
-        let aim = pods(load.middle, per_pod) * (deviations(quantile_to_order()) * spread).exp();
+        let doubt = (deviations(quantile_to_order()) * spread).exp();
+        let middle = pods(load.middle, per_pod);
+        let aim = middle * doubt;
         let low = pods(load.low, per_pod * (ONE_IN_TEN * capacity.spread()).exp());
-        Some(Need { low: ceil(low).min(ceil(aim)), replicas: ceil(aim) })
+        Some(Need { low: ceil(low).min(ceil(aim)), likely: ceil(middle / doubt), replicas: ceil(aim) })
     }
 }
 
-/// Standard normal deviations of a quantile near one half, to a thousandth (the first terms of the series).
+/// Standard normal deviations of a quantile near one half, to a hundredth (the first terms of the series).
 fn deviations(quantile: f64) -> f64 {
     let x = (quantile - 0.5) * std::f64::consts::TAU.sqrt();
     x + x.powi(3) / 6.0

@@ -33,7 +33,7 @@ fn found(rows: &[ServiceSecond], ready_s: &[i64]) -> Option<AtWork> {
     let baseline = ServiceBaseline { sums: healthy, seconds: 100, pod_seconds: 200, this_hour: None };
     let workload = workload(ready_s);
     let pods = Pods { workload: Some(&workload), warm_up: Duration::from_secs(10), seen: 2 };
-    at_work(rows, 108, &state, Some(baseline), pods)
+    at_work(rows, 108, &state, Some(baseline), pods, &BTreeMap::new())
 }
 
 fn busy_seconds(rows: &[ServiceSecond], ready_s: &[i64]) -> Vec<i64> {

@@ -56,11 +56,12 @@ fn its_spread_holds_the_truth() {
 
 #[test]
 fn need_grows_with_load_and_falls_with_capacity() {
-    let mut before = Need { low: 0, replicas: 0 };
+    let mut before = Need { low: 0, likely: 0, replicas: 0 };
     let capacities = learnt(&[at_work(0..5, 2.0, 70.0)]);
     for load in 1..2_000 {
         let now = need(&capacities, f64::from(load));
-        assert!(now.replicas >= before.replicas && now.low >= before.low && now.low <= now.replicas);
+        assert!(now.replicas >= before.replicas && now.low >= before.low && now.likely >= before.likely);
+        assert!(now.low <= now.replicas && now.likely <= now.replicas);
         before = now;
     }
     let of = |per_pod: f64| need(&learnt(&[at_work(0..5, 2.0, per_pod)]), 700.0).replicas;
@@ -74,7 +75,7 @@ fn doubt_lowers_what_is_sure_and_hardly_raises_what_is_ordered() {
     let load = Interval { low: 350.0, middle: 700.0, high: 1_400.0 };
     let doubtful = capacities.need("store", load, 0.8).unwrap();
     assert!(doubtful.low < sure.low);
-    assert!((sure.replicas..=sure.replicas + 1).contains(&doubtful.replicas), "{sure:?} {doubtful:?}");
+    assert!((sure.replicas..=sure.replicas + 3).contains(&doubtful.replicas), "{sure:?} {doubtful:?}");
 }
 
 #[test]
@@ -122,6 +123,7 @@ fn what_no_pod_can_sustain_is_not_restored() {
 #[test]
 fn the_quantile_to_order_is_near_the_median() {
     let quantile = quantile_to_order();
-    assert!((0.5..0.6).contains(&quantile), "{quantile}");
+    assert!((0.6..0.7).contains(&quantile), "{quantile}");
     assert!((deviations(0.54) - 0.1004).abs() < 0.001 && deviations(0.5) == 0.0);
+    assert!((deviations(quantile) - 0.4307).abs() < 0.01, "two of three");
 }
