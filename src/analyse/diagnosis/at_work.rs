@@ -14,6 +14,10 @@ use crate::model::{Time, Workload};
 /// Requests that wait this many times their service to be taken keep all workers busy: at the four to eight of a usual
 /// pod that takes nine tenths of their time.
 const QUEUES: f64 = 1.0;
+/// … and from this many times on they are so busy that what they do is about what they can, which is a guess.
+const QUEUES_AT_TIMES: f64 = 0.3;
+/// Below this share of requests whose operation healthy time knows, their healthy times are not those of all.
+const KNOWN: f64 = 0.9;
 /// Requests whose own work takes this many times its healthy time share their processors with as many others.
 const CONTENDED: f64 = 3.0;
 /// … and below this the processors are nobody's concern: how many are at work at once is the pods' size.
@@ -78,7 +82,8 @@ pub fn at_work(
     let of = |row: &ServiceSecond| Second::of(&row.sums, service_s, healthy_wait_s);
     let complete = || rows.iter().filter(|row| row.second < until);
     let waits = |second: i64| complete().any(|row| row.second == second && of(row).is_busy());
-    if !(until - 2..until).any(waits) {
+    let waits_at_times = |row: &ServiceSecond| row.second >= until - 2 && of(row).is_busy_at_times();
+    if !complete().any(waits_at_times) {
         return None;
     }
     let weight = state.sums.weight();
@@ -111,11 +116,13 @@ pub fn at_work(
 
 /// What a request would hold a worker for, did it not share its processors, and were callees as fast as ever.
 fn service_s(state: &ServiceState<'_>, baseline: Option<ServiceBaseline>) -> f64 {
-    let HealthSums { requests, expected_own_ns, expected_callees_ns, .. } = state.sums;
-    if expected_own_ns > 0 {
-        return (expected_own_ns + expected_callees_ns) as f64 / 1e9 / requests.max(1) as f64;
+    let HealthSums { requests, compared, expected_own_ns, expected_callees_ns, .. } = state.sums;
+    if compared as f64 >= KNOWN * requests as f64 && expected_own_ns > 0 {
+        return (expected_own_ns + expected_callees_ns) as f64 / 1e9 / compared as f64;
     }
-    baseline.map_or(state.hold_s() * state.undisturbed_share(), |healthy| healthy.hold_s()).max(1e-6)
+    // Not healthy time's mean request: a burst may be of other operations.
+    let now_s = state.hold_s() * state.undisturbed_share();
+    if compared == 0 { baseline.map_or(now_s, |healthy| now_s.min(healthy.hold_s())) } else { now_s }.max(1e-6)
 }
 
 /// One second of a service.
@@ -148,6 +155,10 @@ impl Second {
 
     fn is_busy(&self) -> bool {
         self.refused || self.queue > QUEUES || self.contention > CONTENDED
+    }
+
+    fn is_busy_at_times(&self) -> bool {
+        self.is_busy() || self.queue > QUEUES_AT_TIMES || self.contention > UNCONTENDED
     }
 
     /// Its requests wait inside their own spans: they share processors. Where they wait to be taken, workers take one each.

@@ -13,6 +13,7 @@ fn second(second: i64, requests: i64, wait_s: f64) -> ServiceSecond {
         wait_ns: nanos(wait_s),
         compared_own_ns: nanos(0.05),
         expected_own_ns: nanos(0.05),
+        compared: requests,
         ..HealthSums::default()
     };
     ServiceSecond { second, sums }
@@ -24,6 +25,10 @@ fn workload(ready_s: &[i64]) -> Workload {
 }
 
 fn found(rows: &[ServiceSecond], ready_s: &[i64]) -> Option<AtWork> {
+    found_with(rows, ready_s, &BTreeMap::new())
+}
+
+fn found_with(rows: &[ServiceSecond], ready_s: &[i64], in_vain: &BTreeMap<i64, i64>) -> Option<AtWork> {
     let mut sums = HealthSums::default();
     rows.iter().for_each(|row| crate::analyse::rollup::Sums::merge(&mut sums, &row.sums));
     let arrivals = Arrivals { per_s: Interval::exactly(300.0), ..Arrivals::default() };
@@ -33,7 +38,7 @@ fn found(rows: &[ServiceSecond], ready_s: &[i64]) -> Option<AtWork> {
     let baseline = ServiceBaseline { sums: healthy, seconds: 100, pod_seconds: 200, this_hour: None };
     let workload = workload(ready_s);
     let pods = Pods { workload: Some(&workload), warm_up: Duration::from_secs(10), seen: 2 };
-    at_work(rows, 108, &state, Some(baseline), pods, &BTreeMap::new())
+    at_work(rows, 108, &state, Some(baseline), pods, in_vain)
 }
 
 fn busy_seconds(rows: &[ServiceSecond], ready_s: &[i64]) -> Vec<i64> {
@@ -91,4 +96,33 @@ fn workers_held_by_a_callee_say_what_they_could_do() {
     let found = found(&rows, &[0, 0]).unwrap();
     assert_eq!(found.busy, [], "what they served is the callee's doing");
     assert!(found.at_least_per_s > 60.0, "{found:?}: four workers a pod, for 50 ms each");
+}
+
+#[test]
+fn calls_that_are_answered_in_vain_tell_how_many_came_and_not_what_a_pod_can_do() {
+    let in_vain = BTreeMap::from([(106, 140), (107, 140)]);
+    let found = found_with(&rows(), &[0, 0], &in_vain).unwrap();
+    assert_eq!(found.busy.iter().map(|busy| busy.second).collect::<Vec<_>>(), [105]);
+}
+
+/// A burst of logins beside many quick checks: healthy time has seen too few of them to know how long one takes.
+#[test]
+fn the_time_of_operations_that_healthy_time_does_not_know_is_what_they_take() {
+    let mostly_unknown = |mut row: ServiceSecond| {
+        (row.sums.compared, row.sums.expected_own_ns) = (row.sums.requests / 10, row.sums.requests / 10 * 2_000_000);
+        row.sums.compared_own_ns = row.sums.expected_own_ns;
+        row
+    };
+    let rows: Vec<ServiceSecond> = rows().into_iter().map(mostly_unknown).collect();
+    let found = found(&rows, &[0, 0]).unwrap();
+    assert!((found.service_s - 0.05).abs() < 1e-9, "{found:?}");
+    assert!(found.at_least_per_s < 80.0, "{found:?}");
+}
+
+#[test]
+fn a_short_queue_tells_what_a_pod_does_at_least() {
+    let rows: Vec<ServiceSecond> = (100..108).map(|s| second(s, 140, 0.02)).collect();
+    let found = found(&rows, &[0, 0]).unwrap();
+    assert_eq!(found.busy, []);
+    assert!((60.0..70.0).contains(&found.at_least_per_s), "{found:?}");
 }
