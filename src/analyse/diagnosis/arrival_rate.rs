@@ -90,7 +90,8 @@ impl Arrivals {
     /// start.
     pub fn estimate(rows: &[ServiceSecond], until: i64, ended: Option<&[Ended]>, scaling: Scaling) -> Arrivals {
         let ends = Ends::new(rows, until, ended.unwrap_or_default());
-        let drains = scaling == Scaling::Came || -ends.growth_s(SECONDS) > DRAINS_S.max(DRAINS * ends.sojourn_s(SECONDS));
+        let drains =
+            scaling == Scaling::Came || -ends.growth_s(SECONDS) > DRAINS_S.max(DRAINS * ends.sojourn_s(SECONDS));
         let started = ended.and_then(|ended| Started::of(ended, until, COMPLETE)).filter(|_| drains);
         let rate = match &started {
             Some(started) => starting(started, &ends, until),
