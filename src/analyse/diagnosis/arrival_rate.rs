@@ -35,9 +35,6 @@ const DEVIATIONS: f64 = 3.0;
 /// A trend is believed up to this factor per look ahead: in the few seconds of lag a load seldom grows by more, and one
 /// that levels off meanwhile is overshot by no more.
 const TREND_FACTOR_MAX: f64 = 1.3;
-/// … and up to this one where pods were ordered for it before: a load that has risen beyond that rises for long, and what
-/// lasted until now may be expected to last as long again.
-const TREND_FACTOR_LONG: f64 = 1.45;
 /// A slope of the time in service is heard up to this …
 const SLOPE_MAX: f64 = 0.9;
 /// … and shared processors do at most so many times what ends: more is the word of one noisy slope.
@@ -77,8 +74,6 @@ pub struct Arrivals {
     pub stretch_s: f64,
     /// A backlog drains: more ends than arrives.
     pub drains: bool,
-    /// Pods were ordered for it that have not come yet.
-    pub is_answered: bool,
     /// What its processors would end a second, over what they do: while more and more requests share them, a part of their
     /// work is in requests that have not ended.
     pub shared_factor: f64,
@@ -111,7 +106,6 @@ impl Arrivals {
             age_s: rate.age_s,
             stretch_s: rate.seconds,
             drains,
-            is_answered: scaling == Scaling::Coming,
             shared_factor: shared_factor(ends.hold_growth_s(SECONDS) / seconds),
         }
     }
@@ -131,10 +125,9 @@ impl Arrivals {
     /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its stretch.
     pub fn ahead(&self, ahead_s: f64) -> Interval {
         let Interval { low, middle, high } = self.per_s;
-        let factor_max = if self.is_answered { TREND_FACTOR_LONG } else { TREND_FACTOR_MAX };
         let grown = |rate: f64| {
             let grows = self.trend_per_s2 * (ahead_s + self.age_s + self.stretch_s / 2.0);
-            (rate + grows).min(rate * factor_max)
+            (rate + grows).min(rate * TREND_FACTOR_MAX)
         };
         // A trend may end at any time: what is sure has arrived.
         Interval { low, middle: grown(middle), high: grown(high) }

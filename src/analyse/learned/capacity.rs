@@ -179,11 +179,13 @@ impl Capacities {
         let ceil = |pods: f64| pods.ceil().max(1.0) as u32;
         let per_pod = capacity.per_pod_per_s;
         let spread = capacity.spread().hypot(load.spread());
-        let doubt = (deviations(quantile_to_order()) * spread).exp();
+        let off = |spread: f64| (deviations(quantile_to_order()) * spread).exp();
         let middle = pods(load.middle, per_pod);
-        let aim = middle * doubt;
+        // What a pod was seen to do it does at least: it may only be more.
+        let of_more = if capacity.pod_seconds > 0.0 { spread } else { load.spread() };
+        let aim = middle * off(of_more);
         let low = pods(load.low, per_pod * (ONE_IN_TEN * capacity.spread()).exp());
-        Some(Need { low: ceil(low).min(ceil(aim)), likely: ceil(middle / doubt), replicas: ceil(aim) })
+        Some(Need { low: ceil(low).min(ceil(aim)), likely: ceil(middle / off(spread)), replicas: ceil(aim) })
     }
 }
 
