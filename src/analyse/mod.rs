@@ -16,8 +16,8 @@ pub mod trace;
 
 pub use absorber::{Absorber, Portion};
 pub use findings::{
-    Bottleneck, Compliance, EntryFinding, Evidence, Findings, ObjectiveStatus, ServiceFinding, Suspect, Verdict,
-    sentences,
+    Bottleneck, Compliance, EntryFinding, Evidence, Findings, NextBottleneck, ObjectiveStatus, ServiceFinding, Suspect,
+    Verdict, sentences,
 };
 
 pub use judge::{Config, Judge, PodsWithSpans};

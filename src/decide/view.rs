@@ -10,13 +10,16 @@ use std::sync::Arc;
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::draft::RuleDuration;
-use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, sentences};
+use crate::analyse::{
+    Bottleneck, EntryFinding, Evidence, Findings, NextBottleneck, ServiceFinding, Suspect, sentences,
+};
 use crate::model::{ClusterState, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
     engine
         .build_type::<Now>()
         .build_type::<BottleneckView>()
+        .build_type::<NextView>()
         .build_type::<ServiceView>()
         .build_type::<EntryView>()
         .build_type::<SuspectView>()
@@ -139,6 +142,22 @@ impl CustomType for BottleneckView {
             "replicas_needed" => known(b.replicas_needed.map(count)),
             "evidence" => evidence(&b.evidence),
             "exemplars" => exemplars(&b.exemplars),
+            "behind" => b.behind.iter().map(|next| Dynamic::from(NextView(Arc::new(next.clone())))).collect::<Array>(),
+        });
+    }
+}
+
+#[derive(Clone)]
+struct NextView(Arc<NextBottleneck>);
+
+impl CustomType for NextView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("next_bottleneck").on_print(|next| next.0.summary());
+        getters!(builder, NextView, |next| {
+            "service" => next.service.clone(),
+            "replicas" => count(next.replicas),
+            "replicas_needed" => count(next.replicas_needed),
+            "summary" => next.summary(),
         });
     }
 }

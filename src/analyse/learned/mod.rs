@@ -10,6 +10,7 @@ pub mod pod_startup;
 pub mod quarantine;
 pub mod reference;
 pub mod snapshot;
+pub mod warm_up;
 
 pub use objectives::Objectives;
 pub use operations::Operations;
