@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard
+.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ lint: ## formatting, and clippy with warnings denied
 
 bench: ## what a span costs: decoding beside prost, window, critical path, ticks up to 10 M spans
 	$(CARGO) bench --locked
+
+# What `headroom version` says: of releases alone, so that no other build depends on the commit.
+release: export HEADROOM_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+release: export HEADROOM_BUILT = $(shell date -u +%Y-%m-%d)
+release: ## build the release binary, which knows its commit and date
+	$(CARGO) build --locked --release --bin headroom
 
 deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules, the kustomize base
 	tests/control-plane/build.sh
@@ -88,3 +94,7 @@ accept-diagnosis: ## whether one diagnosis holds on systems nobody tuned it on: 
 accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, pages of others, a soak
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/hard.py
+
+accept-traces: ## traces as they really are: each scenario with each disturbance, and what doctor says of them
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/traces.py

@@ -11,25 +11,44 @@ use std::path::Path;
 /// What only the owner may read or write: decisions, names of services, what was learnt.
 const PRIVATE: u32 = 0o600;
 
+/// Why a file's text is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+    /// A pipe would hold the reader up for ever, and a device fill its memory.
+    #[error("not a regular file")]
+    NotRegular,
+    #[error("larger than {bytes_max} bytes")]
+    TooLarge { bytes_max: u64 },
+}
+
+impl From<Unfit> for io::Error {
+    fn from(unfit: Unfit) -> io::Error {
+        match unfit {
+            Unfit::Unreadable(error) => error,
+            Unfit::NotRegular | Unfit::TooLarge { .. } => {
+                io::Error::new(io::ErrorKind::InvalidInput, unfit.to_string())
+            }
+        }
+    }
+}
+
 /// The text of a regular file of at most so many bytes.
-pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
-    let wrong = |cause: String| io::Error::new(io::ErrorKind::InvalidInput, cause);
+pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Unfit> {
     // Asked before it is opened: opening a pipe waits for a writer.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(wrong("not a regular file".into()));
+        return Err(Unfit::NotRegular);
     }
     let file = File::open(path)?;
     // Another file may have come in its place.
     if !file.metadata()?.is_file() {
-        return Err(wrong("not a regular file".into()));
+        return Err(Unfit::NotRegular);
     }
     let mut text = String::new();
     // One byte more tells a file of exactly the limit from a longer one, whatever length it claims to have.
     file.take(bytes_max.saturating_add(1)).read_to_string(&mut text)?;
-    if text.len() as u64 > bytes_max {
-        return Err(wrong(format!("larger than {bytes_max} bytes")));
-    }
-    Ok(text)
+    if text.len() as u64 > bytes_max { Err(Unfit::TooLarge { bytes_max }) } else { Ok(text) }
 }
 
 /// Opens a file to append to, its owner's alone whatever the umask and its rights so far.

@@ -54,12 +54,18 @@ fn unparsed(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.to_string();
-            let cause: Vec<&str> = (text.lines().map(str::trim))
+            let lines = (text.lines().map(str::trim))
                 .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
-                .filter(|line| !line.is_empty())
-                .collect();
-            let cause = cause.join(" ");
-            let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
+                .filter(|line| !line.is_empty());
+            let mut cause = String::new();
+            for line in lines {
+                // A tip is a sentence of its own.
+                match line.strip_prefix("tip: ") {
+                    Some(tip) => cause.push_str(&format!("; {tip}")),
+                    None if cause.is_empty() => cause.push_str(line.strip_prefix("error: ").unwrap_or(line)),
+                    None => cause.push_str(&format!(" {line}")),
+                }
+            }
             let _ = writeln!(io::stderr(), "headroom: {cause}; see `headroom --help`");
             ExitCode::from(USAGE)
         }

@@ -398,8 +398,8 @@ impl Driver<'_> {
     fn event(&mut self) {
         let by = || "someone: a reason".to_owned();
         let event = match self.program.below(8) {
-            0 => Event::Paused { by: by() },
-            1 | 2 => Event::Resumed { by: by() },
+            0 => Event::Paused { by: by(), service: None, until: None },
+            1 | 2 => Event::Resumed { by: by(), service: None },
             3 => Event::Learnt(self.engine.learnt(self.clock)),
             5 => {
                 let seconds = self.program.one(&[5, -5, 3600, -3600, i64::MAX, i64::MIN]);

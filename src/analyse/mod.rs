@@ -14,14 +14,16 @@ mod telemetry;
 mod thresholds;
 pub mod trace;
 
-pub use absorber::{Absorber, Portion};
+pub use absorber::{Absorber, Arrived, Portion};
 pub use findings::{
-    Bottleneck, Compliance, EntryFinding, Evidence, Findings, NextBottleneck, ObjectiveStatus, ServiceFinding, Suspect,
-    Verdict, sentences,
+    Bottleneck, Compliance, EntryFinding, Evidence, Findings, Hindrance, HindranceKind, NextBottleneck,
+    ObjectiveStatus, ServiceFinding, Suspect, Verdict, sentences,
 };
 
 pub use judge::{Config, Judge, PodsWithSpans};
 pub use learned::{Learnt, Reference};
 pub use objective::Objective;
 pub use rollup::sql::{Error, Overrides};
-pub use telemetry::MissingParents;
+pub use telemetry::{
+    ClockState, EntrySight, HostClock, Misdated, MissingParents, ServiceSight, Sight, SightLevel, SpanCounts, SpanSight,
+};

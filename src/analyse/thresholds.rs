@@ -50,6 +50,8 @@ pub mod memory {
     pub const BYTES_MAX: usize = 512 << 10;
     /// Exemplars kept for each entry operation. Without it: findings carry lists that nobody reads.
     pub const EXEMPLARS: usize = 5;
+    /// Endpoints that are left aside and told. Without it: findings carry lists that nobody reads.
+    pub const ASIDE_TOLD_MAX: usize = 50;
     /// Exemplars kept a service: enough to choose from, few enough to read. Without it: a profile grows with its
     /// traces.
     pub const EXEMPLARS_MAX: usize = 5;
@@ -76,6 +78,8 @@ pub mod rollup {
     /// Requests that one may stand for; nobody samples less than one in a million, and sums must not overflow. Without
     /// it: one span with an absurd `tracestate` overflows the sums of its second.
     pub const WEIGHT_MAX: f64 = 1e6;
+    /// A message may wait for days; one that waited longer counts as a month. Without it: sums of ages overflow.
+    pub const AGE_NS_MAX: i64 = 30 * 86_400 * 1_000_000_000;
 }
 
 /// What tells of telemetry itself.

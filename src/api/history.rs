@@ -17,7 +17,9 @@ pub struct History {
 impl History {
     /// Keep an entry if people ask about its kind; the pulse of the engine (ticks, batches) is not kept.
     pub fn push(&mut self, entry: &Entry) {
-        use What::{Acted, Decided, Found, Gap, Intervention, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped};
+        use What::{
+            Acted, Decided, Found, Gap, Intervention, PauseEnded, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped,
+        };
         let kept = matches!(
             entry.what,
             Found { .. }
@@ -29,6 +31,7 @@ impl History {
                 | RulePrinted { .. }
                 | Paused { .. }
                 | Resumed { .. }
+                | PauseEnded { .. }
                 | Gap { .. }
         );
         if kept {
@@ -55,7 +58,7 @@ mod tests {
         let mut history = History::default();
         for n in 0..ENTRIES_MAX as i64 + 3 {
             history.push(&Entry { at: Time(n), what: What::Ticked });
-            history.push(&Entry { at: Time(n), what: What::Paused { by: String::new() } });
+            history.push(&Entry { at: Time(n), what: What::Resumed { by: String::new(), service: None } });
         }
         assert_eq!(history.iter().count(), ENTRIES_MAX);
         assert_eq!(history.iter().next().map(|entry| entry.at), Some(Time(3)));

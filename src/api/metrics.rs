@@ -20,6 +20,7 @@ use super::act_metrics::ActMetrics;
 use super::receive_metrics::ReceiveMetrics;
 use super::sql_metrics::SqlMetrics;
 use super::{Api, Refusal, Snapshot, Spans};
+use crate::analyse::SightLevel;
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
 use crate::receive;
@@ -59,13 +60,15 @@ pub struct Metrics {
     window_evicted_spans: Counter,
     window_partial_traces: Counter,
     analyse_spans_without_parent: Counter,
-    analyse_gaps: Gauge,
+    analyse_incomplete_services: Gauge,
     window_spans: Gauge,
     window_bytes: Gauge,
     window_open_traces: Gauge,
     process_resident_bytes: Gauge,
     findings_delay: Histogram,
     analyse_blind: Gauge,
+    analyse_seen_share: Gauge<f64, AtomicU64>,
+    analyse_partial: Gauge,
     analyse_bottlenecks: Gauge,
     analyse_silent_failures: Gauge,
     analyse_entries_missed: Gauge,
@@ -103,13 +106,15 @@ impl Default for Metrics {
             window_evicted_spans: Counter::default(),
             window_partial_traces: Counter::default(),
             analyse_spans_without_parent: Counter::default(),
-            analyse_gaps: Gauge::default(),
+            analyse_incomplete_services: Gauge::default(),
             window_spans: Gauge::default(),
             window_bytes: Gauge::default(),
             window_open_traces: Gauge::default(),
             process_resident_bytes: Gauge::default(),
             findings_delay: Histogram::new(delay_buckets),
             analyse_blind: Gauge::default(),
+            analyse_seen_share: Gauge::default(),
+            analyse_partial: Gauge::default(),
             analyse_bottlenecks: Gauge::default(),
             analyse_silent_failures: Gauge::default(),
             analyse_entries_missed: Gauge::default(),
@@ -152,12 +157,14 @@ impl Metrics {
             window_evicted_spans: "Spans that were analysed and are no longer in the table",
             window_partial_traces: "Traces closed without a root: a sender lost it, or it never came",
             analyse_spans_without_parent: "Spans whose parent never came: a sender lost it",
-            analyse_gaps: "Services with incomplete telemetry",
+            analyse_incomplete_services: "Services with incomplete telemetry",
             window_spans: "Spans in the table",
             window_bytes: "Arrow memory of the table",
             window_open_traces: "Traces that are not closed yet",
             process_resident_bytes: "Resident memory of the process",
-            analyse_blind: "1 while no spans arrive, so that nothing is known of now",
+            analyse_blind: "1 while no spans arrive, or none in which a request can be followed, so that nothing is known of now",
+            analyse_seen_share: "Share of traces that are seen whole; 0 while blind",
+            analyse_partial: "1 while a part of what happens is not seen",
             analyse_bottlenecks: "Endpoints (root spans) with a bottleneck now",
             analyse_silent_failures: "Services that fail with high probability while no objective is missed",
             analyse_entries_missed: "Endpoints (root spans) that miss their objective now",
@@ -249,11 +256,13 @@ impl Metrics {
         let lag = if findings.complete_to.0 > 0 { snapshot.at.seconds_since(findings.complete_to) } else { 0.0 };
         self.window_watermark_lag.set(lag);
         self.analyse_blind.set(i64::from(findings.blind));
-        self.analyse_gaps.set(findings.missing_parents.len() as i64);
+        self.analyse_incomplete_services.set(findings.missing_parents.len() as i64);
+        self.analyse_seen_share.set(findings.sight.share);
+        self.analyse_partial.set(i64::from(findings.sight.level == SightLevel::Partial));
         self.analyse_bottlenecks.set(findings.bottlenecks.len() as i64);
         self.analyse_silent_failures.set(findings.silent_failures.len() as i64);
         self.analyse_entries_missed.set(findings.entries.iter().filter(|entry| entry.missed).count() as i64);
-        self.guard_paused.set(i64::from(snapshot.paused.is_some()));
+        self.guard_paused.set(i64::from(snapshot.pauses.all().is_some()));
         rise(&self.decide_rule_failures, snapshot.rule_failures);
         self.spans(&snapshot.spans);
         let open = snapshot.interventions.iter().filter(|report| !report.stage.is_end()).count();

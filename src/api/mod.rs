@@ -1,7 +1,8 @@
 //! HTTP API: health, metrics, what was found and done, pause, and SQL.
 //!
 //! Handlers read the [`Snapshot`] that the engine's thread publishes at each tick; they hold no lock of the
-//! engine's and cannot slow it down. The only way back in is a bounded queue of events (pause, resume).
+//! engine's and cannot slow it down. The only way back in is a bounded queue of orders (pause, resume), each
+//! answered once the engine has taken it.
 
 mod access;
 mod act_metrics;
@@ -33,10 +34,10 @@ use tower::Service;
 
 use crate::clock::Clock;
 use crate::config::HostName;
-use crate::engine::Event;
 use crate::net::{Descriptors, Http, Limits, Receipt};
 
 pub use access::{Access, Peer};
+pub use control::Control;
 pub use history::History;
 pub use metrics::Metrics;
 pub use refusal::Refusal;
@@ -54,7 +55,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub struct Api {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     pub readiness: watch::Receiver<Readiness>,
-    pub events: mpsc::Sender<Event>,
+    pub controls: mpsc::Sender<Control>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
     pub clock: Clock,
@@ -136,6 +137,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/findings", get(read::findings))
         .route("/api/v1/services", get(read::services))
         .route("/api/v1/entries", get(read::entries))
+        .route("/api/v1/sight", get(read::sight))
         .route("/api/v1/decisions", get(read::decisions))
         .route("/api/v1/interventions", get(read::interventions))
         .route("/api/v1/explain/{id}", get(read::explanation))

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::{Api, Readiness, Refusal, Snapshot};
 use crate::guard::Decision;
 use crate::journal::{Entry, ExplainError, What, explain};
+use crate::model::Pause;
 
 /// Decisions in one answer when the caller names no limit: a screen or two.
 const DECISIONS_DEFAULT: usize = 100;
@@ -48,23 +49,42 @@ pub async fn status(State(api): State<Api>) -> Json<Value> {
         "at": snapshot.at.to_string(),
         "tick": snapshot.tick,
         "mode": snapshot.mode,
-        "paused": snapshot.paused,
+        "paused": snapshot.pauses.all().map(|pause| &pause.by),
+        "pauses": pauses(&snapshot),
+        "verdict": snapshot.findings.verdict(),
+        "summary": snapshot.findings.summary(),
+        "bottleneck": snapshot.findings.bottleneck(),
+        "interventions": snapshot.interventions,
         "blind": snapshot.findings.blind,
+        "seen_share": snapshot.findings.sight.share,
         "complete_to": snapshot.findings.complete_to.to_string(),
         "spans": snapshot.spans,
         "tables": snapshot.tables.iter().map(|table| table.name).collect::<Vec<_>>(),
     }))
 }
 
-/// The worst bottleneck (verdict `healthy` without one, `blind` while nothing is known), its sentence, and all of them,
-/// worst first.
+/// All that is paused: everything first (`service` is null), then services by name.
+pub(super) fn pauses(snapshot: &Snapshot) -> Value {
+    let one = |(service, pause): (Option<&str>, &Pause)| {
+        json!({
+            "service": service,
+            "by": pause.by,
+            "since": pause.since.to_string(),
+            "until": pause.until.map(|until| until.to_string()),
+        })
+    };
+    snapshot.pauses.iter().map(one).collect()
+}
+
+/// The worst bottleneck (verdict `healthy` without one, `partial` while a part is not seen, `blind` while nothing is known),
+/// its sentence, and all of them, worst first.
 pub async fn bottleneck(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     let worst = snapshot.findings.bottleneck();
     answer(
         &snapshot,
         &[
-            ("summary", json!(worst.summary())),
+            ("summary", json!(snapshot.findings.summary())),
             ("bottleneck", json!(worst)),
             ("bottlenecks", json!(snapshot.findings.bottlenecks)),
         ],
@@ -84,6 +104,21 @@ pub async fn services(State(api): State<Api>) -> Json<Value> {
 pub async fn entries(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();
     answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
+}
+
+/// How much of what happens is seen, for each endpoint and service, and what hinders it.
+pub async fn sight(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    let findings = &snapshot.findings;
+    answer(
+        &snapshot,
+        &[
+            ("verdict", json!(findings.verdict())),
+            ("summary", json!(findings.summary())),
+            ("sight", json!(findings.sight)),
+            ("hindrances", json!(findings.hindrances())),
+        ],
+    )
 }
 
 pub async fn interventions(State(api): State<Api>) -> Json<Value> {
@@ -123,20 +158,21 @@ pub async fn decisions(
 /// Explanations that are told at once; the others wait for their turn.
 static EXPLAINING: Semaphore = Semaphore::const_new(2);
 
-/// Findings, proposal, decision, change and effect of a decision, an intervention or a time; `text` is the same in prose.
+/// Findings, proposal, decision, change and effect of a decision or an intervention; the state and the changes of a time or a service; `text` is the same in prose.
 pub async fn explanation(
     State(api): State<Api>,
     asked: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let Path(asked) = asked.map_err(|rejected| {
-        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "ask for an id or a time such as 14:03")
+        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "ask for an id, a time such as 14:03, or a service")
     })?;
     // Each holds a copy of the whole history while it is told.
     let _one = EXPLAINING.acquire().await;
-    let entries: Vec<Entry> = api.snapshot().history.iter().cloned().collect();
-    let explanation = explain(&entries, &asked).map_err(|error| {
+    let snapshot = api.snapshot();
+    let (now, entries): (_, Vec<Entry>) = (snapshot.at, snapshot.history.iter().cloned().collect());
+    let explanation = explain(&entries, &asked, now).map_err(|error| {
         let status = match error {
-            ExplainError::Question(_) => StatusCode::BAD_REQUEST,
+            ExplainError::Question { .. } => StatusCode::BAD_REQUEST,
             ExplainError::NotFound { .. } | ExplainError::Empty => StatusCode::NOT_FOUND,
         };
         let remedy = "see /api/v1/decisions for what is at hand; for more run `headroom explain ID --journal FILE`";

@@ -27,6 +27,16 @@ impl Collector for ReceiveMetrics {
             ),
             ("receive_cut_texts", "Texts that were longer than 1024 bytes and were cut", counters.cut_texts()),
             ("receive_broken_texts", "Texts that were not UTF-8 and became U+FFFD", counters.broken_texts()),
+            (
+                "receive_left_out_fields",
+                "Attributes, events, links and fields that could not be read and were left out of spans that could",
+                counters.left_out_fields(),
+            ),
+            (
+                "receive_unnamed_spans",
+                "Spans of services without service.name (unknown_service): set OTEL_SERVICE_NAME there",
+                counters.unnamed_spans(),
+            ),
         ] {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::History;
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
-use crate::model::Time;
+use crate::model::{Pauses, Time};
 use crate::sql::Table;
 use crate::verify::InterventionReport;
 
@@ -17,8 +17,8 @@ pub struct Snapshot {
     pub tick: u64,
     pub at: Time,
     pub mode: Mode,
-    /// Who paused it and why; None while it acts.
-    pub paused: Option<String>,
+    /// What is paused, by whom and why.
+    pub pauses: Pauses,
     pub findings: Findings,
     /// Which pods each service's spans came from.
     pub pods: PodsWithSpans,

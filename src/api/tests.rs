@@ -12,13 +12,14 @@ use super::*;
 use crate::analyse::{Bottleneck, Findings, Verdict};
 use crate::clock::Clock;
 use crate::config::{self, Caller, HostName, HumanDuration, Role, Token};
+use crate::engine::Event;
 use crate::model::{SpanBuilder, SpanRow, Time, spans};
 use crate::sql::Table;
 
 /// An API over a snapshot in which `auth` is saturated and three spans are known.
 struct Fixture {
     api: Api,
-    events: mpsc::Receiver<Event>,
+    controls: mpsc::Receiver<Control>,
     readiness: watch::Sender<Readiness>,
 }
 
@@ -47,11 +48,11 @@ fn fixture(config: config::Api) -> Fixture {
     // A receiver goes on answering with the last value after its sender is gone.
     let (_, snapshot) = watch::channel(Arc::new(snapshot));
     let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
-    let (events_in, events) = mpsc::channel(1);
+    let (controls_in, controls) = mpsc::channel(1);
     let api = Api {
         snapshot,
         readiness: readiness_out,
-        events: events_in,
+        controls: controls_in,
         metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
         sql: Arc::new(Sql::start(&tokio::runtime::Handle::current(), &config, Arc::default()).unwrap()),
         clock: Clock::system(),
@@ -60,7 +61,7 @@ fn fixture(config: config::Api) -> Fixture {
         hosts: config.hosts.into(),
         origins: config.origins.into(),
     };
-    Fixture { api, events, readiness }
+    Fixture { api, controls, readiness }
 }
 
 async fn ask(api: &Api, mut request: Request<Body>) -> (StatusCode, String) {
@@ -145,17 +146,54 @@ async fn the_worst_bottleneck_comes_with_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_needs_a_name_and_a_reason() {
-    let Fixture { api, mut events, .. } = fixture(config::Api::default());
+    let Fixture { api, mut controls, .. } = fixture(config::Api::default());
     assert_eq!(post(&api, "/api/v1/pause", json!({"by": "ada"})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(post(&api, "/api/v1/pause", json!({"by": " ", "reason": "x"})).await.0, StatusCode::BAD_REQUEST);
     let asked = json!({"by": "ada", "reason": "load test"});
-    assert_eq!(post(&api, "/api/v1/pause", asked.clone()).await.0, StatusCode::ACCEPTED);
-    // The queue of this fixture holds one event: the next caller hears that the engine is behind.
+    let ((status, answer), event) = tokio::join!(post(&api, "/api/v1/pause", asked.clone()), obeyed(&mut controls));
+    assert_eq!((status, &answer["by"]), (StatusCode::OK, &json!("ada (claimed): load test")));
+    assert_eq!(event, Event::Paused { by: "ada (claimed): load test".into(), service: None, until: None });
+    // The queue of this fixture holds one order: the next caller hears that the engine is behind.
+    let (taken, _is_waited_for) = tokio::sync::oneshot::channel();
+    assert!(api.controls.try_send(Control { event, taken }).is_ok());
     assert_eq!(post(&api, "/api/v1/resume", asked).await.0, StatusCode::SERVICE_UNAVAILABLE);
-    match events.recv().await {
-        Some(Event::Paused { by }) => assert_eq!(by, "ada: load test"),
-        other => panic!("expected a pause, got {other:?}"),
+}
+
+/// The next order, taken as the engine takes it.
+async fn obeyed(controls: &mut mpsc::Receiver<Control>) -> Event {
+    let Control { event, taken } = controls.recv().await.unwrap();
+    taken.send(()).unwrap();
+    event
+}
+
+/// FIELD 15: a pause by service, and one that ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_names_its_service_and_its_end() {
+    let Fixture { api, mut controls, .. } = fixture(config::Api::default());
+    let asked = json!({"by": "ada", "reason": "load test", "service": "auht", "for": "30m"});
+    let ((status, answer), event) = tokio::join!(post(&api, "/api/v1/pause", asked), obeyed(&mut controls));
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let Event::Paused { service, until: Some(until), .. } = event else { panic!("expected a pause, got {event:?}") };
+    assert_eq!(service.as_deref(), Some("auht"));
+    assert_eq!(answer["until"], until.to_string());
+    assert_eq!(answer["note"], "no spans of a service auht are seen now");
+    for wrong in [json!({"for": "soon"}), json!({"for": "0s"}), json!({"for": "99d"}), json!({"service": " "})] {
+        let mut asked = json!({"by": "ada", "reason": "load test"});
+        asked.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(post(&api, "/api/v1/pause", asked.clone()).await.0, StatusCode::BAD_REQUEST, "{asked}");
     }
+    let asked = json!({"by": "ada", "reason": "over", "for": "30m"});
+    assert_eq!(post(&api, "/api/v1/resume", asked).await.0, StatusCode::BAD_REQUEST);
+}
+
+/// Issue 15: a name that no token stands for could be anybody's, whatever else stands in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_name_is_marked_as_claimed() {
+    let Fixture { api, mut controls, .. } = fixture(config::Api::default());
+    let forged = json!({"by": "root: approved (by ada)", "reason": "x"});
+    let (_, event) = tokio::join!(post(&api, "/api/v1/pause", forged), obeyed(&mut controls));
+    let Event::Paused { by, .. } = event else { panic!("expected a pause, got {event:?}") };
+    assert_eq!(by, "root  approved  by ada (claimed): x");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +288,7 @@ fn with_headers(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
 async fn no_other_page_reads_or_changes_anything() {
     let hosts = vec![HostName::parse("*.monitoring.svc").unwrap()];
     let origins = vec!["https://grafana.example".to_owned()];
-    let Fixture { api, mut events, .. } = fixture(config::Api { hosts, origins, ..config::Api::default() });
+    let Fixture { api, mut controls, .. } = fixture(config::Api { hosts, origins, ..config::Api::default() });
     let refused: [(&[(&str, &str)], u16); 8] = [
         (&[("host", "evil.example")], 421),
         (&[("host", "evil.example"), ("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")], 421),
@@ -266,7 +304,7 @@ async fn no_other_page_reads_or_changes_anything() {
             assert_eq!(ask(&api, with_headers(path, headers)).await.0.as_u16(), status, "{path} {headers:?}");
         }
     }
-    assert!(events.try_recv().is_err());
+    assert!(controls.try_recv().is_err());
     let allowed: [&[(&str, &str)]; 6] = [
         &[],
         &[("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")],
@@ -276,8 +314,9 @@ async fn no_other_page_reads_or_changes_anything() {
         &[("origin", "https://grafana.example"), ("sec-fetch-site", "cross-site")],
     ];
     for headers in allowed {
-        assert_eq!(ask(&api, with_headers("/api/v1/pause", headers)).await.0, StatusCode::ACCEPTED, "{headers:?}");
-        assert!(events.try_recv().is_ok());
+        let asked = ask(&api, with_headers("/api/v1/pause", headers));
+        let ((status, _), _) = tokio::join!(asked, obeyed(&mut controls));
+        assert_eq!(status, StatusCode::OK, "{headers:?}");
     }
     let link =
         Request::get("/api/v1/status").header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
@@ -295,21 +334,20 @@ async fn no_other_page_reads_or_changes_anything() {
 async fn a_token_names_its_caller_and_what_they_may_do() {
     let of = |name: &str, role| Caller::new(name, role, &Token::new(&format!("token-of-{name}-0123456789")));
     let callers = vec![of("ada", Role::Operator), of("bob", Role::Viewer)];
-    let Fixture { api, mut events, .. } = fixture(config::Api { callers, ..config::Api::default() });
+    let Fixture { api, mut controls, .. } = fixture(config::Api { callers, ..config::Api::default() });
     let post = |path: &'static str, token: &str| {
         let authorization = format!("Bearer {token}");
         let api = api.clone();
         async move { ask(&api, with_headers(path, &[("authorization", authorization.as_str())])).await }
     };
-    let (status, _) = post("/api/v1/pause", "token-of-ada-0123456789").await;
-    assert_eq!(status, StatusCode::ACCEPTED);
-    match events.recv().await {
-        Some(Event::Paused { by }) => assert_eq!(by, "ada: test", "not the mallory of the body"),
-        other => panic!("expected a pause, got {other:?}"),
-    }
+    let asked = post("/api/v1/pause", "token-of-ada-0123456789");
+    let ((status, _), event) = tokio::join!(asked, obeyed(&mut controls));
+    assert_eq!(status, StatusCode::OK);
+    let named = Event::Paused { by: "ada: test".into(), service: None, until: None };
+    assert_eq!(event, named, "not the mallory of the body");
     let (status, body) = post("/api/v1/pause", "token-of-bob-0123456789").await;
     assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
-    assert!(events.try_recv().is_err());
+    assert!(controls.try_recv().is_err());
     assert_ne!(post("/api/v1/sql", "token-of-bob-0123456789").await.0, StatusCode::FORBIDDEN, "a viewer may read");
     let (status, body) = post("/api/v1/pause", "token-of-eve-0123456789").await;
     assert!(status == StatusCode::UNAUTHORIZED && body.contains("token rejected"), "{body}");
@@ -339,13 +377,11 @@ async fn wrong_tokens_are_answered_for_a_while_and_a_right_one_always() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_acts_in_a_terminal_is_escaped_in_the_journal() {
-    let Fixture { api, mut events, .. } = fixture(config::Api::default());
+    let Fixture { api, mut controls, .. } = fixture(config::Api::default());
     let forged = json!({"by": "ada\u{1b}[31m", "reason": "test\nlevel=ERROR forged\u{202e}"});
-    assert_eq!(post(&api, "/api/v1/pause", forged).await.0, StatusCode::ACCEPTED);
-    match events.recv().await {
-        Some(Event::Paused { by }) => assert_eq!(by, r"ada\u{1b}[31m: test\nlevel=ERROR forged\u{202e}"),
-        other => panic!("expected a pause, got {other:?}"),
-    }
+    let (_, event) = tokio::join!(post(&api, "/api/v1/pause", forged), obeyed(&mut controls));
+    let Event::Paused { by, .. } = event else { panic!("expected a pause, got {event:?}") };
+    assert_eq!(by, r"ada\u{1b}[31m (claimed): test\nlevel=ERROR forged\u{202e}");
     let long = json!({"by": "ada", "reason": "x".repeat(5_000)});
     assert_eq!(post(&api, "/api/v1/pause", long).await.0, StatusCode::BAD_REQUEST);
 }

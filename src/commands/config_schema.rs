@@ -13,7 +13,9 @@ use crate::config::reference;
   headroom config-schema --as reference > headroom.yaml
 
 An editor with a YAML language server completes and checks a file that begins with
-  # yaml-language-server: $schema=headroom.schema.json")]
+  # yaml-language-server: $schema=headroom.schema.json
+
+Exit codes: 0 printed; 2 usage or input error.")]
 pub struct Args {
     /// What to print
     #[arg(long = "as", value_enum, default_value = "json-schema")]

@@ -11,7 +11,9 @@ use crate::act::kubernetes::objective::ServiceObjective;
 /// Print the CustomResourceDefinition of ServiceObjective, YAML.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  headroom crd | kubectl apply -f -")]
+  headroom crd | kubectl apply -f -
+
+Exit codes: 0 printed; 2 usage or input error.")]
 pub struct Args {}
 
 pub fn run(_args: Args, out: &mut dyn Write) -> Result<Answer, Error> {

@@ -26,7 +26,9 @@ the files is the baseline; if none is clearly calmer, all traces but the slowest
 hundredth of each endpoint (root span) are.
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
-form, headroom's Parquet, or - for standard input.")]
+form, headroom's Parquet, or - for standard input.
+
+Exit codes: 0 diagnosed; 2 usage or input error.")]
 pub struct Args {
     /// Files of spans, read as one
     #[arg(required = true)]
@@ -67,13 +69,18 @@ struct Report {
     baseline_traces: u64,
     missed: Vec<MissedObjective>,
     diagnosis: Diagnosis,
+    /// What the files hold that is not as it was sent.
+    notes: Vec<String>,
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let traces = Traces::read(&args.file)?;
+    let mut notes = traces.notes().to_vec();
     let (source, baseline, incident) = match args.baseline {
         Some(file) => {
-            let (baseline, incident) = (Traces::read(&[&file])?.profile(|_| true), traces.profile(|_| true));
+            let healthy = Traces::read(&[&file])?;
+            notes.extend_from_slice(healthy.notes());
+            let (baseline, incident) = (healthy.profile(|_| true), traces.profile(|_| true));
             if incident.known_share(&baseline) == 0.0 {
                 return Err(Error::NothingShared { baseline: file });
             }
@@ -93,6 +100,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         baseline_traces: baseline.traces(),
         missed: change::missed(&asked, &change::objectives(&baseline)),
         diagnosis: localise(&baseline, &incident, &Parameters::default()),
+        notes,
     };
     if args.json {
         writeln!(out, "{}", report.document())?;
@@ -129,6 +137,7 @@ impl Report {
             "objectives_missed": self.missed,
             "suspects": self.diagnosis.suspects.iter().take(EXPLAINED_MAX).collect::<Vec<&Suspect>>(),
             "no_suspect": self.diagnosis.nothing_probability,
+            "notes": self.notes,
         })
     }
 
@@ -142,7 +151,9 @@ impl Report {
                     .to_owned()
             }
         };
-        writeln!(out, "{} traces ({} spans) against {against}\n", self.traces, self.spans)?;
+        writeln!(out, "{} traces ({} spans) against {against}", self.traces, self.spans)?;
+        self.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+        writeln!(out)?;
         if self.missed.is_empty() {
             writeln!(out, "No endpoint (root span) is slower or fails more often than in healthy time.\n")?;
         } else {

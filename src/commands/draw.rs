@@ -24,7 +24,9 @@ use crate::simulate::draw::{self, Kind, Terms};
   headroom score refused/
 
 The same kind and seed give the same system. A recording is a minute of healthy time
-and forty seconds of the incident, beside it the label that `score` reads.")]
+and forty seconds of the incident, beside it the label that `score` reads.
+
+Exit codes: 0 drawn; 2 usage or input error.")]
 pub struct Args {
     /// What goes wrong; all fifteen kinds for recordings when none is given
     #[arg(value_parser = kind)]

@@ -9,27 +9,30 @@ use serde_json::json;
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
+use super::output::Output;
 use crate::journal::{self, ExplainError};
-use crate::model::printable;
+use crate::model::{Time, printable};
 
-/// Explain a decision, an intervention or a minute: findings, proposal, decision, change and effect.
+/// Explain a decision, an intervention, a time or a service: findings, proposal, decision, change and effect.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom explain d-1764018000-3
-  headroom explain 14:03
-  headroom explain d-1764018000-3 --journal /var/lib/headroom/journal.jsonl
-  headroom explain d-1764018000-3 --json | jq .decision
+  headroom explain last
+  headroom explain 14:03            the state as it began, and every change within it
+  headroom explain auth             a service: its state now, and its last decisions
+  headroom explain now --journal /var/lib/headroom/journal.jsonl
+  headroom explain d-1764018000-3 --json | jq '.stories[].decision'
 
-Exit codes: 0 explained; 1 the journal has no such id; 2 usage or input error.")]
+Exit codes: 0 explained; 1 the journal has nothing on it; 2 usage or input error.")]
 pub struct Args {
-    /// Id of a decision or an intervention, or a time in UTC: 14:03, 14:03:07, 2026-11-24T14:03
-    id: String,
+    /// Id of a decision or an intervention; a time in UTC: 14:03, 14:03:07, 2026-11-24T14:03, now; a service; or last
+    #[arg(value_name = "WHAT")]
+    asked: String,
     /// Read this journal rather than ask a running server
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     server: Server,
 }
@@ -40,15 +43,16 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
             let file = File::open(path).map_err(|source| Error::Read { path: path.clone(), source })?;
             let journal =
                 journal::read(BufReader::new(file)).map_err(|source| Error::Journal { path: path.clone(), source })?;
-            match journal::explain(&journal.entries, &args.id) {
+            let now = journal.entries.last().map_or(Time::MIN, |entry| entry.at);
+            match journal::explain(&journal.entries, &args.asked, now) {
                 Ok(explanation) => (json!(explanation), explanation.to_string()),
-                Err(error @ ExplainError::Question(_)) => return Err(error.into()),
-                Err(error) => return unknown(&error.to_string(), args.json, out),
+                Err(error @ ExplainError::Question { .. }) => return Err(error.into()),
+                Err(error) => return unknown(&error.to_string(), &args.output, out),
             }
         }
         None => {
-            let mut document = match args.server.get(&["explain", &args.id]) {
-                Err(Error::Refused { status: 404, error, .. }) => return unknown(&error, args.json, out),
+            let mut document = match args.server.get(&["explain", &args.asked]) {
+                Err(Error::Refused { status: 404, error, .. }) => return unknown(&error, &args.output, out),
                 answer => answer?,
             };
             let text = document.as_object_mut().and_then(|document| document.remove("text")).unwrap_or_default();
@@ -56,9 +60,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
             (document, text)
         }
     };
-    if args.json {
-        writeln!(out, "{document:#}")?
-    } else {
+    if !args.output.document(&document, out)? {
         for line in text.lines() {
             writeln!(out, "{}", printable(line))?;
         }
@@ -67,10 +69,8 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 /// The question was understood, and the journal has no answer.
-fn unknown(error: &str, json: bool, out: &mut dyn Write) -> Result<Answer, Error> {
-    if json {
-        writeln!(out, "{}", json!({"error": error}))?;
-    } else {
+fn unknown(error: &str, output: &Output, out: &mut dyn Write) -> Result<Answer, Error> {
+    if !output.document(&json!({"error": error}), out)? {
         writeln!(out, "{error}")?;
     }
     Ok(Answer::No)

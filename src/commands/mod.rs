@@ -11,15 +11,19 @@ mod config_schema;
 mod crd;
 pub mod demo;
 mod diagnose;
+mod doctor;
 mod draw;
 mod error;
 mod explain;
+mod man;
+mod output;
 mod pause;
 mod queries;
 mod query_files;
 mod recorded;
 mod recording;
 mod replay;
+mod report;
 mod rule_files;
 mod scenario;
 mod score;
@@ -27,7 +31,9 @@ pub mod serve;
 mod sql;
 mod sql_child;
 mod stations;
+mod status;
 mod traces;
+mod version;
 mod watched_files;
 
 use std::io::Write;
@@ -40,7 +46,9 @@ pub use error::Error;
 /// Finds the bottleneck service from OpenTelemetry traces, and acts on that service alone.
 #[derive(Parser)]
 #[command(name = "headroom", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done; 1 the answer is no; 2 usage or input error.")]
+#[command(
+    after_help = "Exit codes, of every command: 0 done; 1 it did its work, and the answer is no; 2 usage or input error."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -50,6 +58,7 @@ pub struct Cli {
 pub enum Command {
     Serve(serve::Args),
     Diagnose(diagnose::Args),
+    Doctor(doctor::Args),
     Score(score::Args),
     Draw(draw::Args),
     Replay(replay::Args),
@@ -60,13 +69,18 @@ pub enum Command {
     #[command(hide = true)]
     SqlChild(sql_child::Args),
     Queries(queries::Args),
+    Status(status::Args),
     Explain(explain::Args),
+    Report(report::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     CheckConfig(check_config::Args),
     ConfigSchema(config_schema::Args),
     Crd(crd::Args),
     Completion(completion::Args),
+    #[command(hide = true)]
+    Man(man::Args),
+    Version(version::Args),
 }
 
 impl Command {
@@ -75,6 +89,7 @@ impl Command {
         match self {
             Command::Serve(args) => serve::run(args),
             Command::Diagnose(args) => diagnose::run(args, out),
+            Command::Doctor(args) => doctor::run(args, out),
             Command::Score(args) => score::run(args, out),
             Command::Draw(args) => draw::run(args, out),
             Command::Replay(args) => replay::run(args, out),
@@ -83,13 +98,17 @@ impl Command {
             Command::Sql(args) => sql::run(args, out),
             Command::SqlChild(args) => sql_child::run(args),
             Command::Queries(args) => queries::run(args, out),
+            Command::Status(args) => status::run(args, out),
             Command::Explain(args) => explain::run(args, out),
+            Command::Report(args) => report::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
             Command::ConfigSchema(args) => config_schema::run(args, out),
             Command::Crd(args) => crd::run(args, out),
             Command::Completion(args) => completion::run(args, out),
+            Command::Man(args) => man::run(args, out),
+            Command::Version(args) => version::run(args, out),
         }
     }
 }

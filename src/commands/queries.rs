@@ -21,7 +21,9 @@ use crate::engine;
   headroom queries blame --json | jq -r .text
 
 A file of the same name in the directory `analyse.queries` of the configuration
-replaces the shipped text. It is checked at the start and when it changes.")]
+replaces the shipped text. It is checked at the start and when it changes.
+
+Exit codes: 0 printed; 2 usage or input error.")]
 pub struct Args {
     /// One of the names; without it all are listed
     #[arg(value_parser = PossibleValuesParser::new(SHIPPED.map(|query| query.name)))]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::watched_files::{self, Kind, Unfit, read_text};
+use super::watched_files::{self, Kind, NoText, read_text};
 use crate::analyse::Overrides;
 use crate::analyse::rollup::sql::{Sql, query};
 use crate::commands::error::Error;
@@ -37,8 +37,8 @@ fn read_texts(directory: &Path) -> Result<Overrides, Error> {
         // A file of another name is no text of a query: its check names those that there are.
         let text = if query(name).is_some() { read_text(&path, "query", QUERY_BYTES_MAX) } else { Ok(String::new()) };
         let text = text.map_err(|unfit| match unfit {
-            Unfit::Unreadable(source) => unreadable(&path, source),
-            Unfit::Wrong(cause) => Error::QueryFile { path: path.clone(), cause },
+            NoText::Unreadable(source) => unreadable(&path, source),
+            NoText::Wrong(cause) => Error::QueryFile { path: path.clone(), cause },
         })?;
         overrides.insert(name.to_owned(), text);
     }

@@ -62,12 +62,13 @@ impl Recorded {
 
     /// The spans the way they really come: encoded, decoded, put together.
     pub fn traces(&self) -> Result<Traces, Error> {
-        let options = decode::Options { assume_weight: ASSUME_WEIGHT, start_max: None, limits: None };
+        let options = decode::Options { assume_weight: ASSUME_WEIGHT, ..decode::Options::default() };
         let mut traces = Traces::default();
         for request in &self.requests {
             let decoded = decode::decode(decode::Encoding::Protobuf, &request.encode_to_vec(), &options)?;
             traces.add(decoded.batch);
         }
+        traces.group();
         Ok(traces)
     }
 }

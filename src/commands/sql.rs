@@ -23,7 +23,9 @@ const MEMORY_BYTES: u64 = 4 << 30;
   headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
-form, headroom's Parquet, or - for standard input.")]
+form, headroom's Parquet, or - for standard input.
+
+Exit codes: 0 answered; 2 usage or input error.")]
 pub struct Args {
     /// One read-only statement
     query: String,
@@ -45,9 +47,12 @@ fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
     let mut table = Builder::new(&spans::schema()).map_err(failed)?;
     for file in &args.file {
-        for batch in files::open(file, Options::default(), Damage::Refuse)? {
+        let mut spans = files::open(file, Options { rescale: true, ..Options::default() }, Damage::Refuse)?;
+        for batch in spans.by_ref() {
             table.push(batch?.record_batch()).map_err(failed)?;
         }
+        // Beside the answer, which programs read.
+        spans.notes().iter().try_for_each(|note| writeln!(std::io::stderr(), "headroom: {note}"))?;
     }
     // The caller's own machine, and their own question; the bound ends a runaway before the machine suffers.
     let limits = Limits {

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::error::Error;
 use crate::analyse::change::{Moment, Profile};
 use crate::analyse::trace::Tree;
-use crate::model::{SpanBatch, SpanRow, Time, TraceId};
+use crate::model::{Names, SpanBatch, SpanRow, Time, TraceId};
 use crate::receive::decode::{Options, Rejected};
 use crate::receive::files::{self, Damage};
 
@@ -15,6 +15,8 @@ pub struct Traces {
     batches: Vec<SpanBatch>,
     /// (batch, row) of each trace's spans.
     rows: IndexMap<TraceId, Vec<(usize, usize)>>,
+    /// What is not as it was sent.
+    notes: Vec<String>,
 }
 
 impl Traces {
@@ -22,11 +24,13 @@ impl Traces {
         let mut traces = Traces::default();
         let mut rejected = Rejected::default();
         for path in paths {
-            let mut spans = files::open(path.as_ref(), Options::default(), Damage::Refuse)?;
+            let mut spans =
+                files::open(path.as_ref(), Options { rescale: true, ..Options::default() }, Damage::Refuse)?;
             for batch in spans.by_ref() {
                 traces.add(batch?);
             }
             rejected.merge(spans.rejected().clone());
+            traces.notes.extend(spans.notes());
         }
         if traces.rows.is_empty() {
             let files: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
@@ -34,7 +38,16 @@ impl Traces {
                 if rejected.is_empty() { "give files that hold traces".to_owned() } else { rejected.to_string() };
             return Err(Error::NoSpans { files: files.join(", "), remedy });
         }
+        traces.group();
         Ok(traces)
+    }
+
+    /// Groups operations whose names hold identifiers: learns from all names, then names them, so that it does not matter
+    /// which come first.
+    pub fn group(&mut self) {
+        let mut names = Names::default();
+        self.batches.iter().for_each(|batch| drop(batch.grouped(&mut names)));
+        self.batches.iter_mut().for_each(|batch| *batch = batch.grouped(&mut names));
     }
 
     pub fn add(&mut self, batch: SpanBatch) {
@@ -43,6 +56,11 @@ impl Traces {
             self.rows.entry(columns.trace_id(row)).or_default().push((self.batches.len(), row));
         }
         self.batches.push(batch);
+    }
+
+    /// What the files hold that is not as it was sent, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub fn len(&self) -> usize {

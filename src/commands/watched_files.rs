@@ -1,7 +1,6 @@
 //! A directory of small texts that an operator edits while headroom runs: looked at every second, checked when it changed.
 //! What is wrong there is logged once and leaves the last good texts in force.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::commands::error::Error;
+use crate::disk::{self, Unfit};
 use crate::engine::Event;
 
 /// How often the directory is looked at: a save takes effect while its author still looks. Polling sees what
@@ -93,26 +93,19 @@ impl<T: Clone + PartialEq> Watched<T> {
     }
 }
 
-/// Why a file is no text to load.
-pub(super) enum Unfit {
+/// Why a file is no text to load, with what to do.
+pub(super) enum NoText {
     Unreadable(std::io::Error),
     Wrong(String),
 }
 
-/// The text of a regular file of at most so many bytes. A pipe would hold the reader up for ever and a device would fill
-/// its memory, so neither is opened; no more is read than the bound, whatever the file's size says.
-pub(super) fn read_text(path: &Path, what: &str, bytes_max: u64) -> Result<String, Unfit> {
-    let file = path.metadata().map_err(Unfit::Unreadable)?;
-    if !file.is_file() {
-        return Err(Unfit::Wrong(format!("not a regular file; put the text of one {what} there")));
-    }
-    let mut text = String::new();
-    let opened = std::fs::File::open(path).map_err(Unfit::Unreadable)?;
-    opened.take(bytes_max + 1).read_to_string(&mut text).map_err(Unfit::Unreadable)?;
-    if text.len() as u64 > bytes_max {
-        return Err(Unfit::Wrong(format!("more than {bytes_max} bytes; keep a {what} below that")));
-    }
-    Ok(text)
+/// The text of one `what`, of at most so many bytes.
+pub(super) fn read_text(path: &Path, what: &str, bytes_max: u64) -> Result<String, NoText> {
+    disk::read_text(path, bytes_max).map_err(|unfit| match unfit {
+        Unfit::Unreadable(error) => NoText::Unreadable(error),
+        Unfit::NotRegular => NoText::Wrong(format!("{unfit}; put the text of one {what} there")),
+        Unfit::TooLarge { .. } => NoText::Wrong(format!("{unfit}; keep a {what} below that")),
+    })
 }
 
 #[cfg(test)]
@@ -123,8 +116,8 @@ mod tests {
         name: "texts",
         read: |directory| match read_text(&directory.join("a"), "text", 10) {
             Ok(text) => Ok(text),
-            Err(Unfit::Unreadable(source)) => Err(Error::Read { path: directory.into(), source }),
-            Err(Unfit::Wrong(cause)) => Err(Error::Rules { path: directory.into(), cause }),
+            Err(NoText::Unreadable(source)) => Err(Error::Read { path: directory.into(), source }),
+            Err(NoText::Wrong(cause)) => Err(Error::Rules { path: directory.into(), cause }),
         },
         check: |directory, text| match text.as_str() {
             "wrong" => Err(Error::Rules { path: directory.into(), cause: "wrong".into() }),
@@ -157,8 +150,8 @@ mod tests {
         let path = directory.path().join("a");
         let read = || match read_text(&path, "rule", 10) {
             Ok(_) => "read".to_owned(),
-            Err(Unfit::Unreadable(error)) => error.to_string(),
-            Err(Unfit::Wrong(cause)) => cause,
+            Err(NoText::Unreadable(error)) => error.to_string(),
+            Err(NoText::Wrong(cause)) => cause,
         };
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert_eq!(read(), "not a regular file; put the text of one rule there");
@@ -167,7 +160,7 @@ mod tests {
         assert_eq!(read(), "not a regular file; put the text of one rule there");
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, " ".repeat(11)).unwrap();
-        assert_eq!(read(), "more than 10 bytes; keep a rule below that");
+        assert_eq!(read(), "larger than 10 bytes; keep a rule below that");
         std::fs::write(&path, " ".repeat(10)).unwrap();
         assert_eq!(read(), "read");
     }

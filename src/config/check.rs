@@ -4,18 +4,22 @@ mod access;
 mod cluster;
 mod values;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::expand::expand;
-use super::keys::{Key, ROOT};
-use super::node::Node;
-use super::problem::{Problem, did_you_mean};
+use super::keys::{Key, ROOT, Shape};
+use super::node::{Misread, Node};
+use super::problem::Problem;
 use super::units::{HumanBytes, HumanDuration};
 use super::{
-    Analyse, Api, Bounds, Config, Journal, Limits, Mode, Objective, Pattern, Receive, Rules, Selector, Service,
+    Analyse, Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Mode, Objective, Pattern, Receive, Rules,
+    Selector, Service,
 };
+use crate::model::nearest;
 use crate::model::setting::Setting;
+use crate::model::{Declared, Work};
 use crate::{decide, guard, verify, window};
 
 /// Check a whole file. `directory` anchors relative paths.
@@ -24,6 +28,27 @@ pub fn check(root: &Node, directory: &Path) -> Result<Config, Vec<Problem>> {
     let mut checker = Checker { problems, directory };
     let config = checker.root(&root);
     if checker.problems.is_empty() { Ok(config) } else { Err(checker.problems) }
+}
+
+/// What to write for a key.
+fn such(key: &Key) -> String {
+    let name = key.name;
+    let example = |key: &Key| match &key.default {
+        Some(default) => format!("{}: {default}", key.name),
+        None => format!("{}: {}", key.name, key.example),
+    };
+    let first = || key.keys().iter().find(|key| matches!(key.shape, Shape::Value(_))).map(example).unwrap_or_default();
+    match key.shape {
+        Shape::Value(_) => format!("write one value, such as `{}`", example(key)),
+        Shape::Section(_) => format!("write its keys, such as `{name}: {{{}}}`", first()),
+        Shape::List(_) => format!("write a list, such as `{name}: [{{{}}}]`", first()),
+        Shape::Named(_) => format!("write sections by their names, such as `{name}: {{auth: {{{}}}}}`", first()),
+    }
+}
+
+/// Texts with commas between them.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
 
 struct Checker<'a> {
@@ -48,30 +73,45 @@ impl Checker<'_> {
         self.problems.push(Problem { path: path.to_owned(), cause: cause.into(), remedy: remedy.into() });
     }
 
-    fn unknown(&mut self, at: &At<'_>, keys: &[Key]) {
+    /// What could not be read of one section.
+    fn misread(&mut self, at: &At<'_>, keys: &[Key]) {
         let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
-        for unknown in &at.node.unknown {
-            let remedy = match did_you_mean(unknown, &known) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!("the keys here are {}", known.join(", ")),
-            };
-            self.problem(&at.key(unknown), "unknown key", remedy);
+        for (name, misread) in &at.node.misread {
+            // Without a name it is the section itself: one of a list, or one by its name.
+            let path = if name.is_empty() { at.path.clone() } else { at.key(name) };
+            match misread {
+                Misread::Unknown => {
+                    let remedy = match nearest(name, &known) {
+                        Some(known) => format!("did you mean `{known}`?"),
+                        None => format!("the keys here are {}", known.join(", ")),
+                    };
+                    self.problem(&path, "unknown key", remedy);
+                }
+                Misread::Twice => self.problem(&path, "is written twice", "keep one of them"),
+                Misread::Kind(found) => {
+                    let remedy = match keys.iter().find(|key| key.name == name) {
+                        Some(key) => such(key),
+                        None => format!("write its keys: {}", known.join(", ")),
+                    };
+                    self.problem(&path, format!("is {found}"), remedy);
+                }
+            }
         }
     }
 
-    /// Everything that is not known, section by section.
-    fn all_unknown(&mut self, at: &At<'_>, keys: &[Key]) {
-        self.unknown(at, keys);
+    /// Everything that could not be read, section by section.
+    fn all_misread(&mut self, at: &At<'_>, keys: &[Key]) {
+        self.misread(at, keys);
         for key in keys {
             let path = at.key(key.name);
             if let Some(node) = at.node.section(key.name) {
-                self.all_unknown(&At { path: path.clone(), node }, key.keys());
+                self.all_misread(&At { path: path.clone(), node }, key.keys());
             }
             for (index, node) in at.node.list(key.name).iter().enumerate() {
-                self.all_unknown(&At { path: format!("{path}[{index}]"), node }, key.keys());
+                self.all_misread(&At { path: format!("{path}[{index}]"), node }, key.keys());
             }
             for (name, node) in at.node.named(key.name) {
-                self.all_unknown(&At { path: format!("{path}.{name}"), node }, key.keys());
+                self.all_misread(&At { path: format!("{path}.{name}"), node }, key.keys());
             }
         }
     }
@@ -90,7 +130,7 @@ impl Checker<'_> {
 
     fn root(&mut self, root: &Node) -> Config {
         let whole = At { path: String::new(), node: root };
-        self.all_unknown(&whole, &ROOT);
+        self.all_misread(&whole, &ROOT);
         let nothing = Node::default();
         let at = |key: &str| At { path: key.to_owned(), node: root.section(key).unwrap_or(&nothing) };
         let default = Config::default();
@@ -106,7 +146,11 @@ impl Checker<'_> {
                 .collect(),
             receive: self.receive(&at("receive")),
             api: self.api(&at("api")),
-            window: self.settings(&at("window"), window::Config::SETTINGS, default.window),
+            window: window::Config {
+                operations: self.operations(root),
+                sidecars: root.text("sidecars").map_or_else(Vec::new, listed),
+                ..self.settings(&at("window"), window::Config::SETTINGS, default.window)
+            },
             limits: self.settings(&at("limits"), Limits::SETTINGS, Limits::default()),
             analyse: self.analyse(&at("analyse")),
             rules: self.rules(&at("rules")),
@@ -120,6 +164,33 @@ impl Checker<'_> {
         config
     }
 
+    /// No two listeners on one port of one address, nor beside one that takes all addresses.
+    fn ports(&mut self, config: &Config) {
+        let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+        let scaler = match &config.cluster {
+            Some(Cluster::Kubernetes(Kubernetes { scaler, .. })) => *scaler,
+            Some(Cluster::Embedded { .. }) | None => None,
+        };
+        let listeners = [
+            ("receive.grpc", Some(config.receive.grpc)),
+            ("receive.http", Some(config.receive.http)),
+            ("api.listen", Some(config.api.listen)),
+            ("cluster.kubernetes.scaler", scaler),
+        ];
+        for (path, address) in listeners.into_iter().filter_map(|(path, address)| Some((path, address?))) {
+            let meets = |other: &SocketAddr| {
+                let (a, b) = (address.ip(), other.ip());
+                address.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+            };
+            let other = taken.iter().find(|(_, other)| address.port() != 0 && meets(other));
+            if let Some((other, _)) = other {
+                let cause = format!("{address} is taken by {other} already");
+                self.problem(path, cause, "give each a port of its own");
+            }
+            taken.push((path, address));
+        }
+    }
+
     /// Values that are right, each by itself, and not together.
     fn together(&mut self, root: &Node, config: &Config) {
         if config.mode == Mode::Enforce && root.section("cluster").is_none() {
@@ -128,6 +199,7 @@ impl Checker<'_> {
         if config.mode == Mode::Enforce && !config.analysis {
             self.problem("analysis", "no bottleneck is found without it, so nothing can be enforced", "set it to on");
         }
+        self.ports(config);
         let mut window_holds = |least: Duration, what: String| {
             if config.window.duration < least {
                 let cause = format!("{} {what}", HumanDuration(config.window.duration));
@@ -144,25 +216,29 @@ impl Checker<'_> {
     }
 
     fn mode(&mut self, root: &Node) -> Mode {
-        match root.text("mode") {
-            None | Some("observe") => Mode::Observe,
+        match self.choice("mode", root.text("mode"), &["observe", "enforce"]) {
             Some("enforce") => Mode::Enforce,
-            Some(other) => {
-                self.problem("mode", format!("invalid mode `{other}`"), "write observe or enforce");
-                Mode::Observe
-            }
+            _ => Mode::Observe,
         }
     }
 
     fn analysis(&mut self, root: &Node) -> bool {
-        match root.text("analysis") {
-            None | Some("on" | "true") => true,
-            Some("off" | "false") => false,
-            Some(other) => {
-                self.problem("analysis", format!("`{other}` is neither on nor off"), "write on or off");
-                true
-            }
+        self.choice("analysis", root.text("analysis"), &["on", "off", "true", "false"])
+            .is_none_or(|written| matches!(written, "on" | "true"))
+    }
+
+    /// One of some words, in whatever case; None where none is written, or another.
+    fn choice(&mut self, path: &str, written: Option<&str>, choices: &[&'static str]) -> Option<&'static str> {
+        let text = written?;
+        let chosen = choices.iter().copied().find(|choice| choice.eq_ignore_ascii_case(text));
+        if chosen.is_none() {
+            let remedy = match nearest(text, choices) {
+                Some(choice) => format!("did you mean `{choice}`?"),
+                None => format!("write {}", choices.join(" or ")),
+            };
+            self.problem(path, format!("`{text}` is none of {}", choices.join(", ")), remedy);
         }
+        chosen
     }
 
     fn objectives(&mut self, root: &Node, default: &Bounds) -> Vec<Objective> {
@@ -191,6 +267,28 @@ impl Checker<'_> {
             objectives.push(Objective { selector, bounds });
         }
         objectives
+    }
+
+    fn operations(&mut self, root: &Node) -> Vec<Declared> {
+        let mut operations = Vec::new();
+        for (index, node) in root.list("operations").iter().enumerate() {
+            let at = At { path: format!("operations[{index}]"), node };
+            let Some(entry) = node.text("entry") else {
+                self.problem(&at.path, "needs `entry`", "add entry: \"service operation\"");
+                continue;
+            };
+            let name = node.text("name").filter(|name| !name.is_empty()).map(str::to_owned);
+            let written = node.text("work");
+            let work = written.and_then(Work::named);
+            if let (Some(other), None) = (written, work) {
+                let remedy = format!("write one of {}", Work::NAMES.join(", "));
+                self.problem(&at.key("work"), format!("invalid kind of work `{other}`"), remedy);
+            } else if name.is_none() && work.is_none() {
+                self.problem(&at.path, "says nothing of these operations", "add `name`, `work` or both");
+            }
+            operations.push(Declared { entry: entry.to_owned(), name, work });
+        }
+        operations
     }
 
     fn service(&mut self, at: &At<'_>) -> Service {
@@ -226,9 +324,6 @@ impl Checker<'_> {
             let largest = HumanBytes(receive.decompressed_bytes_max);
             let cause = format!("has no room for a request of decompressed_max, {largest}");
             self.problem(&at.key("requests_memory"), cause, format!("set it to {largest} or more"));
-        }
-        if receive.grpc == receive.http && receive.grpc.port() != 0 {
-            self.problem(&at.key("http"), "is the address of receive.grpc too", "give each a port of its own");
         }
         receive
     }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use super::units::{HumanBytes, HumanDuration, human_share};
 use super::{Api, Bounds, Config, Journal, Limits, Receive, Service};
+use crate::model::Work;
 use crate::model::setting::{Kind, Setting, Value};
 use crate::{analyse, decide, guard, verify, window};
 
@@ -84,7 +85,7 @@ fn with_defaults<C>(settings: &'static [Setting<C>], defaults: &C) -> Vec<Key> {
 }
 
 /// A value as it would be written.
-fn written(kind: Kind, value: Value) -> String {
+pub fn written(kind: Kind, value: Value) -> String {
     match (kind, value) {
         (_, Value::Duration(duration)) => HumanDuration(duration).to_string(),
         (Kind::Bytes { .. }, Value::Whole(bytes)) => HumanBytes(bytes).to_string(),
@@ -137,12 +138,25 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
             )
         },
         Key {
+            shape: Shape::List(operations()),
+            ..Key::section(
+                "operations",
+                "what certain operations are: their name, and the kind of work; the first that matches holds",
+                [],
+            )
+        },
+        Key::text(
+            "sidecars",
+            "\"envoy, *.istio\"",
+            "services that are proxies of the workloads beside them; those in the pod of their workload are known",
+        ),
+        Key {
             shape: Shape::Named(settings(Service::SETTINGS)),
             ..Key::section("services", "bounds of one service by its name: they narrow those of its workload and never widen them", [])
         },
         Key::section("receive", "OTLP receivers; listening beyond loopback needs a token or a client authority", receive()),
         Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
-        Key::section("window", "what is kept in memory; a span takes about 81 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
+        Key::section("window", "what is kept in memory; a span takes about 82 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
         Key::section("analyse", "how bottlenecks are found", analyse()),
         Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),
@@ -178,6 +192,23 @@ fn objective() -> Vec<Key> {
     ];
     keys.extend(settings(Bounds::SETTINGS));
     keys
+}
+
+fn operations() -> Vec<Key> {
+    vec![
+        Key::text(
+            "entry",
+            "\"shop GET /item/*\"",
+            "`service operation`, as sent or as grouped; `*` stands for any text",
+        ),
+        Key::text("name", "\"GET /item/{sku}\"", "the operation that all of them count as; without it as grouped"),
+        Key::value(
+            "work",
+            Written::Choice(&Work::NAMES),
+            "stream",
+            "`request`, `message`, `job`, `stream` or `probe`; without it as recognised. A `probe` does not count",
+        ),
+    ]
 }
 
 fn token(file: &'static str, whose: &'static str) -> [Key; 2] {

@@ -12,39 +12,41 @@ mod host;
 mod keys;
 mod node;
 mod objective;
+mod outline;
 mod problem;
 pub mod reference;
 mod token;
 mod units;
+mod written;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::de::DeserializeSeed;
+use serde_saphyr::DuplicateKeyPolicy;
 
 pub use crate::guard::Mode;
 pub use callers::{Caller, Role};
 pub use host::{HostName, host_of, is_own};
-use node::Root;
+use node::{Node, Root};
 pub use objective::{Bounds, Objective, Pattern, Selector};
+use outline::Outline;
 pub use problem::{Error, Problem};
 pub use token::Token;
 pub use units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
-use units::{serialize_bytes, serialize_duration};
 
 use crate::model::setting::{Kind, Setting};
 use crate::receive::{self, queue};
 use crate::{analyse, decide, disk, guard, journal, settings, verify, window};
 
-/// The checked configuration. Serialises to JSON with tokens left out.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The checked configuration. Serialises with the keys of the file, tokens left out.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub mode: Mode,
     /// False: spans are received and kept for SQL, and nothing is found or done.
     pub analysis: bool,
-    #[serde(serialize_with = "serialize_duration")]
     pub tick: Duration,
     /// What holds for entry operations that no objective names.
     pub default_objective: Bounds,
@@ -116,20 +118,11 @@ pub struct Analyse {
     pub queries: Option<PathBuf>,
 }
 
-impl Serialize for Analyse {
-    /// The station's keys, and the directory in place of the texts in it.
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut station = serde_json::to_value(&self.station).map_err(serde::ser::Error::custom)?;
-        station["queries"] = serde_json::json!(self.queries);
-        station.serialize(serializer)
-    }
-}
-
 /// More replicas than any cluster runs of one service (Kubernetes is tested to 150 000 pods in all).
 const REPLICAS_MAX: u64 = 100_000;
 
 /// Bounds of one service, within those that its workload states; None: as it states.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Service {
     pub min_replicas: Option<u32>,
     pub max_replicas: Option<u32>,
@@ -142,33 +135,25 @@ impl Service {
     ];
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Receive {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub tls: Option<Tls>,
     pub token: Option<Token>,
     /// Largest request as it is sent.
-    #[serde(serialize_with = "serialize_bytes")]
     pub body_bytes_max: u64,
     /// Largest request once decompressed.
-    #[serde(serialize_with = "serialize_bytes")]
     pub decompressed_bytes_max: u64,
     /// What may wait for the engine before senders are told to come back.
     pub queue_spans_max: usize,
-    #[serde(serialize_with = "serialize_bytes")]
     pub queue_bytes_max: u64,
     pub connections_max: usize,
     /// All requests that are being received or wait for the engine.
-    #[serde(serialize_with = "serialize_bytes")]
     pub requests_bytes_max: u64,
-    #[serde(serialize_with = "serialize_duration")]
     pub request_timeout: Duration,
-    #[serde(serialize_with = "serialize_duration")]
     pub hand_over_timeout: Duration,
-    #[serde(serialize_with = "serialize_duration")]
     pub retry_after: Duration,
-    #[serde(serialize_with = "serialize_duration")]
     pub future_max: Duration,
 }
 
@@ -214,7 +199,7 @@ impl Default for Receive {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     pub cert: PathBuf,
     pub key: PathBuf,
@@ -222,7 +207,7 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Api {
     pub listen: SocketAddr,
     pub token: Option<Token>,
@@ -233,9 +218,7 @@ pub struct Api {
     /// Web origins that may call it, beside its own.
     pub origins: Vec<String>,
     /// What one SQL query may take.
-    #[serde(serialize_with = "serialize_duration")]
     pub sql_timeout: Duration,
-    #[serde(serialize_with = "serialize_bytes")]
     pub sql_memory_bytes: u64,
     pub sql_rows_max: usize,
 }
@@ -268,7 +251,7 @@ impl Default for Api {
 }
 
 /// What headroom as a whole may take.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Resident memory of the process, in bytes; None: three quarters of what its cgroup allows, if that says so.
     pub memory_bytes: Option<u64>,
@@ -287,17 +270,16 @@ impl Limits {
     ];
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// None: the shipped rules.
     pub directory: Option<PathBuf>,
     pub limits: decide::Limits,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Journal {
     pub path: PathBuf,
-    #[serde(serialize_with = "serialize_bytes")]
     pub bytes_max: u64,
 }
 
@@ -314,8 +296,7 @@ impl Journal {
 }
 
 /// Where workloads run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Cluster {
     /// The simulator's cluster, over loopback.
     Embedded { url: String },
@@ -324,7 +305,7 @@ pub enum Cluster {
 }
 
 /// How Kubernetes is reached, and as whom.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kubernetes {
     /// Of a kubeconfig; None: the service account of the pod, else the kubeconfig's current context.
     pub context: Option<String>,
@@ -346,20 +327,46 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 impl Config {
     /// Read and check a file. Paths in it are relative to the directory it lies in.
     pub fn load(path: &Path) -> Result<Config, Error> {
-        let text =
-            disk::read_text(path, CONFIG_BYTES_MAX).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = disk::read_text(path, CONFIG_BYTES_MAX)
+            .map_err(|unfit| Error::Read { path: path.to_owned(), source: unfit.into() })?;
         Config::parse(&text, path)
     }
 
     /// Check a configuration given as text; `path` names it in messages and anchors relative paths.
     pub fn parse(text: &str, path: &Path) -> Result<Config, Error> {
         let syntax = |cause: String| Error::Syntax { path: path.to_owned(), cause };
+        let unreadable = |error: serde_saphyr::Error| syntax(in_words(&error));
+        let options =
+            || serde_saphyr::options! { with_snippet: false, duplicate_keys: DuplicateKeyPolicy::PassThrough };
         // An empty file, or one of comments alone, is the configuration that changes nothing.
-        let options = serde_saphyr::options! { with_snippet: false };
-        let root: Root =
-            serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(one_line(&error.to_string())))?;
+        let outline: Outline = serde_saphyr::from_str_with_options(text, options()).map_err(unreadable)?;
+        let root = match &outline {
+            Outline::Nothing => Node::default(),
+            Outline::Section(_) => {
+                let read = |deserializer: serde_saphyr::Deserializer<'_, '_>| Root(&outline).deserialize(deserializer);
+                serde_saphyr::with_deserializer_from_str_with_options(text, options(), read).map_err(unreadable)?
+            }
+            Outline::Text | Outline::List(_) => {
+                let cause = format!(
+                    "line 1: the file is {}, where keys such as `mode: observe` are expected",
+                    outline.in_words()
+                );
+                return Err(syntax(cause));
+            }
+        };
         let directory = path.parent().unwrap_or(Path::new(""));
-        check::check(&root.0, directory).map_err(|problems| Error::Invalid { path: path.to_owned(), problems })
+        check::check(&root, directory).map_err(|problems| Error::Invalid { path: path.to_owned(), problems })
+    }
+}
+
+/// Why a text is no YAML that can be read, for whoever wrote it.
+fn in_words(error: &serde_saphyr::Error) -> String {
+    match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { location, .. } => format!(
+            "a second document begins at line {}; a configuration is one document: remove the `---`, or write two files",
+            location.line()
+        ),
+        error => one_line(&error.to_string()),
     }
 }
 

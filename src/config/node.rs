@@ -1,20 +1,30 @@
-//! The file as it is written: sections of known keys, every value still text, and the keys that are not known.
+//! The file as it is written: sections of known keys, every value still text, and what cannot be read of it.
 //!
-//! Read with the declared keys at hand, so that a token of digits keeps its zeros, and all unknown keys are reported at
-//! once with the line of none of them lost to the first.
+//! Read with the declared keys and the file's outline at hand, so that a token of digits keeps its zeros, and unknown keys,
+//! keys that are written twice and values of another kind are reported all at once.
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::keys::{Key, ROOT, Shape};
+use super::outline::Outline;
 
 /// A section.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     values: Vec<(&'static str, Content)>,
-    pub unknown: Vec<String>,
+    pub misread: Vec<(String, Misread)>,
+}
+
+/// Why a key, or the whole of a list or of sections by names, could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misread {
+    Unknown,
+    /// It was there already.
+    Twice,
+    /// What stands there is of another kind: this one.
+    Kind(&'static str),
 }
 
 #[derive(Clone, Debug)]
@@ -83,151 +93,196 @@ impl Node {
             };
             (*key, content)
         });
-        Node { values: values.collect(), unknown: self.unknown.clone() }
+        Node { values: values.collect(), misread: self.misread.clone() }
     }
 }
 
-/// The whole file.
-#[derive(Debug, Default)]
-pub struct Root(pub Node);
+/// Reads the whole file, whose outline is a section or nothing.
+pub struct Root<'a>(pub &'a Outline);
 
-impl<'de> Deserialize<'de> for Root {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Root, D::Error> {
-        Section(&ROOT).deserialize(deserializer).map(|node| Root(node.unwrap_or_default()))
+impl<'de> DeserializeSeed<'de> for Root<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Section { keys: &ROOT, outline: self.0 }.deserialize(deserializer)
     }
 }
 
-/// Reads a section of these keys; None where it is left empty.
+/// Reads a section of these keys, or nothing.
 #[derive(Clone, Copy)]
-struct Section(&'static [Key]);
+struct Section<'a> {
+    keys: &'static [Key],
+    outline: &'a Outline,
+}
 
-impl<'de> DeserializeSeed<'de> for Section {
-    type Value = Option<Node>;
+impl Section<'_> {
+    /// What the outline has at the place of a key, in the order of the file; None where the two disagree, which is a bug.
+    fn at(&self, index: usize, name: &str) -> Option<&Outline> {
+        let Outline::Section(keys) = self.outline else { return None };
+        keys.get(index).filter(|(written, _)| written == name).map(|(_, outline)| outline)
+    }
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Node>, D::Error> {
+impl<'de> DeserializeSeed<'de> for Section<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         deserializer.deserialize_option(self)
     }
 }
 
-impl<'de> Visitor<'de> for Section {
-    type Value = Option<Node>;
+/// Whether what stands there can be of this shape.
+fn fits(shape: &Shape, outline: &Outline) -> bool {
+    match (shape, outline) {
+        (_, Outline::Nothing) | (Shape::Value(_), Outline::Text) | (Shape::List(_), Outline::List(_)) => true,
+        (Shape::Section(_) | Shape::Named(_), Outline::Section(_)) => true,
+        (Shape::Value(_) | Shape::List(_), Outline::Section(_))
+        | (Shape::Value(_) | Shape::Section(_) | Shape::Named(_), Outline::List(_))
+        | (Shape::List(_) | Shape::Section(_) | Shape::Named(_), Outline::Text) => false,
+    }
+}
+
+impl<'de> Visitor<'de> for Section<'_> {
+    type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a section of keys")
     }
 
-    fn visit_none<E: Error>(self) -> Result<Option<Node>, E> {
-        Ok(None)
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::default())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Option<Node>, E> {
-        Ok(None)
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::default())
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Node>, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         deserializer.deserialize_map(self)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Node>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut node = Node::default();
+        let mut seen = Vec::new();
+        let mut index = 0;
         while let Some(name) = map.next_key::<String>()? {
-            let Some(key) = self.0.iter().find(|key| key.name == name) else {
+            let outline = self.at(index, &name).ok_or_else(|| A::Error::custom("the file is read in two ways"))?;
+            index += 1;
+            let known = self.keys.iter().find(|key| key.name == name);
+            let misread = match known {
+                None => Some(Misread::Unknown),
+                Some(key) if seen.contains(&key.name) => Some(Misread::Twice),
+                Some(key) if !fits(&key.shape, outline) => Some(Misread::Kind(outline.in_words())),
+                Some(_) => None,
+            };
+            seen.extend(known.map(|key| key.name));
+            let (None, Some(key)) = (misread, known) else {
                 map.next_value::<IgnoredAny>()?;
-                node.unknown.push(name);
+                node.misread.extend(misread.map(|misread| (name, misread)));
                 continue;
             };
-            if node.content(key.name).is_some() {
-                return Err(A::Error::custom(format!("duplicate key `{name}`")));
-            }
             let content = match &key.shape {
+                _ if *outline == Outline::Nothing => {
+                    map.next_value::<IgnoredAny>()?;
+                    None
+                }
                 Shape::Value(_) => map.next_value::<Option<String>>()?.map(Content::Text),
-                Shape::Section(keys) => map.next_value_seed(Section(keys))?.map(Content::Section),
-                Shape::List(keys) => map.next_value_seed(List(keys))?.map(Content::List),
-                Shape::Named(keys) => map.next_value_seed(Named(keys))?.map(Content::Named),
+                Shape::Section(keys) => Some(Content::Section(map.next_value_seed(Section { keys, outline })?)),
+                Shape::List(keys) => Some(Content::List(map.next_value_seed(List { keys, outline })?)),
+                Shape::Named(keys) => Some(Content::Named(map.next_value_seed(Named { keys, outline })?)),
             };
             node.values.extend(content.map(|content| (key.name, content)));
         }
-        Ok(Some(node))
+        Ok(node)
     }
+}
+
+/// A section of a list, or one by its name, that is of another kind: it says so itself, without a key.
+fn other(outline: &Outline) -> Option<Node> {
+    let misread = vec![(String::new(), Misread::Kind(outline.in_words()))];
+    let is_section = matches!(outline, Outline::Section(_) | Outline::Nothing);
+    (!is_section).then(|| Node { values: Vec::new(), misread })
 }
 
 /// Reads a list of sections.
-struct List(&'static [Key]);
+struct List<'a> {
+    keys: &'static [Key],
+    outline: &'a Outline,
+}
 
-impl<'de> DeserializeSeed<'de> for List {
-    type Value = Option<Vec<Node>>;
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = Vec<Node>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
+        deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for List {
-    type Value = Option<Vec<Node>>;
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Vec<Node>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of sections")
     }
 
-    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let outlines = if let Outline::List(outlines) = self.outline { outlines.as_slice() } else { &[] };
         let mut nodes = Vec::new();
-        while let Some(node) = seq.next_element_seed(Section(self.0))? {
-            nodes.push(node.unwrap_or_default());
+        for outline in outlines {
+            let node = match other(outline) {
+                Some(node) => seq.next_element::<IgnoredAny>()?.map(|_| node),
+                None => seq.next_element_seed(Section { keys: self.keys, outline })?,
+            };
+            nodes.extend(node);
         }
-        Ok(Some(nodes))
+        // Its end is read, too.
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(nodes)
     }
 }
 
 /// Reads sections by their names.
-struct Named(&'static [Key]);
+struct Named<'a> {
+    keys: &'static [Key],
+    outline: &'a Outline,
+}
 
-impl<'de> DeserializeSeed<'de> for Named {
-    type Value = Option<Vec<(String, Node)>>;
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = Vec<(String, Node)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
+        deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Named {
-    type Value = Option<Vec<(String, Node)>>;
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Vec<(String, Node)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sections by their names")
     }
 
-    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut nodes: Vec<(String, Node)> = Vec::new();
+        let mut index = 0;
         while let Some(name) = map.next_key::<String>()? {
-            if nodes.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom(format!("duplicate key `{name}`")));
-            }
-            nodes.push((name, map.next_value_seed(Section(self.0))?.unwrap_or_default()));
+            let outline = Section { keys: self.keys, outline: self.outline }.at(index, &name).cloned();
+            let outline = outline.ok_or_else(|| A::Error::custom("the file is read in two ways"))?;
+            index += 1;
+            let twice = nodes.iter().any(|(known, _)| *known == name);
+            let node = match other(&outline) {
+                _ if twice => {
+                    map.next_value::<IgnoredAny>()?;
+                    Node { values: Vec::new(), misread: vec![(String::new(), Misread::Twice)] }
+                }
+                Some(node) => {
+                    map.next_value::<IgnoredAny>()?;
+                    node
+                }
+                None => map.next_value_seed(Section { keys: self.keys, outline: &outline })?,
+            };
+            nodes.push((name, node));
         }
-        Ok(Some(nodes))
+        Ok(nodes)
     }
 }

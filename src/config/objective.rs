@@ -3,16 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
-use super::units::serialize_duration;
 use crate::model::setting::{Kind, Setting};
 use crate::settings;
 
 /// The promise itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
-    #[serde(serialize_with = "serialize_duration")]
     pub latency: Duration,
     /// The share of requests, 0 to 1, that stay under `latency`.
     pub quantile: f64,
@@ -22,7 +18,8 @@ pub struct Bounds {
 
 impl Bounds {
     pub const SETTINGS: &'static [Setting<Bounds>] = settings![Bounds;
-        latency: Kind::millis(1, 3_600_000), "what `quantile` of the requests stay under";
+        // Messages may be a week old before somebody minds.
+        latency: Kind::millis(1, 7 * 86_400_000), "what `quantile` of the requests stay under";
         // Below the median a tail has no meaning; past 0.9999 a window holds too few requests to tell.
         quantile: Kind::number(0.5, 0.9999), "this share of the requests stays under `latency`";
         errors: Kind::Share, "the share of requests that may fail";
@@ -37,16 +34,13 @@ impl Default for Bounds {
 }
 
 /// A promise and what it is for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
-    #[serde(flatten)]
     pub selector: Selector,
-    #[serde(flatten)]
     pub bounds: Bounds,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
     /// Entry operations by `service operation`.
     Entry(Pattern),
@@ -71,11 +65,5 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
     }
 }

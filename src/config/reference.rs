@@ -35,7 +35,8 @@ pub fn reference() -> String {
 fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
     let indent = "  ".repeat(depth);
     // Sections that change what headroom does by being there are the operator's to add.
-    let is_off = is_off || matches!(key.name, "journal" | "learnt" | "cluster" | "tls" | "objectives" | "services");
+    let is_off = is_off
+        || matches!(key.name, "journal" | "learnt" | "cluster" | "tls" | "objectives" | "operations" | "services");
     let prefix = if is_off { "#: " } else { "" };
     comment(out, &indent, &described(key));
     let line = |out: &mut String, text: String| out.push_str(&format!("{prefix}{indent}{text}\n"));

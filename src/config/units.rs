@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
 /// Units of a duration, longest first, in nanoseconds.
 const DURATION_UNITS: [(&str, u64); 7] = [
     ("d", 86_400_000_000_000),
@@ -110,16 +108,6 @@ impl fmt::Display for HumanBytes {
             None => write!(f, "{}B", self.0),
         }
     }
-}
-
-/// For `#[serde(serialize_with)]`: a duration as [`HumanDuration`].
-pub fn serialize_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    HumanDuration(*duration).to_string().serialize(serializer)
-}
-
-/// For `#[serde(serialize_with)]`: a size as [`HumanBytes`].
-pub fn serialize_bytes<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    HumanBytes(*bytes).to_string().serialize(serializer)
 }
 
 #[cfg(test)]

@@ -30,9 +30,9 @@ pub(super) fn register(engine: &mut Engine) {
     }
     engine
         .register_fn("to", Draft::to)
-        .register_fn("to", |draft: Draft, (): ()| draft)
+        .register_fn("to", |draft: Draft, (): ()| Draft { says_to: true, ..draft })
         .register_fn("to", |_: Draft, n: f64| -> Result<Draft, Box<EvalAltResult>> {
-            Err(format!(".to({n}) is not a whole number of replicas; write .to((…).ceiling().to_int())").into())
+            Err(format!(".to({n:?}) is a number with a fraction; write .to((…).ceiling().to_int())").into())
         })
         .register_fn("because", |draft: Draft, text: ImmutableString| Draft { because: text.to_string(), ..draft })
         .register_fn("cooldown", |draft: Draft, lapse: RuleDuration| Draft { cooldown: Some(lapse), ..draft })
@@ -143,6 +143,8 @@ pub(super) struct Draft {
     text: Option<String>,
     number: Option<f64>,
     to: Option<u32>,
+    /// `.to(…)` was written, be it with `()`.
+    says_to: bool,
     because: String,
     cooldown: Option<RuleDuration>,
     stabilisation: Option<RuleDuration>,
@@ -164,6 +166,7 @@ impl Draft {
             text: None,
             number: None,
             to: None,
+            says_to: false,
             because: String::new(),
             cooldown: None,
             stabilisation: None,
@@ -176,7 +179,7 @@ impl Draft {
             Ok(_) if !self.call.takes_replicas => {
                 Err(format!("{}(…) takes no .to(…): it changes no replicas", self.call.name).into())
             }
-            Ok(n) => Ok(Draft { to: Some(n), ..self }),
+            Ok(n) => Ok(Draft { to: Some(n), says_to: true, ..self }),
             Err(_) => Err(format!(".to({n}) is not a number of replicas; use 0 to {}", u32::MAX).into()),
         }
     }
@@ -186,10 +189,13 @@ impl Draft {
     }
 
     /// The action and the rule's words, or why there is nothing to ask for.
-    pub(super) fn finish(self, defaults: Defaults) -> Result<(Action, String), &'static str> {
-        let Draft { call, service, text, number, to, because, cooldown, stabilisation, lasting } = self;
+    pub(super) fn finish(self, defaults: Defaults) -> Result<(Action, String), String> {
+        let Draft { call, service, text, number, to, says_to, because, cooldown, stabilisation, lasting } = self;
         if service.as_str().is_empty() {
-            return Err("it names no service: there is no bottleneck");
+            return Err("it names no service: there is no bottleneck".into());
+        }
+        if call.takes_replicas && !says_to {
+            return Err(format!("{}(\"{service}\") without .to(n); say how many replicas", call.name));
         }
         let action = (call.build)(Request {
             service,

@@ -2,6 +2,9 @@
 
 use rhai::{EvalAltResult, ParseError, ParseErrorType, Position};
 
+use super::view;
+use crate::model::nearest;
+
 /// One rule, one line: `scale_out.rhai:7:12: …`. The other rules go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 #[error("{rule}.rhai{}: {message}", place(*.line, *.column))]
@@ -22,6 +25,14 @@ impl RuleError {
         RuleError { rule: rule.into(), line: None, column: None, message: message.into() }
     }
 
+    /// At a byte of its text.
+    pub(super) fn in_text(rule: &str, text: &str, at: usize, message: String) -> RuleError {
+        let before = &text[..text.floor_char_boundary(at)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        RuleError { rule: rule.into(), line: Some(line), column: Some(column), message }
+    }
+
     fn at(rule: &str, position: Position, message: String) -> RuleError {
         let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         // rhai starts its messages with a capital, ours start small; a NAME stays as it is.
@@ -35,8 +46,9 @@ impl RuleError {
 
     pub(super) fn from_parse(rule: &str, error: &ParseError) -> RuleError {
         let message = match error.err_type() {
+            // A name stays as it is written.
             ParseErrorType::VariableUndefined(name) if name.chars().all(|c| c.is_uppercase() || c == '_') => {
-                format!("{name} is not visible here; inside a function write global::{name}")
+                format!("`{name}` is not visible here; inside a function write global::{name}")
             }
             ParseErrorType::ExprTooDeep => {
                 "expressions are nested too deeply; split them into named steps with let".into()
@@ -71,7 +83,7 @@ impl RuleError {
             }
             EvalAltResult::ErrorTooManyVariables(_) => "too many variables; split the rule".into(),
             EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
-            EvalAltResult::ErrorDotExpr(text, _) => format!("{text}; docs/rules.md lists what can be read"),
+            EvalAltResult::ErrorDotExpr(text, _) => unreadable(text),
             EvalAltResult::ErrorFunctionNotFound(signature, _) => {
                 format!("no such function: {signature}; docs/rules.md lists them")
             }
@@ -79,6 +91,20 @@ impl RuleError {
         };
         RuleError::at(rule, position, message)
     }
+}
+
+/// A property that is not there, with the one that was probably meant. rhai says `Unknown property 'p9' - a getter is not
+/// registered for type 'bottleneck'`.
+fn unreadable(text: &str) -> String {
+    let mut quoted = text.split('\'').skip(1).step_by(2);
+    let (Some(property), Some(of)) = (quoted.next(), quoted.next()) else {
+        return format!("{text}; docs/rules.md lists what can be read");
+    };
+    let hint = match nearest(property, view::properties(of)) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "docs/rules.md lists what can be read".into(),
+    };
+    format!("`{property}` is no property of a {of}; {hint}")
 }
 
 /// rhai ends a message with ` (line 1, position 2)`, which we say in front.

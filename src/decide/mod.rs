@@ -4,11 +4,13 @@
 //! found ([`view`]), returns proposals built with a handful of functions ([`draft`]), and can reach
 //! nothing else: no file, no clock, no cluster. `docs/rules.md` is the page for those who write them.
 
+mod blamed;
 mod draft;
 pub mod error;
 pub mod limits;
 pub mod proposal;
 pub mod rules;
+mod slips;
 pub mod source;
 pub mod stage;
 mod view;

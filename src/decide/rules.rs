@@ -10,10 +10,12 @@ use rhai::packages::{
 };
 use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, Scope};
 
+use super::blamed::Blamed;
 use super::draft::{self, Defaults, Draft, RuleDuration};
 use super::error::RuleError;
 use super::limits::Limits;
 use super::proposal::Proposal;
+use super::slips;
 use super::source::RuleSource;
 use super::stage::{Here, Progress, Stage};
 use super::view::{self, Now};
@@ -179,6 +181,16 @@ impl Rules {
         }
     }
 
+    /// What is compared in vain in the rules in force. They run all the same: a newer version may know more.
+    pub fn slips(&self) -> Vec<RuleError> {
+        let of = |(name, rule): (&String, &Arc<Rule>)| {
+            let text = &rule.source.source;
+            let slips = slips::verdicts(text).into_iter();
+            slips.map(|(at, slip)| RuleError::in_text(name, text, at, slip)).collect::<Vec<_>>()
+        };
+        self.rules.iter().flat_map(of).collect()
+    }
+
     /// The text of every rule in force, for the journal.
     pub fn sources(&self) -> Vec<RuleSource> {
         self.rules.values().map(|rule| rule.source.clone()).collect()
@@ -206,7 +218,7 @@ impl Rules {
             off: self.off.clone(),
             stopped: stopped.map(str::to_owned),
             now: Now::new(findings, cluster),
-            bottlenecks: findings.bottlenecks.iter().map(|b| (b.service.clone(), b.verdict.as_str())).collect(),
+            bottlenecks: findings.bottlenecks.iter().map(Blamed::of).collect(),
             evaluated: evaluated.clone(),
         };
         let progress = &self.runner.progress;
@@ -253,8 +265,8 @@ struct Turn {
     off: BTreeMap<String, RuleError>,
     stopped: Option<String>,
     now: Now,
-    /// Services with their verdicts, worst first.
-    bottlenecks: Vec<(String, &'static str)>,
+    /// Worst first.
+    bottlenecks: Vec<Blamed>,
     /// Filled rule by rule, so that what is done is known also where the rest is left behind.
     evaluated: Arc<Mutex<Evaluated>>,
 }
@@ -399,17 +411,15 @@ impl Evaluated {
         self.errors.push(error);
     }
 
-    fn add(&mut self, rule: &Rule, draft: Draft, bottlenecks: &[(String, &'static str)]) {
+    fn add(&mut self, rule: &Rule, draft: Draft, bottlenecks: &[Blamed]) {
         let (name, service) = (rule.source.name.clone(), draft.service().clone());
         match draft.finish(rule.defaults) {
             Ok((action, because)) => {
                 let because = if because.is_empty() { rule.source.description().to_string() } else { because };
-                // Bottlenecks come worst first.
-                let bottleneck = bottlenecks.iter().find(|(bottleneck, _)| bottleneck == service.as_str());
-                let verdict = bottleneck.map_or("", |(_, verdict)| verdict).to_string();
+                let verdict = Blamed::verdict(bottlenecks, &action, &because).to_owned();
                 self.proposals.push(Proposal { origin: Origin::Rule(name), action, because, verdict });
             }
-            Err(reason) => self.skipped.push(Skipped { rule: name, service, reason: reason.into() }),
+            Err(reason) => self.skipped.push(Skipped { rule: name, service, reason }),
         }
     }
 }

@@ -34,6 +34,7 @@ struct Inner {
     at: String,
     complete_to: String,
     blind: bool,
+    seen_share: f64,
     bottleneck: BottleneckView,
     bottlenecks: Array,
     services: Array,
@@ -54,6 +55,7 @@ impl Now {
             at: findings.at.to_string(),
             complete_to: findings.complete_to.to_string(),
             blind: findings.blind,
+            seen_share: findings.sight.share,
             bottleneck: bottleneck(findings.bottleneck()),
             bottlenecks: findings.bottlenecks.iter().cloned().map(|b| Dynamic::from(bottleneck(b))).collect(),
             services: findings.services.iter().map(|s| Dynamic::from(service(s))).collect(),
@@ -71,6 +73,7 @@ impl CustomType for Now {
             .with_get("at", |now: &mut Now| now.0.at.clone())
             .with_get("complete_to", |now: &mut Now| now.0.complete_to.clone())
             .with_get("blind", |now: &mut Now| now.0.blind)
+            .with_get("seen_share", |now: &mut Now| now.0.seen_share)
             .with_get("bottleneck", |now: &mut Now| now.0.bottleneck.clone())
             .with_get("bottlenecks", |now: &mut Now| now.0.bottlenecks.clone())
             .with_get("services", |now: &mut Now| now.0.services.clone())
@@ -86,12 +89,35 @@ impl CustomType for Now {
     }
 }
 
-/// Getters that read one field through the shared value behind a view.
+/// Getters that read one field through the shared value behind a view, and their names.
 macro_rules! getters {
-    ($builder:ident, $view:ident, |$it:ident| { $($name:literal => $value:expr,)* }) => {
-        $($builder.with_get($name, |view: &mut $view| { let $it = &view.0; $value });)*
+    ($view:ident, |$it:ident| { $($name:literal => $value:expr,)* }) => {
+        impl $view {
+            const PROPERTIES: &'static [&'static str] = &[$($name,)*];
+
+            fn getters(builder: &mut TypeBuilder<'_, $view>) {
+                $(builder.with_get($name, |view: &mut $view| { let $it = &view.0; $value });)*
+            }
+        }
     };
 }
+
+/// What can be read of a type, as rules name it.
+pub(super) fn properties(of: &str) -> &'static [&'static str] {
+    match of {
+        "now" => &NOW,
+        "bottleneck" => BottleneckView::PROPERTIES,
+        "service" => ServiceView::PROPERTIES,
+        "entry" => EntryView::PROPERTIES,
+        "suspect" => SuspectView::PROPERTIES,
+        "evidence" => EvidenceView::PROPERTIES,
+        "next_bottleneck" => NextView::PROPERTIES,
+        _ => &[],
+    }
+}
+
+const NOW: [&str; 9] =
+    ["at", "complete_to", "blind", "bottleneck", "bottlenecks", "services", "entries", "suspects", "silent_failures"];
 
 fn count(number: u32) -> i64 {
     i64::from(number)
@@ -115,37 +141,39 @@ struct BottleneckView(Arc<Bottleneck>);
 impl CustomType for BottleneckView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("bottleneck").on_print(|b| format!("{} at {}", b.0.verdict.as_str(), b.0.service));
-        getters!(builder, BottleneckView, |b| {
-            "entry" => b.entry.clone(),
-            "service" => b.service.clone(),
-            "operation" => b.operation.clone(),
-            "pod" => known(b.pod.clone()),
-            "peer" => known(b.peer.clone()),
-            "caller" => known(b.caller.clone()),
-            "version" => known(b.version.clone()),
-            "verdict" => b.verdict.as_str(),
-            "score" => b.score,
-            "blame" => RuleDuration::from_ms(b.blame_ms),
-            "blame_ms" => b.blame_ms,
-            "p99" => RuleDuration::from_ms(b.p99_ms),
-            "p99_ms" => b.p99_ms,
-            "objective" => RuleDuration::from_ms(b.objective_ms),
-            "objective_ms" => b.objective_ms,
-            "missed_share" => b.missed_share,
-            "latency_status" => b.compliance.latency.as_str(),
-            "errors_status" => b.compliance.errors.as_str(),
-            "error_share" => b.compliance.error_share,
-            "symptom" => b.symptom(),
-            "cause" => b.cause(),
-            "summary" => b.summary(),
-            "replicas" => count(b.replicas),
-            "replicas_needed" => known(b.replicas_needed.map(count)),
-            "evidence" => evidence(&b.evidence),
-            "exemplars" => exemplars(&b.exemplars),
-            "behind" => b.behind.iter().map(|next| Dynamic::from(NextView(Arc::new(next.clone())))).collect::<Array>(),
-        });
+        BottleneckView::getters(&mut builder);
     }
 }
+
+getters!(BottleneckView, |b| {
+    "entry" => b.entry.clone(),
+    "service" => b.service.clone(),
+    "operation" => b.operation.clone(),
+    "pod" => known(b.pod.clone()),
+    "peer" => known(b.peer.clone()),
+    "caller" => known(b.caller.clone()),
+    "version" => known(b.version.clone()),
+    "verdict" => b.verdict.as_str(),
+    "score" => b.score,
+    "blame" => RuleDuration::from_ms(b.blame_ms),
+    "blame_ms" => b.blame_ms,
+    "p99" => RuleDuration::from_ms(b.p99_ms),
+    "p99_ms" => b.p99_ms,
+    "objective" => RuleDuration::from_ms(b.objective_ms),
+    "objective_ms" => b.objective_ms,
+    "missed_share" => b.missed_share,
+    "latency_status" => b.compliance.latency.as_str(),
+    "errors_status" => b.compliance.errors.as_str(),
+    "error_share" => b.compliance.error_share,
+    "symptom" => b.symptom(),
+    "cause" => b.cause(),
+    "summary" => b.summary(),
+    "replicas" => count(b.replicas),
+    "replicas_needed" => known(b.replicas_needed.map(count)),
+    "evidence" => evidence(&b.evidence),
+    "exemplars" => exemplars(&b.exemplars),
+    "behind" => b.behind.iter().map(|next| Dynamic::from(NextView(Arc::new(next.clone())))).collect::<Array>(),
+});
 
 #[derive(Clone)]
 struct NextView(Arc<NextBottleneck>);
@@ -153,14 +181,16 @@ struct NextView(Arc<NextBottleneck>);
 impl CustomType for NextView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("next_bottleneck").on_print(|next| next.0.summary());
-        getters!(builder, NextView, |next| {
-            "service" => next.service.clone(),
-            "replicas" => count(next.replicas),
-            "replicas_needed" => count(next.replicas_needed),
-            "summary" => next.summary(),
-        });
+        NextView::getters(&mut builder);
     }
 }
+
+getters!(NextView, |next| {
+    "service" => next.service.clone(),
+    "replicas" => count(next.replicas),
+    "replicas_needed" => count(next.replicas_needed),
+    "summary" => next.summary(),
+});
 
 /// The finding and, where the workload opted in, its bounds.
 #[derive(Clone)]
@@ -169,31 +199,33 @@ struct ServiceView(Arc<(ServiceFinding, Option<(u32, u32)>)>);
 impl CustomType for ServiceView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("service").on_print(|s| s.0.0.service.to_string());
-        getters!(builder, ServiceView, |s| {
-            "service" => s.0.service.to_string(),
-            "throughput_per_s" => s.0.throughput_per_s,
-            "arrivals_per_s" => s.0.arrivals_per_s,
-            "error_share" => s.0.error_share,
-            "p99" => RuleDuration::from_ms(s.0.p99_ms),
-            "p99_ms" => s.0.p99_ms,
-            "waiting" => RuleDuration::from_ms(s.0.waiting_ms),
-            "waiting_ms" => s.0.waiting_ms,
-            "own_time" => RuleDuration::from_ms(s.0.own_time_ms),
-            "own_time_ms" => s.0.own_time_ms,
-            "concurrency_per_pod" => s.0.concurrency_per_pod,
-            "capacity_per_pod_per_s" => known(s.0.capacity_per_pod_per_s),
-            "replicas" => count(s.0.replicas),
-            "ready" => count(s.0.ready),
-            "replicas_needed" => known(s.0.replicas_needed.map(count)),
-            "objective_missed" => s.0.objective_missed,
-            "low_traffic" => s.0.low_traffic,
-            "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(RuleDuration::from_ms(s * 1e3)))),
-            "opted_in" => s.1.is_some(),
-            "min_replicas" => known(s.1.map(|(min, _)| count(min))),
-            "max_replicas" => known(s.1.map(|(_, max)| count(max))),
-        });
+        ServiceView::getters(&mut builder);
     }
 }
+
+getters!(ServiceView, |s| {
+    "service" => s.0.service.to_string(),
+    "throughput_per_s" => s.0.throughput_per_s,
+    "arrivals_per_s" => s.0.arrivals_per_s,
+    "error_share" => s.0.error_share,
+    "p99" => RuleDuration::from_ms(s.0.p99_ms),
+    "p99_ms" => s.0.p99_ms,
+    "waiting" => RuleDuration::from_ms(s.0.waiting_ms),
+    "waiting_ms" => s.0.waiting_ms,
+    "own_time" => RuleDuration::from_ms(s.0.own_time_ms),
+    "own_time_ms" => s.0.own_time_ms,
+    "concurrency_per_pod" => s.0.concurrency_per_pod,
+    "capacity_per_pod_per_s" => known(s.0.capacity_per_pod_per_s),
+    "replicas" => count(s.0.replicas),
+    "ready" => count(s.0.ready),
+    "replicas_needed" => known(s.0.replicas_needed.map(count)),
+    "objective_missed" => s.0.objective_missed,
+    "low_traffic" => s.0.low_traffic,
+    "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(RuleDuration::from_ms(s * 1e3)))),
+    "opted_in" => s.1.is_some(),
+    "min_replicas" => known(s.1.map(|(min, _)| count(min))),
+    "max_replicas" => known(s.1.map(|(_, max)| count(max))),
+});
 
 #[derive(Clone)]
 struct EntryView(Arc<EntryFinding>);
@@ -201,24 +233,27 @@ struct EntryView(Arc<EntryFinding>);
 impl CustomType for EntryView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("entry").on_print(|e| e.0.entry.clone());
-        getters!(builder, EntryView, |e| {
-            "entry" => e.entry.clone(),
-            "requests" => i64::try_from(e.requests).unwrap_or(i64::MAX),
-            "requests_per_s" => e.requests_per_s,
-            "p50" => RuleDuration::from_ms(e.p50_ms),
-            "p50_ms" => e.p50_ms,
-            "p99" => RuleDuration::from_ms(e.p99_ms),
-            "p99_ms" => e.p99_ms,
-            "objective" => RuleDuration::from_ms(e.objective_ms),
-            "objective_ms" => e.objective_ms,
-            "missed_share" => e.missed_share,
-            "error_share" => e.error_share,
-            "missed" => e.missed,
-            "latency_status" => e.compliance.latency.as_str(),
-            "errors_status" => e.compliance.errors.as_str(),
-        });
+        EntryView::getters(&mut builder);
     }
 }
+
+getters!(EntryView, |e| {
+    "entry" => e.entry.clone(),
+    "requests" => i64::try_from(e.requests).unwrap_or(i64::MAX),
+    "requests_per_s" => e.requests_per_s,
+    "p50" => RuleDuration::from_ms(e.p50_ms),
+    "p50_ms" => e.p50_ms,
+    "p99" => RuleDuration::from_ms(e.p99_ms),
+    "p99_ms" => e.p99_ms,
+    "objective" => RuleDuration::from_ms(e.objective_ms),
+    "objective_ms" => e.objective_ms,
+    "missed_share" => e.missed_share,
+    "error_share" => e.error_share,
+    "missed" => e.missed,
+    "remote_parent_share" => e.remote_parent_share,
+    "latency_status" => e.compliance.latency.as_str(),
+    "errors_status" => e.compliance.errors.as_str(),
+});
 
 #[derive(Clone)]
 struct SuspectView(Arc<Suspect>);
@@ -226,20 +261,22 @@ struct SuspectView(Arc<Suspect>);
 impl CustomType for SuspectView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("suspect").on_print(|s| format!("{} at {}", s.0.verdict.as_str(), s.0.service));
-        getters!(builder, SuspectView, |s| {
-            "service" => s.service.clone(),
-            "is_peer" => s.peer,
-            "operation" => s.operation.clone(),
-            "verdict" => s.verdict.as_str(),
-            "score" => s.score,
-            "probability" => sentences::probability(s.score),
-            "summary" => s.summary(),
-            "sure" => s.is_sure(),
-            "evidence" => evidence(&s.evidence),
-            "exemplars" => exemplars(&s.exemplars),
-        });
+        SuspectView::getters(&mut builder);
     }
 }
+
+getters!(SuspectView, |s| {
+    "service" => s.service.clone(),
+    "is_peer" => s.peer,
+    "operation" => s.operation.clone(),
+    "verdict" => s.verdict.as_str(),
+    "score" => s.score,
+    "probability" => sentences::probability(s.score),
+    "summary" => s.summary(),
+    "sure" => s.is_sure(),
+    "evidence" => evidence(&s.evidence),
+    "exemplars" => exemplars(&s.exemplars),
+});
 
 #[derive(Clone)]
 struct EvidenceView(Arc<Evidence>);
@@ -247,11 +284,13 @@ struct EvidenceView(Arc<Evidence>);
 impl CustomType for EvidenceView {
     fn build(mut builder: TypeBuilder<Self>) {
         builder.with_name("evidence").on_print(|e| e.0.sentence());
-        getters!(builder, EvidenceView, |e| {
-            "measure" => e.measure.clone(),
-            "now" => e.now,
-            "baseline" => known(e.baseline),
-            "sentence" => e.sentence(),
-        });
+        EvidenceView::getters(&mut builder);
     }
 }
+
+getters!(EvidenceView, |e| {
+    "measure" => e.measure.clone(),
+    "now" => e.now,
+    "baseline" => known(e.baseline),
+    "sentence" => e.sentence(),
+});

@@ -5,7 +5,7 @@ use crate::analyse::{Learnt, Overrides};
 use crate::decide::RuleSource;
 use crate::guard::{ActError, Floor, Permit};
 use crate::journal::{Entry, Phase};
-use crate::model::{ClockStep, ClusterState, DecisionId};
+use crate::model::{ClockStep, ClusterState, DecisionId, Time};
 
 /// An input that is not a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +22,15 @@ pub enum Event {
         rule: String,
         during: Phase,
     },
+    /// Nothing is done until then, to this service or (None) at all.
     Paused {
         by: String,
+        service: Option<String>,
+        until: Option<Time>,
     },
     Resumed {
         by: String,
+        service: Option<String>,
     },
     /// What an earlier life of headroom, or another replica, had learnt.
     Learnt(Learnt),

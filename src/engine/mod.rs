@@ -6,6 +6,7 @@
 
 mod clock_steps;
 mod event;
+mod rule_news;
 mod shard;
 
 use std::collections::BTreeMap;
@@ -16,14 +17,15 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
-use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, Verdict};
+use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, SightLevel, Verdict};
 use crate::decide::{self, Evaluated, Here, Proposal, RuleError, RuleSource, Rules, Stage};
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, Phase, What, decisions, interventions};
-use crate::model::{ClockStep, ClusterState, DecisionId, SpanBatch, Time, spans};
+use crate::model::{ClockStep, ClusterState, DecisionId, Pause, Pauses, SpanBatch, Time, spans};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
 use clock_steps::ClockSteps;
+use rule_news::RuleNews;
 
 pub use event::{Effect, Event};
 pub use shard::Shard;
@@ -94,7 +96,7 @@ pub struct Engine {
     /// What the clocks' steps make of it, where they make anything.
     restamped: Option<ClusterState>,
     clock_steps: ClockSteps,
-    paused: bool,
+    pauses: Pauses,
     findings: Findings,
     /// Permits handed out and not yet answered.
     awaited: BTreeMap<PermitKey, Permit>,
@@ -102,11 +104,10 @@ pub struct Engine {
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
     said: Vec<(String, String, Verdict)>,
-    /// What rules said in the tick before: what they go on saying is no news.
-    rules_said: Vec<What>,
+    rule_news: RuleNews,
     rule_failures: u64,
-    /// Whether it was blind then; None until it has seen anything.
-    blind: Option<bool>,
+    /// How much was seen then; None until it has seen anything.
+    sight: Option<SightLevel>,
     records: Vec<Entry>,
     decisions: Vec<guard::Decision>,
     reports: Vec<(Time, InterventionReport)>,
@@ -147,14 +148,14 @@ impl Engine {
             cluster: ClusterState::default(),
             restamped: None,
             clock_steps: ClockSteps::default(),
-            paused: false,
-            findings: Findings::default(),
+            pauses: Pauses::default(),
+            findings: Findings::blind(started_at),
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
             said: Vec::new(),
-            rules_said: Vec::new(),
+            rule_news: RuleNews::default(),
             rule_failures: 0,
-            blind: None,
+            sight: None,
             records: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
@@ -223,8 +224,7 @@ impl Engine {
                     self.record(at, What::RuleStopped { rule, during: Phase::Load });
                 }
                 self.record(at, What::Rules { rules });
-                // Whoever wrote them looks for what they say now.
-                self.rules_said.clear();
+                self.rule_news.clear();
                 self.record_rule_errors(at, errors);
             }
             Event::Queries(queries) => {
@@ -243,13 +243,13 @@ impl Engine {
                     Phase::Tick => self.stopped = Some(rule),
                 }
             }
-            Event::Paused { by } => {
-                self.paused = true;
-                self.record(at, What::Paused { by });
+            Event::Paused { by, service, until } => {
+                self.pauses.pause(service.as_deref(), Pause { by: by.clone(), since: at, until });
+                self.record(at, What::Paused { by, service, until });
             }
-            Event::Resumed { by } => {
-                self.paused = false;
-                self.record(at, What::Resumed { by });
+            Event::Resumed { by, service } => {
+                self.pauses.resume(service.as_deref());
+                self.record(at, What::Resumed { by, service });
             }
             Event::Learnt(learnt) => {
                 self.judge.restore(&learnt);
@@ -286,6 +286,7 @@ impl Engine {
         self.shard.step_clock(step);
         self.guard.step_clock(step);
         self.verifier.step_clock(step);
+        self.pauses.step_clock(step);
         self.awaited.values_mut().for_each(|permit| permit.step_clock(step));
         self.clock_steps.take(step, &self.cluster);
         let seen = self.clock_steps.restamp(&self.cluster).unwrap_or_else(|| self.cluster.clone());
@@ -304,6 +305,9 @@ impl Engine {
     /// One turn of the loop: analyse, decide, guard, verify.
     pub fn tick(&mut self, now: Time) -> Vec<Effect> {
         self.record(now, What::Ticked);
+        for (service, Pause { by, .. }) in self.pauses.end(now) {
+            self.record(now, What::PauseEnded { by, service });
+        }
         if !self.analysis {
             self.shard.forget(now);
             self.findings = Findings::blind(now);
@@ -349,7 +353,7 @@ impl Engine {
                 Verification::Close { service, .. } if permits.iter().any(|p| *p.service() == service) => {}
                 Verification::Close { service, intervention } => {
                     let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-                    let context = context(now, self.mode, self.paused, cluster, &self.findings);
+                    let context = context(now, self.mode, &self.pauses, cluster, &self.findings);
                     permits.extend(self.guard.close(&service, intervention, &context));
                 }
                 Verification::OpenBreaker { origin, service, cause } => {
@@ -375,16 +379,17 @@ impl Engine {
         // Closing comes first in a tick: one write an object, and its version moves with it.
         proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.service()));
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-        let context = context(now, self.mode, self.paused, cluster, &self.findings);
+        let context = context(now, self.mode, &self.pauses, cluster, &self.findings);
         let reviewed = self.guard.review(proposals, &context);
         let held_back = self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict));
         let silent_failures =
             self.findings.silent_failures.iter().map(|s| (String::new(), s.service.clone(), s.verdict));
         let said: Vec<_> = held_back.chain(silent_failures).collect();
         // Sight that is lost, and that comes back, is news; before the first span there is none to lose.
-        let sight_changed = self.blind.is_some_and(|blind| blind != self.findings.blind);
-        if self.blind.is_some() || !self.findings.blind {
-            self.blind = Some(self.findings.blind);
+        let level = self.findings.sight.level;
+        let sight_changed = self.sight.is_some_and(|known| known != level);
+        if self.sight.is_some() || level != SightLevel::Blind {
+            self.sight = Some(level);
         }
         if said != self.said || !reviewed.is_empty() || sight_changed {
             self.said = said;
@@ -408,17 +413,10 @@ impl Engine {
     }
 
     /// Records what rules say besides proposals, once for as long as they go on saying it.
-    fn hear(&mut self, now: Time, evaluated: Evaluated) -> Vec<Proposal> {
-        let Evaluated { proposals, errors, skipped, printed, .. } = evaluated;
-        self.rule_failures += errors.len() as u64;
-        let failed = errors.into_iter().map(failure);
-        let skipped =
-            skipped.into_iter().map(|s| What::RuleSkipped { rule: s.rule, service: s.service, reason: s.reason });
-        let printed = printed.into_iter().map(|p| What::RulePrinted { rule: p.rule, text: p.text });
-        let said: Vec<What> = failed.chain(skipped).chain(printed).collect();
-        let before = std::mem::replace(&mut self.rules_said, said.clone());
-        said.into_iter().filter(|what| !before.contains(what)).for_each(|what| self.record(now, what));
-        proposals
+    fn hear(&mut self, now: Time, mut evaluated: Evaluated) -> Vec<Proposal> {
+        self.rule_failures += evaluated.errors.len() as u64;
+        self.rule_news.hear(&mut evaluated).into_iter().for_each(|what| self.record(now, what));
+        evaluated.proposals
     }
 
     fn record_rule_errors(&mut self, at: Time, errors: Vec<RuleError>) {
@@ -445,8 +443,8 @@ impl Engine {
         &self.cluster
     }
 
-    pub fn paused(&self) -> bool {
-        self.paused
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
     /// Evaluations and compilations of rules that failed, since the start.
@@ -497,8 +495,14 @@ impl Engine {
     }
 }
 
-fn context<'a>(now: Time, mode: Mode, paused: bool, cluster: &'a ClusterState, findings: &'a Findings) -> Context<'a> {
-    Context { now, mode, paused, cluster, findings }
+fn context<'a>(
+    now: Time,
+    mode: Mode,
+    pauses: &'a Pauses,
+    cluster: &'a ClusterState,
+    findings: &'a Findings,
+) -> Context<'a> {
+    Context { now, mode, pauses, cluster, findings }
 }
 
 fn failure(error: RuleError) -> What {

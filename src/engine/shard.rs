@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
-use crate::analyse::{Absorber, Portion, Reference};
-use crate::model::{ClockStep, SpanBatch, Time};
-use crate::window::{self, Window};
+use crate::analyse::{Absorber, Arrived, ClockState, Portion, Reference, SpanCounts};
+use crate::model::{ClockStep, SpanBatch, Text, Time};
+use crate::window::{self, Clock, Window};
 
 /// How often closed traces are absorbed: so few at a time that their spans and the tables that they are added to stay in
 /// the processor's cache, and a request waits for no more than a twentieth of a second's traces.
@@ -17,15 +17,36 @@ pub struct Shard {
     window: Window,
     absorber: Absorber,
     absorbed_at: Time,
+    /// Of the clocks that the window corrects.
+    clocks_version: u64,
+    /// The window's counters when they were last told.
+    counted: window::Counters,
 }
 
 impl Shard {
     pub fn new(config: window::Config) -> Shard {
-        Shard { window: Window::new(config), absorber: Absorber::default(), absorbed_at: Time::MIN }
+        let (window, absorber) = (Window::new(config), Absorber::default());
+        Shard { window, absorber, absorbed_at: Time::MIN, clocks_version: 0, counted: window::Counters::default() }
+    }
+
+    /// Tells the window which hosts' clocks are off.
+    fn follow_clocks(&mut self, reference: &Reference) {
+        let clock = |(host, state, ahead_ns): (&[Text; 2], ClockState, i64)| {
+            let clock = match state {
+                ClockState::Corrected => Clock::Ahead(ahead_ns),
+                ClockState::FarOff | ClockState::Varying => Clock::Unusable,
+            };
+            (host.clone(), clock)
+        };
+        self.window.set_clocks(reference.clocks.found().map(clock).collect());
+        self.clocks_version = reference.clocks.version();
     }
 
     /// Takes a batch, and absorbs the traces that are closed by now, so that few are left for the tick.
     pub fn ingest(&mut self, received_at: Time, batch: SpanBatch, reference: &Reference) {
+        if self.clocks_version != reference.clocks.version() {
+            self.follow_clocks(reference);
+        }
         self.window.ingest(received_at, batch);
         // By when spans were received, whenever they come to be taken: they may have waited.
         if received_at >= self.absorbed_at + ABSORB_EVERY {
@@ -52,9 +73,15 @@ impl Shard {
 
     /// The same of what was absorbed so far, in the midst of a tick.
     pub fn take_absorbed(&mut self, now: Time, reference: &Reference) -> Portion {
-        let (complete_to, last_received) = (self.window.complete_to(now), self.window.last_received());
+        let arrived = Arrived {
+            complete_to: self.window.complete_to(now),
+            last_received: self.window.last_received(),
+            waiting: self.window.waiting_traces() as u64,
+            spans: self.count_spans(),
+        };
+        let misdated = self.window.take_misdated();
         let symbols = self.window.symbols();
-        let portion = self.absorber.take(symbols, reference, complete_to, last_received);
+        let portion = self.absorber.take(symbols, reference, arrived, misdated);
         if symbols.is_crowded() {
             // Texts of pods and versions that are gone are forgotten, now that no row is left in symbols.
             self.window.renew_symbols();
@@ -62,19 +89,35 @@ impl Shard {
         portion
     }
 
+    /// What became of spans since the last call.
+    fn count_spans(&mut self) -> SpanCounts {
+        let counters = self.window.counters();
+        let before = std::mem::replace(&mut self.counted, counters);
+        SpanCounts {
+            received: counters.spans - before.spans,
+            shed: counters.admission.shed - before.admission.shed,
+            late: counters.assembly.late_spans - before.assembly.late_spans,
+            late_roots: counters.assembly.late_roots - before.assembly.late_roots,
+            repeated: counters.assembly.duplicate_spans - before.assembly.duplicate_spans,
+            surplus: counters.assembly.surplus_spans - before.assembly.surplus_spans,
+        }
+    }
+
     /// All clocks stepped: what is held moves with them. What was absorbed must have been taken.
     pub fn step_clock(&mut self, step: ClockStep) {
         self.window.step_clock(step);
+        self.absorber.step_clock(step);
         step.move_all([&mut self.absorbed_at]);
     }
 
     fn absorb(&mut self, now: Time, reference: &Reference) {
         self.absorbed_at = now;
-        let closed = self.window.close(now);
-        let symbols = self.window.symbols();
+        let Shard { window, absorber, .. } = self;
+        let mut closed = window.close(now, |span, symbols| absorber.begins(span, symbols, reference));
+        let symbols = window.symbols();
         let mut repeated = 0;
-        for trace in &closed {
-            repeated += self.absorber.absorb(trace.id, &trace.spans, symbols, reference);
+        for trace in &mut closed {
+            repeated += absorber.absorb(now, trace, symbols, reference);
         }
         self.window.recycle(closed, repeated);
     }

@@ -14,19 +14,7 @@ pub(super) struct Causes(BTreeMap<(ServiceId, Verdict), Time>);
 impl Causes {
     /// Takes in what is found now, and forgets what was found longer than `kept` ago.
     pub(super) fn see(&mut self, findings: &Findings, now: Time, kept: Duration) {
-        let known = |verdict: Verdict| match verdict {
-            Verdict::Saturated
-            | Verdict::SlowDependency
-            | Verdict::BadInstance
-            | Verdict::Regression
-            | Verdict::Amplification
-            | Verdict::Exhausted
-            | Verdict::Failing
-            | Verdict::Unreachable
-            | Verdict::Degraded => true,
-            Verdict::Healthy | Verdict::Unknown | Verdict::Blind => false,
-        };
-        for bottleneck in findings.bottlenecks.iter().filter(|b| known(b.verdict)) {
+        for bottleneck in findings.bottlenecks.iter().filter(|b| b.verdict.names_a_cause()) {
             self.0.insert((bottleneck.service.as_str().into(), bottleneck.verdict), now);
         }
         self.0.retain(|_, at| now < *at + kept);

@@ -80,7 +80,7 @@ pub struct Config {
     /// An intervention must have proved itself by then: a node that must first arrive (75 s), a slow pod start
     /// (35 s), warm-up (10 s) and half a minute at work.
     pub prove_within: Duration,
-    /// A refusal that has not recurred for so long is said again when it does.
+    /// A refusal that has not recurred for so long is said again when it does; so is a notification, whose cause ended.
     pub repeat_after: Duration,
     /// A notification with the same verdict is repeated after this while its cause lasts.
     pub notify_again: Duration,
@@ -160,7 +160,7 @@ impl Config {
         prove_within: Kind::seconds(1, DAY), "an action must be confirmed by then";
         findings_age_max: Kind::seconds(1, DAY), "older findings are not acted on";
         permit_valid: Kind::seconds(1, DAY), "an action that the cluster has not taken by then is decided anew";
-        repeat_after: Kind::seconds(0, DAY), "a refusal that has not recurred for so long is reported again";
+        repeat_after: Kind::seconds(0, DAY), "a refusal or a notification that has not recurred for so long is reported again when it does";
         notify_again: Kind::seconds(0, DAY), "a notification is repeated after this while its cause lasts";
     ];
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::decision::{Gate, Outcome};
+use super::decision::{Gate, Outcome, Refusal};
 use crate::model::{ClockStep, Origin, ServiceId, Time};
 
 /// By origin, service and topic: of notifications the verdict, so that one that flaps is told once each; of other actions
@@ -23,10 +23,11 @@ struct Memory {
 #[derive(Clone, Debug, PartialEq)]
 enum Last {
     Refused(Gate, String),
-    /// Observing, the replicas do not follow; only a step further in the same direction is new.
+    /// Observing, the replicas do not follow; only a step further in the same direction is new, and other refusals.
     Observed {
         from: u32,
         to: u32,
+        refused_by: Vec<Refusal>,
     },
     Notified,
 }
@@ -47,14 +48,20 @@ impl DecisionDedup {
                 return true;
             }
             Outcome::Refused { gate, reason } => Last::Refused(*gate, reason.clone()),
-            Outcome::Observed { from, to } => Last::Observed { from: *from, to: *to },
+            Outcome::Observed { from, to, refused_by } => {
+                Last::Observed { from: *from, to: *to, refused_by: refused_by.clone() }
+            }
             Outcome::Notified => Last::Notified,
         };
         if let Some(memory) = self.0.get_mut(&key) {
             memory.seen_at = now;
             let known = match (&memory.last, &outcome) {
-                (Last::Observed { from, to }, Last::Observed { from: from_now, to: to_now }) => {
-                    from == from_now && (if to > from { to_now <= to } else { to_now >= to })
+                (
+                    Last::Observed { from, to, refused_by },
+                    Last::Observed { from: from_now, to: to_now, refused_by: refused_now },
+                ) => {
+                    let is_no_further = if to > from { to_now <= to } else { to_now >= to };
+                    from == from_now && is_no_further && refused_by == refused_now
                 }
                 (Last::Notified, Last::Notified) => now < memory.decided_at + notify_again,
                 (before, now) => before == now,
@@ -71,12 +78,8 @@ impl DecisionDedup {
         step.move_all(self.0.values_mut().flat_map(|memory| [&mut memory.decided_at, &mut memory.seen_at]));
     }
 
-    /// Forget what has not come up for `after`: when it does again, it is new. Notifications are kept until
-    /// they would be repeated anyway.
-    pub(super) fn forget(&mut self, now: Time, after: Duration, notify_again: Duration) {
-        self.0.retain(|_, memory| {
-            let told = memory.last == Last::Notified && now < memory.decided_at + notify_again;
-            told || now <= memory.seen_at + after
-        });
+    /// Forget what has not come up for `after`: when it does again, it is new. What people were told of ended meanwhile.
+    pub(super) fn forget(&mut self, now: Time, after: Duration) {
+        self.0.retain(|_, memory| now <= memory.seen_at + after);
     }
 }

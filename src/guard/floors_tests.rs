@@ -190,7 +190,7 @@ fn of_several_floors_the_highest_is_raised_and_a_larger_need_goes_before_it() {
 #[test]
 fn paused_or_not_opted_in_no_floor_is_raised() {
     let mut world = World::new();
-    world.paused = true;
+    world.pauses = super::tests::everything();
     world.guard.set_floors(vec![exams(8)]);
     assert_eq!(world.one(vec![]), "pause: headroom is paused; resume it to let it act");
     let mut world = World::new();

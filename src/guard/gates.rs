@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use super::config::Config;
-use super::decision::Gate;
+use super::config::{Config, Mode};
+use super::decision::{Gate, Refusal};
 use super::floors::Bounds;
 use super::memory::Memory;
 use super::needs::WINDOW_MAX;
 use super::review::{Context, Guard};
 use crate::action::{Action, Done, Pace, Sight, Slot, Step};
-use crate::analyse::ServiceFinding;
+use crate::analyse::{ServiceFinding, SightLevel};
 use crate::decide::Proposal;
-use crate::model::{Ceiling, Hold, Time, Workload};
+use crate::model::{Ceiling, Hold, ServiceId, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +23,19 @@ pub(super) struct Passing {
     pub(super) to: u32,
     /// Where a gate cut it down.
     pub(super) notes: Vec<String>,
+    /// The gates that refuse it, in their order.
+    pub(super) refusals: Vec<Refusal>,
 }
 
 impl Passing {
     pub(super) fn step(&self) -> Step {
         Step { from: self.from, to: self.to }
+    }
+
+    /// A gate's answer. A refusal is kept, once, and the gates behind are asked all the same: what is only observed is
+    /// told with all that stands against it.
+    fn hear(&mut self, answer: Result<(), Refusal>) {
+        self.refusals.extend(answer.err().filter(|refusal| !self.refusals.contains(refusal)));
     }
 
     fn cut(&mut self, to: u32, why: &str) {
@@ -36,76 +44,95 @@ impl Passing {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Refusal {
-    pub(super) gate: Gate,
-    pub(super) reason: String,
-}
-
 pub(super) fn refuse<T>(gate: Gate, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { gate, reason: reason.into() })
 }
 
 impl Guard {
-    /// Through every gate. `None` where there is nothing to change, or an answer is awaited.
-    pub(super) fn pass(&self, proposal: &Proposal, context: &Context<'_>) -> Result<Option<Passing>, Refusal> {
+    /// Through every gate, to its refusals: without any it is let through. `None` where there is nothing to change, or an
+    /// answer is awaited.
+    pub(super) fn pass(&self, proposal: &Proposal, context: &Context<'_>) -> Option<Passing> {
         let (action, service) = (&proposal.action, proposal.service());
-        let Some(slot) = action.slot() else { return Ok(None) }; // touches nothing and meets no gate
-        let (workload, memory) = (context.cluster.workload(service.as_str()), self.memories.get(service));
-        if let Some(workload) = workload
-            && (action.is_moot(workload) || memory.is_some_and(|memory| memory.awaits(slot, workload)))
+        let slot = action.slot()?; // what touches nothing meets no gate
+        let opted_in = context.cluster.workload(service.as_str());
+        let finding = context.findings.service(service.as_str());
+        if let Some(workload) = opted_in
+            && (action.is_moot(workload)
+                || self.memories.get(service).is_some_and(|memory| memory.awaits(slot, workload)))
         {
-            return Ok(None);
+            return None;
         }
-        if context.paused {
-            return refuse(Gate::Pause, "headroom is paused; resume it to let it act");
-        }
-        let (Some(workload), Some(memory)) = (workload, memory) else {
-            return refuse(Gate::OptIn, format!("no workload of {service} has opted in"));
+        // What would be done is told of services that no cluster knows, too: from the pods that their spans came from.
+        let presumed = Workload {
+            service: service.clone(),
+            replicas: finding.map_or(0, |finding| finding.replicas),
+            max_replicas: u32::MAX,
+            ..Workload::default()
         };
-        held(workload, Gate::OptIn)?;
-        if let Some(objection) = action.owner_objects(workload) {
-            return refuse(Gate::OptIn, objection);
+        let (workload, nothing) = (opted_in.unwrap_or(&presumed), Memory::default());
+        let memory = self.memories.get(service).unwrap_or(&nothing);
+        let to = action.replicas_asked().unwrap_or(workload.replicas);
+        let mut passing = Passing { from: workload.replicas, to, notes: Vec::new(), refusals: Vec::new() };
+        let known = finding.is_some() && action.replicas_asked().is_some();
+        if opted_in.is_none() && context.mode == Mode::Observe && known && action.is_moot(workload) {
+            return None;
         }
-        telemetry(action.sight(), context, context.findings.service(service.as_str()), &self.config)?;
+
+        passing.hear(paused(service, context));
+        if opted_in.is_none() {
+            passing.hear(refuse(Gate::OptIn, format!("no workload of {service} has opted in")));
+        }
+        passing.hear(held(workload, Gate::OptIn));
+        if let Some(objection) = action.owner_objects(workload).filter(|_| opted_in.is_some()) {
+            passing.hear(refuse(Gate::OptIn, objection));
+        }
+        passing.hear(telemetry(action.sight(), context, finding, &self.config));
 
         let (now, pace) = (context.now, action.pace());
-        let to = action.replicas_asked().unwrap_or(workload.replicas);
-        let mut passing = Passing { from: workload.replicas, to, notes: Vec::new() };
         // What was lent goes back whatever else is going on.
         if pace != Pace::Return {
-            held(workload, Gate::Breaker)?;
-            self.breaker(proposal, now)?;
-            refused_too_often(slot, memory, now, &self.config)?;
-            cooldown(action, &passing, workload, memory, now, &self.config)?;
+            passing.hear(held(workload, Gate::Breaker));
+            passing.hear(self.breaker(proposal, now));
+            passing.hear(refused_too_often(slot, memory, now, &self.config));
+            passing.hear(cooldown(action, &passing, workload, memory, now, &self.config));
         }
         if let Pace::In { stabilisation_s } = pace {
-            stabilisation(&mut passing, memory, seconds(stabilisation_s), now, &self.config)?;
+            let answer = stabilisation(&mut passing, memory, seconds(stabilisation_s), now, &self.config);
+            passing.hear(answer);
         }
         match pace {
+            // What runs is not known, so that no step can be measured.
+            Pace::Out { .. } if opted_in.is_none() && finding.is_none() => {}
             Pace::Out { .. } => {
-                bounds_out(&mut passing, workload, &self.bounds(workload, now), &self.config)?;
-                self.ceilings(&mut passing, workload, context)?;
+                let answer = bounds_out(&mut passing, workload, &self.bounds(workload, now), &self.config);
+                passing.hear(answer);
+                let answer = self.ceilings(&mut passing, workload, context);
+                passing.hear(answer);
             }
-            Pace::In { .. } => {
-                if !bounds_in(&mut passing, &self.bounds(workload, now), &self.config)? {
-                    return Ok(None);
-                }
-            }
+            Pace::In { .. } => match bounds_in(&mut passing, &self.bounds(workload, now), &self.config) {
+                Ok(true) => {}
+                // It rests at its minimum. Who observes is told of no change that would be none.
+                Ok(false) if passing.refusals.is_empty() || context.mode == Mode::Observe => return None,
+                Ok(false) => {}
+                Err(refusal) => passing.hear(Err(refusal)),
+            },
+            // Of what no cluster knows there are no pods to ask about.
+            Pace::Pods | Pace::Return if opted_in.is_none() => {}
             Pace::Pods | Pace::Return => match action.bounds(workload, &self.config.limits()) {
                 Ok(note) => passing.notes.extend(note),
-                Err(reason) => return refuse(Gate::Bounds, reason),
+                Err(reason) => passing.hear(refuse(Gate::Bounds, reason)),
             },
         }
         if action.needs_sole_cause() {
-            self.sole_cause(workload)?;
+            passing.hear(self.sole_cause(workload));
         }
-        self.budget(action, &mut passing, workload, memory, context)?;
+        let answer = self.budget(action, &mut passing, workload, memory, context);
+        passing.hear(answer);
         // A policy that refused other replicas was not asked about pods.
         if slot == Slot::Replicas {
-            held(workload, Gate::Admission)?;
+            passing.hear(held(workload, Gate::Admission));
         }
-        Ok(Some(passing))
+        Some(passing)
     }
 
     fn breaker(&self, proposal: &Proposal, now: Time) -> Result<(), Refusal> {
@@ -229,6 +256,16 @@ impl Guard {
     }
 }
 
+fn paused(service: &ServiceId, context: &Context<'_>) -> Result<(), Refusal> {
+    if context.pauses.all().is_some() {
+        return refuse(Gate::Pause, "headroom is paused; resume it to let it act");
+    }
+    match context.pauses.of_service(service) {
+        Some(_) => refuse(Gate::Pause, format!("{service} is paused; resume it to let headroom act on it")),
+        None => Ok(()),
+    }
+}
+
 /// What the cluster says against a change of this workload, at the gate that it belongs to.
 fn held(workload: &Workload, at: Gate) -> Result<(), Refusal> {
     let Some(hold) = &workload.held else { return Ok(()) };
@@ -268,6 +305,9 @@ fn telemetry(
     {
         let reason = format!("sampling changed at {changed_at}; scale-in is suspended until rates are comparable");
         return refuse(Gate::Telemetry, reason);
+    }
+    if context.findings.sight.level == SightLevel::Partial {
+        return refuse(Gate::Telemetry, "a part of the traces is not seen; nothing is given back meanwhile");
     }
     let is_gap =
         |f: &ServiceFinding| context.findings.missing_parents.iter().any(|gap| gap.service == f.service.as_str());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tests::{World, finding, scale_in, scale_out, workload};
 use super::*;
-use crate::analyse::MissingParents;
+use crate::analyse::{MissingParents, SightLevel};
 use crate::model::{Ceiling, Connections, Pod};
 
 fn connected(to: &str, per_replica: u32, max: u32) -> Connections {
@@ -82,6 +82,9 @@ fn a_part_of_the_telemetry_gives_nothing_back() {
     let mut world = World::new().watched(301, 2);
     world.findings.missing_parents = vec![MissingParents { service: "a".into(), without_parent: 40, share: 0.2 }];
     assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: caller spans are missing"));
+    world.findings.missing_parents.clear();
+    world.findings.sight.level = SightLevel::Partial;
+    assert!(world.one(vec![scale_in("a", 2)]).starts_with("telemetry: a part of the traces is not seen"));
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn observing_says_which_pod_it_would_restart() {
     let mut world = World::new();
     world.mode = Mode::Observe;
     let said = world.tick(vec![restart("a-2")]);
-    assert_eq!(said[0].decision.outcome, Outcome::Observed { from: 4, to: 4 });
+    assert_eq!(said[0].decision.outcome, Outcome::Observed { from: 4, to: 4, refused_by: vec![] });
     assert_eq!(world.tick(vec![restart("a-2")]), [], "once");
     assert_eq!(world.tick(vec![restart("a-3")]).len(), 1, "another pod is news");
 }
@@ -187,8 +187,8 @@ fn a_scale_out_is_possible_while_cpu_is_lent_and_leaves_that_record_alone() {
     assert_eq!((records.len(), &records[1..]), (2, &lent[..]));
     // Each has its own end.
     let close = |world: &World, n: usize| {
-        let World { now, mode, paused, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: *mode, paused: *paused, cluster, findings };
+        let World { now, mode, pauses, cluster, findings, .. } = world;
+        let context = Context { now: *now, mode: *mode, pauses, cluster, findings };
         world.guard.close(&"a".into(), world.cluster.workloads[0].interventions[n].id, &context)
     };
     assert!(close(&world, 0).is_some() && close(&world, 1).is_some());

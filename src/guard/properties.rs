@@ -7,10 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-use super::tests::{World, finding, scale_in, scale_out, workload};
+use super::tests::{World, everything, finding, scale_in, scale_out, workload};
 use super::*;
 use crate::action::{Change, Scaling};
-use crate::model::{DecisionId, ServiceId, Time};
+use crate::model::{DecisionId, Pauses, ServiceId, Time};
 
 /// What happens within one second.
 #[derive(Clone, Debug)]
@@ -76,7 +76,8 @@ fn run(seconds: &[Second], mut check: impl FnMut(&World, &Second, &[Reviewed])) 
     let mut world = world();
     let mut all = Vec::new();
     for second in seconds {
-        (world.paused, world.findings.blind) = (second.paused, second.blind);
+        world.pauses = if second.paused { everything() } else { Pauses::default() };
+        world.findings.blind = second.blind;
         world.mode = if second.observe { Mode::Observe } else { Mode::Enforce };
         world.findings.at = world.now;
         world.findings.services = ["a", "b", "c"]

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use super::causes::Causes;
 use super::config::{Config, Mode};
-use super::decision::{Decision, Outcome, Reviewed};
+use super::decision::{Decision, Outcome, Refusal, Reviewed};
 use super::decision_dedup::DecisionDedup;
 use super::floors::Floor;
-use super::gates::{Passing, Refusal, waiting_ns};
+use super::gates::{Passing, waiting_ns};
 use super::memory::{Before, Memory, Pending};
 use super::permit::Permit;
-use crate::action::{Change, Slot};
+use crate::action::{Change, Slot, Step};
 use crate::analyse::Findings;
 use crate::decide::Proposal;
 use crate::model::{
-    ClockStep, ClusterState, DecisionId, Hold, InterventionId, InterventionRecord, Origin, ServiceId, Time, Workload,
+    ClockStep, ClusterState, DecisionId, Hold, InterventionId, InterventionRecord, Origin, Pauses, ServiceId, Time,
+    Workload,
 };
 
 /// The span of the rate of actions.
@@ -26,7 +27,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Context<'a> {
     pub now: Time,
     pub mode: Mode,
-    pub paused: bool,
+    pub pauses: &'a Pauses,
     /// The latest state, with the interventions recorded on the objects.
     pub cluster: &'a ClusterState,
     pub findings: &'a Findings,
@@ -106,16 +107,11 @@ impl Guard {
                 if grows && proposal.action.pace().is_in() {
                     break; // sorted: only scale-ins follow
                 }
-                match self.pass(&proposal, context) {
-                    Ok(None) => {}
-                    Ok(Some(passing)) => {
-                        reviewed.extend(self.permit(proposal, passing, context));
-                        break;
-                    }
-                    Err(Refusal { gate, reason }) => {
-                        let outcome = Outcome::Refused { gate, reason };
-                        reviewed.extend(self.decide(proposal, outcome, Vec::new(), context));
-                    }
+                let Some(passing) = self.pass(&proposal, context) else { continue };
+                let is_refused = !passing.refusals.is_empty();
+                reviewed.extend(self.outcome(proposal, passing, context));
+                if !is_refused {
+                    break;
                 }
             }
         }
@@ -129,7 +125,7 @@ impl Guard {
         let recorded = workload.record_of(intervention).is_some();
         let awaited = self.memories.get(service).is_some_and(|memory| memory.awaits_any(workload));
         let watches = matches!(workload.held, Some(Hold::Leader { .. } | Hold::Owner { .. }));
-        if !recorded || awaited || watches || context.paused || context.mode == Mode::Observe {
+        if !recorded || awaited || watches || context.pauses.holds(service) || context.mode == Mode::Observe {
             return None;
         }
         Some(Permit {
@@ -177,18 +173,35 @@ impl Guard {
         }
         self.causes.see(context.findings, now, self.config.restart_after_other_cause);
         self.breakers.retain(|_, breaker| now < breaker.until);
-        self.dedup.forget(now, self.config.repeat_after, self.config.notify_again);
+        self.dedup.forget(now, self.config.repeat_after);
         while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
             self.actions.pop_front();
         }
     }
 
-    fn permit(&mut self, proposal: Proposal, passing: Passing, context: &Context<'_>) -> Option<Reviewed> {
-        let (step, notes) = (passing.step(), passing.notes);
-        let (from, to) = (step.from, step.to);
+    /// What comes of a proposal that was at the gates.
+    fn outcome(&mut self, proposal: Proposal, passing: Passing, context: &Context<'_>) -> Option<Reviewed> {
+        let Step { from, to } = passing.step();
         if context.mode == Mode::Observe {
-            return self.decide(proposal, Outcome::Observed { from, to }, notes, context);
+            let Passing { notes, refusals: refused_by, .. } = passing;
+            return self.decide(proposal, Outcome::Observed { from, to, refused_by }, notes, context);
         }
+        match passing.refusals.into_iter().next() {
+            Some(Refusal { gate, reason }) => {
+                self.decide(proposal, Outcome::Refused { gate, reason }, Vec::new(), context)
+            }
+            None => self.permit(proposal, Step { from, to }, passing.notes, context),
+        }
+    }
+
+    fn permit(
+        &mut self,
+        proposal: Proposal,
+        step: Step,
+        notes: Vec<String>,
+        context: &Context<'_>,
+    ) -> Option<Reviewed> {
+        let Step { from, to } = step;
         let service = proposal.service().clone();
         let mut reviewed = self.decide(proposal, Outcome::Permitted { from, to }, notes, context)?;
         let workload = context.cluster.workload(service.as_str())?; // the opt-in gate has seen it

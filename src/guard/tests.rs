@@ -6,14 +6,14 @@ use super::*;
 use crate::action::{self, Action, Change, Notify, ScaleIn, ScaleOut, Scaling};
 use crate::analyse::{Findings, ServiceFinding};
 use crate::decide::Proposal;
-use crate::model::{ClusterState, DecisionId, Hold, InterventionRecord, Origin, Pod, Time, Workload};
+use crate::model::{ClusterState, DecisionId, Hold, InterventionRecord, Origin, Pause, Pauses, Pod, Time, Workload};
 
 /// A guard, and the world it looks at, that tests bend to their case.
 pub(super) struct World {
     pub(super) guard: Guard,
     pub(super) now: Time,
     pub(super) mode: Mode,
-    pub(super) paused: bool,
+    pub(super) pauses: Pauses,
     pub(super) cluster: ClusterState,
     pub(super) findings: Findings,
 }
@@ -65,6 +65,17 @@ pub(super) fn scale_in(service: &str, to: u32) -> Proposal {
     Proposal { origin: "in".into(), action, because: "it idles".into(), verdict: String::new() }
 }
 
+/// Everything is paused.
+pub(super) fn everything() -> Pauses {
+    paused(None)
+}
+
+fn paused(service: Option<&str>) -> Pauses {
+    let mut pauses = Pauses::default();
+    pauses.pause(service, Pause { by: "ada: load test".into(), since: Time(0), until: None });
+    pauses
+}
+
 impl World {
     /// `a` runs 4 of 2 to 20 replicas, needs 4, and has for longer than any window.
     pub(super) fn new() -> World {
@@ -72,7 +83,7 @@ impl World {
             guard: Guard::new(Config::default()),
             now: Time::from_secs(10_000),
             mode: Mode::Enforce,
-            paused: false,
+            pauses: Pauses::default(),
             cluster: ClusterState { at: Time(0), workloads: vec![workload("a", 4, 2, 20)] },
             findings: Findings { services: vec![finding("a", 4, Some(4))], ..Findings::default() },
         };
@@ -90,8 +101,8 @@ impl World {
     }
 
     pub(super) fn review(&mut self, proposals: Vec<Proposal>) -> Vec<Reviewed> {
-        let World { guard, now, mode, paused, cluster, findings } = self;
-        guard.review(proposals, &Context { now: *now, mode: *mode, paused: *paused, cluster, findings })
+        let World { guard, now, mode, pauses, cluster, findings } = self;
+        guard.review(proposals, &Context { now: *now, mode: *mode, pauses, cluster, findings })
     }
 
     /// Review, then a second passes.
@@ -125,7 +136,10 @@ impl World {
         self.act(&reviewed);
         match &reviewed[0].decision.outcome {
             Outcome::Permitted { from, to } => format!("{from}->{to}"),
-            Outcome::Observed { from, to } => format!("observed {from}->{to}"),
+            Outcome::Observed { from, to, refused_by } => {
+                let refused: String = refused_by.iter().map(|refusal| format!("; {refusal}")).collect();
+                format!("observed {from}->{to}{refused}")
+            }
             Outcome::Notified => "notified".into(),
             Outcome::Refused { gate, reason } => format!("{}: {reason}", gate.as_str()),
         }
@@ -156,10 +170,19 @@ fn a_permit_carries_the_change_its_record_and_its_reason() {
 #[test]
 fn pause_refuses_and_resuming_acts() {
     let mut world = World::new();
-    world.paused = true;
+    world.pauses = everything();
     assert_eq!(world.one(vec![scale_out("a", 9)]), "pause: headroom is paused; resume it to let it act");
-    world.paused = false;
+    world.pauses = Pauses::default();
     assert_eq!(world.one(vec![scale_out("a", 9)]), "4->9");
+}
+
+#[test]
+fn a_service_is_paused_alone() {
+    let mut world = World::new();
+    world.cluster.workloads.push(workload("b", 4, 2, 20));
+    world.pauses = paused(Some("a"));
+    assert_eq!(world.one(vec![scale_out("a", 9)]), "pause: a is paused; resume it to let headroom act on it");
+    assert_eq!(world.one(vec![scale_out("b", 9)]), "4->9");
 }
 
 #[test]
@@ -365,13 +388,13 @@ fn the_rate_of_actions_is_bounded() {
 #[test]
 fn refusals_are_said_once_until_they_change_or_recur() {
     let mut world = World::new();
-    world.paused = true;
+    world.pauses = everything();
     assert_eq!(world.tick(vec![scale_out("a", 9)]).len(), 1);
     for _ in 0..200 {
         assert_eq!(world.tick(vec![scale_out("a", 9)]), []);
     }
     world.findings.blind = true;
-    world.paused = false;
+    world.pauses = Pauses::default();
     assert_eq!(world.tick(vec![scale_out("a", 9)]).len(), 1, "another reason");
     world.now = world.now + Duration::from_secs(61);
     assert_eq!(world.tick(vec![scale_out("a", 9)]).len(), 1, "it recurs");
@@ -385,6 +408,46 @@ fn observing_says_what_it_would_do_and_touches_nothing() {
     assert_eq!(world.tick(vec![scale_out("a", 8)]), [], "no news");
     assert_eq!(world.one(vec![scale_out("a", 11)]), "observed 4->11");
     assert_eq!(world.cluster.workloads[0].replicas, 4);
+}
+
+/// FIELD 14: without a cluster there was a refusal by the opt-in gate and no word of what would be done.
+#[test]
+fn observing_without_a_cluster_says_what_it_would_do_and_what_stands_against_it() {
+    let mut world = World::new();
+    world.mode = Mode::Observe;
+    world.cluster.workloads.clear();
+    let would = "observed 4->9; opt_in gate: no workload of a has opted in";
+    assert_eq!(world.one(vec![scale_out("a", 9)]), would, "4 pods sent spans");
+    assert_eq!(world.tick(vec![scale_out("a", 9)]), [], "no news");
+    assert_eq!(world.tick(vec![scale_out("a", 3)]), [], "there are more already");
+    let unseen = "observed 0->9; opt_in gate: no workload of b has opted in";
+    assert_eq!(world.one(vec![scale_out("b", 9)]), unseen);
+}
+
+#[test]
+fn observing_names_every_gate_that_would_refuse_in_their_order() {
+    let mut world = World::new();
+    world.mode = Mode::Observe;
+    world.pauses = everything();
+    world.cluster.workloads[0].max_replicas = 4;
+    world.cluster.workloads[0].held = Some(Hold::Admission { reason: "policy no-more-than-six".into() });
+    let said = world.tick(vec![scale_out("a", 9)]);
+    assert_eq!(
+        said[0].decision.would().unwrap(),
+        "would scale a 4 -> 9; refused by pause gate: headroom is paused; resume it to let it act; \
+         bounds gate: it is at its maximum of 4 replicas (set by its owner); \
+         admission gate: policy no-more-than-six"
+    );
+    world.pauses = Pauses::default();
+    assert_eq!(world.tick(vec![scale_out("a", 9)]).len(), 1, "other gates are news");
+}
+
+/// As 0.1.0 and the first builds of 0.2 wrote it.
+#[test]
+fn a_decision_of_an_older_journal_is_read() {
+    let old = r#"{"id":"d-1-1","at":1,"proposal":{"rule":"out","wish":{"wish":"scale_out","service":"a","to":9},"because":"","verdict":""},"outcome":"observed","from":4,"to":9}"#;
+    let decision: Decision = serde_json::from_str(old).unwrap();
+    assert_eq!(decision.outcome, Outcome::Observed { from: 4, to: 9, refused_by: vec![] });
 }
 
 #[test]
@@ -405,7 +468,7 @@ fn notifications_pass_even_when_paused_and_are_not_repeated_at_once() {
         verdict: verdict.into(),
     };
     let mut world = World::new();
-    world.paused = true;
+    world.pauses = everything();
     assert_eq!(world.one(vec![notify("slow_dependency")]), "notified");
     assert_eq!(world.tick(vec![notify("slow_dependency")]), []);
     assert_eq!(world.one(vec![notify("failing")]), "notified");
@@ -414,20 +477,37 @@ fn notifications_pass_even_when_paused_and_are_not_repeated_at_once() {
     assert_eq!(repeats, 2, "every five minutes while it lasts");
 }
 
+/// FIELD 12: an outage that ended at 14:02:50 and began again at 14:04:44 was not told of.
+#[test]
+fn a_notification_is_told_again_when_its_cause_ended_in_between() {
+    let notify = || Proposal {
+        origin: "tell".into(),
+        action: Action::Notify(Notify { service: "db".into(), message: "slow".into() }),
+        because: String::new(),
+        verdict: "slow_dependency".into(),
+    };
+    let mut world = World::new();
+    assert_eq!(world.one(vec![notify()]), "notified");
+    (0..30).for_each(|_| assert_eq!(world.tick(vec![]), []));
+    assert_eq!(world.tick(vec![notify()]), [], "a verdict that flaps");
+    (0..114).for_each(|_| assert_eq!(world.tick(vec![]), []));
+    assert_eq!(world.one(vec![notify()]), "notified", "another outage");
+}
+
 #[test]
 fn closing_takes_the_record_of_the_intervention_it_names() {
     let mut world = World::new();
     assert_eq!(world.one(vec![scale_out("a", 9)]), "4->9");
     let close = |world: &World, id: &str| {
-        let World { now, mode, paused, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: *mode, paused: *paused, cluster, findings };
+        let World { now, mode, pauses, cluster, findings, .. } = world;
+        let context = Context { now: *now, mode: *mode, pauses, cluster, findings };
         world.guard.close(&"a".into(), id.parse().unwrap(), &context)
     };
     let permit = close(&world, "i-10000-1").unwrap();
     assert_eq!(*permit.change(), Change::Close { service: "a".into(), intervention: "i-10000-1".parse().unwrap() });
     assert_eq!((permit.decision(), permit.resource_version()), (DecisionId::new(10_000, 1), 8));
     assert_eq!(close(&world, "i-1-1"), None, "not the one on the object");
-    world.paused = true;
+    world.pauses = everything();
     assert_eq!(close(&world, "i-10000-1"), None, "paused");
 }
 

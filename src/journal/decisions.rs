@@ -27,7 +27,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 /// `action` is named as rules call it, or `raise_floor`; `outcome` is `permitted`, `observed`, `notified` or `refused`;
-/// `gate` is set for refusals; `reason` is the refusal's, or where a gate cut the step down.
+/// `gate` is the one that refused, or of what is only observed the first that would; `reason` says why (of all that would
+/// refuse), or where a gate cut the step down.
 pub fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
@@ -50,7 +51,11 @@ pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<Re
         let notes = (!decision.notes.is_empty()).then(|| decision.notes.join("; "));
         let (name, step, refused_by, why) = match &decision.outcome {
             Outcome::Permitted { from, to } => ("permitted", Some((*from, *to)), None, notes),
-            Outcome::Observed { from, to } => ("observed", Some((*from, *to)), None, notes),
+            Outcome::Observed { from, to, refused_by } => {
+                let all = refused_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                let first = refused_by.first().map(|refusal| refusal.gate.as_str());
+                ("observed", Some((*from, *to)), first, if all.is_empty() { notes } else { Some(all) })
+            }
             Outcome::Notified => ("notified", None, None, notes),
             Outcome::Refused { gate, reason } => ("refused", None, Some(gate.as_str()), Some(reason.clone())),
         };
@@ -74,7 +79,7 @@ mod tests {
     use super::*;
     use crate::action::{Action, ScaleOut};
     use crate::decide::Proposal;
-    use crate::guard::Gate;
+    use crate::guard::{Gate, Refusal};
     use crate::model::Time;
 
     #[test]
@@ -92,10 +97,12 @@ mod tests {
             outcome,
             notes,
         };
+        let full = Refusal { gate: Gate::Bounds, reason: "at its maximum".into() };
         let decisions = [
             decision("d-1-1", Outcome::Permitted { from: 4, to: 8 }, vec!["cut to 8".into()]),
             decision("d-1-2", Outcome::Refused { gate: Gate::Bounds, reason: "at its maximum".into() }, vec![]),
             decision("d-1-3", Outcome::Notified, vec![]),
+            decision("d-1-4", Outcome::Observed { from: 4, to: 9, refused_by: vec![full] }, vec![]),
         ];
         let table = table(&decisions).unwrap();
         let text = arrow::util::pretty::pretty_format_batches(&[table]).unwrap().to_string();

@@ -54,11 +54,18 @@ pub enum What {
         rule: String,
         during: Phase,
     },
+    /// `by` says who and why; one whom no token names is marked as `(claimed)`. None: all services, no end.
     Paused {
         by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Time>,
     },
     Resumed {
         by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
     },
     /// Learnt state was restored: the whole of it, so that a replay needs no other file.
     Learnt {
@@ -80,6 +87,12 @@ pub enum What {
     },
 
     // Steps that followed.
+    /// What was paused for a time is over.
+    PauseEnded {
+        by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
     /// The bottlenecks changed (service or verdict), or the silent failures; the findings behind it.
     Found {
         findings: Findings,

@@ -1,21 +1,24 @@
-//! Why did it do that? From a journal and an id or a time to the whole story: findings, the rule's proposal, the guard's
-//! decision, the change and its effect.
+//! Why did it do that? From a journal and an id, a time or a service to the whole story: findings, the rule's proposal, the
+//! guard's decision, the change and its effect.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::entry::{Entry, What};
+use super::moment::{Happened, State};
 use crate::action::Change;
-use crate::analyse::{Bottleneck, Findings, Suspect};
+use crate::analyse::Bottleneck;
 use crate::guard::{ActError, Decision};
-use crate::model::{DecisionId, InterventionId, Origin, Time};
+use crate::model::{DecisionId, InterventionId, ServiceId, Time, nearest};
 use crate::verify::InterventionReport;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
-    #[error("'{0}' is neither an id (d-…, i-…) nor a time; write 14:03, 14:03:07 or 2026-11-24T14:03, in UTC")]
-    Question(String),
+    #[error(
+        "'{asked}' is no id (d-…, i-…), no time and no service of the journal{hint}; write an id, 14:03, 14:03:07, 2026-11-24T14:03 (UTC), a service, `now` or `last`"
+    )]
+    Question { asked: String, hint: String },
     #[error("the journal has nothing on {asked}; it covers {from} to {to}")]
     NotFound { asked: String, from: Time, to: Time },
     #[error("the journal is empty; wait for the first tick")]
@@ -26,11 +29,21 @@ pub enum ExplainError {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     pub asked: String,
+    /// Set when a time or a service was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
     /// The decisions asked for, oldest first.
     pub stories: Vec<Story>,
-    /// Set when nothing was decided at the time asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quiet: Option<Quiet>,
+}
+
+/// The state that held as a time began, and every change within it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moment {
+    pub from: Time,
+    /// Not in it any more.
+    pub to: Time,
+    pub state: State,
+    pub changes: Vec<Happened>,
 }
 
 /// One decision and all that belongs to it.
@@ -65,66 +78,101 @@ pub struct Report {
     pub report: InterventionReport,
 }
 
-/// A time at which nothing was decided: the state that held then.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Quiet {
-    /// Worst first; empty when all was well.
-    pub bottlenecks: Vec<Bottleneck>,
-    /// Services at fault with high probability, though no objective is missed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub silent_failures: Vec<Suspect>,
-    /// The last decision until then on each target and rule: a refusal that lasts is not written again.
-    pub standing: Vec<Decision>,
-    /// Interventions that were open.
-    pub open: Vec<Report>,
-}
+/// Decisions that are told of a service: the last ones; all of them are in `/api/v1/decisions` and the table.
+const OF_SERVICE_MAX: usize = 3;
 
-/// Answer a decision's id, an intervention's id, or a time in UTC: `14:03` (of the last day that has it),
-/// `14:03:07`, `2026-11-24T14:03`, `2026-11-24T14:03:07`.
-pub fn explain(entries: &[Entry], asked: &str) -> Result<Explanation, ExplainError> {
+const DAY: Duration = Duration::from_secs(86_400);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Answer a decision's or an intervention's id, a time in UTC (`14:03` of the last day that has it, `14:03:07`,
+/// `2026-11-24T14:03`, `now`), a service, or `last` (decision). The journal is known to hold all there is until `now`.
+pub fn explain(entries: &[Entry], asked: &str, now: Time) -> Result<Explanation, ExplainError> {
     let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Err(ExplainError::Empty) };
-    let not_found = || ExplainError::NotFound { asked: asked.into(), from: first.at, to: last.at };
-    let mut explanation = Explanation { asked: asked.into(), stories: Vec::new(), quiet: None };
+    let (from, to) = (first.at, now.max(last.at));
+    let not_found = || ExplainError::NotFound { asked: asked.into(), from, to };
+    let told = |moment, stories| Explanation { asked: asked.into(), moment, stories };
     let of_intervention = || asked.parse::<InterventionId>().ok().map(InterventionId::decision);
     if let Some(id) = asked.parse::<DecisionId>().ok().or_else(of_intervention) {
         let decision = decisions(entries).find(|decision| decision.id == id).ok_or_else(not_found)?;
-        explanation.stories.push(story(entries, decision));
-        return Ok(explanation);
+        return Ok(told(None, vec![story(entries, decision)]));
     }
-    let moment = moment(entries, asked.trim_end_matches('Z'))?.ok_or_else(not_found)?;
-    let within = |at: Time| at.to_string().starts_with(&moment);
-    explanation.stories = decisions(entries).filter(|d| within(d.at)).map(|d| story(entries, d)).collect();
-    if explanation.stories.is_empty() {
-        if !entries.iter().any(|entry| within(entry.at)) {
+    match asked {
+        "last" => {
+            let decision = decisions(entries).last().ok_or_else(not_found)?;
+            return Ok(told(None, vec![story(entries, decision)]));
+        }
+        "now" => {
+            let moment = Moment { from: to, to, state: State::before(entries, to + SECOND), changes: Vec::new() };
+            return Ok(told(Some(moment), Vec::new()));
+        }
+        _ => {}
+    }
+    if let Some((begins, lasts)) = time(asked, to) {
+        let ends = begins + lasts;
+        if ends <= from.floor_second() || begins > to {
             return Err(not_found());
         }
-        explanation.quiet = Some(quiet(entries, &moment));
+        let within = |at: Time| begins <= at && at < ends;
+        let stories = decisions(entries).filter(|d| within(d.at)).map(|d| story(entries, d)).collect();
+        let state = State::before(entries, begins);
+        let changes = Happened::within(entries, begins, ends);
+        return Ok(told(Some(Moment { from: begins, to: ends, state, changes }), stories));
     }
-    Ok(explanation)
+    of_service(entries, asked, to).map(|(moment, stories)| told(Some(moment), stories))
 }
 
-fn decisions(entries: &[Entry]) -> impl Iterator<Item = &Decision> {
+fn decisions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Decision> {
     entries.iter().filter_map(|entry| match &entry.what {
         What::Decided { decision } => Some(decision),
         _ => None,
     })
 }
 
-/// The beginning that all times asked for share when written as RFC 3339; None when no entry has it.
-fn moment(entries: &[Entry], asked: &str) -> Result<Option<String>, ExplainError> {
-    let shape: String = asked.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    match shape.as_str() {
-        "0000-00-00T00:00" | "0000-00-00T00:00:00" => Ok(Some(asked.into())),
-        "00:00" | "00:00:00" => {
-            let of_day = |entry: &Entry| {
-                let text = entry.at.to_string();
-                let (day, time) = text.split_once('T')?;
-                time.starts_with(asked).then(|| format!("{day}T{asked}"))
-            };
-            Ok(entries.iter().rev().find_map(of_day))
-        }
-        _ => Err(ExplainError::Question(asked.into())),
+/// When the time asked for begins, and how long it lasts: a minute, or a second. Without a day it is the last such one until
+/// `to`. None: it is no time.
+fn time(asked: &str, to: Time) -> Option<(Time, Duration)> {
+    let shape: String = asked.trim_end_matches('Z').chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let (day, clock) = shape.split_once(['T', ' ']).unwrap_or(("", &shape));
+    let lasts = if clock.len() > "00:00".len() { SECOND } else { Duration::from_secs(60) };
+    if !day.is_empty() {
+        return Time::parse(asked).map(|at| (at.floor_second(), lasts));
     }
+    let today = to.to_string();
+    let at = Time::parse(&format!("{}T{asked}", today.get(..10)?))?.floor_second();
+    Some((if at > to { at - DAY } else { at }, lasts))
+}
+
+/// The state at a service now, and what was decided on it last.
+fn of_service(entries: &[Entry], asked: &str, to: Time) -> Result<(Moment, Vec<Story>), ExplainError> {
+    let is_it = |service: &str| service == asked || ServiceId::from(service).name() == asked;
+    let known = services(entries);
+    if !known.iter().any(|service| is_it(service)) {
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        let hint = nearest(asked, &names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        return Err(ExplainError::Question { asked: asked.into(), hint });
+    }
+    let mut state = State::before(entries, to + SECOND);
+    state.keep(asked, |service| is_it(service));
+    let of_it = decisions(entries).rev().filter(|decision| is_it(decision.proposal.service().as_str()));
+    let mut stories: Vec<Story> = of_it.take(OF_SERVICE_MAX).map(|decision| story(entries, decision)).collect();
+    stories.reverse();
+    Ok((Moment { from: to, to, state, changes: Vec::new() }, stories))
+}
+
+/// Services that something was found of or decided on.
+fn services(entries: &[Entry]) -> std::collections::BTreeSet<String> {
+    let mut services = std::collections::BTreeSet::new();
+    for entry in entries {
+        match &entry.what {
+            What::Found { findings } => {
+                services.extend(findings.services.iter().map(|finding| finding.service.to_string()));
+                services.extend(findings.bottlenecks.iter().map(|bottleneck| bottleneck.service.clone()));
+            }
+            What::Decided { decision } => _ = services.insert(decision.proposal.service().to_string()),
+            _ => {}
+        }
+    }
+    services
 }
 
 fn story(entries: &[Entry], decision: &Decision) -> Story {
@@ -147,34 +195,6 @@ fn story(entries: &[Entry], decision: &Decision) -> Story {
         }
     }
     story
-}
-
-fn quiet(entries: &[Entry], moment: &str) -> Quiet {
-    let mut findings: Option<&Findings> = None;
-    let mut standing: BTreeMap<(&str, &Origin), &Decision> = BTreeMap::new();
-    let mut open: BTreeMap<InterventionId, Report> = BTreeMap::new();
-    // RFC 3339 sorts as text, and '~' comes after every digit: everything up to the end of the moment.
-    let end = format!("{moment}~");
-    for Entry { at, what } in entries.iter().take_while(|entry| entry.at.to_string() < end) {
-        match what {
-            What::Found { findings: found } => findings = Some(found),
-            What::Decided { decision } => {
-                let proposal = &decision.proposal;
-                standing.insert((proposal.service().as_str(), &proposal.origin), decision);
-            }
-            What::Intervention { report } if report.stage.is_end() => drop(open.remove(&report.id)),
-            What::Intervention { report } => {
-                open.insert(report.id, Report { at: *at, report: report.clone() });
-            }
-            _ => {}
-        }
-    }
-    Quiet {
-        bottlenecks: findings.map(|f| f.bottlenecks.clone()).unwrap_or_default(),
-        silent_failures: findings.map(|f| f.silent_failures.clone()).unwrap_or_default(),
-        standing: standing.into_values().cloned().collect(),
-        open: open.into_values().collect(),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 pub mod decisions;
 pub mod entry;
 pub mod explain;
+pub mod hindsight;
 pub mod interventions;
+pub mod moment;
 mod prose;
 pub mod reader;
 pub mod writer;

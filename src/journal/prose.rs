@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::explain::{Explanation, Found, Quiet, Story};
+use super::explain::{Explanation, Found, Moment, Story};
+use super::moment::{Happened, State};
 use crate::action::{Action, Change};
-use crate::analyse::sentences::{percent, replicas};
+use crate::analyse::sentences::{BLIND, percent, replicas};
 use crate::analyse::{Bottleneck, Evidence};
-use crate::guard::{Decision, Gate, Outcome};
+use crate::guard::{Decision, Gate, Outcome, Refusal};
 use crate::model::Time;
 
 /// `14:03:07` of `2026-11-24T14:03:07.123Z`: the day stands in the heading.
@@ -20,16 +21,34 @@ fn day(at: Time) -> String {
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(moment) = &self.moment {
+            write!(f, "{moment}")?;
+        }
         for (n, story) in self.stories.iter().enumerate() {
-            if n > 0 {
+            if n > 0 || self.moment.is_some() {
                 writeln!(f)?;
             }
             write!(f, "{story}")?;
         }
-        match &self.quiet {
-            Some(quiet) => write!(f, "Nothing was decided at {}.\n{quiet}", self.asked),
-            None => Ok(()),
+        Ok(())
+    }
+}
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Moment { from, to, state, changes } = self;
+        let is_span = from < to;
+        let began = if is_span { "as it began, " } else { "" };
+        writeln!(f, "State {began}on {} at {} UTC", day(*from), clock(*from))?;
+        write!(f, "{state}")?;
+        if !is_span {
+            return Ok(());
         }
+        writeln!(f, "\nChanges from {} to {}", clock(*from), clock(*to))?;
+        if changes.is_empty() {
+            writeln!(f, "  None: nothing was decided, and the state held.")?;
+        }
+        changes.iter().try_for_each(|Happened { at, text }| writeln!(f, "  {}  {text}", clock(*at)))
     }
 }
 
@@ -69,7 +88,8 @@ impl Display for Story {
     }
 }
 
-fn headline(decision: &Decision) -> String {
+/// What was decided, after 'On DAY at TIME': one clause.
+pub(super) fn headline(decision: &Decision) -> String {
     let action = &decision.proposal.action;
     let service = action.service();
     let direction = if action.pace().is_out() { "out" } else { "in" };
@@ -77,7 +97,9 @@ fn headline(decision: &Decision) -> String {
         let deed = action.describe();
         return match &decision.outcome {
             Outcome::Permitted { .. } => format!("it was decided to {deed}"),
-            Outcome::Observed { .. } => format!("headroom would have decided to {deed}; it only observes"),
+            Outcome::Observed { refused_by, .. } => {
+                format!("headroom would have decided to {deed}; it only observes{}", and_refused(refused_by))
+            }
             Outcome::Notified => format!("notification sent: {deed}"),
             Outcome::Refused { gate, .. } => format!("the {} gate refused to {deed}", gate.as_str()),
         };
@@ -86,9 +108,10 @@ fn headline(decision: &Decision) -> String {
         Outcome::Permitted { from, to } => {
             format!("{service} was scaled {direction} from {from} to {}", replicas(*to))
         }
-        Outcome::Observed { from, to } => format!(
-            "{service} would have been scaled {direction} from {from} to {}; headroom only observes",
-            replicas(*to)
+        Outcome::Observed { from, to, refused_by } => format!(
+            "{service} would have been scaled {direction} from {from} to {}; headroom only observes{}",
+            replicas(*to),
+            and_refused(refused_by)
         ),
         Outcome::Notified => format!("notification sent for {service}; no action taken"),
         Outcome::Refused { gate, .. } => {
@@ -97,29 +120,49 @@ fn headline(decision: &Decision) -> String {
     }
 }
 
-/// The gates that the proposal passed, in their order, and the one that refused it.
+/// What stands beside a decision that would be refused.
+fn and_refused(refused_by: &[Refusal]) -> String {
+    let gates: Vec<&str> = refused_by.iter().map(|refusal| refusal.gate.as_str()).collect();
+    match gates.as_slice() {
+        [] => String::new(),
+        [one] => format!(", and the {one} gate would refuse it"),
+        many => format!(", and the gates {} would refuse it", many.join(", ")),
+    }
+}
+
+/// The gates that the proposal passed, in their order, and those that refused it.
 struct Gates<'a>(&'a Decision);
 
 impl Display for Gates<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let refused = match &self.0.outcome {
-            Outcome::Refused { gate, reason } => Some((*gate, reason)),
-            _ => None,
-        };
         let is_in = self.0.proposal.action.pace().is_in();
         let met = |gate: &&Gate| is_in || **gate != Gate::Stabilisation;
-        let before = |gate: &&Gate| refused.is_none_or(|(at, _)| **gate < at);
-        let passed: Vec<&str> = Gate::ALL.iter().filter(met).filter(before).map(|gate| gate.as_str()).collect();
-        if !passed.is_empty() {
-            writeln!(f, "  It passed {}.", passed.join(", "))?;
-        }
-        match refused {
-            Some((gate, reason)) => writeln!(
-                f,
-                "  The {} gate refused: {reason}.\n  While the reason stays the same it is not written again.",
-                gate.as_str()
-            ),
-            None => Ok(()),
+        let passed = |is_passed: &dyn Fn(Gate) -> bool| {
+            let passed = Gate::ALL.iter().filter(met).filter(|gate| is_passed(**gate));
+            passed.map(|gate| gate.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        match &self.0.outcome {
+            Outcome::Refused { gate, reason } => {
+                let before = passed(&|one| one < *gate);
+                if !before.is_empty() {
+                    writeln!(f, "  It passed {before}.")?;
+                }
+                writeln!(
+                    f,
+                    "  The {} gate refused: {reason}.\n  While the reason stays the same it is not written again.",
+                    gate.as_str()
+                )
+            }
+            Outcome::Observed { refused_by, .. } => {
+                let others = passed(&|one| refused_by.iter().all(|refusal| refusal.gate != one));
+                if !others.is_empty() {
+                    writeln!(f, "  It passes {others}.")?;
+                }
+                refused_by.iter().try_for_each(|Refusal { gate, reason }| {
+                    writeln!(f, "  In enforce mode the {} gate would refuse: {reason}.", gate.as_str())
+                })
+            }
+            Outcome::Permitted { .. } | Outcome::Notified => writeln!(f, "  It passed {}.", passed(&|_| true)),
         }
     }
 }
@@ -193,11 +236,20 @@ impl Story {
     }
 }
 
-impl Display for Quiet {
+impl Display for State {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nFindings")?;
-        if self.bottlenecks.is_empty() {
-            writeln!(f, "  No bottleneck: all objectives met.")?;
+        for (service, pause) in &self.paused {
+            let what = if service.is_empty() { "everything" } else { service };
+            writeln!(f, "  Paused: {what}, {pause}.")?;
+        }
+        match self.blind {
+            None => writeln!(f, "  Nothing was found yet.")?,
+            Some(true) => writeln!(f, "  {BLIND}.")?,
+            Some(false) if self.bottlenecks.is_empty() => match &self.of {
+                Some(service) => writeln!(f, "  No bottleneck at {service}.")?,
+                None => writeln!(f, "  No bottleneck: all objectives met.")?,
+            },
+            Some(false) => {}
         }
         for b in &self.bottlenecks {
             write!(f, "  ")?;

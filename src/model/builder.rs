@@ -12,9 +12,10 @@ use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 
 use super::spans::{Kind, PROMOTED, SpanBatch, SpanRow, Status, dictionary_of, schema};
 use super::texts::{Cell, TextColumn, Utf8, names};
-use super::{SpanId, Time, TraceId};
+use super::{SpanId, Time, TraceId, Work};
 
 static KINDS: LazyLock<ArrayRef> = LazyLock::new(|| names(&Kind::NAMES));
+static WORKS: LazyLock<ArrayRef> = LazyLock::new(|| names(&Work::NAMES));
 static STATUSES: LazyLock<ArrayRef> = LazyLock::new(|| names(&Status::NAMES));
 
 /// Who sent spans: the columns that are the same for all spans of a resource. An empty text means absent.
@@ -42,6 +43,7 @@ pub struct SpanCells<'a> {
     pub peer: Utf8<'a>,
     pub sampled_weight: Option<f64>,
     pub promoted: [Cell<'a>; PROMOTED.len()],
+    pub work: Work,
 }
 
 /// The columns of a [`Source`].
@@ -67,6 +69,7 @@ pub struct SpanBuilder {
     promoted: [TextColumn; PROMOTED.len()],
     weights: Vec<f64>,
     has_weight: Vec<bool>,
+    works: Vec<u8>,
 }
 
 impl SpanBuilder {
@@ -92,6 +95,7 @@ impl SpanBuilder {
             promoted: std::array::from_fn(|_| TextColumn::with_capacity(rows)),
             weights: Vec::with_capacity(rows),
             has_weight: Vec::with_capacity(rows),
+            works: Vec::with_capacity(rows),
         }
     }
 
@@ -139,6 +143,7 @@ impl SpanBuilder {
             peer: row.peer.into(),
             sampled_weight: row.sampled_weight,
             promoted: row.promoted.map(Cell::from),
+            work: row.work,
         });
     }
 
@@ -173,6 +178,7 @@ impl SpanBuilder {
         self.promoted.iter_mut().zip(span.promoted).for_each(|(column, cell)| column.append(cell));
         self.weights.push(span.sampled_weight.unwrap_or_default());
         self.has_weight.push(span.sampled_weight.is_some());
+        self.works.push(span.work as u8);
     }
 
     pub fn finish(mut self) -> SpanBatch {
@@ -199,6 +205,7 @@ impl SpanBuilder {
             second,
             third,
             Arc::new(Float64Array::new(exact(self.weights), Some(self.has_weight.into()))),
+            dictionary_of(UInt8Array::new(exact(self.works), None), WORKS.clone()),
         ];
         // Every column has a row for each push, and the types of the schema.
         SpanBatch::of(RecordBatch::try_new(schema(), columns).expect("columns follow the schema"))
@@ -237,6 +244,7 @@ mod tests {
             peer: Utf8::EMPTY,
             sampled_weight: None,
             promoted: [Cell::from("/"), Cell::Number(200), Cell::from("")],
+            work: Work::Request,
         };
         builder.source(&Source { service: "unused".into(), ..Source::default() });
         builder.source(&Source { service: "a".into(), pod: "a-0".into(), ..Source::default() });

@@ -3,10 +3,13 @@
 //! Made when a batch comes, column by column, while the columns are at hand: a text of a dictionary is looked up once
 //! for all of its rows, and a trace that closes seconds later need not gather its spans from the table again.
 
-use arrow::array::StringArray;
+use arrow::array::{Array, StringArray};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::spans::{Columns, Kind, Status, status_number, text};
-use super::{SpanBatch, SpanId, SpanRow, Symbol, Symbols, Time, TraceId};
+use super::texts::TextColumn;
+use super::{Names, SpanBatch, SpanId, SpanRow, Symbol, Symbols, Time, TraceId, Work};
 
 /// No request takes longer than a day; what says so is wrong, and must not make sums of times overflow. The table keeps
 /// what was sent.
@@ -25,6 +28,7 @@ pub struct Span {
     pub service: Symbol,
     /// The name alone.
     pub service_name: Symbol,
+    /// As operations are grouped.
     pub operation: Symbol,
     pub pod: Symbol,
     pub version: Symbol,
@@ -34,6 +38,11 @@ pub struct Span {
     pub status: Status,
     /// 0 when absent.
     pub http_status: u16,
+    pub work: Work,
+    /// An operator said what kind of work it is.
+    pub is_declared: bool,
+    /// Its service is a proxy that belongs to the workload beside it, as the operator says.
+    pub is_sidecar: bool,
 }
 
 impl Span {
@@ -58,6 +67,7 @@ impl Span {
             version: text(self.version),
             peer: text(self.peer),
             sampled_weight: self.weight,
+            work: self.work,
             ..SpanRow::default()
         }
     }
@@ -78,13 +88,14 @@ impl Span {
 }
 
 impl SpanBatch {
-    /// The spans of all rows, in order, each with its trace.
-    pub fn spans(&self, symbols: &mut Symbols) -> impl Iterator<Item = (TraceId, Span)> {
+    /// The spans of all rows, in order, each with its trace; their operations as `operations` groups them.
+    pub fn spans(&self, symbols: &mut Symbols, operations: &mut Names) -> impl Iterator<Item = (TraceId, Span)> {
         let columns = self.columns();
         let mut known = |column: usize| Known::of(&columns, column, |text| symbols.of(text));
-        let [names, operations, namespaces] = [text::SERVICE, text::OPERATION, text::NAMESPACE].map(&mut known);
+        let [names, namespaces] = [text::SERVICE, text::NAMESPACE].map(&mut known);
         let [pods, versions, clusters, peers] = [text::POD, text::VERSION, text::CLUSTER, text::PEER].map(&mut known);
         let statuses = Known::of(&columns, text::HTTP_STATUS, status_number);
+        let sidecars = Known::of(&columns, text::SERVICE, |name| operations.is_sidecar(name));
         // Neighbours mostly have one resource.
         let mut last = None;
         let services: Vec<Symbol> = (0..self.len())
@@ -96,7 +107,18 @@ impl SpanBatch {
                 }
             })
             .collect();
-        services.into_iter().enumerate().map(move |(row, service)| {
+        let (keys, texts) = columns.texts(text::OPERATION);
+        let mut grouped = Grouped::new(texts.len());
+        let named: Vec<(Symbol, Option<Work>, bool)> = (services.iter().zip(keys))
+            .map(|(&service, &key)| {
+                grouped.of(service, key, || {
+                    let named = operations.of(symbols.text(service), texts.value(usize::from(key)));
+                    (symbols.of(named.name), named.work, named.is_declared)
+                })
+            })
+            .collect();
+        services.into_iter().zip(named).enumerate().map(move |(row, (service, (operation, work, is_declared)))| {
+            let kind = columns.kind(row);
             let span = Span {
                 id: columns.span_id(row),
                 parent: columns.parent(row),
@@ -105,16 +127,67 @@ impl SpanBatch {
                 weight: columns.weight(row),
                 service,
                 service_name: names.at(row),
-                operation: operations.at(row),
+                operation,
                 pod: pods.at(row),
                 version: versions.at(row),
                 peer: peers.at(row),
-                kind: columns.kind(row),
+                kind,
                 status: columns.status(row),
                 http_status: statuses.at(row),
+                work: work.unwrap_or_else(|| columns.work(row)),
+                is_declared,
+                is_sidecar: sidecars.at(row),
             };
             (columns.trace_id(row), span)
         })
+    }
+
+    /// The same table with operations as `operations` groups them.
+    pub fn grouped(&self, operations: &mut Names) -> SpanBatch {
+        let columns = self.columns();
+        let (keys, texts) = columns.texts(text::OPERATION);
+        let mut symbols = Symbols::default();
+        let mut grouped = Grouped::new(texts.len());
+        let mut column = TextColumn::with_capacity(self.len());
+        let mut service_of = |row: usize| {
+            let row = columns.row(row);
+            let [cluster, namespace, name] = [row.cluster, row.namespace, row.service].map(|part| symbols.of(part));
+            let service = symbols.service(cluster, namespace, name);
+            (service, symbols.text(service).clone())
+        };
+        for (row, &key) in keys.iter().enumerate() {
+            let (service, text) = service_of(row);
+            let value = grouped
+                .of(service, key, || column.key(operations.of(&text, texts.value(usize::from(key))).name.into()));
+            column.push(value);
+        }
+        let mut all = self.record_batch().columns().to_vec();
+        all[OPERATION_COLUMN] = column.finish();
+        self.with_columns(all)
+    }
+}
+
+/// Place of the column `operation` in the schema.
+const OPERATION_COLUMN: usize = 7 + text::OPERATION;
+
+/// What each operation of each service is grouped as, by the operation's key; nearly every one is of one service.
+struct Grouped<T> {
+    first: Vec<Option<(Symbol, T)>>,
+    others: HashMap<(Symbol, u16), T, RandomState>,
+}
+
+impl<T: Copy> Grouped<T> {
+    fn new(operations: usize) -> Grouped<T> {
+        Grouped { first: vec![None; operations], others: HashMap::default() }
+    }
+
+    fn of(&mut self, service: Symbol, key: u16, group: impl FnOnce() -> T) -> T {
+        // A dictionary's keys lie within its values.
+        match &mut self.first[usize::from(key)] {
+            Some((of, known)) if *of == service => *known,
+            Some(_) => *self.others.entry((service, key)).or_insert_with(group),
+            first => first.insert((service, group())).1,
+        }
     }
 }
 
@@ -146,8 +219,31 @@ mod tests {
         let mut builder = SpanBuilder::new();
         builder.append(&SpanRow { duration_ns: i64::MAX, ..SpanRow::default() });
         let batch = builder.finish();
-        assert_eq!(batch.spans(&mut Symbols::default()).map(|(_, span)| span.duration_ns).sum::<i64>(), LONGEST_NS);
+        assert_eq!(
+            batch.spans(&mut Symbols::default(), &mut Names::default()).map(|(_, span)| span.duration_ns).sum::<i64>(),
+            LONGEST_NS
+        );
         assert_eq!(batch.columns().duration_ns(0), i64::MAX);
+    }
+
+    #[test]
+    fn operations_are_grouped_by_service_in_spans_and_tables_alike() {
+        let mut builder = SpanBuilder::new();
+        for n in 0..100_u32 {
+            let operation = format!("GET /item/{n}");
+            let service = if n.is_multiple_of(2) { "shop" } else { "stock" };
+            builder.append(&SpanRow { service, operation: &operation, ..SpanRow::default() });
+        }
+        builder.append(&SpanRow { service: "shop", operation: "GET /healthz", ..SpanRow::default() });
+        let (batch, mut symbols) = (builder.finish(), Symbols::default());
+        let spans: Vec<Span> = batch.spans(&mut symbols, &mut Names::default()).map(|(_, span)| span).collect();
+        let grouped = batch.grouped(&mut Names::default());
+        for (row, span) in spans.iter().enumerate() {
+            let expected = if row < 100 { "GET /item/{id}" } else { "GET /healthz" };
+            assert_eq!((&**symbols.text(span.operation), grouped.row(row).operation), (expected, expected));
+        }
+        assert_eq!([spans[0].work, spans[100].work], [Work::Request, Work::Probe]);
+        assert_eq!((grouped.row(1).service, batch.row(1).operation), ("stock", "GET /item/1"));
     }
 
     #[test]
@@ -179,7 +275,7 @@ mod tests {
         let mut builder = SpanBuilder::new();
         [root, call].iter().for_each(|row| builder.append(row));
         let (batch, mut symbols) = (builder.finish(), Symbols::default());
-        let spans: Vec<(TraceId, Span)> = batch.spans(&mut symbols).collect();
+        let spans: Vec<(TraceId, Span)> = batch.spans(&mut symbols, &mut Names::default()).collect();
         for ((trace, span), row) in spans.iter().zip([root, call]) {
             let texts = [span.service, span.service_name, span.operation, span.pod, span.version, span.peer];
             let service = row.service_id();
@@ -188,6 +284,7 @@ mod tests {
             assert_eq!((*trace, span.id, span.parent), (row.trace_id, row.span_id, row.parent_span_id));
             assert_eq!((span.start, span.end(), span.weight), (row.start, row.end(), row.sampled_weight));
             assert_eq!((span.kind, span.status, span.http_status), (row.kind, row.status, row.http_status()));
+            assert_eq!(span.work, row.work);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The `spans` table: one Arrow schema and one checked view; `builder` fills it.
 //!
 //! Shapes and units are those of OTLP (opentelemetry-proto `trace/v1/trace.proto`): `start` is
-//! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 81 bytes a span:
+//! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 82 bytes a span:
 //! repeated text is dictionary-encoded with 16-bit keys within one batch, and past
 //! [`DICTIONARY_VALUES_MAX`] distinct values the rest becomes [`OTHER`].
 
@@ -16,7 +16,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, UInt8Type, UInt16Type,
 };
 
-use super::{ServiceId, SpanBuilder, SpanId, Time, TraceId};
+use super::{ServiceId, SpanBuilder, SpanId, Time, TraceId, Work};
 
 /// Distinct values one dictionary column of one batch keeps; below the 65 536 that 16-bit keys could name.
 pub const DICTIONARY_VALUES_MAX: usize = 60_000;
@@ -110,6 +110,8 @@ pub struct SpanRow<'a> {
     /// How many spans this one stands for (`ot=th` in tracestate, or configured); None when not known.
     pub sampled_weight: Option<f64>,
     pub promoted: [&'a str; PROMOTED.len()],
+    /// As far as the span itself tells.
+    pub work: Work,
 }
 
 impl SpanRow<'_> {
@@ -158,6 +160,9 @@ fn enum_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
+/// The last column, which files of older versions lack: all their spans are requests.
+const WORK: &str = "work";
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![
         Field::new("trace_id", DataType::FixedSizeBinary(16), false),
@@ -170,8 +175,12 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ];
     fields.extend(TEXT_COLUMNS.iter().chain(PROMOTED.iter()).map(|name| Field::new(*name, text_type(), false)));
     fields.push(Field::new("sampled_weight", DataType::Float64, true));
+    fields.push(Field::new(WORK, enum_type(), false));
     Arc::new(Schema::new(fields))
 });
+
+const WEIGHT_COLUMN: usize = 7 + TEXT_COLUMNS.len() + PROMOTED.len();
+const WORK_COLUMN: usize = WEIGHT_COLUMN + 1;
 
 /// The schema of the `spans` table.
 pub fn schema() -> SchemaRef {
@@ -212,6 +221,12 @@ impl SpanBatch {
         SpanBatch { batch }
     }
 
+    /// The same table with other columns, of the schema and as long.
+    pub(super) fn with_columns(&self, columns: Vec<ArrayRef>) -> SpanBatch {
+        // Whoever calls this has made them so.
+        SpanBatch::of(RecordBatch::try_new(self.batch.schema(), columns).expect("columns follow the schema"))
+    }
+
     pub fn record_batch(&self) -> &RecordBatch {
         &self.batch
     }
@@ -249,7 +264,8 @@ impl SpanBatch {
                 let dictionary = column(7 + i).as_dictionary::<UInt16Type>();
                 (dictionary.keys(), dictionary.values().as_string::<i32>())
             }),
-            weight: column(7 + TEXT_COLUMNS.len() + PROMOTED.len()).as_primitive(),
+            weight: column(WEIGHT_COLUMN).as_primitive(),
+            work: column(WORK_COLUMN).as_dictionary::<UInt8Type>().keys(),
         }
     }
 }
@@ -266,10 +282,12 @@ impl TryFrom<RecordBatch> for SpanBatch {
                     .zip(b.fields())
                     .all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
         };
+        let batch = with_work(batch);
         if same(&batch.schema(), &schema()) {
             let mut columns = batch.columns().to_vec();
             columns[5] = with_names(&columns[5], &Kind::NAMES);
             columns[6] = with_names(&columns[6], &Status::NAMES);
+            columns[WORK_COLUMN] = with_names(&columns[WORK_COLUMN], &Work::NAMES);
             // Types and lengths are those of the batch that was given.
             let batch = RecordBatch::try_new(batch.schema(), columns).expect("the same columns");
             return Ok(SpanBatch { batch });
@@ -277,6 +295,20 @@ impl TryFrom<RecordBatch> for SpanBatch {
         let names = |s: &Schema| s.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
         Err(NotSpans { expected: names(&schema()), found: names(&batch.schema()) })
     }
+}
+
+/// With the last column, where a file was written before there was one.
+fn with_work(batch: RecordBatch) -> RecordBatch {
+    if batch.num_columns() != WORK_COLUMN {
+        return batch;
+    }
+    let requests = UInt8Array::from(vec![Work::Request as u8; batch.num_rows()]);
+    let mut columns = batch.columns().to_vec();
+    columns.push(dictionary(requests, StringArray::from_iter_values(Work::NAMES)));
+    let schema = batch.schema();
+    let fields = schema.fields().iter().cloned().chain([Arc::new(Field::new(WORK, enum_type(), false))]);
+    // One column more, of as many rows.
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).unwrap_or(batch)
 }
 
 /// A column of an enumeration whose keys are its numbers. A Parquet reader and SQL make dictionaries of their own;
@@ -305,6 +337,7 @@ pub struct Columns<'a> {
     status: &'a PrimitiveArray<UInt8Type>,
     text: [(&'a PrimitiveArray<UInt16Type>, &'a StringArray); TEXT_COLUMNS.len() + PROMOTED.len()],
     weight: &'a PrimitiveArray<Float64Type>,
+    work: &'a PrimitiveArray<UInt8Type>,
 }
 
 impl<'a> Columns<'a> {
@@ -348,6 +381,10 @@ impl<'a> Columns<'a> {
         self.weight.is_valid(row).then(|| self.weight.value(row))
     }
 
+    pub fn work(&self, row: usize) -> Work {
+        Work::ALL.get(usize::from(self.work.value(row))).copied().unwrap_or_default()
+    }
+
     /// Keys and values of the text column at this [place](text).
     pub(super) fn texts(&self, place: usize) -> (&'a [u16], &'a StringArray) {
         let (keys, values) = self.text[place];
@@ -383,6 +420,7 @@ impl<'a> Columns<'a> {
             peer: text(text::PEER),
             promoted: [text::HTTP_ROUTE, text::HTTP_STATUS, text::RPC_METHOD].map(text),
             sampled_weight: self.weight(row),
+            work: self.work(row),
         }
     }
 }
@@ -441,6 +479,17 @@ mod tests {
         columns[6] = dictionary(UInt8Array::from(vec![1]), StringArray::from(vec!["ok", "error"]));
         let other = SpanBatch::try_from(RecordBatch::try_new(schema(), columns).unwrap()).unwrap();
         assert_eq!(other.row(0), batch.row(0));
+    }
+
+    #[test]
+    fn a_table_of_an_older_version_holds_requests() {
+        let mut builder = SpanBuilder::new();
+        builder.append(&SpanRow { work: Work::Probe, ..row(1, "a") });
+        let batch = builder.finish();
+        let without: Vec<usize> = (0..WORK_COLUMN).collect();
+        let older = SpanBatch::try_from(batch.record_batch().project(&without).unwrap()).unwrap();
+        assert_eq!((older.row(0).work, batch.row(0).work), (Work::Request, Work::Probe));
+        assert_eq!(older.row(0).service, "a");
     }
 
     #[test]

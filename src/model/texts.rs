@@ -38,6 +38,11 @@ impl<'a> Utf8<'a> {
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
     }
+
+    /// This text, or the other where this is empty.
+    pub const fn or(self, other: Utf8<'a>) -> Utf8<'a> {
+        if self.is_empty() { other } else { self }
+    }
 }
 
 impl<'a> From<&'a str> for Utf8<'a> {
@@ -111,6 +116,11 @@ impl TextColumn {
             Cell::Text(text) => self.key(text),
             Cell::Number(number) => self.key_of_number(number),
         };
+        self.keys.push(key);
+    }
+
+    /// A row of a key that was handed out.
+    pub fn push(&mut self, key: u16) {
         self.keys.push(key);
     }
 

@@ -20,6 +20,34 @@ impl Time {
         Time(seconds.saturating_mul(NANOS_PER_SECOND))
     }
 
+    /// Reads `2026-11-24T14:03`, with or without seconds, their fraction, and the `Z` behind; a space may stand for the `T`.
+    /// None where it is no time of the calendar in UTC.
+    pub fn parse(text: &str) -> Option<Time> {
+        let text = text.trim();
+        let (day, time) = text.strip_suffix('Z').unwrap_or(text).split_once(['T', ' '])?;
+        let number = |text: &str, digits: usize| {
+            let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| text.parse::<i64>().ok()).flatten()
+        };
+        let mut parts = day.split('-');
+        let (year, month, day) = (number(parts.next()?, 4)?, number(parts.next()?, 2)?, number(parts.next()?, 2)?);
+        let mut clock = time.split(':');
+        let (hour, minute) = (number(clock.next()?, 2)?, number(clock.next()?, 2)?);
+        let (second, fraction) = clock.next().map_or(("00", "0"), |text| text.split_once('.').unwrap_or((text, "0")));
+        let second = number(second, 2)?;
+        let digits = fraction.len().min(9);
+        let nanos = number(&fraction[..digits], digits)? * 10_i64.pow(9 - digits as u32);
+        if parts.next().is_some() || clock.next().is_some() || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let days = days_from_civil(year, month, day);
+        if civil_from_days(days) != (year, month, day) {
+            return None;
+        }
+        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+        Some(Time(Time::from_secs(seconds).0.saturating_add(nanos)))
+    }
+
     /// The start of the second this instant lies in.
     pub const fn floor_second(self) -> Time {
         Time(self.0.div_euclid(NANOS_PER_SECOND).saturating_mul(NANOS_PER_SECOND))
@@ -79,6 +107,17 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (yoe + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The way back, of the same source.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = year - i64::from(month <= 2);
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let mp = (month + 9) % 12;
+    let doy = (153 * mp + 2) / 5 + day - 1;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    era * 146_097 + doe - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +128,18 @@ mod tests {
         assert_eq!(Time(1_767_225_599_999_000_000).to_string(), "2025-12-31T23:59:59.999Z");
         assert_eq!(Time(951_782_400_000_000_000).to_string(), "2000-02-29T00:00:00.000Z");
         assert_eq!(Time(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_is_displayed_is_read_back() {
+        for at in [Time(0), Time(1_767_225_599_999_000_000), Time(951_782_400_000_000_000)] {
+            assert_eq!(Time::parse(&at.to_string()), Some(at), "{at}");
+        }
+        assert_eq!(Time::parse("2026-11-24 14:03"), Time::parse("2026-11-24T14:03:00Z"));
+        for wrong in ["14:03", "2026-02-30T00:00", "2026-11-24T24:00", "2026-11-24", "2026-11-24T14:03+01:00", "é-1-1T"]
+        {
+            assert_eq!(Time::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

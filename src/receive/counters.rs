@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::decode::{MendedTexts, Reason, Rejected};
+use super::decode::{Mended, Reason, Rejected};
 use super::refusal::Refusal;
 
 /// Counts since the start; every reader may come at any time.
@@ -14,6 +14,8 @@ pub struct Counters {
     overflowed: AtomicU64,
     cut: AtomicU64,
     broken: AtomicU64,
+    left_out: AtomicU64,
+    unnamed: AtomicU64,
     rejected: [AtomicU64; Reason::ALL.len()],
     refused: [AtomicU64; Refusal::LABELS.len()],
 }
@@ -49,6 +51,16 @@ impl Counters {
         self.broken.load(Ordering::Relaxed)
     }
 
+    /// Attributes, events, links and fields that could not be read, and were left out of spans that could.
+    pub fn left_out_fields(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Spans of services that nobody named.
+    pub fn unnamed_spans(&self) -> u64 {
+        self.unnamed.load(Ordering::Relaxed)
+    }
+
     /// Spans rejected out of accepted requests, by the label `reason`.
     pub fn rejected_spans(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Reason::ALL.iter().zip(&self.rejected).map(|(reason, count)| (reason.label(), count.load(Ordering::Relaxed)))
@@ -59,13 +71,15 @@ impl Counters {
         Refusal::LABELS.iter().zip(&self.refused).map(|(label, count)| (*label, count.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn accept(&self, bytes: usize, spans: usize, rejected: &Rejected, texts: MendedTexts) {
+    pub(super) fn accept(&self, bytes: usize, spans: usize, rejected: &Rejected, mended: Mended) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.spans.fetch_add(spans as u64, Ordering::Relaxed);
-        self.overflowed.fetch_add(texts.overflowed, Ordering::Relaxed);
-        self.cut.fetch_add(texts.cut, Ordering::Relaxed);
-        self.broken.fetch_add(texts.broken, Ordering::Relaxed);
+        self.overflowed.fetch_add(mended.overflowed, Ordering::Relaxed);
+        self.cut.fetch_add(mended.cut, Ordering::Relaxed);
+        self.broken.fetch_add(mended.broken, Ordering::Relaxed);
+        self.left_out.fetch_add(mended.left_out, Ordering::Relaxed);
+        self.unnamed.fetch_add(mended.unnamed, Ordering::Relaxed);
         for (reason, count) in rejected.by_reason() {
             self.rejected[reason as usize].fetch_add(count, Ordering::Relaxed);
         }

@@ -131,9 +131,11 @@ impl Intake {
             assume_weight: self.assume_weight,
             start_max: Some(latest + self.future_max),
             limits: Some(self.decode_limits),
+            rescale: false,
         };
         let decoded = decode(encoding, &request, &options).map_err(|error| match error {
             DecodeError::TooManySpans { .. } | DecodeError::TooMuchMemory { .. } => Refusal::TooLargeDecoded(error),
+            DecodeError::Foreign { .. } => Refusal::Foreign(error),
             DecodeError::Protobuf(_) | DecodeError::Json(_) => Refusal::Undecodable(error),
         })?;
         let (bytes, spans) = (request.len(), decoded.batch.len());
@@ -146,7 +148,7 @@ impl Intake {
                 Ok(Err(_)) | Err(_) => return Err(self.overloaded()),
             }
         }
-        self.counters.accept(bytes, spans, &decoded.rejected, decoded.texts);
+        self.counters.accept(bytes, spans, &decoded.rejected, decoded.mended);
         if let Some((tap, tapped)) = tapped {
             tap(&tapped);
         }

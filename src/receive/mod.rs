@@ -23,7 +23,7 @@ pub mod queue;
 mod receivers;
 mod refusal;
 mod source_clocks;
-mod tls;
+pub mod tls;
 
 pub use config::{Config, Tls, Token};
 pub use counters::Counters;

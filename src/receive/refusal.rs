@@ -30,6 +30,8 @@ pub(super) enum Refusal {
     TooLargeDecoded(DecodeError),
     #[error("{0}")]
     Undecodable(DecodeError),
+    #[error("{0}")]
+    Foreign(DecodeError),
     #[error("a web page may not send spans here: send them to a collector")]
     Page,
     #[error("the body cannot be decompressed as {encoding}: {cause}")]
@@ -54,8 +56,8 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// Values of the metric label `reason`, in the order they are counted.
-    pub const LABELS: [&'static str; 7] =
-        ["unauthenticated", "too_large", "undecodable", "overloaded", "too_slow", "unserved", "unsupported"];
+    pub const LABELS: [&'static str; 8] =
+        ["unauthenticated", "too_large", "undecodable", "foreign", "overloaded", "too_slow", "unserved", "unsupported"];
 
     pub fn label(&self) -> &'static str {
         match self {
@@ -64,6 +66,7 @@ impl Refusal {
                 "too_large"
             }
             Refusal::Undecodable(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => "undecodable",
+            Refusal::Foreign(_) => "foreign",
             Refusal::Overloaded { .. } => "overloaded",
             Refusal::TooSlow { .. } => "too_slow",
             Refusal::Unserved { .. } | Refusal::Method(_) => "unserved",
@@ -79,6 +82,7 @@ impl Refusal {
                 Code::ResourceExhausted
             }
             Refusal::Undecodable(_)
+            | Refusal::Foreign(_)
             | Refusal::Undecompressable { .. }
             | Refusal::Broken(_)
             | Refusal::ContentType(_)
@@ -96,7 +100,9 @@ impl Refusal {
             Refusal::TooLarge { .. } | Refusal::TooLargeDecompressed { .. } | Refusal::TooLargeDecoded(_) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
-            Refusal::Undecodable(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => StatusCode::BAD_REQUEST,
+            Refusal::Undecodable(_) | Refusal::Foreign(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Refusal::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Refusal::Unserved { .. } => StatusCode::NOT_FOUND,

@@ -54,6 +54,11 @@ pub(super) fn acceptor(tls: &Tls, protocols: &[&[u8]]) -> Result<TlsAcceptor, Tl
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Whether TLS could be served with these files.
+pub fn check(tls: &Tls) -> Result<(), TlsError> {
+    acceptor(tls, &[]).map(drop)
+}
+
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |cause: String| TlsError::File { what, path: path.to_owned(), cause };
     let certificates: Vec<_> =

@@ -7,7 +7,7 @@ use crate::action::{self, Action, Change, Eviction, ResizeCpu, RestartPod, Scale
 use crate::analyse::{Bottleneck, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use crate::decide::Proposal;
 use crate::guard::{self, Context, Guard, Mode, Permit};
-use crate::model::{ClusterState, Origin, Pod, Time, Workload};
+use crate::model::{ClusterState, Origin, Pauses, Pod, Time, Workload};
 
 struct World {
     guard: Guard,
@@ -89,7 +89,7 @@ impl World {
 
     fn permit(&mut self, proposal: Proposal) -> Option<Permit> {
         let World { guard, now, cluster, findings, .. } = self;
-        let context = Context { now: *now, mode: Mode::Enforce, paused: false, cluster, findings };
+        let context = Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
         guard.review(vec![proposal], &context).pop().and_then(|reviewed| reviewed.permit)
     }
 
@@ -187,7 +187,7 @@ fn verified_once_its_pods_are_warm_and_waiting_fell() {
     assert_eq!(world.pass(1), ["close i-10000-1"], "and again when nothing came of it");
 
     let World { now, ref cluster, ref findings, .. } = world;
-    let context = Context { now, mode: Mode::Enforce, paused: false, cluster, findings };
+    let context = Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
     let permit = world.guard.close(&"a".into(), "i-10000-1".parse().unwrap(), &context).expect("recorded");
     world.write(&permit);
     assert!(world.verifier.applied(&permit, world.now).is_empty());
@@ -373,7 +373,10 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
         for _ in 0..310 {
             world.tick();
             let World { guard, now, cluster, findings, .. } = &mut world;
-            guard.review(vec![], &Context { now: *now, mode: Mode::Enforce, paused: false, cluster, findings });
+            guard.review(
+                vec![],
+                &Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings },
+            );
         }
         let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
         assert!(said[0].contains("Applied: 4 to 2"), "{said:?}");
@@ -500,7 +503,7 @@ fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
     world.guard.set_floors(vec![guard::Floor { service: "a".into(), origin, replicas: 8, from, until }]);
     let review = |world: &mut World, proposals: Vec<Proposal>| {
         let World { guard, now, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: Mode::Enforce, paused: false, cluster, findings };
+        let context = Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
         guard.review(proposals, &context).pop().and_then(|reviewed| reviewed.permit)
     };
     let permit = review(&mut world, vec![]).expect("raised");

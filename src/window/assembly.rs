@@ -1,24 +1,29 @@
 //! Traces put together from spans that come in any order, late, twice, or without their root.
 //!
-//! A trace is complete when its root has been seen and telemetry is complete up to the root's end; one
-//! without a root is closed as partial when it has been idle for long. Closed ids are remembered for a while,
-//! so that a late or repeated span is counted as such and opens no second trace.
+//! Work that a trace set off and that begins when it is closed, such as taking its messages, is a later part of it, and
+//! analysed by itself: no trace stays open for it.
+//!
+//! A trace is complete when its root has been seen and telemetry is complete up to the root's end. One whose root has not
+//! come is complete a [moment](RootGrace) after its newest span where it begins with a span whose caller sends none, and
+//! is closed as partial when it has been idle for long where it does not. Closed ids are remembered for a while, so that a
+//! late or repeated span is counted as such and opens no second trace.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 
 use super::Config;
-use crate::model::{ClockStep, Span, Symbols, Time, TraceId};
+use super::root_grace::RootGrace;
+use crate::model::{ClockStep, Kind, Span, Symbols, Time, TraceId, first_top};
 
 /// How long a closed trace's id is remembered: well past the late spans of a Collector's retries.
 const CLOSED_MEMORY: Duration = Duration::from_secs(60);
-/// Closed ids remembered at most, about 60 bytes each; at more than this a minute the oldest are forgotten earlier.
+/// Closed ids remembered at most, about 70 bytes each; at more than this a minute the oldest are forgotten earlier.
 const CLOSED_MAX: usize = 1_000_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct AssemblyCounters {
     pub duplicate_spans: u64,
     /// Spans of traces that were closed before they came.
     pub late_spans: u64,
+    /// Roots among them, of traces that were closed without one.
+    pub late_roots: u64,
     /// Spans past `trace_spans_max`.
     pub surplus_spans: u64,
     /// Traces closed early because `open_traces_max` was reached.
@@ -50,15 +57,31 @@ struct OpenTrace {
     /// End of the root span, once seen (the latest, should there be several).
     root_end: Option<Time>,
     newest_end: Time,
+    /// It is closed already, and this is work that it set off.
+    is_later_part: bool,
+    /// Its root has not come for a moment, and it does not begin where traces begin without one: it waits until it is idle.
+    waits: bool,
     /// The earliest of its entries in the queue.
     queued: Time,
 }
 
 impl OpenTrace {
     /// A rooted trace is due at its root's end; children that outlive it are clipped anyway.
-    fn due(&self, config: &Config) -> Time {
-        self.root_end.unwrap_or(self.newest_end + config.trace_idle)
+    fn due(&self, config: &Config, grace: &RootGrace) -> Time {
+        let wait =
+            if self.waits || self.is_later_part { config.trace_idle } else { grace.wait().min(config.trace_idle) };
+        self.root_end.unwrap_or(self.newest_end + wait)
     }
+}
+
+/// How a trace was closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    WithRoot,
+    /// Without, where traces begin so.
+    Begun,
+    /// Without, as it had been idle for long.
+    Idle,
 }
 
 #[derive(Default)]
@@ -69,8 +92,12 @@ pub(super) struct Assembly {
     /// Open traces by the event time at which they may be closed, each with its place. A trace is due later with every
     /// span that comes before its root, so an entry is a lower bound: it is put back when its turn comes too early.
     queue: BinaryHeap<Reverse<(Time, TraceId, usize)>>,
-    closed: HashSet<TraceId, RandomState>,
+    /// How each was closed, and when it ended.
+    closed: HashMap<TraceId, (Closed, Time), RandomState>,
     closed_by_time: VecDeque<(Time, TraceId)>,
+    grace: RootGrace,
+    /// Open traces that wait until they are idle.
+    waiting: usize,
     /// Spans of open traces.
     spans: usize,
     /// Memory of traces that are gone, for new ones.
@@ -92,7 +119,7 @@ impl Assembly {
     ///
     /// Most of the cost is to wait for memory: hundreds of thousands of open traces are in no cache. So all places are looked
     /// up first, in a loop in which the processor asks for many at once, and the spans are put there in a second one.
-    pub fn add(&mut self, config: &Config, spans: impl IntoIterator<Item = (TraceId, Span, Time)>) {
+    pub fn add(&mut self, config: &Config, received_at: Time, spans: impl IntoIterator<Item = (TraceId, Span, Time)>) {
         let mut spans = spans.into_iter();
         loop {
             let mut coming = std::mem::take(&mut self.coming);
@@ -100,10 +127,13 @@ impl Assembly {
             let mut places = std::mem::take(&mut self.coming_places);
             places.extend(coming.iter().map(|(id, ..)| self.place(*id)));
             let is_last = coming.is_empty();
-            for ((_, span, end), place) in coming.drain(..).zip(places.drain(..)) {
+            for ((id, span, end), place) in coming.drain(..).zip(places.drain(..)) {
                 match place {
                     Some(place) => self.put(config, place, span, end),
-                    None => self.counters.late_spans += 1,
+                    None => match self.later_part(id, &span) {
+                        Some(place) => self.put(config, place, span, end),
+                        None => self.count_late(config, received_at, id, span),
+                    },
                 }
             }
             (self.coming, self.coming_places) = (coming, places);
@@ -117,12 +147,58 @@ impl Assembly {
     fn place(&mut self, id: TraceId) -> Option<usize> {
         match self.places.entry(id) {
             Entry::Occupied(place) => Some(*place.get()),
-            Entry::Vacant(_) if self.closed.contains(&id) => None,
+            Entry::Vacant(_) if self.closed.contains_key(&id) => None,
             Entry::Vacant(new) => {
                 let spans = self.spare.pop().unwrap_or_default();
-                let trace = OpenTrace { id, spans, root_end: None, newest_end: Time::MIN, queued: Time(i64::MAX) };
+                let trace = OpenTrace {
+                    id,
+                    spans,
+                    root_end: None,
+                    newest_end: Time::MIN,
+                    is_later_part: false,
+                    waits: false,
+                    queued: Time(i64::MAX),
+                };
                 Some(*new.insert(self.open.insert(trace)))
             }
+        }
+    }
+
+    /// The place of a later part of a trace that is closed, opened if it is new; None where a span is simply late.
+    fn later_part(&mut self, id: TraceId, span: &Span) -> Option<usize> {
+        if let Some(&place) = self.places.get(&id) {
+            return Some(place);
+        }
+        let &(closed, ended) = self.closed.get(&id)?;
+        // Only a root tells when the rest was over.
+        let began_after = closed == Closed::WithRoot && span.start >= ended;
+        if span.parent.is_none() || span.kind != Kind::Consumer && !began_after {
+            return None;
+        }
+        let spans = self.spare.pop().unwrap_or_default();
+        let part = OpenTrace {
+            id,
+            spans,
+            root_end: None,
+            newest_end: Time::MIN,
+            is_later_part: true,
+            waits: false,
+            queued: Time(i64::MAX),
+        };
+        let place = self.open.insert(part);
+        self.places.insert(id, place);
+        Some(place)
+    }
+
+    fn count_late(&mut self, config: &Config, received_at: Time, id: TraceId, span: Span) {
+        self.counters.late_spans += 1;
+        if span.parent.is_some() {
+            return;
+        }
+        let closed = self.closed.get(&id).map(|(closed, _)| *closed);
+        self.counters.late_roots += u64::from(closed != Some(Closed::WithRoot));
+        if closed == Some(Closed::Begun) {
+            self.grace.came_late(received_at, config.trace_idle);
         }
     }
 
@@ -135,10 +211,13 @@ impl Assembly {
         trace.spans.push(span);
         self.spans += 1;
         trace.newest_end = trace.newest_end.max(end);
-        if span.parent.is_none() {
+        if span.parent.is_none() || trace.is_later_part && span.kind == Kind::Consumer {
             trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
-        let due = trace.due(config);
+        if std::mem::take(&mut trace.waits) {
+            self.waiting -= 1;
+        }
+        let due = trace.due(config, &self.grace);
         // One that is due at the end of time is queued as well, or it would stay open for good.
         if due < trace.queued || trace.spans.len() == 1 {
             trace.queued = due;
@@ -146,8 +225,14 @@ impl Assembly {
         }
     }
 
-    /// Closes every trace that is due at `complete_to`, in order of (due, id).
-    pub fn close(&mut self, config: &Config, complete_to: Time) -> Vec<AssembledTrace> {
+    /// Closes every trace that is due at `complete_to`, in order of (due, id). `begins` says of the first span of a trace
+    /// without a root whether traces begin there.
+    pub fn close(
+        &mut self,
+        config: &Config,
+        complete_to: Time,
+        mut begins: impl FnMut(&Span) -> bool,
+    ) -> Vec<AssembledTrace> {
         let mut traces = Vec::new();
         while let Some(&Reverse((queued, id, place))) = self.queue.peek() {
             let forced = self.open.len() > config.open_traces_max;
@@ -159,7 +244,17 @@ impl Assembly {
             let Some(trace) = self.open.get_mut(place).filter(|trace| trace.id == id && trace.queued == queued) else {
                 continue;
             };
-            let due = trace.due(config);
+            let mut due = trace.due(config, &self.grace);
+            let is_rooted = trace.root_end.is_some();
+            if due <= queued && !is_rooted && !trace.waits && !trace.is_later_part && !forced {
+                if first_top(&trace.spans).is_some_and(|top| begins(&trace.spans[top])) {
+                    self.grace.closed(complete_to);
+                } else {
+                    trace.waits = true;
+                    self.waiting += 1;
+                    due = trace.due(config, &self.grace);
+                }
+            }
             if due > queued {
                 trace.queued = due;
                 self.queue.push(Reverse((due, id, place)));
@@ -167,14 +262,27 @@ impl Assembly {
             }
             let trace = self.open.remove(place);
             self.places.remove(&id);
+            self.waiting -= usize::from(trace.waits);
+            if trace.is_later_part && !is_rooted {
+                // Nobody took a message: what came was late, and began as it ended.
+                self.counters.late_spans += trace.spans.len() as u64;
+                self.spans -= trace.spans.len();
+                continue;
+            }
             self.counters.forced += u64::from(due > complete_to);
             self.counters.closed += 1;
-            self.counters.partial += u64::from(trace.root_end.is_none());
-            if self.closed.insert(id) {
+            self.counters.partial += u64::from(!is_rooted);
+            let closed = match (is_rooted, trace.waits) {
+                (true, _) => Closed::WithRoot,
+                (false, false) => Closed::Begun,
+                (false, true) => Closed::Idle,
+            };
+            let ended = trace.root_end.unwrap_or(trace.newest_end);
+            if !trace.is_later_part && self.closed.insert(id, (closed, ended)).is_none() {
                 self.closed_by_time.push_back((due, id));
             }
             self.spans -= trace.spans.len();
-            traces.push(AssembledTrace { id, has_root: trace.root_end.is_some(), spans: trace.spans });
+            traces.push(AssembledTrace { id, has_root: is_rooted, spans: trace.spans });
         }
         self.forget(complete_to - CLOSED_MEMORY);
         traces
@@ -215,6 +323,8 @@ impl Assembly {
         let queue = std::mem::take(&mut self.queue).into_iter();
         self.queue = queue.map(|Reverse((due, id, place))| Reverse((step.time(due), id, place))).collect();
         step.move_all(self.closed_by_time.iter_mut().map(|(at, _)| at));
+        step.move_all(self.closed.values_mut().map(|(_, ended)| ended));
+        self.grace.step_clock(step);
     }
 
     pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
@@ -228,6 +338,11 @@ impl Assembly {
 
     pub fn open(&self) -> usize {
         self.open.len()
+    }
+
+    /// Open traces whose root has not come for longer than roots take.
+    pub fn waiting(&self) -> usize {
+        self.waiting
     }
 
     pub fn counters(&self) -> AssemblyCounters {

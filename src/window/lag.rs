@@ -4,6 +4,8 @@
 //! receipt. The instant `now - lag` is our watermark: a quantile rather than the least over sources, since
 //! one quiet or stuck source would hold back the least for everybody, exactly when a burst needs an answer.
 
+use std::time::Duration;
+
 use crate::model::{FRESH, Time};
 
 /// Width of a histogram cell: a tenth of the fastest tick.
@@ -51,8 +53,13 @@ impl ArrivalLag {
         }
     }
 
+    /// The lag that all but 1 % of spans stay under.
+    pub fn quantile(&self) -> Duration {
+        Duration::from_nanos(self.quantile_ns().unsigned_abs())
+    }
+
     /// The lag that all but 1 % of spans stay under, in nanoseconds.
-    pub fn quantile_ns(&self) -> i64 {
+    fn quantile_ns(&self) -> i64 {
         if self.total < ENOUGH {
             return DEFAULT_NS;
         }

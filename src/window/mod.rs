@@ -6,22 +6,29 @@
 
 mod admission;
 mod assembly;
+mod clocks;
 mod lag;
 mod merge;
+mod root_grace;
 mod slices;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::setting::{Kind, Setting};
-use crate::model::{ClockStep, SpanBatch, Symbols, Time, is_fresh};
+use crate::model::{ClockStep, Declared, Names, Span, SpanBatch, Symbol, Symbols, Text, Time, TimeUnit, is_fresh};
 use crate::settings;
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
 use assembly::Assembly;
 pub use assembly::{AssembledTrace, AssemblyCounters};
+pub use clocks::Clock;
+use clocks::Clocks;
 use lag::ArrivalLag;
 use slices::Slices;
 
@@ -38,16 +45,22 @@ pub struct Config {
     /// Which traces are shed depends on it: chosen anew at each start, so that no sender can choose ids that are taken, and
     /// kept in the journal with the rest.
     pub seed: u64,
-    /// A trace whose root has not come by then is analysed as what it is: partial.
+    /// A trace whose root has not come by then, and that does not begin where traces usually begin without one, is analysed
+    /// as what it is: partial.
     pub trace_idle: Duration,
     /// Spans of one trace past this number are counted, not assembled: one runaway trace must not hold the rest up.
     pub trace_spans_max: usize,
     /// Open traces past this number: the oldest is closed as it stands.
     pub open_traces_max: usize,
+    /// What the operator says of operations: their names, and the kind of work they are. The first that matches holds.
+    pub operations: Vec<Declared>,
+    /// Services that are proxies of the workloads beside them: names, in which `*` stands for any text. Those that share a pod
+    /// with their workload need not be named.
+    pub sidecars: Vec<String>,
 }
 
 impl Config {
-    /// What an operator may set; how many spans a second are taken in is a matter of the whole process (`limits`).
+    /// What an operator may set; operations and sidecars stand elsewhere, and how many spans a second are taken in is a matter of the whole process (`limits`).
     pub const SETTINGS: &'static [Setting<Config>] = settings![Config;
         duration: Kind::seconds(10, 86_400), "spans and what came of them are kept this long";
         bytes_max as "memory": Kind::bytes(16 << 20, 1 << 40), "what they may take; the oldest go first";
@@ -69,9 +82,14 @@ impl Default for Config {
             trace_idle: Duration::from_secs(10),
             trace_spans_max: 10_000,
             open_traces_max: 1_000_000,
+            operations: Vec::new(),
+            sidecars: Vec::new(),
         }
     }
 }
+
+/// Beyond the lag that all but a hundredth of the spans stay under.
+const WAITED: Duration = Duration::from_secs(1);
 
 /// What the window has seen and let go, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +108,11 @@ pub struct Window {
     admission: Admission,
     assembly: Assembly,
     symbols: Symbols,
+    names: Names,
     lag: ArrivalLag,
+    clocks: Clocks,
+    /// Spans whose times are in another unit than nanoseconds, by service: they are in no trace.
+    misdated: HashMap<(Symbol, TimeUnit), u64, RandomState>,
     spans: u64,
     last_received: Option<Time>,
 }
@@ -102,7 +124,10 @@ impl Window {
             admission: Admission::new(config.seed),
             assembly: Assembly::default(),
             symbols: Symbols::default(),
+            names: Names::new(config.operations.clone(), config.sidecars.clone()),
             lag: ArrivalLag::default(),
+            clocks: Clocks::default(),
+            misdated: HashMap::default(),
             spans: 0,
             last_received: None,
             config,
@@ -130,15 +155,26 @@ impl Window {
         if batch.is_empty() {
             return;
         }
-        let (mut newest, lag) = (Time::MIN, &mut self.lag);
-        let spans = batch.spans(&mut self.symbols).map(|(trace, span)| {
+        // What ended longer ago than spans take to come has waited somewhere, or its clock is behind. When its trace ended is
+        // not known then, and it waits as if that was now: else the spans that come beside it would be late.
+        let waited_since = received_at - self.lag.quantile() - WAITED;
+        let (mut newest, lag, clocks) = (Time::MIN, &mut self.lag, &self.clocks);
+        let misdated = &mut self.misdated;
+        let spans = batch.spans(&mut self.symbols, &mut self.names).filter_map(|(trace, mut span)| {
+            if let Some(unit) = TimeUnit::of(span.end(), received_at) {
+                *misdated.entry((span.service, unit)).or_default() += 1;
+                return None;
+            }
+            let is_timed = clocks.correct(&mut span);
             // A source ahead of its receiver is clamped: the future must not open the present's traces early.
             let end = span.end().min(received_at);
             newest = newest.max(end);
-            lag.record(received_at, end);
-            (trace, span, end)
+            if is_timed {
+                lag.record(received_at, end);
+            }
+            Some((trace, span, if is_timed && end >= waited_since { end } else { received_at }))
         });
-        self.assembly.add(&self.config, spans);
+        self.assembly.add(&self.config, received_at, spans);
         self.slices.push(batch, newest);
         self.evict(Time::MIN);
     }
@@ -163,10 +199,12 @@ impl Window {
         self.evict(now - self.config.duration);
     }
 
-    /// The traces that are complete at `now` and were not before, oldest first.
-    pub fn close(&mut self, now: Time) -> Vec<AssembledTrace> {
+    /// The traces that are complete at `now` and were not before, oldest first. `begins` says of the first span of a trace
+    /// whose root has not come whether traces begin there, because its callers send no spans.
+    pub fn close(&mut self, now: Time, mut begins: impl FnMut(&Span, &Symbols) -> bool) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);
-        self.assembly.close(&self.config, complete_to)
+        let symbols = &self.symbols;
+        self.assembly.close(&self.config, complete_to, |span| begins(span, symbols))
     }
 
     /// Takes back traces that are analysed, for their memory, and how many of their spans repeated another.
@@ -184,6 +222,23 @@ impl Window {
         let mut fresh = self.symbols.next_generation();
         self.assembly.translate(&self.symbols, &mut fresh);
         self.symbols = fresh;
+        self.clocks.renew(&mut self.symbols);
+    }
+
+    /// Spans since the last call whose times are in another unit than nanoseconds, by service.
+    pub fn take_misdated(&mut self) -> BTreeMap<(Text, TimeUnit), u64> {
+        let mut named = BTreeMap::new();
+        for ((service, unit), count) in self.misdated.drain() {
+            *named.entry((self.symbols.text(service).clone(), unit)).or_default() += count;
+        }
+        named
+    }
+
+    /// Hosts (service and pod) whose clocks are off, from now on. How late spans come is learnt anew, as it was learnt from
+    /// their times too.
+    pub fn set_clocks(&mut self, clocks: BTreeMap<[Text; 2], Clock>) {
+        self.clocks.set(clocks, &mut self.symbols);
+        self.lag = ArrivalLag::default();
     }
 
     /// Bytes that the window may have from now on. Slices go for it, which nothing that is found or decided depends on.
@@ -194,7 +249,7 @@ impl Window {
 
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
     pub fn complete_to(&self, now: Time) -> Time {
-        Time(now.0.saturating_sub(self.lag.quantile_ns()))
+        now - self.lag.quantile()
     }
 
     /// All clocks stepped: what is held moves with them. How late spans come is learnt anew, as those that came between
@@ -238,6 +293,11 @@ impl Window {
 
     pub fn open_traces(&self) -> usize {
         self.assembly.open()
+    }
+
+    /// Open traces whose root has not come for longer than roots take.
+    pub fn waiting_traces(&self) -> usize {
+        self.assembly.waiting()
     }
 
     /// Arrow bytes of the table.

@@ -21,13 +21,18 @@ fn batch(spans: &[(u8, u8, u8, i64, i64)]) -> SpanBatch {
 
 const SECOND: Time = Time::from_secs(1);
 
+/// Closes what is complete; no trace is known to begin without its root.
+fn close(window: &mut Window, now: Time) -> Vec<AssembledTrace> {
+    window.close(now, |_, _| false)
+}
+
 #[test]
 fn a_trace_closes_when_telemetry_is_complete_to_its_roots_end() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
-    assert_eq!(window.close(Time::from_secs(2)), [], "2 s less the default lag of 2.5 s is before the end");
-    let closed = window.close(Time::from_secs(3));
+    assert_eq!(close(&mut window, Time::from_secs(2)), [], "2 s less the default lag of 2.5 s is before the end");
+    let closed = close(&mut window, Time::from_secs(3));
     assert_eq!(closed.len(), 1);
     assert!(closed[0].has_root);
     assert_eq!(closed[0].spans.len(), 2);
@@ -37,11 +42,11 @@ fn a_trace_closes_when_telemetry_is_complete_to_its_roots_end() {
 fn late_and_repeated_spans_are_counted_and_open_nothing() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100), (1, 1, 0, 90, 100)]));
-    let closed = window.close(Time::from_secs(3));
+    let closed = close(&mut window, Time::from_secs(3));
     assert_eq!((closed.len(), closed[0].spans.len()), (1, 2), "the tree finds what repeats");
     window.recycle(closed, 1);
     window.ingest(Time::from_secs(3), batch(&[(1, 2, 1, 100, 50)]));
-    assert_eq!(window.close(Time::from_secs(30)), []);
+    assert_eq!(close(&mut window, Time::from_secs(30)), []);
     let counters = window.counters().assembly;
     assert_eq!((counters.duplicate_spans, counters.late_spans, counters.closed), (1, 1, 1));
 }
@@ -50,10 +55,49 @@ fn late_and_repeated_spans_are_counted_and_open_nothing() {
 fn a_trace_without_a_root_closes_as_partial_once_idle() {
     let mut window = Window::new(Config::default());
     window.ingest(SECOND, batch(&[(1, 2, 1, 100, 50)]));
-    assert_eq!(window.close(Time::from_secs(9)), []);
-    let closed = window.close(Time::from_secs(13));
+    assert_eq!(close(&mut window, Time::from_secs(9)), []);
+    let closed = close(&mut window, Time::from_secs(13));
     assert!(!closed[0].has_root);
     assert_eq!(window.counters().assembly.partial, 1);
+}
+
+/// Closes what is complete, where `service operation` begins traces without a root.
+fn close_begun_by(window: &mut Window, now: Time, entry: &str) -> Vec<AssembledTrace> {
+    let is_entry = |span: &Span, symbols: &Symbols| {
+        format!("{} {}", symbols.text(span.service), symbols.text(span.operation)) == entry
+    };
+    window.close(now, is_entry)
+}
+
+#[test]
+fn a_trace_that_begins_where_callers_send_no_spans_closes_a_moment_after_its_newest_span() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 2, 1, 100, 500), (1, 3, 2, 200, 100)]));
+    assert_eq!(close_begun_by(&mut window, Time::from_secs(4), "a op"), [], "its root may still come");
+    let closed = close_begun_by(&mut window, Time::from_secs(5), "a op");
+    assert_eq!((closed.len(), closed[0].spans.len(), closed[0].has_root), (1, 2, false));
+    assert_eq!(window.waiting_traces(), 0);
+}
+
+#[test]
+fn a_trace_that_begins_elsewhere_waits_and_is_taken_up_by_its_next_span() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 3, 2, 200, 100)]));
+    assert_eq!(close_begun_by(&mut window, Time::from_secs(5), "b op"), []);
+    assert_eq!(window.waiting_traces(), 1, "it is overdue");
+    window.ingest(Time::from_secs(6), batch(&[(1, 2, 1, 100, 5_500)]));
+    assert_eq!(window.waiting_traces(), 0);
+    assert_eq!(close_begun_by(&mut window, Time::from_secs(10), "a op").len(), 1);
+}
+
+#[test]
+fn a_root_that_comes_after_its_trace_was_closed_without_it_is_counted() {
+    let mut window = Window::new(Config::default());
+    window.ingest(SECOND, batch(&[(1, 2, 1, 100, 500)]));
+    assert_eq!(close_begun_by(&mut window, Time::from_secs(6), "a op").len(), 1);
+    window.ingest(Time::from_secs(7), batch(&[(1, 1, 0, 50, 6_900), (1, 3, 1, 700, 10)]));
+    let counters = window.counters().assembly;
+    assert_eq!((counters.late_roots, counters.late_spans, counters.partial), (1, 2, 1));
 }
 
 /// Found by the fuzz target of the engine: a sender, and a clock, at the end of what a time can say.
@@ -62,7 +106,7 @@ fn traces_that_are_due_at_the_end_of_time_are_closed_when_there_are_too_many() {
     const LAST_MS: i64 = i64::MAX / 1_000_000;
     let mut window = Window::new(Config { open_traces_max: 1, ..Config::default() });
     window.ingest(Time(i64::MAX), batch(&[1, 2, 3].map(|trace| (trace, 2, 1, LAST_MS, 10))));
-    assert_eq!((window.close(SECOND).len(), window.open_traces()), (2, 1));
+    assert_eq!((close(&mut window, SECOND).len(), window.open_traces()), (2, 1));
 }
 
 /// Traces of the rows of the table, in order.
@@ -78,7 +122,7 @@ fn old_slices_go_and_their_traces_stay() {
     assert_eq!(held(&window), [1, 2]);
     window.forget(Time::from_secs(12));
     assert_eq!(held(&window), [2]);
-    assert_eq!(window.close(Time::from_secs(12)).len(), 2);
+    assert_eq!(close(&mut window, Time::from_secs(12)).len(), 2);
 }
 
 #[test]
@@ -93,7 +137,7 @@ fn the_byte_bound_is_kept_by_the_oldest_slices() {
     assert_eq!(held(&window).last(), Some(&9));
     let counters = window.counters();
     assert_eq!(counters.spans_evicted as usize, 10 - window.held());
-    assert_eq!(window.close(Time::from_secs(4)).len(), 10, "what is analysed does not depend on the table");
+    assert_eq!(close(&mut window, Time::from_secs(4)).len(), 10, "what is analysed does not depend on the table");
 }
 
 #[test]
@@ -116,7 +160,7 @@ fn renewed_symbols_stand_for_the_same_texts() {
     window.symbols().of("of a pod that is gone");
     window.ingest(SECOND, batch(&[(1, 1, 0, 90, 100)]));
     window.renew_symbols();
-    let closed = window.close(Time::from_secs(4));
+    let closed = close(&mut window, Time::from_secs(4));
     let span = closed[0].spans[0];
     let texts = [span.service, span.operation, span.pod].map(|text| window.symbols().text(text).to_string());
     assert_eq!(texts, ["a", "op", ""]);
@@ -159,7 +203,7 @@ fn a_queue_sent_again_after_an_outage_does_not_blind_the_present() {
             window.ingest(received, roots(-second, 1_200, end - Duration::from_secs(60)));
         }
         let now = received + Duration::from_millis(200);
-        let closed = window.close(now);
+        let closed = close(&mut window, now);
         if second > 101 {
             let present = closed.iter().filter(|trace| trace.id.0[0] == 0).count();
             assert_eq!(present, 300, "at {second} s, complete to {}", window.complete_to(now));
@@ -194,11 +238,11 @@ fn what_cannot_be_analysed_in_time_is_refused_until_it_is() {
     assert!(window.has_room(SECOND, &roots(1, 5, SECOND)), "an empty window takes a batch of any size");
     window.ingest(SECOND, roots(1, 5, SECOND));
     assert!(!window.has_room(SECOND, &roots(2, 5, SECOND)));
-    window.close(Time::from_secs(4));
+    close(&mut window, Time::from_secs(4));
     assert!(window.has_room(SECOND, &roots(2, 5, SECOND)));
 }
 
 #[test]
 fn every_bound_can_be_set() {
-    crate::model::setting::check(Config::SETTINGS, &["spans_per_second", "seed"]);
+    crate::model::setting::check(Config::SETTINGS, &["spans_per_second", "seed", "operations", "sidecars"]);
 }

@@ -460,6 +460,9 @@ def item_4(card):
                 card.equal(f"4.{name}_foreign_let_in", let_in, "requests", 0)
                 form = daemon.ask(daemon.api, "POST", "/api/v1/pause", body, {**extra, "Content-Type": "text/plain"})[0]
                 card.equal(f"4.{name}_form", form, "status", 415)
+                if not extra:
+                    answer = daemon.ask(daemon.api, "POST", "/api/v1/pause", body, {"Content-Type": "application/json"})[1]
+                    card.equal("4.forged_by", json.loads(answer).get("by"), "-", "mallory (claimed): x")
                 if extra:
                     as_bob = {"Authorization": f"Bearer {token('bob')}", "Content-Type": "application/json"}
                     card.equal("4.viewer_pauses", daemon.ask(daemon.api, "POST", "/api/v1/pause", body, as_bob)[0], "status", 403)

@@ -14,21 +14,26 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 19] = [
     "serve",
     "demo",
     "diagnose",
+    "doctor",
     "score",
     "draw",
     "replay",
     "sql",
     "queries",
+    "status",
     "explain",
     "pause",
     "resume",
     "check-config",
     "config-schema",
+    "report",
+    "crd",
     "completion",
+    "version",
 ];
 
 /// One `ExportTraceServiceRequest` in OTLP JSON: one span of one service.
@@ -70,6 +75,7 @@ fn help_is_a_page() {
         let (code, page, _) = run(here, &[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(page.contains("Examples:"), "{command} has no examples:\n{page}");
+        assert!(page.contains("\nExit codes: 0 "), "{command} does not tell its exit codes:\n{page}");
         assert!(top.contains(command), "{command} is not on the first page");
         insta::assert_snapshot!(format!("help_{command}"), page);
     }
@@ -82,6 +88,66 @@ fn a_usage_error_is_one_line_and_exit_code_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {error}");
         assert!(error.starts_with("headroom: ") && error.lines().count() == 1, "{args:?}: {error}");
     }
+    // FIELD 26: the tip ran into the error.
+    let (_, _, error) = run(Path::new("."), &["serve", "--confg", "x"]);
+    insta::assert_snapshot!(error.trim(), @"headroom: unexpected argument '--confg' found; a similar argument exists: '--config'; see `headroom --help`");
+}
+
+#[test]
+fn version_and_manual_pages_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(directory.path(), &["version"]);
+    assert_eq!((code, out.as_str()), (0, concat!("headroom ", env!("CARGO_PKG_VERSION"), " (no release)\n")));
+    let (code, out, error) = run(directory.path(), &["man", "."]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(out, "19 pages in .\n");
+    assert!(std::fs::read_to_string(directory.path().join("headroom-status.1")).unwrap().contains(".SH SYNOPSIS"));
+}
+
+/// FIELD 16, 17: an empty and a broken directory of rules were no problem, nor was a replay with one.
+#[test]
+fn rules_that_do_not_load_are_told_before_anything_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    write(directory.path(), "headroom.yaml", "rules: {directory: rules}\n");
+    traces(directory.path());
+    let check = || run(directory.path(), &["check-config", "headroom.yaml"]);
+    let replay = || run(directory.path(), &["replay", "traces.jsonl", "--rules", "rules"]);
+    let (code, out, _) = check();
+    assert!(code == 1 && out.contains("holds no rule"), "{out}");
+    write(&rules, "a.rhai", "fn evaluate(now) { scale_out(\"a\" }");
+    write(&rules, "b.rhai", "fn evaluate(now) { now.bottlenecks.filter(|b| b.verdict == \"satured\") }");
+    for (code, out, error) in [check(), replay()] {
+        assert_eq!((code, out.lines().count()), (1, 2), "{out}{error}");
+        assert!(out.contains("a.rhai:1:34: ") && out.contains("b.rhai:1:60: no verdict is called `satured`"), "{out}");
+    }
+}
+
+/// What `serve` would load, and objectives against recorded spans.
+#[test]
+fn check_config_looks_beyond_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    traces(directory.path());
+    write(directory.path(), "cert.pem", "no certificate");
+    let config = "receive: {tls: {cert: cert.pem, key: cert.pem}}\nobjectives: [{entry: \"auth POST /logn\"}]\n";
+    write(directory.path(), "headroom.yaml", config);
+    let (code, out, error) = run(directory.path(), &["check-config", "headroom.yaml", "--spans", "traces.jsonl"]);
+    assert_eq!((code, out.lines().count()), (1, 2), "{out}{error}");
+    assert!(out.contains("receive.tls: ") && out.contains("did you mean `auth POST /login`?"), "{out}");
+}
+
+/// FIELD 52: it ended at once with 'it is tried again at the next tick'.
+#[test]
+fn serve_starts_while_the_cluster_cannot_be_reached() {
+    let directory = tempfile::tempdir().unwrap();
+    // Port 9 (discard) answers nobody on a machine of this century.
+    let config = format!("{LISTEN_ANYWHERE}cluster: {{embedded: {{url: \"http://127.0.0.1:9\"}}}}\n");
+    write(directory.path(), "headroom.yaml", &config);
+    let mut daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    let said = daemon.wait_for_start("cannot reach the cluster: ");
+    assert!(said.contains("starting all the same, blind to it"), "{said}");
+    assert_eq!(daemon.terminate(), 0);
 }
 
 #[test]
@@ -90,6 +156,7 @@ fn completion_is_written_for_three_shells() {
         let (code, script, _) = run(Path::new("."), &["completion", shell]);
         assert_eq!(code, 0);
         assert!(script.contains(word) && script.contains("check-config"), "{shell}");
+        assert!(script.contains("login-storm"), "{shell} knows the scenarios");
     }
 }
 
@@ -200,7 +267,7 @@ fn explain_reads_a_journal() {
             because: "ingress POST /login: auth is saturated".into(),
             verdict: "saturated".into(),
         },
-        outcome: Outcome::Observed { from: 2, to: 8 },
+        outcome: Outcome::Observed { from: 2, to: 8, refused_by: vec![] },
         notes: vec![],
     };
     let entry = Entry { at: decision.at, what: What::Decided { decision } };
@@ -247,8 +314,19 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     assert!(code == 0 && out.contains("spans"), "{out}{error}");
     let pause = ["pause", "--by", "ada", "--reason", "load test"];
     let (code, out, error) = run(directory.path(), &[&pause[..], &server].concat());
-    assert_eq!((code, out.as_str()), (0, "paused by ada: load test\n"), "{error}");
-    let (code, out, error) = run(directory.path(), &[&["explain", "d-0"][..], &server].concat());
+    assert_eq!((code, out.as_str()), (0, "paused everything by ada (claimed): load test\n"), "{error}");
+    // FIELD 15: the status right after did not show it.
+    let (code, out, error) = run(directory.path(), &[&["status"][..], &server].concat());
+    assert!(code == 0 && out.contains("\npaused        everything, by ada (claimed): load test\n"), "{out}{error}");
+    let for_a_while = ["pause", "auth", "--by", "ada", "--reason", "migration", "--for", "30m", "-o", "yaml"];
+    let (code, out, error) = run(directory.path(), &[&for_a_while[..], &server].concat());
+    assert!(code == 0 && out.contains("service: auth") && out.contains("until:"), "{out}{error}");
+    let (code, out, error) =
+        run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
+    assert_eq!((code, out.as_str()), (0, "resumed everything by bob (claimed): over\n"), "{error}");
+    let (code, out, error) = run(directory.path(), &[&["explain", "now"][..], &server].concat());
+    assert!(code == 0 && out.contains("Nothing was found yet"), "{out}{error}");
+    let (code, out, error) = run(directory.path(), &[&["explain", "d-0-1"][..], &server].concat());
     assert_eq!((code, out.lines().count()), (1, 1), "{out}{error}");
 
     // What is acknowledged is in the engine, and so in the journal, however soon the end comes.
@@ -258,7 +336,10 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
     let journal = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
     let entries: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(entries.iter().any(|entry| entry["what"] == "ingested" && entry["spans"] == 1), "{journal}");
-    assert!(entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada: load test"), "{journal}");
+    assert!(
+        entries.iter().any(|entry| entry["what"] == "paused" && entry["by"] == "ada (claimed): load test"),
+        "{journal}"
+    );
     assert!(entries.iter().any(|entry| entry["what"] == "ticked"), "{journal}");
 }
 

@@ -96,7 +96,7 @@ fn play(stepping: Stepping) -> Run {
         for mut delivery in simulation.run_until(instant) {
             stepping.stamp(&mut delivery.request);
             spans.write(&delivery.request).unwrap();
-            let options = decode::Options { assume_weight: Some(1.0), start_max: None, limits: None };
+            let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
             let batch = decode::decode(decode::Encoding::Protobuf, &bytes, &options).unwrap().batch;
             let received_at = stepped.time(delivery.at);

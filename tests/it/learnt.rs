@@ -55,7 +55,7 @@ fn restarted(hand_over: impl Fn(&Engine, Time) -> Option<Learnt>) -> (Vec<Findin
             }
         }
         for delivery in simulation.run_until(now) {
-            let options = decode::Options { assume_weight: Some(1.0), start_max: None, limits: None };
+            let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
             engine.ingest(delivery.at, decode::decode(decode::Encoding::Protobuf, &bytes, &options).unwrap().batch);
         }

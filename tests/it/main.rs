@@ -18,9 +18,12 @@
 //! - [`real`]: the Python SDK, Envoy and the Collector in front of a real `headroom serve`
 //! - [`receive`]: real OTLP clients against real sockets
 //! - [`replay`]: kept spans and a journal make the same decisions again
+//! - [`report`]: a simulated course in hindsight, and who ended its outage
 //! - [`rules`]: rules as an operator writes them, through to the guard
+//! - [`shapes`]: traces as real senders write them: names, ids, sidecars, messages, streams, probes
 //! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
+//! - [`traces`]: traces as they really are: roots that never come, clocks that are off, spans that are lost
 //!
 //! [`process`] starts and stops the binary for the others; [`skip`] is what a test does that lacks a program.
 
@@ -44,7 +47,10 @@ mod queries;
 mod real;
 mod receive;
 mod replay;
+mod report;
 mod rules;
 mod sentences;
+mod shapes;
 mod simulate;
 mod skip;
+mod traces;

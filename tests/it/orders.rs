@@ -132,7 +132,7 @@ fn plain(value: &Value) -> Value {
 }
 
 fn decoded(delivery: &Delivery) -> SpanBatch {
-    let options = decode::Options { assume_weight: Some(1.0), start_max: None, limits: None };
+    let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
     decode::decode(decode::Encoding::Protobuf, &delivery.request.encode_to_vec(), &options).unwrap().batch
 }
 

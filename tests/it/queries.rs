@@ -72,7 +72,7 @@ fn played(
             if let Some(kept) = &mut kept {
                 kept.write(&delivery.request).unwrap();
             }
-            let options = decode::Options { assume_weight: Some(1.0), start_max: None, limits: None };
+            let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
             engine.ingest(delivery.at, decode::decode(decode::Encoding::Protobuf, &bytes, &options).unwrap().batch);
         }

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use headroom::commands::demo::course;
 use headroom::decide::shipped;
+use headroom::guard::Floor;
 use headroom::journal::{Entry, What};
+use headroom::model::Origin;
 use headroom::receive::files::OtlpJsonLines;
 use headroom::simulate::Scenario;
 use serde_json::Value;
@@ -180,6 +183,30 @@ fn other_rules_decide_otherwise() {
     let now = |line: &&Value| line["now"]["proposal"]["because"] == "one more";
     assert!(lines.iter().any(|line| now(&line)), "{lines:?}");
     assert!(lines.iter().any(|line| line["then"]["proposal"]["rule"] == "scale_out_bottleneck"), "{lines:?}");
+}
+
+/// A schedule's floor is an input like any other: what the guard decided because of it is decided again.
+#[test]
+fn a_floor_in_the_journal_is_held_again() {
+    let Kept { spans, journal } = kept();
+    let at = journal.iter().position(|line| line.contains(r#""what":"ticked""#)).unwrap();
+    let begins = serde_json::from_str::<Entry>(&journal[at]).unwrap().at;
+    let floor = Floor {
+        service: "content-api".into(),
+        origin: Origin::Schedule("exams".into()),
+        replicas: 9,
+        from: begins,
+        until: begins + Duration::from_secs(3_600),
+    };
+    let floors = Entry { at: begins, what: What::Floors { floors: vec![floor] } };
+    let mut with_floor = journal.clone();
+    with_floor.insert(at, serde_json::to_string(&floors).unwrap());
+
+    let (code, lines, summary) = replay(spans, &with_floor, &[]);
+    let raised = lines.iter().find(|line| line["now"]["proposal"]["rule"] == "schedule:exams");
+    let raised = raised.unwrap_or_else(|| panic!("no floor is raised: {summary}"));
+    assert_eq!((code, &raised["standing"]), (1, &"new".into()), "the journal has no decision of this floor");
+    assert_eq!((&raised["now"]["service"], &raised["now"]["to"]), (&"content-api".into(), &9.into()), "{raised}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use headroom::analyse::{Bottleneck, Compliance, EntryFinding, Findings, PodsWith
 use headroom::decide::{Limits, RuleSource, Rules, shipped};
 use headroom::guard::{self, Context, Guard, Mode, Outcome};
 use headroom::journal::{Entry, What, Writer, explain, read};
-use headroom::model::{ClusterState, Pod, Time, Workload};
+use headroom::model::{ClusterState, Pauses, Pod, Time, Workload};
 use headroom::verify::{self, Stage, Verification, Verifier};
 
 /// content-api saturates at 3 of at most 20 replicas.
@@ -54,6 +54,8 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         missed_share: 0.4,
         error_share: 0.2,
         missed: true,
+        remote_parent_share: 0.0,
+        work: Default::default(),
         compliance: Compliance::default(),
     };
     let ingress = ServiceFinding { service: "ingress".into(), replicas_needed: Some(2), ..service.clone() };
@@ -131,7 +133,8 @@ fn from_findings_to_an_explained_intervention() {
     // One proposal, one permit.
     let evaluated = rules.evaluate(&findings, &cluster);
     assert_eq!(evaluated.errors, []);
-    let context = Context { now, mode: Mode::Enforce, paused: false, cluster: &cluster, findings: &findings };
+    let context =
+        Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster: &cluster, findings: &findings };
     let reviewed = guard.review(evaluated.proposals, &context);
     assert_eq!(reviewed.len(), 1);
     assert_eq!(reviewed[0].decision.outcome, Outcome::Permitted { from: 3, to: 9 });
@@ -185,7 +188,7 @@ fn from_findings_to_an_explained_intervention() {
     drop(writer);
     let entries = read(file.as_slice()).unwrap().entries;
     assert_eq!(entries, written, "what is written comes back");
-    let story = explain(&entries, &id.to_string()).unwrap();
+    let story = explain(&entries, &id.to_string(), now).unwrap();
     let text = story.to_string();
     for words in ["content-api was scaled out from 3 to 9 replicas", "scale_out_bottleneck", "verified: waiting"] {
         assert!(text.contains(words), "{text}");

@@ -296,7 +296,7 @@ fn read_all(scenario: &str, until_s: u32) -> BTreeSet<Verdict> {
             }
             What::Decided { decision } => {
                 check(&decision.proposal.because);
-                let told = journal::explain(&entries, &decision.id.to_string()).unwrap().to_string();
+                let told = journal::explain(&entries, &decision.id.to_string(), decision.at).unwrap().to_string();
                 told.lines().for_each(check);
             }
             What::Intervention { report } => check(&report.reason),

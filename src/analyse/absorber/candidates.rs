@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::analyse::change::{Sample, SampledTrace, TRACES_EACH};
 use crate::analyse::thresholds::memory::SPANS_MAX;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, SpanBuilder, Symbol, Symbols, TraceId};
+use crate::model::{Kind, Span, SpanBuilder, Symbol, Symbols, TraceId};
 
 struct Candidate {
     order: u64,
@@ -45,7 +45,17 @@ impl Candidates {
         }
         let mut spans = std::mem::take(&mut self.spare);
         spans.clear();
-        spans.extend(tree.nodes.iter().map(|node| node.span));
+        // What takes messages comes when it comes, in this trace's time or later: no part of its shape.
+        let is_late = |top: usize| tree.nodes[top].span.kind == Kind::Consumer && tree.root != Some(top);
+        if (0..tree.nodes.len()).any(|node| is_late(node)) {
+            let of_requests = |node: usize| {
+                let top = std::iter::successors(Some(node), |&at| tree.nodes[at].parent).last();
+                (!top.is_some_and(is_late)).then(|| tree.nodes[node].span)
+            };
+            spans.extend((0..tree.nodes.len()).filter_map(of_requests));
+        } else {
+            spans.extend(tree.nodes.iter().map(|node| node.span));
+        }
         self.spans += spans.len();
         let at = known.partition_point(|one| (one.order, one.id) < (order, id));
         known.insert(at, Candidate { order, id, spans });
@@ -93,7 +103,7 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, SpanId, SpanRow, Time};
+    use crate::model::{Names, SpanId, SpanRow, Time};
 
     fn offer(candidates: &mut Candidates, symbols: &mut Symbols, service: &str, n: u128) {
         let trace_id = TraceId(n.to_be_bytes());
@@ -101,7 +111,7 @@ mod tests {
         let (span_id, kind) = (SpanId([1; 8]), Kind::Server);
         builder.append(&SpanRow { trace_id, span_id, kind, service, start: Time(1), ..SpanRow::default() });
         let batch = builder.finish();
-        let tree = Tree::build(batch.spans(symbols).map(|(_, span)| span));
+        let tree = Tree::build(batch.spans(symbols, &mut Names::default()).map(|(_, span)| span));
         let entry = symbols.of(service);
         candidates.offer(entry, trace_id, &tree);
     }

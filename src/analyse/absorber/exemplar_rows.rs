@@ -29,7 +29,7 @@ pub struct ExemplarRows {
 
 impl ExemplarRows {
     pub fn add(&mut self, id: TraceId, tree: &Tree<Span>, walked: &Walked, symbols: &Symbols) {
-        let Some(root) = tree.root else { return };
+        let root = walked.node;
         if walked.missed {
             let slowest = self.missed.entry(walked.entry).or_default();
             keep_slowest(slowest, (Reverse(walked.duration_ns), id), MISSED_KEPT);

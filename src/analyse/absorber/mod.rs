@@ -1,22 +1,33 @@
 //! The station that takes closed traces and makes rollup rows of them. There may be several, each with its share of the
 //! traces; whatever they must know in common comes to them as the [`Reference`] that the judge publishes.
 
+mod beginnings;
 mod candidates;
+mod clock_samples;
 mod exemplar_rows;
 mod groups;
 mod portion;
 mod tally;
+mod works;
+
+use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::analyse::learned::reference::Reference;
+use crate::analyse::telemetry::IdSpread;
 use crate::analyse::trace::Tree;
-use crate::model::{Span, Symbol, Symbols, Time, TraceId};
+use crate::model::{ClockStep, Kind, Span, Symbol, Symbols, Text, Time, TimeUnit, Work};
+use crate::window::AssembledTrace;
+use beginnings::Beginnings;
 use candidates::Candidates;
+use clock_samples::ClockSamples;
 use exemplar_rows::ExemplarRows;
-pub use portion::{AnsweredCall, Portion};
-use tally::{Tally, With};
+pub use portion::{AnsweredCall, Arrived, Portion};
+use tally::{Request, Tally, With};
+pub use works::Kinds;
+use works::Works;
 
 #[derive(Default)]
 pub struct Absorber {
@@ -26,6 +37,15 @@ pub struct Absorber {
     exemplars: ExemplarRows,
     candidates: Candidates,
     bounds: Bounds,
+    beginnings: Beginnings,
+    works: Works,
+    clocks: ClockSamples,
+    /// Requests of the trace at hand, and those of them whose caller's span never came; kept for their memory.
+    requests: Vec<Request>,
+    besides: Vec<usize>,
+    /// Traces since the last take in which no request of an endpoint was seen.
+    without_beginning: u64,
+    ids: IdSpread,
 }
 
 /// Latency bounds by entry operation, looked up once for each reference and generation of symbols.
@@ -33,37 +53,90 @@ pub struct Absorber {
 struct Bounds {
     version: u64,
     generation: u32,
-    known: HashMap<Symbol, Option<i64>, RandomState>,
+    known: HashMap<(Symbol, Work), Option<i64>, RandomState>,
 }
 
 impl Bounds {
-    fn of(&mut self, entry: Symbol, reference: &Reference, symbols: &Symbols) -> Option<i64> {
+    fn of(&mut self, entry: Symbol, work: Work, reference: &Reference, symbols: &Symbols) -> Option<i64> {
         let from = (reference.version, symbols.generation());
         if (self.version, self.generation) != from {
             (self.version, self.generation) = from;
             self.known.clear();
         }
-        let look_up = || reference.objectives.of(symbols.text(entry)).map(|objective| objective.latency_ns);
-        *self.known.entry(entry).or_insert_with(look_up)
+        let look_up = || match work {
+            Work::Request => reference.objectives.of(symbols.text(entry)),
+            work => reference.objectives.of_work(symbols.text(entry), work),
+        };
+        *self.known.entry((entry, work)).or_insert_with(|| look_up().map(|objective| objective.latency_ns))
     }
 }
 
 impl Absorber {
+    /// Whether traces whose root never came are known to begin with this span.
+    pub fn begins(&mut self, span: &Span, symbols: &Symbols, reference: &Reference) -> bool {
+        self.beginnings.is_entry(span, symbols, reference)
+    }
+
     /// Adds a closed trace; returns how many of its spans repeated another.
-    pub fn absorb(&mut self, id: TraceId, spans: &[Span], symbols: &mut Symbols, reference: &Reference) -> usize {
-        self.tree.rebuild(spans);
+    pub fn absorb(
+        &mut self,
+        now: Time,
+        trace: &mut AssembledTrace,
+        symbols: &mut Symbols,
+        reference: &Reference,
+    ) -> usize {
+        self.ids.add(trace.id);
+        let begun = !trace.has_root && self.beginnings.root(&mut trace.spans, symbols, reference);
+        self.tree.rebuild(&trace.spans);
+        if self.tree.nodes.iter().any(|node| node.adjusted) {
+            self.tree.anchor(now);
+            self.clocks.add(&self.tree);
+        }
         let tree = &self.tree;
-        let entry = tree.root.map(|root| {
-            let span = &tree.nodes[root].span;
+        self.besides.clear();
+        if !tree.orphans.is_empty() {
+            self.beginnings.besides(tree, symbols, reference, &mut self.besides);
+        }
+        self.requests.clear();
+        let tops = tree.root.map(|root| (root, begun)).into_iter();
+        let is_message = |&node: &usize| {
+            let top = &tree.nodes[node];
+            top.span.kind == Kind::Consumer && top.parent.is_none() && tree.root != Some(node)
+        };
+        let messages = (0..tree.nodes.len()).filter(is_message).map(|node| (node, false));
+        for (node, remote_parent) in tops.chain(self.besides.iter().map(|&node| (node, true))).chain(messages) {
+            let top = &tree.nodes[node];
+            let span = &top.span;
             let entry = symbols.entry(span.service, span.operation);
-            (entry, self.bounds.of(entry, reference, symbols))
-        });
-        let walked = self.tally.absorb(tree, entry, &mut With { reference, symbols });
+            let work = self.works.of(entry, span, symbols);
+            if !work.is_timed() && tree.root == Some(node) {
+                return tree.duplicates;
+            }
+            self.requests.push(Request {
+                node,
+                entry,
+                objective_ns: self.bounds.of(entry, work, reference, symbols),
+                remote_parent,
+                sent_at: top.sent_at.or_else(|| self.works.sent_at(trace.id, span.parent)),
+            });
+        }
+        for node in tree.nodes.iter().filter(|node| node.span.kind == Kind::Producer) {
+            self.works.note_sent(trace.id, node.span.id, node.start);
+        }
+        let walked = self.tally.absorb(tree, &self.requests, &mut With { reference, symbols });
+        self.without_beginning += u64::from(walked.is_none());
         if let Some(walked) = walked {
-            self.exemplars.add(id, tree, &walked, symbols);
-            self.candidates.offer(walked.entry, id, tree);
+            self.exemplars.add(trace.id, tree, &walked, symbols);
+            if tree.root == Some(walked.node) {
+                self.candidates.offer(walked.entry, trace.id, tree);
+            }
         }
         tree.duplicates
+    }
+
+    /// All clocks stepped: what is remembered of messages moves with them.
+    pub fn step_clock(&mut self, step: ClockStep) {
+        self.works.step_clock(step);
     }
 
     /// What was absorbed since the last call. `symbols` and `reference` must be those it was absorbed with.
@@ -71,12 +144,17 @@ impl Absorber {
         &mut self,
         symbols: &mut Symbols,
         reference: &Reference,
-        complete_to: Time,
-        last_received: Option<Time>,
+        arrived: Arrived,
+        misdated: BTreeMap<(Text, TimeUnit), u64>,
     ) -> Portion {
         Portion {
-            complete_to,
-            last_received,
+            arrived,
+            misdated,
+            ids: std::mem::take(&mut self.ids),
+            without_beginning: std::mem::take(&mut self.without_beginning),
+            without_parent: self.beginnings.take(symbols),
+            clocks: self.clocks.take(symbols),
+            works: self.works.take(symbols),
             received: self.tally.take_received(symbols),
             answered: self.tally.take_answered(symbols),
             rollups: self.tally.take(&mut With { reference, symbols }),

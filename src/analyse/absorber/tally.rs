@@ -11,10 +11,10 @@ use crate::analyse::learned::reference::{CALL_KINDS_MAX, Reference};
 use crate::analyse::rollup::*;
 use crate::analyse::statistics::histogram::bucket_of;
 use crate::analyse::telemetry::ReceivedCounts;
-use crate::analyse::thresholds::rollup::{AT_RISK, WEIGHT_MAX};
+use crate::analyse::thresholds::rollup::{AGE_NS_MAX, AT_RISK, WEIGHT_MAX};
 use crate::analyse::trace::request::{Visit, failure_origin, is_refusal, is_taken, visit_top};
 use crate::analyse::trace::{Segment, SegmentKind, Tree, TreeSpan, critical_path};
-use crate::model::{Span, Symbol, Symbols, Text};
+use crate::model::{Span, Symbol, Symbols, Text, Time};
 
 /// Caller, operation, and the peer it names.
 type CallKind = (Symbol, Symbol, Symbol);
@@ -70,15 +70,30 @@ struct Expected {
     callees_ns: i64,
 }
 
-/// A complete trace that was added, for those who keep some of them.
+/// A request of a user, as far as it can be seen: the root of a trace, or a span whose callers send none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub node: usize,
+    pub entry: Symbol,
+    /// The latency bound of the entry operation, if it has one.
+    pub objective_ns: Option<i64>,
+    /// Its caller's span never came.
+    pub remote_parent: bool,
+    /// Of a message, when it was sent, if that is known: it is as old as this when its work is done.
+    pub sent_at: Option<Time>,
+}
+
+/// A request that was added, for those who keep some of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Walked {
+    /// The span that took it.
+    pub node: usize,
     pub entry: Symbol,
     pub missed: bool,
     pub slow: bool,
     pub error: bool,
     pub duration_ns: i64,
-    /// The critical path of the root, walked once for all who need it.
+    /// Its critical path, walked once for all who need it.
     pub path: Vec<Segment>,
 }
 
@@ -184,25 +199,25 @@ impl Tally {
         }
     }
 
-    /// Adds one trace. `entry` is the entry operation of its root, and the latency bound of this, if it has one.
-    /// A partial trace (no root) tells of the services in it, but belongs to no entry operation.
-    pub fn absorb(
-        &mut self,
-        tree: &Tree<Span>,
-        entry: Option<(Symbol, Option<i64>)>,
-        with: &mut With<'_>,
-    ) -> Option<Walked> {
+    /// Adds one trace, in which users made these requests; returns the first of them. A partial trace, in which none is seen,
+    /// tells of the services in it, but belongs to no entry operation.
+    pub fn absorb(&mut self, tree: &Tree<Span>, requests: &[Request], with: &mut With<'_>) -> Option<Walked> {
         self.known.follow(with);
         let mut memory = std::mem::take(&mut self.memory);
         let Memory { visit, visited, spent } = &mut memory;
         visited.clear();
         visited.resize(tree.nodes.len(), false);
+        let mut gaps = false;
         for index in 0..tree.nodes.len() {
             let node = &tree.nodes[index];
             let is_taken = is_taken(tree, index);
-            let is_orphan = node.parent.is_none() && node.span.parent.is_some();
+            let lacks_parent = node.parent.is_none() && node.span.parent.is_some();
+            let is_orphan = lacks_parent && !requests.iter().any(|request| request.node == index);
+            gaps |= is_orphan;
             if is_taken || is_orphan {
-                let taken = ReceivedCounts { requests: 1, without_parent: i64::from(is_orphan) };
+                let without_parent = i64::from(is_orphan);
+                let without_pod = i64::from(node.span.pod.is_empty());
+                let taken = ReceivedCounts { requests: 1, without_parent, without_pod, unanswered: 0 };
                 self.received.entry(node.span.service).or_default().add(taken);
             }
             if is_taken {
@@ -216,21 +231,27 @@ impl Tally {
                 self.absorb_call(tree, index, Symbol::EMPTY, with);
             }
         }
-        let walked = self.absorb_root(tree, entry, spent, with);
+        let mut walked = None;
+        for &request in requests {
+            let one = self.absorb_request(tree, request, gaps, spent, with);
+            walked = walked.or(Some(one));
+        }
         self.memory = memory;
         walked
     }
 
-    fn absorb_root(
+    fn absorb_request(
         &mut self,
         tree: &Tree<Span>,
-        entry: Option<(Symbol, Option<i64>)>,
+        request: Request,
+        gaps: bool,
         spent: &mut Vec<Option<(SegmentKind, i64)>>,
         with: &mut With<'_>,
-    ) -> Option<Walked> {
-        let (root, (entry, objective_ns)) = tree.root.zip(entry)?;
+    ) -> Walked {
+        let Request { node: root, entry, objective_ns, remote_parent, sent_at } = request;
         let node = &tree.nodes[root];
-        let duration_ns = node.span.duration_ns;
+        let waited_ns = sent_at.map_or(0, |sent_at| node.start.nanos_since(sent_at).clamp(0, AGE_NS_MAX));
+        let duration_ns = node.span.duration_ns + waited_ns;
         let failed = node.span.has_failed();
         let slow = objective_ns.is_some_and(|bound| duration_ns > bound);
         let missed = slow || failed;
@@ -247,15 +268,24 @@ impl Tally {
                 duration_ns,
                 adjusted_milli: milli(node.span.weight),
                 unweighted: i64::from(node.span.weight.is_none()),
+                remote_parent: i64::from(remote_parent),
+                incomplete: i64::from(gaps),
             },
         );
         let path = critical_path(tree, root);
         spend(spent, &path, tree.nodes.len());
         self.absorb_path(tree, root, spent, entry, ObjectiveState { missed, at_risk }, with);
+        if waited_ns > 0 {
+            // In its queue, until who takes it had time.
+            let Span { service, operation, .. } = node.span;
+            let kind = PathKind::Time(SegmentKind::Queue);
+            let key = PathKey { second, entry, missed, at_risk, service, operation, peer: Symbol::EMPTY, kind };
+            self.paths.add(key, PathSums { traces: 1, exclusive_ns: waited_ns });
+        }
         if failed {
             self.absorb_failure(tree, root, entry, objective_ns.unwrap_or(duration_ns), with);
         }
-        Some(Walked { entry, missed, slow, error: failed, duration_ns, path })
+        Walked { node: root, entry, missed, slow, error: failed, duration_ns, path }
     }
 
     /// Notes who answered a call, unless the reference says so.
@@ -330,7 +360,13 @@ impl Tally {
             None if !node.is_leaf() => return,
             None => match self.known.callee(&node.span, with) {
                 Some(service) => {
-                    self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
+                    if node.span.has_failed() {
+                        self.absorb_given_up(node.end.second(), service, node.duration_ns(), &node.span);
+                    } else {
+                        // It was answered: the answer's span was lost.
+                        let lost = ReceivedCounts { unanswered: 1, ..ReceivedCounts::default() };
+                        self.received.entry(service).or_default().add(lost);
+                    }
                     (service, 0)
                 }
                 None => (peer_of(&node.span), 0),

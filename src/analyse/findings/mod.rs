@@ -1,13 +1,15 @@
 //! The findings of a tick: the border between `analyse` and `decide`. Rules read them, the journal keeps them, the API
 //! shows them, and [`sentences`] puts them into words.
 
+mod hindrances;
 pub mod sentences;
 
+pub use hindrances::{Hindrance, HindranceKind};
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::telemetry::MissingParents;
+use crate::analyse::telemetry::{MissingParents, Sight, SightLevel};
 use crate::analyse::thresholds::findings::SURE;
-use crate::model::{ServiceId, Time, TraceId};
+use crate::model::{ServiceId, Time, TraceId, Work};
 
 /// Why a service is the bottleneck. The verdict decides what a rule may do, so an undetermined cause is `Unknown` rather
 /// than a guess.
@@ -35,9 +37,11 @@ pub enum Verdict {
     #[default]
     Healthy,
     Unknown,
-    /// No spans arrive, so nothing is known of now. Never the verdict of a bottleneck in a list: only what stands in place
-    /// of the worst one.
+    /// No spans arrive, or none in which a request can be followed, so nothing is known of now. Never the verdict of a
+    /// bottleneck in a list: only what stands in place of the worst one.
     Blind,
+    /// No objective is missed in what is seen, and a part of what happens is not seen. Only in place of the worst one, too.
+    Partial,
 }
 
 impl Verdict {
@@ -55,6 +59,23 @@ impl Verdict {
             Verdict::Healthy => "healthy",
             Verdict::Unknown => "unknown",
             Verdict::Blind => "blind",
+            Verdict::Partial => "partial",
+        }
+    }
+
+    /// It says why requests are held back, not only that they are or that nobody can tell.
+    pub const fn names_a_cause(self) -> bool {
+        match self {
+            Verdict::Saturated
+            | Verdict::SlowDependency
+            | Verdict::BadInstance
+            | Verdict::Regression
+            | Verdict::Amplification
+            | Verdict::Exhausted
+            | Verdict::Failing
+            | Verdict::Unreachable
+            | Verdict::Degraded => true,
+            Verdict::Healthy | Verdict::Unknown | Verdict::Blind | Verdict::Partial => false,
         }
     }
 }
@@ -203,9 +224,28 @@ pub struct EntryFinding {
     pub missed_share: f64,
     pub error_share: f64,
     pub missed: bool,
+    /// Share of its requests whose caller sends no spans, 0 to 1: they begin here only as far as they are seen.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub remote_parent_share: f64,
     /// Which part of the objective is missed.
     #[serde(default)]
     pub compliance: Compliance,
+    /// What kind of work it is; times of a message are its age when its work is done, where it is known when it was sent.
+    #[serde(default, skip_serializing_if = "Work::is_request")]
+    pub work: Work,
+}
+
+/// An endpoint whose requests say nothing of how a system does: probes, streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftAside {
+    pub entry: String,
+    pub work: Work,
+    /// Since the start.
+    pub requests: u64,
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// A place where the fault may lie.
@@ -266,8 +306,14 @@ pub struct Components {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
     pub at: Time,
-    /// Nothing is known of now: no span arrived for too long, or analysis is off.
+    /// Nothing is known of now: no span arrived for too long, none in which a request can be followed, or analysis is off.
     pub blind: bool,
+    /// Spans arrive; where this stands beside `blind`, no request could be followed in them.
+    #[serde(default)]
+    pub spans_arrive: bool,
+    /// How much of what happens is seen.
+    #[serde(default)]
+    pub sight: Sight,
     /// Event time up to which telemetry is complete.
     pub complete_to: Time,
     /// One for each entry operation that misses its objective, worst first.
@@ -283,6 +329,9 @@ pub struct Findings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "unfelt")]
     pub silent_failures: Vec<Suspect>,
+    /// Endpoints that are left aside, most requests first: probes, streams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<LeftAside>,
     /// Services whose telemetry is incomplete: spans of their callers are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "gaps")]
@@ -296,13 +345,25 @@ pub struct Findings {
 impl Findings {
     /// Findings while nothing is known.
     pub fn blind(at: Time) -> Findings {
-        Findings { at, blind: true, ..Findings::default() }
+        let sight = Sight { level: SightLevel::Blind, share: 0.0, ..Sight::default() };
+        Findings { at, blind: true, sight, ..Findings::default() }
     }
 
-    /// The worst bottleneck. Without one, a placeholder whose verdict is `healthy`, or `blind` while nothing is known.
+    /// The worst bottleneck. Without one, a placeholder whose verdict is `healthy`; `blind` while nothing is known, and
+    /// `partial` while only a part is seen.
     pub fn bottleneck(&self) -> Bottleneck {
-        let verdict = if self.blind { Verdict::Blind } else { Verdict::Healthy };
+        let verdict = self.verdict();
         self.bottlenecks.first().cloned().unwrap_or_else(|| Bottleneck { verdict, ..Bottleneck::default() })
+    }
+
+    /// Of the worst bottleneck, or what is said without one.
+    pub fn verdict(&self) -> Verdict {
+        match self.bottlenecks.first() {
+            Some(worst) => worst.verdict,
+            None if self.blind => Verdict::Blind,
+            None if self.sight.level == SightLevel::Partial => Verdict::Partial,
+            None => Verdict::Healthy,
+        }
     }
 
     pub fn service(&self, name: &str) -> Option<&ServiceFinding> {

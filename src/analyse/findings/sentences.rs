@@ -3,7 +3,9 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{Bottleneck, Compliance, Evidence, MissedObjective, NextBottleneck, ObjectiveStatus, Verdict};
+use super::{
+    Bottleneck, Compliance, Evidence, Findings, MissedObjective, NextBottleneck, ObjectiveStatus, Verdict,
+};
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
@@ -165,13 +167,14 @@ impl Bottleneck {
             Verdict::Healthy => "no bottleneck".into(),
             Verdict::Unknown => self.undetermined(),
             Verdict::Blind => BLIND.into(),
+            Verdict::Partial => PARTIAL.into(),
         }
     }
 
     /// Symptom and cause of one endpoint.
     pub fn summary(&self) -> String {
         match self.verdict {
-            Verdict::Healthy | Verdict::Blind => self.cause(),
+            Verdict::Healthy | Verdict::Blind | Verdict::Partial => self.cause(),
             Verdict::Saturated
             | Verdict::SlowDependency
             | Verdict::BadInstance
@@ -231,6 +234,26 @@ impl NextBottleneck {
 
 /// What is said while no spans arrive.
 pub const BLIND: &str = "blind: no spans received; nothing is known of now";
+/// What is said while spans arrive and no request can be followed in them.
+pub const NO_BEGINNING: &str =
+    "blind: spans arrive, but no request can be followed from its beginning; run `headroom doctor`";
+/// What is said while a part is seen, and no number is at hand.
+pub const PARTIAL: &str =
+    "partial: no objective is missed in what is seen, and a part is not seen; run `headroom doctor`";
+
+impl Findings {
+    /// The worst bottleneck, or how much is known without one.
+    pub fn summary(&self) -> String {
+        match self.verdict() {
+            Verdict::Blind if self.spans_arrive => NO_BEGINNING.into(),
+            Verdict::Partial => format!(
+                "partial: {} of traces are seen whole, and no objective is missed in what is seen; run `headroom doctor`",
+                percent(self.sight.share)
+            ),
+            _ => self.bottleneck().summary(),
+        }
+    }
+}
 
 /// `1 replica`, `3 replicas`.
 pub fn replicas(n: u32) -> String {
@@ -278,7 +301,7 @@ impl Suspect {
             Verdict::Unreachable => "gets calls that it does not answer",
             Verdict::Degraded => "became slower at the same load and version",
             Verdict::Healthy => "is healthy",
-            Verdict::Unknown | Verdict::Blind => "differs from healthy time, cause not determined,",
+            Verdict::Unknown | Verdict::Blind | Verdict::Partial => "differs from healthy time, cause not determined,",
         };
         format!("{service} {what} at {operation} (probability {}); no objective is missed", probability(*score))
     }

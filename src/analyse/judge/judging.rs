@@ -9,11 +9,11 @@ use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::causes::Scene;
 use crate::analyse::diagnosis::courses::Followed;
 use crate::analyse::diagnosis::judgement::Judgement;
-use crate::analyse::diagnosis::observe::{Sight, Window};
+use crate::analyse::diagnosis::observe::{self, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::diagnosis::young_pods::young_pods;
 use crate::analyse::findings::{
-    Bottleneck, Compliance, EntryFinding, Findings, NextBottleneck, ObjectiveStatus, Verdict,
+    Bottleneck, Compliance, EntryFinding, Findings, LeftAside, NextBottleneck, ObjectiveStatus, Verdict,
 };
 use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::learned::warm_up::YoungPod;
@@ -21,9 +21,10 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::telemetry::{Sight, SightLevel};
 use crate::analyse::thresholds::judging::{FEW_LONG, FEW_REQUESTS, LONG_EXTRA};
-use crate::analyse::thresholds::memory::EXEMPLARS;
-use crate::model::{ClusterState, ServiceId, Text, Time, Workload};
+use crate::analyse::thresholds::memory::{ASIDE_TOLD_MAX, EXEMPLARS};
+use crate::model::{ClusterState, ServiceId, Text, Time, Work, Workload};
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
@@ -84,15 +85,21 @@ impl Judge {
         cluster: &ClusterState,
     ) -> Result<(Findings, Lessons), sql::Error> {
         let complete_to = seen.complete_to;
+        // Without spans nothing is known, and where no request can be followed, nothing of what users meet.
+        let is_silent = seen.last_received.is_none_or(|last| last + self.config.blind_after < now);
+        let blind = is_silent || self.watch.is_blind(now, self.config.blind_after);
         let mut findings = Findings {
             at: now,
             complete_to,
-            blind: seen.last_received.is_none_or(|last| last + self.config.blind_after < now),
+            blind,
+            spans_arrive: !is_silent,
+            aside: self.aside(),
+            sight: Sight { clocks: self.learned.reference.clocks.told(), ..self.watch.sight(blind) },
             missing_parents: self.lost_spans.find(),
             sampling_changed_at: self.sampling.changed_at(),
             ..Findings::default()
         };
-        if findings.blind {
+        if is_silent {
             return Ok((findings, Lessons::default()));
         }
         let fast = Stretch { from: complete_to - self.config.fast, to: complete_to };
@@ -115,10 +122,26 @@ impl Judge {
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);
         findings.suspects.clone_from(&changes.suspects);
-        findings.silent_failures.clone_from(&changes.silent_failures);
+        // Where spans are missing, calls seem to have stopped.
+        if findings.sight.level == SightLevel::Clear {
+            findings.silent_failures.clone_from(&changes.silent_failures);
+        }
         lessons.changes = Some(changes);
         lessons.pods = Some(pods_with_spans(&answers));
         Ok((findings, lessons))
+    }
+
+    /// What is left aside, most first.
+    fn aside(&self) -> Vec<LeftAside> {
+        let one = |(entry, (work, requests)): (&Text, &(Work, u64))| LeftAside {
+            entry: entry.to_string(),
+            work: *work,
+            requests: *requests,
+        };
+        let mut aside: Vec<LeftAside> = self.aside.iter().map(one).collect();
+        aside.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.entry.cmp(&b.entry)));
+        aside.truncate(ASIDE_TOLD_MAX);
+        aside
     }
 
     fn fill_tables(&self, long: Stretch) {
@@ -165,6 +188,8 @@ impl Judge {
             objective_ms: objective.map_or(0.0, |o| o.latency_ns as f64 / 1e6),
             missed_share: share(answer.missed),
             error_share: share(answer.errors),
+            remote_parent_share: self.watch.remote_parent_share(&answer.entry),
+            work: self.learned.reference.objectives.work(&answer.entry),
             missed: self.misses(answer, |bad, all, allowed| exceeds(bad, all, allowed, SURELY)),
         }
     }
@@ -236,7 +261,7 @@ impl Judge {
         &self,
         view: &View<'_>,
         window: &Window<'_>,
-        sight: &OnceCell<Sight>,
+        sight: &OnceCell<observe::Sight>,
         answer: &EntryAnswer,
     ) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
@@ -244,6 +269,11 @@ impl Judge {
         let is_worth_a_look = judged.entry.missed
             || self.misses(answer, |bad, all, allowed| view.grounds.exceeds(bad, all, allowed))
             || view.grounds == Grounds::AnyExcess && self.is_at_risk(answer);
+        // Where slow traces were chosen and fast ones left out, how many miss is not known, and nobody is to blame for it.
+        if self.watch.is_tail_sampled(&answer.entry) {
+            judged.entry.missed = false;
+            return judged;
+        }
         if !is_worth_a_look {
             return judged;
         }

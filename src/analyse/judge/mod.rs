@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::absorber::Portion;
+use crate::analyse::absorber::{Kinds, Portion};
 use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::courses::{Courses, Followed};
 use crate::analyse::findings::Findings;
@@ -28,7 +28,7 @@ use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
 use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
-use crate::analyse::telemetry::{LostSpans, ReceivedCounts, Sampling};
+use crate::analyse::telemetry::{Came, LostSpans, ReceivedCounts, Sampling, Watch};
 use crate::model::setting::{Kind, Setting};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 use crate::settings;
@@ -126,12 +126,12 @@ struct Seen {
 impl Seen {
     /// The least over the absorbers that received anything lately: one to which no trace comes holds nobody up.
     fn of(now: Time, portions: &[Portion], idle_after: Duration) -> Seen {
-        let is_awake = |one: &&Portion| one.last_received.is_some_and(|last| last + idle_after >= now);
-        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.complete_to).min();
+        let is_awake = |one: &&Portion| one.arrived.last_received.is_some_and(|last| last + idle_after >= now);
+        let least = |portions: &mut dyn Iterator<Item = &Portion>| portions.map(|one| one.arrived.complete_to).min();
         let complete_to = least(&mut portions.iter().filter(is_awake)).or_else(|| least(&mut portions.iter()));
         Seen {
             complete_to: complete_to.unwrap_or(now).floor_second(),
-            last_received: portions.iter().filter_map(|one| one.last_received).max(),
+            last_received: portions.iter().filter_map(|one| one.arrived.last_received).max(),
         }
     }
 }
@@ -142,10 +142,16 @@ pub struct Judge {
     store: Store,
     exemplars: Exemplars,
     lost_spans: LostSpans,
+    watch: Watch,
     sampling: Sampling,
     pods: PodsWithSpans,
+    /// Endpoints that are left aside, with how many of their requests were since the start.
+    aside: Kinds,
     learned: Learned,
 }
+
+/// Endpoints that are left aside and counted; names of streams may hold identifiers as well.
+const ASIDE_MAX: usize = 1_000;
 
 impl Judge {
     pub fn new(config: Config) -> Result<Judge, sql::Error> {
@@ -157,8 +163,10 @@ impl Judge {
             store: Store::default(),
             exemplars: Exemplars::default(),
             lost_spans: LostSpans::default(),
+            watch: Watch::default(),
             sampling: Sampling::default(),
             pods: PodsWithSpans::new(),
+            aside: Kinds::new(),
             learned: Learned { reference, ..Learned::default() },
         })
     }
@@ -199,20 +207,53 @@ impl Judge {
         let seen = Seen::of(now, &portions, self.config.blind_after);
         self.learned.changes.take_in(now, portions.iter().map(|one| &one.sample));
         let mut received: BTreeMap<Text, ReceivedCounts> = BTreeMap::new();
+        let mut without_parent: BTreeMap<[Text; 2], i64> = BTreeMap::new();
+        let mut came = Came::default();
+        let mut clocks: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
         let (mut rollups, mut answered) = (Vec::new(), Vec::new());
+        let mut works = Kinds::new();
         for portion in portions {
             portion.received.into_iter().for_each(|(service, counts)| received.entry(service).or_default().add(counts));
+            came.without_beginning += portion.without_beginning;
+            came.waiting += portion.arrived.waiting;
+            came.spans.add(portion.arrived.spans);
+            came.ids.merge(portion.ids);
+            portion.misdated.into_iter().for_each(|(of, count)| *came.misdated.entry(of).or_default() += count);
+            for (host, mut ahead) in portion.clocks {
+                clocks.entry(host).or_default().append(&mut ahead);
+            }
+            portion
+                .without_parent
+                .into_iter()
+                .for_each(|(top, count)| *without_parent.entry(top).or_default() += count);
+            for (entry, (work, aside)) in portion.works {
+                let (kind, sum) = works.entry(entry).or_default();
+                (*kind, *sum) = (work, *sum + aside);
+            }
             answered.extend(portion.answered.into_iter().map(|call| (call.kind, call.callee)));
             self.exemplars.push(now, portion.exemplars);
             self.store.push(portion.rollups.clone());
             rollups.push(portion.rollups);
         }
-        self.lost_spans.push(now, received);
+        came.services.clone_from(&received);
+        self.lost_spans.push(now, received, came.spans.late);
+        self.watch.push(now, &rollups, came);
         self.sampling.see(now, &rollups);
         let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
+        reference.objectives.learn_works(works.iter().map(|(entry, (work, _))| (entry, *work)));
         reference.objectives.learn(entries);
+        for (entry, (work, aside)) in works.into_iter().filter(|(_, (_, aside))| *aside > 0) {
+            if self.aside.len() < ASIDE_MAX || self.aside.contains_key(&entry) {
+                let (kind, sum) = self.aside.entry(entry).or_default();
+                (*kind, *sum) = (work, *sum + aside);
+            }
+        }
         reference.callees.learn(answered);
+        reference.remote_entries.learn(without_parent, &rollups);
+        // Whoever was first to come.
+        clocks.values_mut().for_each(|ahead| ahead.sort_unstable());
+        reference.clocks.learn(now, clocks);
         quarantine.offer(now, rollups);
         baseline.advance(now);
         self.store.evict((now - self.config.keep).second());
@@ -250,8 +291,10 @@ impl Judge {
         self.store.step_clock(now, step);
         self.exemplars.step_clock(step);
         self.lost_spans.step_clock(step);
+        self.watch.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { quarantine, baseline, capacities, starts, courses, changes, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes, .. } = &mut self.learned;
+        reference.clocks.step_clock(step);
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         capacities.step_clock(step);

@@ -9,6 +9,7 @@ mod operations;
 pub mod pod_startup;
 pub mod quarantine;
 pub mod reference;
+pub mod remote_entries;
 pub mod snapshot;
 pub mod warm_up;
 

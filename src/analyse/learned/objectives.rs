@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analyse::objective::Objective;
 use crate::analyse::statistics::eviction::NAMES_MAX;
-use crate::model::{ClusterState, Promise, Text, Workload};
+use crate::model::{ClusterState, Promise, Text, Work, Workload};
 
 #[derive(Clone, Debug, Default)]
 pub struct Objectives {
@@ -12,6 +12,8 @@ pub struct Objectives {
     promised: Vec<Objective>,
     configured: Vec<Objective>,
     default: Option<Objective>,
+    /// Entry operations that are no requests.
+    works: BTreeMap<Text, Work>,
     /// What was matched before.
     known: BTreeMap<Text, Option<Objective>>,
 }
@@ -51,15 +53,43 @@ impl Objectives {
                 if self.known.len() >= NAMES_MAX {
                     self.known.clear();
                 }
-                let found = self.find(entry).cloned();
+                let found = self.of_work(entry, self.work(entry)).cloned();
                 self.known.insert(entry.into(), found);
             }
         }
     }
 
+    /// Takes in which entry operations are no requests.
+    pub fn learn_works<'a>(&mut self, works: impl Iterator<Item = (&'a Text, Work)>) {
+        for (entry, work) in works {
+            if self.works.get(entry) != Some(&work) {
+                if self.works.len() >= NAMES_MAX {
+                    self.works.clear();
+                }
+                self.works.insert(entry.clone(), work);
+                self.known.remove(entry);
+            }
+        }
+    }
+
+    /// What kind of work an entry operation is.
+    pub fn work(&self, entry: &str) -> Work {
+        self.works.get(entry).copied().unwrap_or_default()
+    }
+
     /// None for an entry operation that was promised nothing.
     pub fn of(&self, entry: &str) -> Option<&Objective> {
-        self.known.get(entry).map_or_else(|| self.find(entry), Option::as_ref)
+        self.known.get(entry).map_or_else(|| self.of_work(entry, self.work(entry)), Option::as_ref)
+    }
+
+    /// The same of an entry operation that is known to be of this kind. Nobody waits for messages and jobs: they have the
+    /// objectives that name them, and none that is for everything.
+    pub fn of_work(&self, entry: &str, work: Work) -> Option<&Objective> {
+        if work.is_request() {
+            return self.find(entry);
+        }
+        let mut stated = self.promised.iter().chain(&self.configured).filter(|objective| objective.entry != "*");
+        stated.find(|objective| objective.matches(entry))
     }
 
     fn find(&self, entry: &str) -> Option<&Objective> {
@@ -94,5 +124,18 @@ mod tests {
         let cluster = ClusterState { workloads: vec![workload], ..ClusterState::default() };
         assert!(objectives.promise(&cluster) && !objectives.promise(&cluster));
         assert_eq!(latency_ms(&objectives, "shop GET /"), Some(100));
+    }
+
+    #[test]
+    fn a_message_has_the_objective_that_names_it_and_no_other() {
+        let objective = |entry: &str| Objective { entry: entry.into(), latency_ns: 1, quantile: 0.99, errors: 0.01 };
+        let configured = vec![objective("mailer *"), objective("*")];
+        let mut objectives = Objectives::new(configured, Some(objective("*")));
+        let is_held = |objectives: &Objectives, entry: &str| objectives.of(entry).is_some();
+        objectives.learn(["cart process orders", "mailer process orders"].into_iter());
+        assert!(is_held(&objectives, "cart process orders"));
+        let works = ["cart process orders", "mailer process orders"].map(Text::from);
+        objectives.learn_works(works.iter().map(|entry| (entry, Work::Message)));
+        assert!(!is_held(&objectives, "cart process orders") && is_held(&objectives, "mailer process orders"));
     }
 }

@@ -3,6 +3,8 @@
 use super::callees::Callees;
 use super::objectives::Objectives;
 use super::operations::Operations;
+use super::remote_entries::RemoteEntries;
+use crate::analyse::telemetry::HostClocks;
 
 pub use super::callees::CALL_KINDS_MAX;
 
@@ -17,4 +19,8 @@ pub struct Reference {
     pub operations: Operations,
     /// Who answers which kind of call, for calls that nobody answered.
     pub callees: Callees,
+    /// Where traces begin whose root never comes.
+    pub remote_entries: RemoteEntries,
+    /// Hosts whose clocks are off, whose spans are corrected as they come.
+    pub clocks: HostClocks,
 }

@@ -140,6 +140,12 @@ sums! {
         adjusted_milli,
         /// Requests whose weight is not known.
         unweighted,
+        /// Requests whose caller's span never came: they begin a trace only as far as it is seen.
+        #[serde(default)]
+        remote_parent,
+        /// Requests in whose trace other spans lack their parent.
+        #[serde(default)]
+        incomplete,
     }
 }
 

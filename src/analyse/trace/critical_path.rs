@@ -4,7 +4,8 @@
 //! parent's own (Google's "CRISP: Critical Path Analysis of Large-Scale Microservice Architectures",
 //! USENIX ATC 2022, describes the same walk). Segments are disjoint and sum to the root's duration.
 
-use super::tree::{Tree, TreeSpan};
+use super::span::TreeSpan;
+use super::tree::Tree;
 use crate::model::{Kind, Time};
 
 /// Whose time a segment is.

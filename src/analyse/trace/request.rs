@@ -1,6 +1,7 @@
 //! The one walk over a request: the span that took it, what its service did for it, the calls made, where a failure began.
 
-use super::tree::{Tree, TreeSpan, is_call};
+use super::span::TreeSpan;
+use super::tree::{Tree, is_call};
 
 /// HTTP 503 and 429 (RFC 9110, RFC 6585): turned away for lack of capacity.
 pub const fn is_refusal(status: u16) -> bool {

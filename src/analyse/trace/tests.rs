@@ -86,6 +86,112 @@ fn missing_parents_and_cycles_become_orphans() {
     assert_eq!(path(&spans), ["1 own 0..100"]);
 }
 
+/// `id service<parent`, in order; `.` is no parent.
+fn shape(spans: &[SpanRow<'_>]) -> String {
+    let tree = Tree::build(spans.iter().copied());
+    let id = |node: usize| tree.nodes[node].span.span_id.0[0];
+    let one = |(at, node): (usize, &Node<SpanRow<'_>>)| {
+        let parent = node.parent.map_or(".".to_owned(), |parent| id(parent).to_string());
+        format!("{} {}<{parent}", id(at), node.span.service)
+    };
+    tree.nodes.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn shape_of(spans: &[Short]) -> String {
+    shape(&spans.iter().map(span).collect::<Vec<_>>())
+}
+
+#[test]
+fn zipkins_two_sides_of_a_call_are_two_spans() {
+    let shared = [
+        (1, 0, 0, 100, "a", Server),
+        (2, 1, 10, 90, "a", Client),
+        (2, 1, 20, 80, "b", Server),
+        (3, 2, 30, 40, "b", Client),
+        (3, 2, 32, 38, "c", Server),
+        (4, 2, 12, 14, "a", Internal),
+    ];
+    assert_eq!(
+        shape_of(&shared),
+        "1 a<., 2 a<1, 2 b<2, 3 b<2, 3 c<3",
+        "what the client does itself is part of the call"
+    );
+    assert_eq!(path(&shared)[..3], ["1 own 0..10", "2 queue 10..20", "2 own 20..30"]);
+    let tree = Tree::build(shared.iter().map(span));
+    assert_eq!(tree.nodes[3].parent, Some(2), "the callee's call, not the caller's");
+    // Sent twice they are still two, and where the caller's is lost the callee hangs below whoever called.
+    let twice: Vec<Short> = shared.iter().chain(&shared).copied().collect();
+    assert_eq!(shape_of(&twice), shape_of(&shared));
+    assert_eq!(shape_of(&[shared[0], shared[2], shared[3]]), "1 a<., 2 b<1, 3 b<2");
+}
+
+#[test]
+fn a_client_within_a_client_is_one_call_and_a_client_around_several_is_none() {
+    let once = [
+        (1, 0, 0, 100, "a", Server),
+        (2, 1, 10, 90, "a", Client),
+        (3, 2, 11, 89, "a", Client),
+        (4, 3, 30, 80, "b", Server),
+    ];
+    assert_eq!(shape_of(&once), "1 a<., 2 a<1, 4 b<2");
+    assert_eq!(path(&once), ["1 own 0..10", "2 queue 10..30", "4 own 30..80", "2 queue 80..90", "1 own 90..100"]);
+    let mut tried_again = once.to_vec();
+    tried_again[2].3 = 40;
+    tried_again.extend([(5, 2, 45, 89, "a", Client), (6, 5, 50, 80, "b", Server)]);
+    tried_again[3] = (4, 3, 30, 39, "b", Server);
+    let tree = Tree::build(tried_again.iter().map(span));
+    assert_eq!((tree.folded, tree.nodes[1].span.kind), (0, Internal));
+    assert_eq!(tree.nodes.iter().filter(|node| node.span.kind == Client).count(), 2, "two calls");
+}
+
+#[test]
+fn a_client_that_is_answered_and_asks_for_a_token_first_makes_two_calls() {
+    let spans = [
+        (1, 0, 0, 100, "a", Server),
+        (2, 1, 10, 90, "a", Client),
+        (3, 2, 12, 30, "a", Client),
+        (4, 3, 15, 25, "auth", Server),
+        (5, 2, 40, 80, "b", Server),
+    ];
+    assert_eq!(shape_of(&spans), "1 a<., 2 a<1, 3 a<2, 4 auth<3, 5 b<2");
+}
+
+#[test]
+fn what_a_client_does_to_connect_is_part_of_its_call() {
+    let spans = [(1, 0, 0, 100, "a", Server), (2, 1, 10, 90, "a", Client), (3, 2, 12, 60, "a", Internal)];
+    assert_eq!(path(&spans), ["1 own 0..10", "2 peer 10..90", "1 own 90..100"]);
+}
+
+#[test]
+fn a_server_within_a_server_is_one_request_by_the_inner_name() {
+    let spans = [(1, 0, 0, 100, "a", Server), (2, 1, 10, 90, "a", Server), (3, 2, 20, 30, "a", Client)];
+    let mut spans: Vec<SpanRow<'_>> = spans.iter().map(span).collect();
+    spans[1].operation = "GET /item/{id}";
+    assert_eq!(shape(&spans), "1 a<., 3 a<1");
+    let tree = Tree::build(spans);
+    assert_eq!((tree.nodes[0].span.operation, tree.nodes[0].duration_ns()), ("GET /item/{id}", 100));
+}
+
+#[test]
+fn a_sidecar_is_part_of_the_workload_in_its_pod() {
+    let spans = [
+        (1, 0, 0, 100, "a", Server),
+        (2, 1, 10, 90, "a", Client),
+        (3, 2, 12, 88, "a.default", Client),
+        (4, 3, 20, 80, "b.default", Server),
+        (5, 4, 30, 70, "b", Server),
+        (6, 5, 40, 50, "b", Client),
+    ];
+    let in_pods = |pods: [&'static str; 6]| -> Vec<SpanRow<'static>> {
+        spans.iter().zip(pods).map(|(short, pod)| SpanRow { pod, ..span(short) }).collect()
+    };
+    assert_eq!(shape(&in_pods(["a-0", "a-0", "a-0", "b-0", "b-0", "b-0"])), "1 a<., 2 a<1, 4 b<2, 6 b<4");
+    // A gateway in a pod of its own is a service, and so is one whose pod nobody names.
+    let apart = "1 a<., 2 a<1, 3 a.default<2, 4 b.default<3, 5 b<4, 6 b<5";
+    assert_eq!(shape(&in_pods(["a-0", "a-0", "x-0", "y-0", "b-0", "b-0"])), apart);
+    assert_eq!(shape(&in_pods([""; 6])), apart);
+}
+
 /// An independent account of the same: for each instant, who holds the root back. Quadratic and obvious.
 fn brute_force(tree: &Tree<SpanRow<'_>>, node: usize, from: i64, to: i64, owner: &mut [usize]) {
     let mut cursor = to;
@@ -175,6 +281,6 @@ proptest! {
             pending.extend(tree.children(node));
         }
         prop_assert!(reached.iter().all(|&times| times == 1));
-        prop_assert_eq!(tree.nodes.len() + tree.duplicates, spans.len());
+        prop_assert_eq!(tree.nodes.len() + tree.duplicates + tree.folded, spans.len());
     }
 }

@@ -1,106 +1,35 @@
-//! The spans of one trace as a tree that is always well defined: duplicates dropped, cycles broken,
-//! orphans kept apart, skewed hosts shifted.
+//! The spans of one trace as a tree that is always well defined: duplicates dropped, cycles broken, what several spans
+//! tell of one call folded into one, orphans kept apart, skewed hosts shifted.
 //!
 //! The result depends on the set of spans only, not on their order: everything is decided in the order of
 //! (start, longest first, span id).
 
 use std::cmp::{Ordering, Reverse};
 
-use crate::model::{Kind, Span, SpanId, SpanRow, Status, Time};
-
-/// What a tree looks at of a span: one of the window, or a row of a table.
-pub trait TreeSpan: Copy {
-    fn id(&self) -> SpanId;
-    fn parent(&self) -> Option<SpanId>;
-    fn start(&self) -> Time;
-    fn duration_ns(&self) -> i64;
-    fn kind(&self) -> Kind;
-    /// In error by its own word, or by HTTP's.
-    fn has_failed(&self) -> bool;
-    fn same_service(&self, other: &Self) -> bool;
-    fn same_pod(&self, other: &Self) -> bool;
-    /// An order between spans that are alike in identity and time.
-    fn order(&self, other: &Self) -> Ordering;
-}
-
-impl TreeSpan for SpanRow<'_> {
-    fn id(&self) -> SpanId {
-        self.span_id
-    }
-
-    fn parent(&self) -> Option<SpanId> {
-        self.parent_span_id
-    }
-
-    fn start(&self) -> Time {
-        self.start
-    }
-
-    fn duration_ns(&self) -> i64 {
-        self.duration_ns
-    }
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn has_failed(&self) -> bool {
-        self.status == Status::Error || self.http_status() >= 500
-    }
-
-    fn same_service(&self, other: &Self) -> bool {
-        self.service == other.service && self.namespace == other.namespace && self.cluster == other.cluster
-    }
-
-    fn same_pod(&self, other: &Self) -> bool {
-        self.pod == other.pod
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        (self.service, self.operation, self.kind).cmp(&(other.service, other.operation, other.kind))
-    }
-}
-
-impl TreeSpan for Span {
-    fn id(&self) -> SpanId {
-        self.id
-    }
-
-    fn parent(&self) -> Option<SpanId> {
-        self.parent
-    }
-
-    fn start(&self) -> Time {
-        self.start
-    }
-
-    fn duration_ns(&self) -> i64 {
-        self.duration_ns
-    }
-
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn has_failed(&self) -> bool {
-        self.status == Status::Error || self.http_status >= 500
-    }
-
-    fn same_service(&self, other: &Self) -> bool {
-        self.service == other.service
-    }
-
-    fn same_pod(&self, other: &Self) -> bool {
-        self.pod == other.pod
-    }
-
-    fn order(&self, other: &Self) -> Ordering {
-        (self.service, self.operation, self.kind).cmp(&(other.service, other.operation, other.kind))
-    }
-}
+use super::fold::Fold;
+use super::span::TreeSpan;
+use crate::model::{Kind, SpanId, Time};
 
 /// Spans up to which looking through their ids is quicker than sorting them first: most traces have no more.
 const FEW: usize = 16;
+
+/// What tells a span from others of its trace. Zipkin gives a call one id for both its sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SpanKey {
+    id: SpanId,
+    is_caller: bool,
+}
+
+impl SpanKey {
+    fn of(span: &impl TreeSpan) -> SpanKey {
+        SpanKey { id: span.id(), is_caller: span.kind().is_caller() }
+    }
+}
+
+/// A consumer below another of its own service is a part of it: one that takes a batch, around each of its messages.
+fn is_within_consumer<S: TreeSpan>(nodes: &[Node<S>], node: usize, parent: usize) -> bool {
+    nodes[parent].span.kind() == Kind::Consumer && nodes[parent].span.same_service(&nodes[node].span)
+}
 
 /// A span in its place. Indices are into [`Tree::nodes`].
 #[derive(Clone, Debug)]
@@ -114,6 +43,8 @@ pub struct Node<S> {
     pub end: Time,
     /// Its host's clock was off by more than the call allows, and it was shifted.
     pub adjusted: bool,
+    /// Of what takes a message, when it was sent, if the sender is in the trace.
+    pub sent_at: Option<Time>,
 }
 
 impl<S> Node<S> {
@@ -136,10 +67,15 @@ pub struct Tree<S> {
     /// Tops of everything that hangs from no root: spans whose parent is missing, further roots, broken cycles.
     pub orphans: Vec<usize>,
     pub duplicates: usize,
+    /// Spans that are part of another's call, and have no node.
+    pub folded: usize,
     /// Places of the spans in the order of the nodes, and node by id: kept so that the next trace allocates nothing.
     sorted: Vec<usize>,
     /// In the order of the ids where they are more than [`FEW`].
-    by_id: Vec<(SpanId, usize)>,
+    by_id: Vec<(SpanKey, usize)>,
+    /// Both sides of some call have one id.
+    has_shared_ids: bool,
+    fold: Fold,
     pending: Vec<(usize, i64)>,
 }
 
@@ -151,8 +87,11 @@ impl<S> Default for Tree<S> {
             root: None,
             orphans: Vec::new(),
             duplicates: 0,
+            folded: 0,
             sorted: Vec::new(),
             by_id: Vec::new(),
+            has_shared_ids: false,
+            fold: Fold::default(),
             pending: Vec::new(),
         }
     }
@@ -162,8 +101,8 @@ impl<S> Tree<S> {
     /// The same tree of what is made of each span.
     pub fn map<T>(&self, mut make: impl FnMut(&S) -> T) -> Tree<T> {
         let of = |node: &Node<S>| {
-            let Node { ref span, parent, children, start, end, adjusted } = *node;
-            Node { span: make(span), parent, children, start, end, adjusted }
+            let Node { ref span, parent, children, start, end, adjusted, sent_at } = *node;
+            Node { span: make(span), parent, children, start, end, adjusted, sent_at }
         };
         Tree {
             nodes: self.nodes.iter().map(of).collect(),
@@ -171,6 +110,7 @@ impl<S> Tree<S> {
             root: self.root,
             orphans: self.orphans.clone(),
             duplicates: self.duplicates,
+            folded: self.folded,
             ..Tree::default()
         }
     }
@@ -187,40 +127,88 @@ impl<S: TreeSpan> Tree<S> {
     pub fn rebuild(&mut self, spans: &[S]) {
         self.place(spans);
         for child in 0..self.nodes.len() {
-            let parent = self.nodes[child].span.parent().and_then(|id| self.find(id));
-            self.nodes[child].parent = parent.filter(|&p| p != child);
+            self.nodes[child].parent = self.parent_of(child).filter(|&p| p != child);
         }
         break_cycles(&mut self.nodes);
+        self.folded = self.fold.fold(&mut self.nodes);
+        self.part_from_senders();
         self.list_children();
         let tops = &mut self.orphans;
         tops.clear();
         tops.extend((0..self.nodes.len()).filter(|&node| self.nodes[node].parent.is_none()));
-        self.root = tops.iter().copied().find(|&top| self.nodes[top].span.parent().is_none());
+        let roots = tops.iter().copied().filter(|&top| self.nodes[top].span.parent().is_none());
+        // What takes from a queue began nothing that others did: by a clock that is behind it may seem to be first.
+        self.root = roots.min_by_key(|&top| (self.nodes[top].sent_at.is_some(), top));
         tops.retain(|&top| Some(top) != self.root);
         self.correct_skew();
     }
 
-    /// The node of an id.
-    fn find(&self, id: SpanId) -> Option<usize> {
-        if self.by_id.len() <= FEW {
-            return self.by_id.iter().find(|(known, _)| *known == id).map(|&(_, at)| at);
+    /// What takes a message is work of its own, whenever it comes to it: it hangs from no sender, and knows when it was sent.
+    fn part_from_senders(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].span.kind() == Kind::Consumer
+                && let Some(sender) = self.nodes[node].parent
+                && !is_within_consumer(&self.nodes, node, sender)
+            {
+                let sent_at = self.nodes[sender].start;
+                let node = &mut self.nodes[node];
+                (node.parent, node.sent_at) = (None, Some(sent_at));
+                node.span.clear_parent();
+            }
         }
-        let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+    }
+
+    /// Zipkin's callee has the id of its caller's span, and that one's parent: it belongs below that span. What names a shared
+    /// id as its parent belongs to the callee, unless it is of the caller's service.
+    fn parent_of(&self, child: usize) -> Option<usize> {
+        let span = &self.nodes[child].span;
+        if !self.has_shared_ids {
+            return self.find_by(|key| key.id, span.parent()?);
+        }
+        let key = SpanKey::of(span);
+        if !key.is_caller
+            && let Some(caller) = self.find(SpanKey { is_caller: true, ..key })
+        {
+            return Some(caller);
+        }
+        let id = span.parent()?;
+        let [caller, callee] = [true, false].map(|is_caller| self.find(SpanKey { id, is_caller }));
+        match (caller, callee) {
+            (Some(caller), Some(callee)) => {
+                let is_of = |node: usize| span.same_service(&self.nodes[node].span);
+                Some(if is_of(caller) && !is_of(callee) { caller } else { callee })
+            }
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// The node of a span.
+    fn find(&self, key: SpanKey) -> Option<usize> {
+        self.find_by(|key| key, key)
+    }
+
+    fn find_by<K: Ord>(&self, part: impl Fn(SpanKey) -> K, wanted: K) -> Option<usize> {
+        if self.by_id.len() <= FEW {
+            return self.by_id.iter().find(|(known, _)| part(*known) == wanted).map(|&(_, at)| at);
+        }
+        let found = self.by_id.binary_search_by(|&(key, _)| part(key).cmp(&wanted)).ok()?;
         Some(self.by_id[found].1)
     }
 
-    /// A node for each span, in order; of spans with one id the first stays.
+    /// A node for each span, in order; of spans with one id on the same side of a call the first stays.
     fn place(&mut self, spans: &[S]) {
         let Tree { nodes, sorted, by_id, .. } = self;
         sorted.clear();
         sorted.extend(0..spans.len());
         sorted.sort_unstable_by(|&a, &b| order(&spans[a], &spans[b]).then(a.cmp(&b)));
         by_id.clear();
-        by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (spans[place].id(), at)));
-        let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(id, _)| *id != by_id[at].0);
+        by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (SpanKey::of(&spans[place]), at)));
+        let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(key, _)| key.id != by_id[at].0.id);
+        self.has_shared_ids = false;
         if by_id.len() > FEW || !(1..by_id.len()).all(is_unlike_those_before) {
             by_id.sort_unstable();
-            by_id.dedup_by_key(|(id, _)| *id);
+            by_id.dedup_by_key(|(key, _)| *key);
+            self.has_shared_ids = by_id.windows(2).any(|pair| pair[0].0.id == pair[1].0.id);
         }
         self.duplicates = spans.len() - by_id.len();
         if self.duplicates > 0 {
@@ -234,7 +222,7 @@ impl<S: TreeSpan> Tree<S> {
         nodes.extend(sorted.iter().map(|&place| {
             let span = spans[place];
             let (start, end) = (span.start(), Time(span.start().0.saturating_add(span.duration_ns())));
-            Node { span, parent: None, children: (0, 0), start, end, adjusted: false }
+            Node { span, parent: None, children: (0, 0), start, end, adjusted: false, sent_at: None }
         }));
     }
 

@@ -71,7 +71,7 @@ pub fn run(
         now = Time(now.0 + TICK_NS);
         for delivery in simulation.run_until(now) {
             spans(&delivery.request)?;
-            let options = decode::Options { assume_weight: ASSUME_WEIGHT, start_max: None, limits: None };
+            let options = decode::Options { assume_weight: ASSUME_WEIGHT, ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
             let decoded = decode::decode(decode::Encoding::Protobuf, &bytes, &options)?;
             engine.ingest(delivery.at, decoded.batch);

@@ -57,7 +57,9 @@ was named before and after. affected_arrived_s has the arrival of the first twen
 spans in which the fault shows, first_unanswered_s the end of the first call that it
 let be refused or time out, both from the onset; needed the replicas of the expected
 targets at the peak. At --speed max the same scenario and seed give the same output
-to the byte.")]
+to the byte.
+
+Exit codes: 0 played to its end; 2 usage or input error.")]
 pub struct Args {
     /// A shipped scenario's name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = SCENARIO)]

@@ -196,7 +196,10 @@ fn bottlenecks(story: &Story) -> Vec<Line> {
         return vec![Line::of(Paint::Yellow, BLIND)];
     }
     if story.bottlenecks.is_empty() {
-        return vec![Line::of(Paint::Green, "no bottleneck")];
+        return vec![match &story.unseen {
+            Some(partial) => Line::of(Paint::Yellow, partial),
+            None => Line::of(Paint::Green, "no bottleneck"),
+        }];
     }
     story.bottlenecks.iter().map(|b| Line::of(Paint::Red, b.summary())).collect()
 }

@@ -41,6 +41,8 @@ pub struct Action {
 pub struct Story {
     /// Whether spans arrived, so that something is known of now.
     pub sighted: bool,
+    /// What is said while a part of the traffic is not seen.
+    pub unseen: Option<String>,
     /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<DecisionId, Decision>,
     expected: Vec<String>,
@@ -210,6 +212,7 @@ impl Story {
 
     fn found(&mut self, t_s: f64, findings: &Findings) {
         self.sighted = !findings.blind;
+        self.unseen = (findings.verdict() == Verdict::Partial).then(|| findings.summary());
         let bottlenecks = &findings.bottlenecks;
         let key = |b: &Bottleneck| (b.entry.clone(), b.service.clone(), b.verdict);
         let known: Vec<_> = self.bottlenecks.iter().map(key).collect();
@@ -237,22 +240,21 @@ impl Story {
         let (rule, because) = (decision.proposal.origin.to_string(), &decision.proposal.because);
         let (service, action) = (decision.proposal.service(), &decision.proposal.action);
         match &decision.outcome {
-            Outcome::Permitted { .. } | Outcome::Observed { .. } if action.replicas_asked().is_none() => {
-                let deed = action.describe();
-                let observed = matches!(decision.outcome, Outcome::Observed { .. });
-                if !observed {
-                    self.permitted.insert(decision.id, decision.clone());
-                }
-                let would = if observed { "would " } else { "" };
-                self.say(t_s, Tone::Done, format!("{would}{deed}: {because} ({rule})"));
+            // Not now: it comes again by itself, and is told when it does.
+            Outcome::Observed { refused_by, .. }
+                if refused_by.iter().any(|refusal| matches!(refusal.gate, Gate::Cooldown | Gate::Stabilisation)) => {}
+            Outcome::Observed { .. } => {
+                let would = decision.would().unwrap_or_default();
+                self.say(t_s, Tone::Aside, format!("{would}: {because} ({rule})"));
+            }
+            Outcome::Permitted { .. } if action.replicas_asked().is_none() => {
+                self.permitted.insert(decision.id, decision.clone());
+                self.say(t_s, Tone::Done, format!("{}: {because} ({rule})", action.describe()));
             }
             Outcome::Permitted { from, to } => {
                 self.permitted.insert(decision.id, decision.clone());
                 let what = if to > from { "scale out" } else { "scale in" };
                 self.say(t_s, Tone::Done, format!("{what} {service} {from} → {to}: {because} ({rule})"));
-            }
-            Outcome::Observed { from, to } => {
-                self.say(t_s, Tone::Aside, format!("would scale {service} {from} → {to}: {because} ({rule})"));
             }
             Outcome::Notified => {
                 self.actions.push(Action {

@@ -3,16 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+
 use super::Replayed;
 use super::compare::Comparison;
 use super::supply::Supply;
+use super::verdicts::Verdicts;
+use crate::analyse::Findings;
 use crate::commands::error::Error;
 use crate::decide::{self, RuleSource};
 use crate::engine::{Effect, Engine, Event, Settings};
 use crate::guard::Mode;
 use crate::journal::{Entry, What};
 use crate::model::time::NANOS_PER_SECOND;
-use crate::model::{ClusterState, Pod, ServiceId, SpanBatch, SpanBuilder, SpanRow, Time, Workload};
+use crate::model::{
+    ClusterState, Kind, Pod, ServiceId, SpanBatch, SpanBuilder, SpanRow, Time, TimeUnit, TraceId, Workload,
+};
 
 /// From the end of a second's last span to its receipt: an SDK's batch of one second and a Collector's after it.
 const LAG: Duration = Duration::from_secs(2);
@@ -30,23 +37,39 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const MAX_REPLICAS: u32 = 1_000;
 
 pub fn replay(files: &[String], rules: Option<Vec<RuleSource>>) -> Result<Replayed, Error> {
-    let mut seconds = by_second(Supply::new(files.to_vec(), Some(1.0)))?;
+    let mut verdicts = Verdicts::default();
+    let mut replayed = watch(files, rules, Some(1.0), &mut |findings| verdicts.see(findings))?;
+    replayed.verdicts = verdicts.told;
+    Ok(replayed)
+}
+
+/// The same; `each` looks at the findings of every tick. `assume_weight` is of spans that do not say how many they stand for.
+pub fn watch(
+    files: &[String],
+    rules: Option<Vec<RuleSource>>,
+    assume_weight: Option<f64>,
+    each: &mut dyn FnMut(&Findings),
+) -> Result<Replayed, Error> {
+    let mut supply = Supply::new(files.to_vec(), assume_weight);
+    let mut seconds = by_second(&mut supply)?;
     let mut notes = vec![
         "no journal: pauses, changes and their outcomes are not known, so it observes only, and what hung on them is not reproduced".to_owned(),
         format!("spans are received {} s after the end of the second they end in, and the engine ticks every second", LAG.as_secs()),
         "a span that does not say how many it stands for counts once; every entry operation has the default objective (99 % of requests below 500 ms, at most 1 % errors)".to_owned(),
         format!("replicas are the pods that sent spans in the last {} s; every service may be scaled, up to {MAX_REPLICAS} replicas", POD_SILENT.as_secs()),
     ];
+    notes.extend(supply.take_notes());
     let rules = rules.unwrap_or_else(|| {
         notes.push("the rules are the shipped ones; name others with --rules".to_owned());
         decide::shipped()
     });
     let Some(first) = seconds.keys().next().copied() else {
         notes.push("the files hold no spans".to_owned());
-        return Ok(Replayed { comparison: Comparison::default(), exact: false, spans_missing: 0, notes });
+        let comparison = Comparison::default();
+        return Ok(Replayed { comparison, exact: false, spans_missing: 0, notes, verdicts: Vec::new() });
     };
     let mut now = Time::from_secs(first);
-    let settings = Settings { mode: Mode::Observe, assume_weight: Some(1.0), ..Settings::default() };
+    let settings = Settings { mode: Mode::Observe, assume_weight, ..Settings::default() };
     let mut engine = Engine::new(now, settings, &rules)?;
     let mut pods = Pods::default();
     let mut made = Vec::new();
@@ -63,33 +86,66 @@ pub fn replay(files: &[String], rules: Option<Vec<RuleSource>>) -> Result<Replay
             now = now + Duration::from_secs(1);
             if now < received_at {
                 tick(&mut engine, now, &pods, &mut made, &mut failed);
+                each(engine.findings());
             }
         }
         let batch = next.remove().finish();
         pods.see(received_at, &batch);
         engine.ingest(received_at, batch);
         tick(&mut engine, now, &pods, &mut made, &mut failed);
+        each(engine.findings());
         last = now;
     }
     while now < last + TAIL {
         now = now + Duration::from_secs(1);
         tick(&mut engine, now, &pods, &mut made, &mut failed);
+        each(engine.findings());
     }
     notes.extend(failed.into_iter().map(|(error, times)| format!("{error} ({times} times)")));
     let mut comparison = Comparison::default();
     comparison.add_other(Vec::new(), made);
-    Ok(Replayed { comparison, exact: false, spans_missing: 0, notes })
+    Ok(Replayed { comparison, exact: false, spans_missing: 0, notes, verdicts: Vec::new() })
 }
 
-/// The spans by the second of event time they end in: in a file they lie as they were batched, here and there.
-fn by_second(mut supply: Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
-    let mut seconds: BTreeMap<i64, SpanBuilder> = BTreeMap::new();
+/// Hosts of one trace that differ by more tell of a clock that is off, or of work that was done later.
+const TOGETHER_NS: i64 = 2 * NANOS_PER_SECOND;
+
+/// The spans by the second in which they end, as far as one can know: in a file they lie as they were batched, here and
+/// there, and one whose clock is off came with the others of its trace.
+fn by_second(supply: &mut Supply) -> Result<BTreeMap<i64, SpanBuilder>, Error> {
+    let mut batches: Vec<SpanBatch> = Vec::new();
+    let mut ends: HashMap<TraceId, Vec<i64>, RandomState> = HashMap::default();
+    // Traces in which messages are taken, whenever that is.
+    let mut messages: HashSet<TraceId, RandomState> = HashSet::default();
     while let Some(batch) = supply.next_batch()? {
         for span in batch.iter() {
-            seconds.entry(span.end().0.div_euclid(NANOS_PER_SECOND)).or_default().append(&span);
+            ends.entry(span.trace_id).or_default().push(end_ns(&span));
+            if span.kind == Kind::Consumer {
+                messages.insert(span.trace_id);
+            }
         }
+        batches.push(batch);
+    }
+    let middle = |mut ends: Vec<i64>| {
+        let middle = ends.len() / 2;
+        *ends.select_nth_unstable(middle).1
+    };
+    let middles: HashMap<TraceId, i64, RandomState> =
+        ends.into_iter().map(|(trace, ends)| (trace, middle(ends))).collect();
+    let mut seconds: BTreeMap<i64, SpanBuilder> = BTreeMap::new();
+    for span in batches.iter().flat_map(SpanBatch::iter) {
+        let (own, middle) = (end_ns(&span), middles.get(&span.trace_id).copied());
+        let is_later_work = |m: i64| own > m && messages.contains(&span.trace_id);
+        let together = middle.filter(|&m| !is_later_work(m) && own.abs_diff(m) > TOGETHER_NS as u64);
+        seconds.entry(together.unwrap_or(own).div_euclid(NANOS_PER_SECOND)).or_default().append(&span);
     }
     Ok(seconds)
+}
+
+/// When a span ended, also where its sender wrote another unit than nanoseconds.
+fn end_ns(span: &SpanRow<'_>) -> i64 {
+    let end = span.end();
+    TimeUnit::of(end, Time(i64::MAX)).map_or(end.0, |unit| end.0.saturating_mul(unit.nanos()))
 }
 
 fn tick(

@@ -109,9 +109,11 @@ fn as_written(decision: Decision) -> Decision {
 
 /// What a decision does, or would do, to replicas; `(0, 0)` when nothing.
 fn step(decision: &Decision) -> (u32, u32) {
-    match decision.outcome {
-        Outcome::Permitted { from, to } | Outcome::Observed { from, to } => (from, to),
-        Outcome::Notified | Outcome::Refused { .. } => (0, 0),
+    match &decision.outcome {
+        Outcome::Permitted { from, to } => (*from, *to),
+        // What a gate would refuse would not be done.
+        Outcome::Observed { from, to, refused_by } if refused_by.is_empty() => (*from, *to),
+        Outcome::Observed { .. } | Outcome::Notified | Outcome::Refused { .. } => (0, 0),
     }
 }
 
@@ -143,12 +145,11 @@ impl Display for Line<'_> {
         write!(f, "{at} {id} {}: ", proposal.origin)?;
         match (deed, outcome) {
             (Some(deed), Outcome::Permitted { .. }) => write!(f, "{deed}")?,
-            (Some(deed), Outcome::Observed { .. }) => write!(f, "would {deed}")?,
             (Some(deed), Outcome::Refused { gate, reason }) => {
                 write!(f, "to {deed} refused by {}: {reason}", gate.as_str())?
             }
             (_, Outcome::Permitted { from, to }) => write!(f, "{service} from {from} to {to} replicas")?,
-            (_, Outcome::Observed { from, to }) => write!(f, "would take {service} from {from} to {to} replicas")?,
+            (_, Outcome::Observed { .. }) => f.write_str(&self.0.would().unwrap_or_default())?,
             (_, Outcome::Notified) => write!(f, "sent a notification for {service}")?,
             (_, Outcome::Refused { gate, reason }) => {
                 let to = action.replicas_asked().unwrap_or(0); // what scales asks for some

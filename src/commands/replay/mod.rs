@@ -7,18 +7,22 @@ mod rerun;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::analyse::Findings;
 use crate::commands::answer::Answer;
 use crate::commands::error::Error;
 use crate::commands::rule_files;
+use crate::decide;
 use crate::journal::{self, Entry};
 use compare::{Comparison, Pair, Standing};
+use verdicts::Told;
 
 /// Make the decisions of kept spans again: those of the journal exactly, or those that other rules would have made.
 #[derive(clap::Args)]
@@ -32,7 +36,8 @@ The journal says in which batches the spans came, and all else that the engine w
 told; from spans alone it is assumed, and what was assumed is said.
 With --rules nothing is simulated: the spans and the cluster are those of then.
 
-Exit codes: 0 reproduced, or nothing to compare with; 1 a decision differs; 2 usage or input error.")]
+Exit codes: 0 reproduced, or nothing to compare with; 1 a decision differs, or a rule of --rules does
+not load; 2 usage or input error.")]
 pub struct Args {
     /// Spans in the order they came: OTLP JSON lines (plain, gzip, zstd), length-prefixed OTLP, Parquet, or -
     #[arg(required = true, value_name = "FILE")]
@@ -43,12 +48,23 @@ pub struct Args {
     /// Other rules: say what they would have decided
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Say the verdict too, each time it changes
+    #[arg(long)]
+    verdicts: bool,
     /// Print JSON lines: one a decision, then a summary
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    if let Some(problems) = args.rules.as_deref().map(wrong_rules).filter(|problems| !problems.is_empty()) {
+        if args.json {
+            writeln!(out, "{}", json!({"problems": problems}))?;
+        } else {
+            problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+        }
+        return Ok(Answer::No);
+    }
     let rules = args.rules.as_deref().map(rule_files::read).transpose()?;
     let replayed = if args.journal.is_empty() {
         alone::replay(&args.files, rules)?
@@ -58,9 +74,24 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         replayed.notes.splice(0..0, notes);
         replayed
     };
+    if args.verdicts {
+        for told in &replayed.verdicts {
+            if args.json { writeln!(out, "{}", json!({"told": told}))? } else { writeln!(out, "{told}")? }
+        }
+    }
     say(&replayed, args.json, out)?;
     let no = replayed.exact && !replayed.comparison.is_reproduced() || replayed.spans_missing > 0;
     Ok(if no { Answer::No } else { Answer::Yes })
+}
+
+/// What is wrong with other rules: a replay without one of them would answer another question.
+fn wrong_rules(directory: &Path) -> Vec<String> {
+    rule_files::problems(directory, &decide::Limits::default())
+}
+
+/// Lets `each` look at the findings of every tick that spans without a journal make.
+pub(super) fn watch(files: &[String], each: &mut dyn FnMut(&Findings)) -> Result<(), Error> {
+    alone::watch(files, Some(Vec::new()), None, each).map(|_| ())
 }
 
 /// What a replay came to.
@@ -70,6 +101,8 @@ struct Replayed {
     exact: bool,
     /// Spans that the journal counts and the files do not hold.
     spans_missing: u64,
+    /// What was said, each time it changed.
+    verdicts: Vec<Told>,
     /// What had to be assumed, and why a decision may differ: one sentence each.
     notes: Vec<String>,
 }
@@ -94,7 +127,7 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<Entry>, Vec<String>), Error> {
 }
 
 fn say(replayed: &Replayed, json: bool, out: &mut dyn Write) -> Result<(), Error> {
-    let Replayed { comparison, exact, spans_missing, notes } = replayed;
+    let Replayed { comparison, exact, spans_missing, notes, .. } = replayed;
     let reproduced = comparison.count(Standing::Reproduced);
     let then = comparison.pairs.iter().filter(|pair| pair.then.is_some()).count();
     if json {

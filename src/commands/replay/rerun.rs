@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Replayed;
 use super::compare::{Comparison, Standing};
 use super::supply::Supply;
+use super::verdicts::Verdicts;
 use crate::commands::error::Error;
 use crate::decide::RuleSource;
 use crate::engine::{Effect, Engine, Event, Settings};
@@ -33,6 +34,7 @@ pub fn replay(
     let mut comparison = Comparison::default();
     let mut failed: BTreeMap<String, u64> = BTreeMap::new();
     let mut spans_missing = 0;
+    let mut verdicts = Verdicts::default();
     let mut supply = Supply::new(files.to_vec(), first_weight(entries, path)?);
     let mut run: Option<Run> = None;
     let mut headless = 0_u64;
@@ -69,7 +71,10 @@ pub fn replay(
             continue;
         };
         match what {
-            What::Ticked => run.tick(*at, &mut failed),
+            What::Ticked => {
+                run.tick(*at, &mut failed);
+                verdicts.see(run.engine.findings());
+            }
             What::Decided { decision } => run.then.push(decision.clone()),
             What::Rules { .. } if rules.is_some() => {}
             what => {
@@ -92,6 +97,7 @@ pub fn replay(
         0 => {}
         rest => notes.push(format!("{rest} spans are left that the journal does not count")),
     }
+    notes.extend(supply.take_notes());
     match comparison.count(Standing::Unwritten) {
         0 => {}
         n => notes.push(format!("{n} decisions are made at a last tick that the journal does not tell to its end")),
@@ -104,7 +110,7 @@ pub fn replay(
                 .into(),
         );
     }
-    Ok(Replayed { comparison, exact: rules.is_none(), spans_missing, notes })
+    Ok(Replayed { comparison, exact: rules.is_none(), spans_missing, notes, verdicts: verdicts.told })
 }
 
 impl Run {
@@ -134,8 +140,8 @@ impl Run {
             What::Rules { rules } => Event::Rules(rules),
             What::Queries { queries } => Event::Queries(queries),
             What::RuleStopped { rule, during } => Event::RuleStopped { rule, during },
-            What::Paused { by } => Event::Paused { by },
-            What::Resumed { by } => Event::Resumed { by },
+            What::Paused { by, service, until } => Event::Paused { by, service, until },
+            What::Resumed { by, service } => Event::Resumed { by, service },
             What::Learnt { learnt } => Event::Learnt(learnt),
             What::ClockStepped { seconds } => Event::ClockStepped(seconds),
             What::Floors { floors } => Event::Floors(floors),

@@ -13,12 +13,14 @@ pub struct Supply {
     open: Option<Spans>,
     /// A batch of which the first rows are handed out already.
     begun: Option<(SpanBatch, usize)>,
+    /// What the files read so far hold that is not as it was sent.
+    notes: Vec<String>,
 }
 
 impl Supply {
     pub fn new(files: Vec<String>, assume_weight: Option<f64>) -> Supply {
-        let options = Options { assume_weight, start_max: None, limits: None };
-        Supply { files: files.into_iter(), options, open: None, begun: None }
+        let options = Options { assume_weight, ..Options::default() };
+        Supply { files: files.into_iter(), options, open: None, begun: None, notes: Vec::new() }
     }
 
     /// The next `n` spans as one batch; fewer when the files end.
@@ -54,6 +56,11 @@ impl Supply {
         Ok(rest)
     }
 
+    /// What the files read so far hold that is not as it was sent, a sentence each.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
     fn begun(&mut self) -> Result<Option<(SpanBatch, usize)>, files::Error> {
         if let Some(begun) = self.begun.take() {
             return Ok(Some(begun));
@@ -62,6 +69,7 @@ impl Supply {
             if let Some(batch) = self.open.as_mut().and_then(Iterator::next) {
                 return Ok(Some((batch?, 0)));
             }
+            self.notes.extend(self.open.take().iter().flat_map(Spans::notes));
             let Some(file) = self.files.next() else { return Ok(None) };
             self.open = Some(files::open(&file, self.options, Damage::Refuse)?);
         }

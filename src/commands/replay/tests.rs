@@ -46,8 +46,11 @@ fn decisions_are_compared_by_id_and_in_every_word() {
 #[test]
 fn under_other_rules_decisions_meet_by_tick_and_service() {
     let mut comparison = Comparison::default();
-    let observed =
-        Decision { id: DecisionId::new(9, 9), outcome: Outcome::Observed { from: 2, to: 4 }, ..decision(1, 4) };
+    let observed = Decision {
+        id: DecisionId::new(9, 9),
+        outcome: Outcome::Observed { from: 2, to: 4, refused_by: vec![] },
+        ..decision(1, 4)
+    };
     comparison.add_other(vec![decision(1, 4), decision(2, 4)], vec![observed, decision(3, 4)]);
     let standings: Vec<Standing> = comparison.pairs.iter().map(|pair| pair.standing).collect();
     assert_eq!(standings, [Standing::Reproduced, Standing::Missing, Standing::New]);

@@ -29,7 +29,9 @@ incidents/labels.json names each case's files of spans and where the fault was:
      \"incident\": \"shop-1.jsonl.zst\", \"normal\": \"shop-0.jsonl.zst\",
      \"service\": \"auth\", \"fault\": \"cpu_contention\"}}
 What stands before the first - of a case's name is its system. A label may say more:
-`places`, when several are right, the `verdict`, and whether it was `felt` by users.")]
+`places`, when several are right, the `verdict`, and whether it was `felt` by users.
+
+Exit codes: 0 measured; 2 usage or input error.")]
 pub struct Args {
     /// Directory with labels.json and the files it names
     #[arg(required_unless_present = "drawn", conflicts_with = "drawn")]

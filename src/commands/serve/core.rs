@@ -13,13 +13,13 @@ use super::delay::Delay;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
-use crate::api::{History, Metrics, Snapshot, Spans};
+use crate::api::{Control, History, Metrics, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::ActError;
 use crate::guard::Permit;
-use crate::journal::{Entry, What};
+use crate::journal::Entry;
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
@@ -41,12 +41,19 @@ pub struct Core {
     pub sources: SourceClocks,
 }
 
+/// What it is told beside batches.
+pub struct Inputs {
+    pub events: mpsc::Receiver<Event>,
+    /// By people, who wait for the answer.
+    pub controls: mpsc::Receiver<Control>,
+}
+
 /// What the thread wakes up for.
-#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum Wake {
     Tick,
     Batch(Received),
     Event(Event),
+    Control(Control),
     /// The receivers are gone and nothing waits.
     Drained,
 }
@@ -55,20 +62,20 @@ enum Wake {
 #[derive(Default)]
 struct Kept {
     history: History,
-    paused: Option<String>,
 }
 
 impl Core {
     /// Runs until the receivers are gone and everything they took is in the engine; the last tick included.
-    pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut events: mpsc::Receiver<Event>) {
+    pub fn run(mut self, handle: &Handle, mut batches: Outlet, mut inputs: Inputs) {
         let mut next_due = Due::after(self.clock.now(), self.tick, Duration::ZERO);
         let mut kept = Kept::default();
         loop {
             // The engine itself runs outside of the runtime, which would not let it block.
-            let wake = handle.block_on(next(&self.clock, next_due.at, &mut batches, &mut events));
+            let wake = handle.block_on(next(&self.clock, next_due.at, &mut batches, &mut inputs));
             match wake {
                 Wake::Batch(received) => self.take(&mut kept, received),
                 Wake::Event(event) => self.engine.observe(self.clock.now(), event),
+                Wake::Control(control) => self.obey(&mut kept, control),
                 Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
                     let due = next_due.at;
@@ -89,8 +96,11 @@ impl Core {
                     next_due = Due::after(now.max(next_due.at), self.tick, self.engine.lag(now));
                 }
                 Wake::Drained => {
-                    while let Ok(event) = events.try_recv() {
+                    while let Ok(event) = inputs.events.try_recv() {
                         self.engine.observe(self.clock.now(), event);
+                    }
+                    while let Ok(control) = inputs.controls.try_recv() {
+                        self.obey(&mut kept, control);
                     }
                     self.tick(&mut kept);
                     self.learnt.take(&self.engine, self.clock.now());
@@ -98,6 +108,17 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Does what people ask for, and shows it before it says so: the next tick may be a while away.
+    fn obey(&mut self, kept: &mut Kept, Control { event, taken }: Control) {
+        self.engine.observe(self.clock.now(), event);
+        self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
+        let (pauses, history) = (self.engine.pauses().clone(), kept.history.clone());
+        self.snapshots
+            .send_modify(|snapshot| *snapshot = Arc::new(Snapshot { pauses, history, ..(**snapshot).clone() }));
+        // Who asked may have gone.
+        let _ = taken.send(());
     }
 
     /// Takes a batch, or tells its sender to come again.
@@ -148,7 +169,7 @@ impl Core {
             tick: before.tick + 1,
             at: now,
             mode: before.mode,
-            paused: kept.paused.clone(),
+            pauses: self.engine.pauses().clone(),
             findings: self.engine.findings().clone(),
             pods: self.engine.pods_with_spans().clone(),
             interventions: self.engine.interventions(),
@@ -188,11 +209,6 @@ impl Core {
     /// Keep one entry wherever entries are kept.
     fn keep(&mut self, kept: &mut Kept, entry: &Entry) {
         log::entry(entry);
-        match &entry.what {
-            What::Paused { by } => kept.paused = Some(by.clone()),
-            What::Resumed { .. } => kept.paused = None,
-            _ => {}
-        }
         self.metrics.count(entry);
         if let Some(journal) = &mut self.journal {
             // It says so once when trouble starts, keeps what it can and tries again by itself.
@@ -257,11 +273,12 @@ fn nanos(lag: Duration) -> i64 {
     lag.as_nanos().min(i64::MAX as u128 / 4) as i64
 }
 
-async fn next(clock: &Clock, due: Time, batches: &mut Outlet, events: &mut mpsc::Receiver<Event>) -> Wake {
+async fn next(clock: &Clock, due: Time, batches: &mut Outlet, inputs: &mut Inputs) -> Wake {
     tokio::select! {
         // Events are few and switch things off; a tick that is due comes before the next of a flood of batches.
         biased;
-        Some(event) = events.recv() => Wake::Event(event),
+        Some(control) = inputs.controls.recv() => Wake::Control(control),
+        Some(event) = inputs.events.recv() => Wake::Event(event),
         () = clock.sleep_until(due) => Wake::Tick,
         batch = batches.next() => batch.map_or(Wake::Drained, Wake::Batch),
     }

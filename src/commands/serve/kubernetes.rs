@@ -118,7 +118,7 @@ async fn tell(mut snapshots: watch::Receiver<Arc<Snapshot>>, sight: watch::Sende
             seen: Seen::new(services, &snapshot.pods),
             findings: snapshot.findings.clone(),
             decisions: decisions(&snapshot),
-            enforces: snapshot.mode == Mode::Enforce && snapshot.paused.is_none(),
+            enforces: snapshot.mode == Mode::Enforce && snapshot.pauses.all().is_none(),
             spans_received: snapshot.spans.received,
         }));
     }
@@ -141,9 +141,8 @@ fn told(decision: &Decision) -> String {
     let scales = action.replicas_asked().is_some();
     match &decision.outcome {
         Outcome::Permitted { .. } if !scales => format!("{id}: {}", action.describe()),
-        Outcome::Observed { .. } if !scales => format!("{id}: would {}", action.describe()),
         Outcome::Permitted { from, to } => format!("{id}: {from} to {to}"),
-        Outcome::Observed { from, to } => format!("{id}: would go from {from} to {to}"),
+        Outcome::Observed { .. } => format!("{id}: {}", decision.would().unwrap_or_default()),
         Outcome::Notified => format!("{id}: notified"),
         Outcome::Refused { gate, .. } => format!("{id}: refused by {}", gate.as_str()),
     }

@@ -13,7 +13,7 @@ use crate::act::kubernetes::shelf::Shelf;
 use crate::analyse::Learnt;
 use crate::analyse::learned::snapshot::BYTES_MAX;
 use crate::clock::Clock;
-use crate::disk;
+use crate::disk::{self, Unfit};
 use crate::engine::{Engine, Event};
 use crate::model::{ClockStep, Time};
 
@@ -145,7 +145,7 @@ async fn recall(shelf: &Shelf, clock: &Clock, events: &mpsc::Sender<Event>) {
 pub fn read(path: &Path, now: Time) -> Option<Learnt> {
     match disk::read_text(path, FILE_BYTES_MAX) {
         Ok(document) => understood(&document, &path.display().to_string(), now),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(Unfit::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             warn!(path = %path.display(), "cannot read learnt state: {error}; learning from now on");
             None

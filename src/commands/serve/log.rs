@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::analyse::sentences::BLIND;
+use crate::analyse::Verdict;
 use crate::commands::error::Error;
 use crate::guard::Outcome;
 use crate::journal::{Entry, What};
@@ -36,8 +36,9 @@ pub fn entry(entry: &Entry) {
                 );
             }
             None if findings.blind => {
-                warn!("{BLIND}; scaled-out replicas stay, and no further change is made");
+                warn!("{}; scaled-out replicas stay, and no further change is made", findings.summary());
             }
+            None if findings.verdict() == Verdict::Partial => warn!("{}", findings.summary()),
             None => info!("no bottleneck"),
         },
         What::Decided { decision } => {
@@ -45,7 +46,10 @@ pub fn entry(entry: &Entry) {
             let (service, because) = (decision.proposal.service(), &decision.proposal.because);
             match &decision.outcome {
                 Outcome::Permitted { from, to } => info!(id, rule, %service, from, to, because, "permitted"),
-                Outcome::Observed { from, to } => info!(id, rule, %service, from, to, because, "would act"),
+                Outcome::Observed { from, to, refused_by } => {
+                    let would = decision.would();
+                    info!(id, rule, %service, from, to, would, refusals = refused_by.len(), because, "would act");
+                }
                 Outcome::Notified => warn!(id, rule, %service, because, "notification"),
                 Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
             }
@@ -62,8 +66,11 @@ pub fn entry(entry: &Entry) {
         What::Intervention { report } => {
             info!(id = %report.id, service = %report.service, stage = ?report.stage, reason = report.reason, "intervention");
         }
-        What::Paused { by } => warn!(by, "paused"),
-        What::Resumed { by } => warn!(by, "resumed"),
+        What::Paused { by, service, until } => {
+            warn!(by, service, until = until.map(|until| until.to_string()), "paused");
+        }
+        What::Resumed { by, service } => warn!(by, service, "resumed"),
+        What::PauseEnded { by, service } => warn!(by, service, "a pause came to its end; headroom acts again"),
         What::Floors { floors } => info!(floors = floors.len(), "floors set"),
         What::Learnt { learnt } => debug!(written_at = %learnt.at, "learnt state restored"),
         What::Rules { rules } => info!(rules = rules.len(), "rules reloaded"),

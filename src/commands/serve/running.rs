@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::adapter::{Adapter, Pace};
-use super::core::Core;
+use super::core::{Core, Inputs};
 use super::delay::Delay;
 use super::kubernetes::Reached;
 use super::learnt::{self, Place, Taker};
@@ -49,6 +49,9 @@ const KEEP_MAX: Duration = Duration::from_secs(3);
 
 /// Events waiting for the engine: far more than a tick brings.
 const EVENTS_MAX: usize = 256;
+
+/// Orders of people waiting for it, each with its caller.
+const CONTROLS_MAX: usize = 16;
 
 /// Permits waiting for the cluster: `guard.actions_per_minute_max` bounds them well below.
 const PERMITS_MAX: usize = 64;
@@ -139,7 +142,9 @@ impl Running {
             sources: SourceClocks::default(),
         };
         let handle = Handle::current();
-        tasks.spawn_thread(ENGINE, Role::Critical, move || core.run(&handle, outlet, events))?;
+        let (controls_in, controls) = mpsc::channel(CONTROLS_MAX);
+        let inputs = Inputs { events, controls };
+        tasks.spawn_thread(ENGINE, Role::Critical, move || core.run(&handle, outlet, inputs))?;
 
         let adapter = Adapter {
             clock: clock.clone(),
@@ -177,7 +182,7 @@ impl Running {
         let api = Api {
             snapshot: snapshot.clone(),
             readiness: readiness_out,
-            events: events_in,
+            controls: controls_in,
             metrics,
             sql: Arc::new(answers),
             clock: api_clock,

@@ -56,15 +56,7 @@ impl Checker<'_> {
             Some(Value::Address(address)) => Some(address),
             Some(Value::Duration(_) | Value::Whole(_) | Value::Number(_)) | None => None,
         };
-        let nodes_grow = match at.node.text("nodes") {
-            None | Some("fixed") => false,
-            Some("grow") => true,
-            Some(other) => {
-                let cause = format!("`{other}` is neither fixed nor grow");
-                self.problem(&at.key("nodes"), cause, "write fixed or grow");
-                false
-            }
-        };
+        let nodes_grow = self.choice(&at.key("nodes"), at.node.text("nodes"), &["fixed", "grow"]) == Some("grow");
         Cluster::Kubernetes(Kubernetes { context: text("context"), namespace, lease, identity, scaler, nodes_grow })
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Checker;
-use crate::config::units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
+use crate::config::units::{HumanBytes, HumanDuration, human_share, parse_bytes, parse_duration, parse_share};
 use crate::model::setting::{Kind, Value};
 
 impl Checker<'_> {
@@ -15,6 +15,8 @@ impl Checker<'_> {
             Kind::Duration { .. } => parse_duration(text).map(Value::Duration),
             Kind::Count { .. } => text.parse().ok().map(Value::Whole),
             Kind::Number { .. } => text.parse().ok().map(Value::Number),
+            // A bare 1 could be one percent as well as all.
+            Kind::Share if text.parse() == Ok(1.0) => None,
             Kind::Share => parse_share(text).map(Value::Number),
             Kind::Bytes { .. } => parse_bytes(text).map(Value::Whole),
             Kind::Address => address(text).map(Value::Address),
@@ -23,7 +25,14 @@ impl Checker<'_> {
             return Some(value);
         }
         let (cause, remedy) = match (kind, read) {
-            (Kind::Share, _) => (format!("`{text}` is not a share"), "write 0% to 100%, or 0 to 1".to_owned()),
+            (Kind::Share, _) => match text.parse::<f64>() {
+                Ok(bare) if (1.0..=100.0).contains(&bare) => {
+                    let share = human_share(bare / 100.0);
+                    let all = if bare == 1.0 { ", or 100% for all" } else { "" };
+                    (format!("`{text}` could be read as a share of all or as percent"), format!("write {share}{all}"))
+                }
+                _ => (format!("`{text}` is not a share"), "write 0% to 100%, or 0 to 0.99".to_owned()),
+            },
             (Kind::Address, _) => {
                 let such = match default {
                     Some(Value::Address(address)) => address.to_string(),

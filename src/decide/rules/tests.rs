@@ -1,6 +1,6 @@
 use super::*;
 use crate::action::{Action, ResizeCpu, RestartPod, ScaleIn, ScaleOut};
-use crate::analyse::{Compliance, EntryFinding, Evidence, ServiceFinding, Verdict};
+use crate::analyse::{Bottleneck, Compliance, EntryFinding, Evidence, ServiceFinding, Verdict};
 use crate::decide::shipped;
 use crate::model::{Time, TraceId, Workload};
 
@@ -86,7 +86,7 @@ fn the_first_example_runs_as_printed() {
             origin: "rule".into(),
             action: Action::ScaleOut(ScaleOut { service: "content-api".into(), to: 9, cooldown_s: Some(60.0) }),
             because: "x: content-api p99 812 ms".into(),
-            verdict: "slow_dependency".into(), // of the worst bottleneck at this service
+            verdict: "saturated".into(), // of the bottleneck that it tells of, not of the worst at this service
         }]
     );
     assert_eq!(evaluated.errors, []);
@@ -154,6 +154,8 @@ fn every_field_of_the_findings_can_be_read() {
         missed_share: 0.4,
         error_share: 0.0,
         missed: true,
+        remote_parent_share: 0.5,
+        work: Default::default(),
         compliance: Compliance::default(),
     }];
     let text = r#"
@@ -214,11 +216,62 @@ fn errors_name_the_rule_the_place_and_the_remedy() {
         "fn evaluate() { }",
         "const COOLDOWN = 60;\nfn evaluate(now) { }",
         "const COOLDOWN = seconds(60);\nfn evaluate(now) { COOLDOWN }",
+        "const C = 3;\nfn evaluate(now) { C }",
+        "fn evaluate(now) { now.bottlenecs }",
+        "fn evaluate(now) { scale_out(\"a\").to(3.0) }",
         "const COOLDOWN = seconds(-1);\nfn evaluate(now) { }",
         "fn evaluate(now) { throw \"no pods at all\"; }",
     ];
     let lines: Vec<String> = inputs.into_iter().map(error).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// FIELD 17: a verdict that does not exist was never reported.
+#[test]
+fn a_verdict_that_does_not_exist_is_named_and_the_rule_runs() {
+    let slips = |text: &str| {
+        let source = RuleSource { name: "rule".into(), source: text.into() };
+        let (rules, errors) = Rules::compile(&[source], Limits::default());
+        assert_eq!(errors, []);
+        rules.slips().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let wrong = "fn evaluate(now) {\n    if now.bottleneck.verdict == \"saturatd\" { now.bottlenecks.filter(|b| \"slow\" != b.verdict) }\n}";
+    insta::assert_snapshot!(slips(wrong).join("\n"));
+    assert!(
+        slips("fn evaluate(now) { now.bottlenecks.filter(|b| b.verdict == \"blind\" || b.entry == \"x\") }").is_empty()
+    );
+    assert!(shipped().iter().all(|rule| slips(&rule.source).is_empty()));
+}
+
+/// FIELD 17: it was told that the capacity is not learnt yet.
+#[test]
+fn a_scaling_without_replicas_says_so() {
+    let source = RuleSource { name: "rule".into(), source: "fn evaluate(now) { scale_out(\"auth\") }".into() };
+    let (rules, _) = Rules::compile(&[source], Limits::default());
+    let skipped = rules.evaluate(&Findings::default(), &ClusterState::default()).skipped;
+    assert_eq!(skipped[0].reason, "scale_out(\"auth\") without .to(n); say how many replicas");
+}
+
+/// FIELD 51: a notice carried the verdict of the service's worst bottleneck, and was told again when that changed.
+#[test]
+fn a_notice_carries_the_verdict_that_it_tells_of() {
+    let bottleneck = |entry: &str, verdict| Bottleneck {
+        entry: entry.into(),
+        service: "auth".into(),
+        verdict,
+        ..Bottleneck::default()
+    };
+    let findings = Findings {
+        bottlenecks: vec![
+            bottleneck("ingress POST /login", Verdict::Saturated),
+            bottleneck("ingress GET /me", Verdict::Failing),
+        ],
+        ..Findings::default()
+    };
+    let (rules, _) = Rules::compile(&shipped(), Limits::default());
+    let evaluated = rules.evaluate(&findings, &ClusterState::default());
+    let notices: Vec<_> = evaluated.proposals.iter().map(|p| (p.action.name(), p.verdict.as_str())).collect();
+    assert_eq!(notices, [("notify", "failing")]);
 }
 
 #[test]

@@ -7,11 +7,7 @@
 use std::fmt::Write;
 
 use crate::model::spans::PROMOTED;
-use crate::model::{Cell, Source, Utf8};
-
-/// What `service.name` is when a resource has none (OpenTelemetry, "Semantic attributes with dedicated
-/// environment variable").
-pub const UNKNOWN_SERVICE: &str = "unknown_service";
+use crate::model::{Cell, Kind, Utf8, Work};
 
 /// An attribute's value; those that are lists, maps or bytes are `Absent`, for no column takes them.
 ///
@@ -29,7 +25,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn text(self) -> Utf8<'a> {
+    pub(super) fn text(self) -> Utf8<'a> {
         if let Value::Text(text) = self { text } else { Utf8::EMPTY }
     }
 
@@ -54,23 +50,8 @@ impl<'a> Value<'a> {
 
 /// The first text that is not empty.
 #[inline]
-fn first<const N: usize>(candidates: [Value<'_>; N]) -> Utf8<'_> {
+pub(super) fn first<const N: usize>(candidates: [Value<'_>; N]) -> Utf8<'_> {
     candidates.into_iter().map(Value::text).find(|text| !text.is_empty()).unwrap_or(Utf8::EMPTY)
-}
-
-/// Who sent the spans: the columns that are the same for all spans of a resource.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Resource<'a> {
-    service: Value<'a>,
-    service_namespace: Value<'a>,
-    k8s_namespace: Value<'a>,
-    pod: Value<'a>,
-    instance: Value<'a>,
-    host: Value<'a>,
-    /// Deployment, rollout, stateful set, daemon set, in this order.
-    workloads: [Value<'a>; 4],
-    version: Value<'a>,
-    cluster: Value<'a>,
 }
 
 /// What attributes are read into.
@@ -81,46 +62,6 @@ pub trait Slots<'a> {
     fn set(&mut self, key: Utf8<'_>, value: Value<'a>) {
         if let Some(slot) = self.slot(key) {
             *slot = value;
-        }
-    }
-}
-
-impl<'a> Slots<'a> for Resource<'a> {
-    fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>> {
-        Some(match key.as_bytes() {
-            b"service.name" => &mut self.service,
-            b"service.namespace" => &mut self.service_namespace,
-            b"service.version" => &mut self.version,
-            b"service.instance.id" => &mut self.instance,
-            b"host.name" => &mut self.host,
-            b"k8s.pod.name" => &mut self.pod,
-            b"k8s.namespace.name" => &mut self.k8s_namespace,
-            b"k8s.cluster.name" => &mut self.cluster,
-            // A Deployment's pods also carry their ReplicaSet's name, which changes with every release: not taken.
-            b"k8s.deployment.name" => &mut self.workloads[0],
-            b"k8s.rollout.name" => &mut self.workloads[1],
-            b"k8s.statefulset.name" => &mut self.workloads[2],
-            b"k8s.daemonset.name" => &mut self.workloads[3],
-            _ => return None,
-        })
-    }
-}
-
-impl<'a> Resource<'a> {
-    pub fn service(&self) -> Utf8<'a> {
-        first([self.service, Value::Text(UNKNOWN_SERVICE.into())])
-    }
-
-    pub fn source(&self) -> Source<'a> {
-        Source {
-            service: self.service(),
-            // The namespace its owner gave the service, else the one of Kubernetes it runs in.
-            namespace: first([self.service_namespace, self.k8s_namespace]),
-            // What tells one instance of the service from its siblings.
-            pod: first([self.pod, self.instance, self.host]),
-            workload: first(self.workloads),
-            version: self.version.text(),
-            cluster: self.cluster.text(),
         }
     }
 }
@@ -146,6 +87,18 @@ pub struct Attributes<'a> {
     upstream_cluster: Value<'a>,
     server_address: Value<'a>,
     server_address_old: Value<'a>,
+    // Of each of these the newer and the older names share a place: senders write one of them, or the same in both.
+    http_method: Value<'a>,
+    url: Value<'a>,
+    path: Value<'a>,
+    host: Value<'a>,
+    peer_address: Value<'a>,
+    user_agent: Value<'a>,
+    protocol: Value<'a>,
+    rpc_service: Value<'a>,
+    messaging_operation: Value<'a>,
+    messaging_template: Value<'a>,
+    trigger: Value<'a>,
 }
 
 impl<'a> Slots<'a> for Attributes<'a> {
@@ -154,6 +107,24 @@ impl<'a> Slots<'a> for Attributes<'a> {
     fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>> {
         let key = key.as_bytes();
         Some(match key.len() {
+            8 if key == b"url.full" || key == b"http.url" => &mut self.url,
+            8 if key == b"url.path" => &mut self.path,
+            9 if key == b"http.host" => &mut self.host,
+            11 if key == b"http.method" => &mut self.http_method,
+            11 if key == b"http.target" => &mut self.path,
+            11 if key == b"rpc.service" => &mut self.rpc_service,
+            11 if key == b"net.peer.ip" => &mut self.peer_address,
+            12 if key == b"faas.trigger" => &mut self.trigger,
+            15 if key == b"http.user_agent" => &mut self.user_agent,
+            18 if key == b"net.sock.peer.addr" => &mut self.peer_address,
+            19 if key == b"http.request.method" => &mut self.http_method,
+            19 if key == b"user_agent.original" => &mut self.user_agent,
+            19 if key == b"messaging.operation" => &mut self.messaging_operation,
+            20 if key == b"network.peer.address" => &mut self.peer_address,
+            21 if key == b"network.protocol.name" => &mut self.protocol,
+            24 if key == b"messaging.operation.name" => &mut self.messaging_operation,
+            24 if key == b"messaging.operation.type" => &mut self.messaging_operation,
+            30 if key == b"messaging.destination.template" => &mut self.messaging_template,
             7 if key == b"db.name" => &mut self.db_namespace_old,
             9 if key == b"db.system" => &mut self.db_system_old,
             10 if key == b"http.route" => &mut self.http_route,
@@ -212,10 +183,111 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Whom a caller's span says it calls. From the most to the least deliberate: a name someone chose
-    /// (`service.peer.name`, once `peer.service`); the database or queue, which outlives the hosts it runs on and
-    /// of which one host may hold several; the cluster an Envoy chose; the bare host. `scratch` takes what is put
-    /// together.
+    /// What a span is counted as: where it takes requests, what the router, the interface or the queue calls them, else the
+    /// span's name. In this order:
+    ///
+    /// 1. `http.route` after the method (`http.request.method`, `http.method`, or the first word of the name);
+    /// 2. `rpc.service` and `rpc.method`, as `service/method`;
+    /// 3. of a consumer, `messaging.destination.template` or `messaging.destination.name` after what is done
+    ///    (`messaging.operation.name`), unless the name holds the destination already;
+    /// 4. the name.
+    ///
+    /// `scratch` takes what is put together.
+    #[inline]
+    pub fn operation<'s>(&self, kind: Kind, name: Utf8<'a>, scratch: &'s mut String) -> Utf8<'s>
+    where
+        'a: 's,
+    {
+        match kind {
+            Kind::Server if !self.http_route.text().is_empty() => self.routed(name, scratch),
+            Kind::Server if !self.rpc_service.text().is_empty() => {
+                let (service, method) = (self.rpc_service.text(), self.rpc_method.text());
+                if method.is_empty() || is_pair(name, service, b'/', method) {
+                    return name;
+                }
+                // Later conventions write the service into the method.
+                if method.as_bytes().contains(&b'/') { method } else { join(service, "/", method, scratch) }
+            }
+            Kind::Consumer => {
+                let destination =
+                    first([self.messaging_template, self.messaging_destination, self.messaging_destination_old]);
+                if destination.is_empty() || name.as_str().contains(destination.as_str()) {
+                    return name;
+                }
+                join(self.messaging_operation.text().or("process".into()), " ", destination, scratch)
+            }
+            Kind::Server | Kind::Client | Kind::Producer | Kind::Internal | Kind::Unspecified => name,
+        }
+    }
+
+    fn routed<'s>(&self, name: Utf8<'a>, scratch: &'s mut String) -> Utf8<'s>
+    where
+        'a: 's,
+    {
+        let (method, route) = (self.http_method.text(), self.http_route.text());
+        // As the conventions ask for: nothing to put together.
+        if is_pair(name, method, b' ', route) {
+            return name;
+        }
+        let known = |method: &Utf8<'_>| METHODS.iter().any(|known| known.as_bytes() == method.as_bytes());
+        let first_word = || Utf8::from(name.as_str().split(' ').next().unwrap_or_default());
+        match Some(method).filter(known).or_else(|| Some(first_word()).filter(known)) {
+            Some(method) => join(method, " ", route, scratch),
+            None => route,
+        }
+    }
+
+    /// What kind of work a span is, as far as its attributes tell. `is_job`: its resource runs when a clock says so.
+    #[inline]
+    pub fn work(&self, kind: Kind, is_job: bool) -> Work {
+        match kind {
+            Kind::Consumer => Work::Message,
+            Kind::Server => self.served(),
+            _ if is_job || self.trigger.text() == "timer".into() => Work::Job,
+            _ if self.protocol.text() == "websocket".into() => Work::Stream,
+            _ => Work::Request,
+        }
+    }
+
+    fn served(&self) -> Work {
+        const SWITCHING_PROTOCOLS: i64 = 101;
+        let is_switched = |status: Value<'_>| match status {
+            Value::Int(number) => number == SWITCHING_PROTOCOLS,
+            Value::Text(text) => text == "101".into(),
+            Value::Absent | Value::Double(_) | Value::Bool(_) => false,
+        };
+        let is_probe = || {
+            let agent = self.user_agent.text();
+            !agent.is_empty() && Work::of_user_agent(agent.as_bytes()).is_some()
+                || Some(self.path.text()).filter(|path| !path.is_empty()).is_some_and(|path| {
+                    Work::of_operation(path.as_str().split('?').next().unwrap_or_default()).is_some()
+                })
+        };
+        if is_switched(self.http_status)
+            || is_switched(self.http_status_old)
+            || self.protocol.text() == "websocket".into()
+        {
+            Work::Stream
+        } else if self.trigger.text() == "timer".into() {
+            Work::Job
+        } else if is_probe() {
+            Work::Probe
+        } else {
+            Work::Request
+        }
+    }
+
+    /// Whom a caller's span says it calls. From the most to the least deliberate:
+    ///
+    /// 1. a name someone chose: `service.peer.name`, once `peer.service`;
+    /// 2. the database or queue, which outlives the hosts it runs on and of which one host may hold several: `db.system.name`
+    ///    (`db.system`) with `db.namespace` (`db.name`), else with its host; `messaging.system` with its destination;
+    /// 3. the cluster an Envoy chose;
+    /// 4. the host: `server.address`, `net.peer.name`, that of `url.full` or `http.url`, `http.host`;
+    /// 5. the address: `network.peer.address`, `net.sock.peer.addr`, `net.peer.ip`;
+    /// 6. the interface: `rpc.service`.
+    ///
+    /// `scratch` takes what is put together.
     pub fn peer<'s>(&self, scratch: &'s mut String) -> Utf8<'s>
     where
         'a: 's,
@@ -226,11 +298,13 @@ impl<'a> Attributes<'a> {
         }
         let database = first([self.db_system, self.db_system_old]);
         if !database.is_empty() {
-            return pair(database, first([self.db_namespace, self.db_namespace_old]), scratch);
+            let name = first([self.db_namespace, self.db_namespace_old]);
+            return pair(database, if name.is_empty() { self.host() } else { name }, scratch);
         }
         let queue = self.messaging_system.text();
         if !queue.is_empty() {
-            let destination = first([self.messaging_destination, self.messaging_destination_old]);
+            let destination =
+                first([self.messaging_template, self.messaging_destination, self.messaging_destination_old]);
             return pair(queue, destination, scratch);
         }
         let cluster = self.upstream_cluster.text();
@@ -238,20 +312,56 @@ impl<'a> Attributes<'a> {
             // Istio writes `outbound|9080||reviews.shop.svc.cluster.local`: the host is what names the callee.
             return cluster.as_str().rsplit('|').next().unwrap_or("").into();
         }
+        self.host().or(self.rpc_service.text())
+    }
+
+    fn host(&self) -> Utf8<'a> {
         first([self.server_address, self.server_address_old])
+            .or(host_of_url(self.url.text()))
+            .or(without_port(self.host.text()))
+            .or(self.peer_address.text())
     }
 }
 
-/// `system:name`, such as `postgresql:orders`; the slash is taken by `namespace/service`.
-fn pair<'s>(system: Utf8<'s>, name: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
-    if name.is_empty() {
-        return system;
-    }
+/// Methods of HTTP (RFC 9110, RFC 5789) and QUERY; another first word of a name is none.
+const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
+
+/// Whether a name is the two parts with the sign between them.
+fn is_pair(name: Utf8<'_>, before: Utf8<'_>, sign: u8, after: Utf8<'_>) -> bool {
+    let (name, before, after) = (name.as_bytes(), before.as_bytes(), after.as_bytes());
+    name.len() == before.len() + 1 + after.len()
+        && name.starts_with(before)
+        && name[before.len()] == sign
+        && name.ends_with(after)
+}
+
+fn join<'s>(before: Utf8<'_>, sign: &str, after: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
     scratch.clear();
-    scratch.push_str(system.as_str());
-    scratch.push(':');
-    scratch.push_str(name.as_str());
+    scratch.push_str(before.as_str());
+    scratch.push_str(sign);
+    scratch.push_str(after.as_str());
     scratch.as_str().into()
+}
+
+/// `https://user@api.example.com:443/path`: the host. Empty where the text is no such URL.
+fn host_of_url(url: Utf8<'_>) -> Utf8<'_> {
+    let Some((_, rest)) = url.as_str().split_once("://") else { return Utf8::EMPTY };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    without_port(authority.rsplit('@').next().unwrap_or_default().into())
+}
+
+/// Of a host with a port, the host; an address of IPv6 is in brackets.
+fn without_port(host: Utf8<'_>) -> Utf8<'_> {
+    let host = host.as_str();
+    match host.strip_prefix('[').and_then(|address| address.split_once(']')) {
+        Some((address, _)) => address.into(),
+        None => host.rsplit_once(':').map_or(host, |(host, _)| host).into(),
+    }
+}
+
+/// `system:name`, such as `postgresql:orders`, or the system alone; the slash is taken by `namespace/service`.
+pub(super) fn pair<'s>(system: Utf8<'s>, name: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
+    if name.is_empty() { system } else { join(system, ":", name, scratch) }
 }
 
 #[cfg(test)]
@@ -290,10 +400,24 @@ mod tests {
         ];
         assert_eq!(peer(&all), "ledger");
         assert_eq!(peer(&all[..6]), "postgresql:shop");
-        assert_eq!(peer(&all[..5]), "postgresql");
+        assert_eq!(peer(&all[..5]), "postgresql:10.0.0.7", "a database without a name, by its host");
         assert_eq!(peer(&all[..4]), "kafka:orders");
         assert_eq!(peer(&all[..2]), "reviews.shop.svc.cluster.local");
         assert_eq!(peer(&all[..1]), "10.0.0.7");
+        let hosts = [
+            ("net.peer.ip", "10.0.0.9"),
+            ("http.host", "shop.example:8080"),
+            ("http.url", "https://me:pw@api.example.com:443/v1?q=a@b"),
+            ("net.peer.name", "peer.example"),
+            ("server.address", "address.example"),
+        ];
+        let by_host = [1, 2, 3, 4, 5].map(|n| peer(&hosts[..n]));
+        let expected = ["10.0.0.9", "shop.example", "api.example.com", "peer.example", "address.example"];
+        assert_eq!(by_host, expected);
+        assert_eq!(peer(&[("url.full", "http://[::1]:80/")]), "::1");
+        assert_eq!(peer(&[("url.full", "/relative")]), "");
+        assert_eq!(peer(&[("db.system", "redis"), ("server.address", "cache-1")]), "redis:cache-1");
+        assert_eq!(peer(&[("rpc.service", "shop.Cart")]), "shop.Cart");
         assert_eq!(peer(&[]), "");
     }
 
@@ -312,18 +436,49 @@ mod tests {
         assert_eq!(status(&[("rpc.grpc.status_code", Value::Int(14)), ("http.status_code", Value::Int(200))]), "200");
     }
 
+    fn operation(kind: Kind, name: &'static str, attributes: &[(&str, &'static str)]) -> String {
+        let mut taken = Attributes::default();
+        attributes.iter().for_each(|(key, value)| taken.set((*key).into(), Value::Text((*value).into())));
+        taken.operation(kind, name.into(), &mut String::new()).as_str().to_owned()
+    }
+
     #[test]
-    fn a_resource_falls_back_to_what_kubernetes_says() {
-        let mut resource = Resource::default();
-        assert_eq!(resource.service(), UNKNOWN_SERVICE.into());
-        for (key, value) in [("host.name", "h"), ("k8s.namespace.name", "shop"), ("k8s.statefulset.name", "db")] {
-            resource.set(key.into(), text(value));
-        }
-        let source = resource.source();
-        assert_eq!([source.pod, source.namespace, source.workload], ["h", "shop", "db"].map(Utf8::from));
-        resource.set("k8s.pod.name".into(), text("db-0"));
-        resource.set("service.namespace".into(), text("store"));
-        let source = resource.source();
-        assert_eq!([source.pod, source.namespace], ["db-0", "store"].map(Utf8::from));
+    fn an_operation_is_what_the_router_the_interface_or_the_queue_calls_it() {
+        use Kind::{Client, Consumer, Server};
+        let route = ("http.route", "/item/{id}");
+        assert_eq!(operation(Server, "GET /item/17", &[route]), "GET /item/{id}");
+        assert_eq!(operation(Server, "/item/17", &[route, ("http.method", "PUT")]), "PUT /item/{id}");
+        assert_eq!(operation(Server, "handle", &[route, ("http.request.method", "_OTHER")]), "/item/{id}");
+        assert_eq!(operation(Server, "GET /item/{id}", &[route, ("http.request.method", "GET")]), "GET /item/{id}");
+        assert_eq!(operation(Client, "GET", &[route]), "GET", "a caller has its own words");
+        let rpc = [("rpc.service", "shop.Cart"), ("rpc.method", "Add")];
+        assert_eq!(operation(Server, "grpc", &rpc), "shop.Cart/Add");
+        assert_eq!(operation(Server, "grpc", &[rpc[0], ("rpc.method", "shop.Cart/Add")]), "shop.Cart/Add");
+        assert_eq!(operation(Server, "grpc", &rpc[..1]), "grpc");
+        let queue = [("messaging.destination.name", "orders"), ("messaging.operation.name", "poll")];
+        assert_eq!(operation(Consumer, "consume", &queue), "poll orders");
+        assert_eq!(operation(Consumer, "orders process", &queue), "orders process");
+        assert_eq!(operation(Consumer, "consume", &queue[..1]), "process orders");
+        assert_eq!(operation(Server, "anything", &[]), "anything");
+    }
+
+    #[test]
+    fn work_that_is_no_request_is_known_by_its_attributes() {
+        let work = |kind, is_job, attributes: &[(&str, Value<'static>)]| {
+            let mut taken = Attributes::default();
+            attributes.iter().for_each(|(key, value)| taken.set((*key).into(), *value));
+            taken.work(kind, is_job)
+        };
+        let served = |attributes: &[(&str, Value<'static>)]| work(Kind::Server, true, attributes);
+        assert_eq!(served(&[("user_agent.original", text("kube-probe/1.31"))]), Work::Probe);
+        assert_eq!(served(&[("url.path", text("/healthz"))]), Work::Probe);
+        assert_eq!(served(&[("http.target", text("/metrics?collect[]=cpu"))]), Work::Probe);
+        assert_eq!(served(&[("http.response.status_code", Value::Int(101))]), Work::Stream);
+        assert_eq!(served(&[("network.protocol.name", text("websocket"))]), Work::Stream);
+        assert_eq!(served(&[("url.path", text("/")), ("user_agent.original", text("curl/8"))]), Work::Request);
+        assert_eq!(work(Kind::Internal, true, &[]), Work::Job);
+        assert_eq!(work(Kind::Internal, false, &[("faas.trigger", text("timer"))]), Work::Job);
+        assert_eq!(work(Kind::Consumer, true, &[]), Work::Message);
+        assert_eq!(work(Kind::Internal, false, &[]), Work::Request);
     }
 }

@@ -1,60 +1,57 @@
 //! ExportTraceServiceRequest in OTLP/JSON: ids in hex, 64-bit integers as strings or numbers, enumerations as
 //! numbers or names, keys in lowerCamelCase or snake_case, unknown fields ignored, null the same as absent.
 //!
-//! serde fills structs that borrow from the request and hold only what columns are made of.
+//! serde fills structs that borrow from the request and hold only what columns are made of. What is JSON and not of the
+//! type that is expected there is left out and counted, so that one odd attribute does not cost its request.
 //! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf, "ProtoJSON Format".
 
-use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::attributes::{Attributes, Resource, Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
+use super::foreign::Format;
+use super::loose::{Enumeration, Id, Integer, List, Maybe, Number, Object, Text, text_of};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
-use super::{DecodeError, Decoded, Options, meter};
-use crate::model::{Kind, Status, Utf8};
+use super::{DecodeError, Decoded, Options};
+use crate::model::{Kind, Status};
 
 /// Decodes one request.
 pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
-    // serde would take a list for a struct.
-    if request.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(DecodeError::Json("an object is expected".to_owned()));
+    if let Some(format) = Format::of_list(request) {
+        return Err(DecodeError::Foreign { format });
     }
-    let request: Request<'_> = serde_json::from_slice(request).map_err(|error| DecodeError::Json(describe(&error)))?;
+    let text = text_of(request);
+    let request: Request<'_> = parse(&text)?;
+    if let Some(format) = request.format() {
+        return Err(DecodeError::Foreign { format });
+    }
     let mut rows = Rows::new(options, 0);
-    for resource_spans in &request.resource_spans {
-        let mut resource = Resource::default();
-        for KeyValue { key, value } in &resource_spans.resource.attributes {
-            resource.set((&*key.0).into(), value.borrow());
-        }
-        rows.enter(resource);
-        for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
-            let ids = [&span.trace_id, &span.span_id, &span.parent_span_id].map(HexId::bytes);
-            let mut attributes = Attributes::default();
-            for KeyValue { key, value } in &span.attributes {
-                attributes.set((&*key.0).into(), value.borrow());
-            }
-            rows.push(&Span {
-                trace_id: ids[0],
-                span_id: ids[1],
-                parent_span_id: ids[2],
-                trace_state: (&*span.trace_state.0).into(),
-                name: (&*span.name.0).into(),
-                kind: Kind::from_otlp(span.kind.0),
-                status: Status::from_otlp(span.status.code.0),
-                start_time_unix_nano: span.start_time_unix_nano.0,
-                end_time_unix_nano: span.end_time_unix_nano.0,
-                attributes,
-            });
-        }
-    }
+    request.resource_spans.0.iter().for_each(|resource_spans| resource_spans.read(&mut rows));
     rows.finish()
 }
 
+/// Reads what Tempo answers: the same messages under other names, and ids in base64.
+pub fn read_tempo<'a>(request: &'a Request<'a>, rows: &mut Rows<'a>) {
+    let inner = request.trace.0.as_deref();
+    let all = [Some(request), inner].into_iter().flatten();
+    let parts = all.flat_map(|request| request.resource_spans.0.iter().chain(&request.batches.0));
+    parts.for_each(|resource_spans| resource_spans.read(rows));
+}
+
+/// A document that is one object.
+pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    // serde would take a list for a struct.
+    if text.trim_ascii_start().bytes().next().is_some_and(|first| first != b'{') {
+        return Err(DecodeError::Json("an object is expected".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| DecodeError::Json(describe(&error)))
+}
+
 /// serde_json's message without its line when that is the only one: a file's own line number would contradict it.
-fn describe(error: &serde_json::Error) -> String {
+pub fn describe(error: &serde_json::Error) -> String {
     let whole = error.to_string();
     let cause = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(cause, _)| cause);
     match error.line() {
@@ -66,252 +63,155 @@ fn describe(error: &serde_json::Error) -> String {
 
 // The messages. Every field may be absent or null.
 
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow, default, alias = "resource_spans", rename = "resourceSpans", deserialize_with = "list")]
-    resource_spans: Vec<ResourceSpans<'a>>,
+#[derive(Default, Deserialize)]
+pub struct Request<'a> {
+    #[serde(borrow, default, alias = "resource_spans", rename = "resourceSpans")]
+    resource_spans: List<ResourceSpans<'a>>,
+    /// Tempo's name for the same.
+    #[serde(borrow, default)]
+    batches: List<ResourceSpans<'a>>,
+    /// In which Tempo wraps a trace since its version 2.
+    #[serde(borrow, default)]
+    trace: Wrapped<'a>,
+    /// In which Jaeger wraps traces.
+    #[serde(default)]
+    data: Traces,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ResourceSpans<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    resource: ResourceAttributes<'a>,
-    #[serde(borrow, default, alias = "scope_spans", rename = "scopeSpans", deserialize_with = "list")]
-    scope_spans: Vec<ScopeSpans<'a>>,
+    #[serde(borrow, default)]
+    resource: Maybe<Object<ResourceAttributes<'a>>>,
+    #[serde(borrow, default, alias = "scope_spans", rename = "scopeSpans")]
+    scope_spans: List<ScopeSpans<'a>>,
+    /// What scopes were called before OTLP 0.15.
+    #[serde(borrow, default, alias = "instrumentation_library_spans", rename = "instrumentationLibrarySpans")]
+    library_spans: List<ScopeSpans<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 struct ResourceAttributes<'a> {
-    #[serde(borrow, default, deserialize_with = "list")]
-    attributes: Vec<KeyValue<'a>>,
+    #[serde(borrow, default)]
+    attributes: List<KeyValue<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ScopeSpans<'a> {
-    #[serde(borrow, default, deserialize_with = "list")]
-    spans: Vec<JsonSpan<'a>>,
+    #[serde(borrow, default)]
+    spans: List<JsonSpan<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonSpan<'a> {
-    #[serde(default, alias = "trace_id", deserialize_with = "or_default")]
-    trace_id: HexId,
-    #[serde(default, alias = "span_id", deserialize_with = "or_default")]
-    span_id: HexId,
-    #[serde(default, alias = "parent_span_id", deserialize_with = "or_default")]
-    parent_span_id: HexId,
-    #[serde(borrow, default, alias = "trace_state", deserialize_with = "or_default")]
-    trace_state: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    name: Text<'a>,
-    #[serde(default, deserialize_with = "or_default")]
-    kind: Enumeration,
-    #[serde(default, alias = "start_time_unix_nano", deserialize_with = "or_default")]
-    start_time_unix_nano: Integer<u64>,
-    #[serde(default, alias = "end_time_unix_nano", deserialize_with = "or_default")]
-    end_time_unix_nano: Integer<u64>,
-    #[serde(borrow, default, deserialize_with = "list")]
-    attributes: Vec<KeyValue<'a>>,
-    #[serde(default, deserialize_with = "or_default")]
-    status: JsonStatus,
+    #[serde(default, alias = "trace_id")]
+    trace_id: Maybe<Id>,
+    #[serde(default, alias = "span_id")]
+    span_id: Maybe<Id>,
+    #[serde(default, alias = "parent_span_id")]
+    parent_span_id: Maybe<Id>,
+    #[serde(borrow, default, alias = "trace_state")]
+    trace_state: Maybe<Text<'a>>,
+    #[serde(borrow, default)]
+    name: Maybe<Text<'a>>,
+    #[serde(default)]
+    kind: Maybe<Enumeration>,
+    #[serde(default, alias = "start_time_unix_nano")]
+    start_time_unix_nano: Maybe<Integer<u64>>,
+    #[serde(default, alias = "end_time_unix_nano")]
+    end_time_unix_nano: Maybe<Integer<u64>>,
+    #[serde(borrow, default)]
+    attributes: List<KeyValue<'a>>,
+    #[serde(default)]
+    status: Maybe<Object<JsonStatus>>,
 }
 
 #[derive(Default, Deserialize)]
 struct JsonStatus {
-    #[serde(default, deserialize_with = "or_default")]
-    code: Enumeration,
+    #[serde(default)]
+    code: Maybe<Enumeration>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct KeyValue<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    key: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "or_default")]
+    #[serde(borrow, default)]
+    key: Maybe<Text<'a>>,
+    #[serde(borrow, default)]
     value: AnyValue<'a>,
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+impl<'a> ResourceSpans<'a> {
+    fn read(&'a self, rows: &mut Rows<'a>) {
+        let mut resource = Resource::default();
+        let attributes = self.resource.0.iter().flat_map(|resource| &resource.0.attributes.0);
+        attributes.for_each(|KeyValue { key, value }| resource.set(key.as_str().into(), value.borrow()));
+        rows.enter(resource);
+        let scopes = self.scope_spans.0.iter().chain(&self.library_spans.0);
+        scopes.flat_map(|scope| &scope.spans.0).for_each(|span| span.read(rows));
+    }
 }
 
-/// A list, or null. What its elements become is paid for before they are there; twice, as a list that grows is copied.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct ListVisitor<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-        type Value = Vec<T>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
+impl JsonSpan<'_> {
+    fn read(&self, rows: &mut Rows<'_>) {
+        let ids =
+            [&self.trace_id, &self.span_id, &self.parent_span_id].map(|id| id.0.as_ref().map_or(&[][..], Id::bytes));
+        let mut attributes = Attributes::default();
+        for KeyValue { key, value } in &self.attributes.0 {
+            attributes.set(key.as_str().into(), value.borrow());
         }
-        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-        fn visit_none<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element()? {
-                if !meter::pay(2 * size_of::<T>()) {
-                    return Err(A::Error::custom("too large"));
-                }
-                elements.push(element);
-            }
-            Ok(elements)
+        let number = |enumeration: &Maybe<Enumeration>| enumeration.0.as_ref().map_or(0, |number| number.0);
+        rows.push(&Span {
+            trace_id: ids[0],
+            span_id: ids[1],
+            parent_span_id: ids[2],
+            trace_state: self.trace_state.as_str().into(),
+            name: self.name.as_str().into(),
+            kind: Kind::from_otlp(number(&self.kind)),
+            status: Status::from_otlp(self.status.0.as_ref().map_or(0, |status| number(&status.0.code))),
+            start_time_unix_nano: self.start_time_unix_nano.0.map_or(0, |time| time.0),
+            end_time_unix_nano: self.end_time_unix_nano.0.map_or(0, |time| time.0),
+            attributes,
+        });
+    }
+}
+
+impl Request<'_> {
+    /// Whose document this is, where it is not OTLP's.
+    fn format(&self) -> Option<Format> {
+        if !self.resource_spans.0.is_empty() {
+            None
+        } else if !self.batches.0.is_empty() || self.trace.0.is_some() {
+            Some(Format::Tempo)
+        } else {
+            self.data.0.then_some(Format::Jaeger)
         }
     }
-    deserializer.deserialize_option(ListVisitor(PhantomData))
 }
 
-// The scalars.
-
-/// A string, borrowed unless it has escapes.
+/// A request inside another.
 #[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
+struct Wrapped<'a>(Option<Box<Request<'a>>>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Text<'de>, E> {
-                Ok(Text(std::str::from_utf8(text).map_or_else(|_| replaced(), Cow::Borrowed)))
-            }
-            fn visit_bytes<E: serde::de::Error>(self, text: &[u8]) -> Result<Text<'de>, E> {
-                if !meter::pay(text.len()) {
-                    return Err(E::custom("too large"));
-                }
-                Ok(Text(std::str::from_utf8(text).map_or_else(|_| replaced(), |text| Cow::Owned(text.to_owned()))))
-            }
-        }
-        // As bytes: half of a surrogate pair, or a byte that is not UTF-8, spoils this text and not the request.
-        deserializer.deserialize_bytes(TextVisitor)
+impl<'de: 'a, 'a> Deserialize<'de> for Wrapped<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Wrapped<'a>, D::Error> {
+        let request = Maybe::<Object<Request<'a>>>::deserialize(deserializer)?;
+        Ok(Wrapped(request.0.map(|Object(request)| Box::new(request))))
     }
 }
 
-fn replaced() -> Cow<'static, str> {
-    meter::mended();
-    Cow::Borrowed(Utf8::REPLACED.as_str())
-}
-
-/// The longest id kept, one byte more than a trace id has: longer ones are as wrong.
-const ID_BYTES_MAX: usize = 17;
-
-/// Bytes in hex, in either case.
+/// Whether a list holds traces as Jaeger writes them.
 #[derive(Default)]
-struct HexId {
-    bytes: [u8; ID_BYTES_MAX],
-    length: usize,
-}
+struct Traces(bool);
 
-impl HexId {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl<'de> Deserialize<'de> for HexId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HexId, D::Error> {
-        struct HexVisitor;
-        impl Visitor<'_> for HexVisitor {
-            type Value = HexId;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an id in hex")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HexId, E> {
-                let mut id = HexId { length: (text.len() / 2).min(ID_BYTES_MAX), ..HexId::default() };
-                let all_hex = text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit());
-                let head = &text.as_bytes()[..(2 * id.length).min(text.len())];
-                if !all_hex || hex::decode_to_slice(head, &mut id.bytes[..id.length]).is_err() {
-                    return Err(E::custom("an id is not in hex"));
-                }
-                Ok(id)
-            }
+impl<'de> Deserialize<'de> for Traces {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Traces, D::Error> {
+        #[derive(Default, Deserialize)]
+        struct Trace {
+            #[serde(default, rename = "traceID")]
+            trace_id: Option<IgnoredAny>,
         }
-        deserializer.deserialize_str(HexVisitor)
-    }
-}
-
-/// A 64-bit integer: a string as ProtoJSON writes it, or a number as people do.
-#[derive(Clone, Copy, Default)]
-struct Integer<T>(T);
-
-impl<'de, T> Deserialize<'de> for Integer<T>
-where
-    T: TryFrom<i128> + std::str::FromStr,
-{
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Integer<T>, D::Error> {
-        struct IntegerVisitor<T>(PhantomData<T>);
-        impl<T: TryFrom<i128> + std::str::FromStr> Visitor<'_> for IntegerVisitor<T> {
-            type Value = Integer<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an integer of 64 bits, as a string or a number")
-            }
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Integer<T>, E> {
-                exact(i128::from(number))
-            }
-            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Integer<T>, E> {
-                exact(i128::from(number))
-            }
-            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Integer<T>, E> {
-                // 1.5e9 is an integer too; what is past 64 bits saturates here and is refused there.
-                if number.fract() == 0.0 { exact(number as i128) } else { Err(E::custom("a number is not an integer")) }
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Integer<T>, E> {
-                text.parse().map(Integer).map_err(|_| E::custom("a string is not an integer of 64 bits"))
-            }
-        }
-        fn exact<T: TryFrom<i128>, E: serde::de::Error>(number: i128) -> Result<Integer<T>, E> {
-            T::try_from(number).map(Integer).map_err(|_| E::custom("an integer does not fit 64 bits"))
-        }
-        deserializer.deserialize_any(IntegerVisitor(PhantomData))
-    }
-}
-
-/// A span kind or status code, as its number or its name.
-#[derive(Default)]
-struct Enumeration(i64);
-
-/// The names of the two enumerations that are read, with their numbers; they do not overlap.
-const ENUMERATION_NAMES: [(&str, i64); 9] = [
-    ("SPAN_KIND_UNSPECIFIED", 0),
-    ("SPAN_KIND_INTERNAL", 1),
-    ("SPAN_KIND_SERVER", 2),
-    ("SPAN_KIND_CLIENT", 3),
-    ("SPAN_KIND_PRODUCER", 4),
-    ("SPAN_KIND_CONSUMER", 5),
-    ("STATUS_CODE_UNSET", 0),
-    ("STATUS_CODE_OK", 1),
-    ("STATUS_CODE_ERROR", 2),
-];
-
-impl<'de> Deserialize<'de> for Enumeration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Enumeration, D::Error> {
-        struct EnumerationVisitor;
-        impl Visitor<'_> for EnumerationVisitor {
-            type Value = Enumeration;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an enumeration's number or name")
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Enumeration, E> {
-                Ok(Enumeration(i64::try_from(number).unwrap_or(0)))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Enumeration, E> {
-                Ok(Enumeration(number))
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Enumeration, E> {
-                // A name of a later version is unspecified, as an unknown number is.
-                let known = ENUMERATION_NAMES.iter().find(|(known, _)| *known == name);
-                Ok(Enumeration(known.map_or_else(|| name.parse().unwrap_or(0), |(_, number)| *number)))
-            }
-        }
-        deserializer.deserialize_any(EnumerationVisitor)
+        let traces = List::<Trace>::deserialize(deserializer)?;
+        Ok(Traces(traces.0.iter().any(|trace| trace.trace_id.is_some())))
     }
 }
 
@@ -320,7 +220,7 @@ impl<'de> Deserialize<'de> for Enumeration {
 enum AnyValue<'a> {
     #[default]
     Absent,
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     Int(i64),
     Double(f64),
     Bool(bool),
@@ -330,7 +230,7 @@ impl AnyValue<'_> {
     fn borrow(&self) -> Value<'_> {
         match self {
             AnyValue::Absent => Value::Absent,
-            AnyValue::Text(text) => Value::Text((&**text).into()),
+            AnyValue::Text(text) => Value::Text((&*text.0).into()),
             AnyValue::Int(number) => Value::Int(*number),
             AnyValue::Double(number) => Value::Double(*number),
             AnyValue::Bool(truth) => Value::Bool(*truth),
@@ -340,57 +240,52 @@ impl AnyValue<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyValue<'a>, D::Error> {
-        struct ValueVisitor;
-        impl<'de> Visitor<'de> for ValueVisitor {
-            type Value = AnyValue<'de>;
+        // Read as an object of one field, or of several of which the last counts.
+        let fields = Maybe::<Object<Fields<'a>>>::deserialize(deserializer)?;
+        Ok(fields.0.map_or(AnyValue::Absent, |Object(fields)| fields.0))
+    }
+}
+
+/// The object of an attribute's value.
+#[derive(Default)]
+struct Fields<'a>(AnyValue<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an attribute value such as {\"stringValue\":\"…\"}")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyValue<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut value = AnyValue::Absent;
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    let one = match &*key.0 {
-                        "stringValue" | "string_value" => {
-                            map.next_value::<Option<Text<'de>>>()?.map(|text| AnyValue::Text(text.0))
-                        }
+                while let Some(key) = map.next_key::<Maybe<Text<'de>>>()? {
+                    let one = match key.as_str() {
+                        "stringValue" | "string_value" => map.next_value::<Maybe<Text<'de>>>()?.0.map(AnyValue::Text),
                         "intValue" | "int_value" => {
-                            map.next_value::<Option<Integer<i64>>>()?.map(|number| AnyValue::Int(number.0))
+                            map.next_value::<Maybe<Integer<i64>>>()?.0.map(|number| AnyValue::Int(number.0))
                         }
                         "doubleValue" | "double_value" => {
-                            map.next_value::<Option<Double>>()?.map(|d| AnyValue::Double(d.0))
+                            map.next_value::<Maybe<Number>>()?.0.map(|number| AnyValue::Double(number.0))
                         }
-                        "boolValue" | "bool_value" => map.next_value::<Option<bool>>()?.map(AnyValue::Bool),
+                        "boolValue" | "bool_value" => map.next_value::<Maybe<bool>>()?.0.map(AnyValue::Bool),
+                        "arrayValue" | "array_value" | "kvlistValue" | "kvlist_value" | "bytesValue"
+                        | "bytes_value" => map.next_value::<IgnoredAny>().map(|_| Some(AnyValue::Absent))?,
                         _ => map.next_value::<IgnoredAny>().map(|_| None)?,
                     };
                     value = one.unwrap_or(value);
                 }
-                Ok(value)
+                Ok(Fields(value))
             }
         }
-        deserializer.deserialize_map(ValueVisitor)
-    }
-}
-
-/// A double: a number, or a string such as "NaN" or "Infinity".
-struct Double(f64);
-
-impl<'de> Deserialize<'de> for Double {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Double, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written<'a> {
-            Number(f64),
-            Name(#[serde(borrow)] Text<'a>),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::Number(number) => Ok(Double(number)),
-            Written::Name(name) => name.0.parse().map(Double).map_err(|_| D::Error::custom("a string is not a number")),
-        }
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Encoding;
     use super::*;
 
     fn decoded(request: &str) -> Decoded {
@@ -425,14 +320,54 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn what_cannot_be_framed_is_refused_with_its_place() {
         let message = |request: &str| decode(request.as_bytes(), &Options::default()).unwrap_err().to_string();
         insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":"#), @"not an OTLP trace request in JSON: EOF while parsing a value at column 32");
-        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}"#), @"not an OTLP trace request in JSON: an id is not in hex at column 59");
-        insta::assert_snapshot!(message(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"-1"}]}]}]}"#), @"not an OTLP trace request in JSON: a string is not an integer of 64 bits at column 68");
         insta::assert_snapshot!(message("[]"), @"not an OTLP trace request in JSON: an object is expected");
         // What is passed over is not recursed into, so its depth needs no limit.
         let deep = format!("{{\"unknown\":{}", "[".repeat(1_000_000));
         assert!(message(&deep).contains("EOF while parsing a list"));
+    }
+
+    #[test]
+    fn what_is_of_another_type_costs_no_more_than_itself() {
+        let span = |rest: &str| {
+            let whole = r#""traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","startTimeUnixNano":"5","endTimeUnixNano":"7""#;
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{whole},"name":"good"}},{{{rest}}}]}}]}}]}}"#)
+                .replace("WHOLE", whole)
+        };
+        let attribute = |value: &str| span(&format!(r#"WHOLE,"attributes":[{{"key":"http.route","value":{value}}}]"#));
+        let kept = [
+            attribute(r#""plain text""#),
+            attribute(r#"{"stringValue":5}"#),
+            attribute(r#"{"intValue":"five"}"#),
+            attribute(r#"{"intValue":1.5}"#),
+            attribute(r#"{"boolValue":"yes"}"#),
+            attribute(r#"{"doubleValue":[1]}"#),
+            attribute("[]"),
+            span(r#"WHOLE,"attributes":{"http.route":"/"}"#),
+            span(r#"WHOLE,"attributes":["http.route",7]"#).replace(",7", ""),
+            span(r#"WHOLE,"name":{"a":[1,{}]}"#),
+            span(r#"WHOLE,"kind":true"#),
+            span(r#"WHOLE,"status":"ok""#),
+        ];
+        for request in kept {
+            let decoded = super::super::decode(Encoding::Json, request.as_bytes(), &Options::default()).unwrap();
+            assert_eq!((decoded.batch.len(), decoded.mended.left_out), (2, 1), "{request}");
+        }
+        let ids = r#""traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331""#;
+        let times = r#""startTimeUnixNano":"-5","endTimeUnixNano":"7""#;
+        let rejected = [span(r#""traceId":"xyz""#), span(&format!("{ids},{times}"))];
+        for request in rejected {
+            let decoded = decoded(&request);
+            assert_eq!((decoded.batch.len(), decoded.rejected.count()), (1, 1), "{request}");
+        }
+    }
+
+    #[test]
+    fn scopes_by_their_old_name_are_read() {
+        let new = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","startTimeUnixNano":"5","endTimeUnixNano":"7"}]}]}]}"#;
+        let old = new.replace("scopeSpans", "instrumentationLibrarySpans");
+        assert_eq!(decoded(&old).batch.row(0), decoded(new).batch.row(0));
     }
 }

@@ -11,20 +11,28 @@ struct Account {
     left: usize,
     /// More was asked for.
     is_spent: bool,
+    repairs: Repairs,
+}
+
+/// What of a request is not read as it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Repairs {
     /// Texts that were not UTF-8 and were replaced.
-    broken: u64,
+    pub broken: u64,
+    /// Attributes, events, links and fields that cannot be read and were left out.
+    pub left_out: u64,
 }
 
 thread_local! {
-    static ACCOUNT: Cell<Account> = const { Cell::new(Account { left: usize::MAX, is_spent: false, broken: 0 }) };
+    static ACCOUNT: Cell<Account> = const { Cell::new(Account { left: usize::MAX, is_spent: false, repairs: Repairs { broken: 0, left_out: 0 } }) };
 }
 
-/// Runs `decode` with so many bytes to take; then the texts that were replaced, and whether more was asked for.
-pub(super) fn metered<T>(bytes: usize, decode: impl FnOnce() -> T) -> (T, u64, bool) {
+/// Runs `decode` with so many bytes to take; then what was repaired, and whether more was asked for.
+pub(super) fn metered<T>(bytes: usize, decode: impl FnOnce() -> T) -> (T, Repairs, bool) {
     ACCOUNT.set(Account { left: bytes, ..Account::default() });
     let decoded = decode();
-    let Account { broken, is_spent, .. } = ACCOUNT.replace(Account { left: usize::MAX, ..Account::default() });
-    (decoded, broken, is_spent)
+    let Account { repairs, is_spent, .. } = ACCOUNT.replace(Account { left: usize::MAX, ..Account::default() });
+    (decoded, repairs, is_spent)
 }
 
 /// Takes bytes; false when there are not so many left, now or before.
@@ -41,8 +49,19 @@ pub(super) fn pay(bytes: usize) -> bool {
 /// Counts a text that was replaced.
 #[cold]
 pub(super) fn mended() {
-    let account = ACCOUNT.get();
-    ACCOUNT.set(Account { broken: account.broken + 1, ..account });
+    count(|repairs| repairs.broken += 1);
+}
+
+/// Counts what was left out.
+#[cold]
+pub(super) fn left_out() {
+    count(|repairs| repairs.left_out += 1);
+}
+
+fn count(change: impl FnOnce(&mut Repairs)) {
+    let mut account = ACCOUNT.get();
+    change(&mut account.repairs);
+    ACCOUNT.set(account);
 }
 
 #[cfg(test)]
@@ -51,12 +70,13 @@ mod tests {
 
     #[test]
     fn an_account_is_spent_once_and_for_all_and_then_closed() {
-        let (paid, broken, is_spent) = metered(10, || {
+        let (paid, repairs, is_spent) = metered(10, || {
             mended();
+            left_out();
             [pay(6), pay(5), pay(1)]
         });
-        assert_eq!((paid, broken, is_spent), ([true, false, false], 1, true));
+        assert_eq!((paid, repairs, is_spent), ([true, false, false], Repairs { broken: 1, left_out: 1 }, true));
         assert!(pay(1 << 40), "nothing is metered outside");
-        assert_eq!(metered(10, || pay(10)), (true, 0, false));
+        assert_eq!(metered(10, || pay(10)), (true, Repairs::default(), false));
     }
 }

@@ -8,10 +8,13 @@ use std::str::FromStr;
 use crate::model::{SpanBatch, Time};
 
 pub mod attributes;
+mod foreign;
 mod json;
+mod loose;
 mod meter;
 mod protobuf;
 mod rejected;
+pub mod resource;
 mod rows;
 mod tracestate;
 mod wire;
@@ -21,6 +24,7 @@ mod differential;
 #[cfg(any(test, fuzzing))]
 pub mod reference;
 
+pub use foreign::Format;
 pub use rejected::{Reason, Rejected};
 pub use wire::WireError;
 
@@ -63,6 +67,9 @@ pub struct Options {
     pub start_max: Option<Time>,
     /// What one request may be, where others send it; None where it is one's own file.
     pub limits: Option<Limits>,
+    /// Times in milliseconds or microseconds are taken as such: in files that are read as a whole. Where spans are
+    /// analysed as they come, their sender is named instead.
+    pub rescale: bool,
 }
 
 /// What one request may be once it is read.
@@ -79,18 +86,36 @@ pub struct Limits {
 pub struct Decoded {
     pub batch: SpanBatch,
     pub rejected: Rejected,
-    pub texts: MendedTexts,
+    pub mended: Mended,
 }
 
-/// Texts that are not what was sent.
+/// How much is not what was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MendedTexts {
-    /// Became `_other` because a column had too many different ones.
+pub struct Mended {
+    /// Texts that became `_other` because a column had too many different ones.
     pub overflowed: u64,
-    /// Were longer than a column's texts may be, and end with `…`.
+    /// Texts that were longer than a column's may be, and end with `…`.
     pub cut: u64,
-    /// Were not UTF-8, and became U+FFFD.
+    /// Texts that were not UTF-8, and became U+FFFD.
     pub broken: u64,
+    /// Attributes, events, links and fields that cannot be read, and were left out of spans that can.
+    pub left_out: u64,
+    /// Spans whose times were in milliseconds or microseconds, and were multiplied to nanoseconds.
+    pub rescaled: u64,
+    /// Spans of services that nobody named: their SDK has no `service.name`.
+    pub unnamed: u64,
+}
+
+impl Mended {
+    pub fn add(&mut self, other: Mended) {
+        let Mended { overflowed, cut, broken, left_out, rescaled, unnamed } = other;
+        self.overflowed += overflowed;
+        self.cut += cut;
+        self.broken += broken;
+        self.left_out += left_out;
+        self.rescaled += rescaled;
+        self.unnamed += unnamed;
+    }
 }
 
 /// The bytes are not an ExportTraceServiceRequest.
@@ -100,6 +125,8 @@ pub enum DecodeError {
     Protobuf(#[from] WireError),
     #[error("not an OTLP trace request in JSON: {0}")]
     Json(String),
+    #[error("{format} and not OTLP: {}", format.remedy())]
+    Foreign { format: Format },
     #[error("the request has more than {limit} spans: make the exporter's batches smaller")]
     TooManySpans { limit: usize },
     #[error(
@@ -108,17 +135,28 @@ pub enum DecodeError {
     TooMuchMemory { limit_bytes: usize },
 }
 
-/// Decodes one request. Nothing is kept of one that is damaged anywhere.
+/// Decodes one request. What cannot be read inside a part whose end is known is left out and counted: an attribute of its
+/// span, a span of its request. Nothing is kept of a request whose parts cannot be told apart.
 pub fn decode(encoding: Encoding, request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
-    let memory_bytes = options.limits.map_or(usize::MAX, |limits| limits.memory_bytes);
-    let (decoded, broken, is_spent) = meter::metered(memory_bytes, || match encoding {
+    metered(options, || match encoding {
         Encoding::Protobuf => protobuf::decode(request, options),
         Encoding::Json => json::decode(request, options),
-    });
+    })
+}
+
+/// Decodes a document that [`decode`] has found to be of another [`Format`].
+pub fn decode_foreign(document: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
+    metered(options, || foreign::decode(document, options))
+}
+
+fn metered(options: &Options, decode: impl FnOnce() -> Result<Decoded, DecodeError>) -> Result<Decoded, DecodeError> {
+    let memory_bytes = options.limits.map_or(usize::MAX, |limits| limits.memory_bytes);
+    let (decoded, repairs, is_spent) = meter::metered(memory_bytes, decode);
     if is_spent {
         // Whatever else was found wrong comes of that.
         return Err(DecodeError::TooMuchMemory { limit_bytes: memory_bytes });
     }
     let decoded = decoded?;
-    Ok(Decoded { texts: MendedTexts { broken, ..decoded.texts }, ..decoded })
+    let mended = Mended { broken: repairs.broken, left_out: repairs.left_out, ..decoded.mended };
+    Ok(Decoded { mended, ..decoded })
 }

@@ -1,18 +1,19 @@
 //! ExportTraceServiceRequest from its protobuf bytes straight into rows, without structs between.
 //!
-//! Only the fields that columns are made of are looked at; all others are checked, so that a damaged request is
-//! refused wherever the damage is. Fields may come in any order and messages may be split and repeated (the parts
+//! Only the fields that columns are made of are looked at; all others are checked, so that damage is counted wherever
+//! it is. It spoils the smallest part around it whose end is known: an attribute, a resource's list of them, a span. Fields may come in any order and messages may be split and repeated (the parts
 //! are merged), as protobuf allows. The resource may come after its spans, so a `ResourceSpans` is read twice, the
 //! first time stepping over the spans.
 //! Source of the field numbers: opentelemetry-proto, `trace/v1/trace.proto`, `common/v1`, `resource/v1`.
 
-use super::attributes::{Resource, Slots, Value};
+use super::attributes::{Slots, Value};
+use super::resource::Resource;
 use super::rows::{Rows, Span};
-use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError};
+use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError, spare};
 use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status, Utf8};
 
-/// Decodes one request. Refuses what prost would refuse, except for texts that are not UTF-8, which are replaced.
+/// Decodes one request. Texts that are not UTF-8 are replaced; refused is a request whose spans cannot be told apart.
 pub fn decode(request: &[u8], options: &Options) -> Result<Decoded, DecodeError> {
     const RESOURCE_SPANS: Key = Key::bytes(1);
     let mut rows = Rows::new(options, estimate_spans(request));
@@ -71,7 +72,8 @@ fn read_resource_spans<'a>(message: Reader<'a>, depth: u32, rows: &mut Rows<'a>)
     message.each(|message, key| match key {
         RESOURCE => {
             let (inner, depth) = message.message(depth)?;
-            read_resource(inner, depth, &mut resource)
+            spare(read_resource(inner, depth, &mut resource));
+            Ok(())
         }
         SCOPE_SPANS => message.message(depth).map(drop),
         _ => RESOURCE_SPANS.check_field(key, message, depth),
@@ -92,7 +94,8 @@ fn read_resource<'a>(message: Reader<'a>, depth: u32, resource: &mut Resource<'a
     message.each(|message, key| match key {
         ATTRIBUTES => {
             let (inner, depth) = message.message(depth)?;
-            read_attribute(inner, depth, resource)
+            spare(read_attribute(inner, depth, resource));
+            Ok(())
         }
         _ => RESOURCE.check_field(key, message, depth),
     })
@@ -104,8 +107,10 @@ fn read_scope_spans<'a>(message: Reader<'a>, depth: u32, rows: &mut Rows<'a>) ->
         SPANS => {
             let (inner, depth) = message.message(depth)?;
             let mut span = Span::default();
-            read_span(inner, depth, &mut span)?;
-            rows.push(&span);
+            match read_span(inner, depth, &mut span) {
+                Ok(()) => rows.push(&span),
+                Err(_) => rows.reject_damaged(&span),
+            }
             Ok(())
         }
         _ => SCOPE_SPANS.check_field(key, message, depth),
@@ -127,7 +132,8 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
         // Half of all fields, and not to be found through the jump that tells the others apart.
         if key == ATTRIBUTES {
             let (inner, depth) = message.message(depth)?;
-            return read_attribute(inner, depth, &mut span.attributes);
+            spare(read_attribute(inner, depth, &mut span.attributes));
+            return Ok(());
         }
         match key {
             TRACE_ID => span.trace_id = message.bytes()?,
@@ -140,7 +146,7 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
             END_TIME => span.end_time_unix_nano = message.fixed64()?,
             STATUS => {
                 let (inner, depth) = message.message(depth)?;
-                read_status(inner, depth, &mut span.status)?;
+                spare(read_status(inner, depth, &mut span.status));
             }
             _ => SPAN.check_field(key, message, depth)?,
         }

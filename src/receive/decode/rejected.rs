@@ -12,10 +12,11 @@ pub enum Reason {
     TimeRange,
     EndBeforeStart,
     FarFuture,
+    Damaged,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 8] = [
         Reason::TraceId,
         Reason::SpanId,
         Reason::ParentSpanId,
@@ -23,6 +24,7 @@ impl Reason {
         Reason::TimeRange,
         Reason::EndBeforeStart,
         Reason::FarFuture,
+        Reason::Damaged,
     ];
 
     /// The value of the metric label `reason`.
@@ -35,6 +37,7 @@ impl Reason {
             Reason::TimeRange => "time_range",
             Reason::EndBeforeStart => "end_before_start",
             Reason::FarFuture => "far_future",
+            Reason::Damaged => "damaged",
         }
     }
 
@@ -47,6 +50,7 @@ impl Reason {
             Reason::TimeRange => "a time lies after the year 2262",
             Reason::EndBeforeStart => "the span ends before it starts",
             Reason::FarFuture => "the span starts too far in the future; check the sender's clock",
+            Reason::Damaged => "the span's fields cannot be told apart",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Spans become rows here, whichever way they were written: checked, normalised, appended to the columns.
 
-use super::attributes::{Attributes, Resource};
+use super::attributes::Attributes;
+use super::resource::Resource;
 use super::tracestate::adjusted_count;
-use super::{DecodeError, Decoded, MendedTexts, Options, Reason, Rejected, meter};
+use super::{DecodeError, Decoded, Mended, Options, Reason, Rejected, meter};
 use crate::model::spans::PROMOTED;
 use crate::model::{Kind, SpanBuilder, SpanCells, SpanId, Status, Time, TraceId, Utf8};
 
@@ -29,7 +30,13 @@ pub struct Rows<'a> {
     resource: Resource<'a>,
     /// Whether the builder knows the resource; it is told when a span of it is there.
     entered: bool,
+    /// Spans whose times were not in nanoseconds.
+    rescaled: u64,
+    /// Spans of resources that nobody named.
+    unnamed: u64,
     /// Where texts that are put together are written; kept so that a span allocates nothing.
+    scope: String,
+    operation: String,
     peer: String,
     promoted: [String; PROMOTED.len()],
     /// Spans pushed, and how many of them are paid for.
@@ -54,6 +61,10 @@ impl<'a> Rows<'a> {
             rejected: Rejected::default(),
             resource: Resource::default(),
             entered: false,
+            rescaled: 0,
+            unnamed: 0,
+            scope: String::new(),
+            operation: String::new(),
             peer: String::new(),
             promoted: Default::default(),
             pushed: 0,
@@ -83,10 +94,12 @@ impl<'a> Rows<'a> {
                 return self.rejected.add(reason, service, operation, span.trace_id);
             }
         };
+        self.rescaled += u64::from(checked.is_rescaled);
         if !self.entered {
-            self.builder.source(&self.resource.source());
+            self.builder.source(&self.resource.source(&mut self.scope));
             self.entered = true;
         }
+        self.unnamed += u64::from(self.resource.is_unnamed());
         let peer = if span.kind.is_caller() { span.attributes.peer(&mut self.peer) } else { Utf8::EMPTY };
         self.builder.push(&SpanCells {
             trace_id: checked.trace_id,
@@ -96,11 +109,19 @@ impl<'a> Rows<'a> {
             duration_ns: checked.duration_ns,
             kind: span.kind,
             status: span.status,
-            operation: span.name,
+            operation: span.attributes.operation(span.kind, span.name, &mut self.operation),
             peer,
             sampled_weight: adjusted_count(span.trace_state).or(self.options.assume_weight),
             promoted: span.attributes.promoted(&mut self.promoted),
+            work: span.attributes.work(span.kind, self.resource.is_job()),
         });
+    }
+
+    /// Counts a span that cannot be read to its end.
+    #[cold]
+    pub fn reject_damaged(&mut self, span: &Span<'_>) {
+        let (service, operation) = (self.resource.service().as_str(), span.name.as_str());
+        self.rejected.add(Reason::Damaged, service, operation, span.trace_id);
     }
 
     /// Pays for the next rows; false once there were too many.
@@ -119,8 +140,9 @@ impl<'a> Rows<'a> {
         if self.is_full {
             return Err(DecodeError::TooManySpans { limit: self.spans_max });
         }
-        let texts = MendedTexts { overflowed: self.builder.overflowed(), cut: self.builder.cut(), broken: 0 };
-        Ok(Decoded { batch: self.builder.finish(), rejected: self.rejected, texts })
+        let (overflowed, cut) = (self.builder.overflowed(), self.builder.cut());
+        let mended = Mended { overflowed, cut, rescaled: self.rescaled, unnamed: self.unnamed, ..Mended::default() };
+        Ok(Decoded { batch: self.builder.finish(), rejected: self.rejected, mended })
     }
 }
 
@@ -131,6 +153,7 @@ struct Checked {
     parent_span_id: Option<SpanId>,
     start: Time,
     duration_ns: i64,
+    is_rescaled: bool,
 }
 
 impl Checked {
@@ -144,7 +167,9 @@ impl Checked {
         if span.start_time_unix_nano == 0 {
             return Err(Reason::NoStart);
         }
-        let nanos = |time| i64::try_from(time).map_err(|_| Reason::TimeRange);
+        let scale = if options.rescale { scale(span.start_time_unix_nano) } else { 1 };
+        let nanos =
+            |time: u64| i64::try_from(time).ok().and_then(|time| time.checked_mul(scale)).ok_or(Reason::TimeRange);
         let (start, end) = (nanos(span.start_time_unix_nano)?, nanos(span.end_time_unix_nano)?);
         if end < start {
             return Err(Reason::EndBeforeStart);
@@ -158,7 +183,25 @@ impl Checked {
             parent_span_id,
             start: Time(start),
             duration_ns: end - start, // both are not negative and end is not before start
+            is_rescaled: scale != 1,
         })
+    }
+}
+
+/// From 2000 to 2100, in milliseconds since the epoch.
+const THIS_CENTURY_MS: std::ops::Range<u64> = 946_684_800_000..4_102_444_800_000;
+
+/// What a time is multiplied by to be in nanoseconds. Read as nanoseconds, this century's milliseconds and microseconds
+/// are in the first weeks of 1970, before there were spans.
+fn scale(time: u64) -> i64 {
+    if time >= THIS_CENTURY_MS.end * 1000 || time < THIS_CENTURY_MS.start {
+        1
+    } else if THIS_CENTURY_MS.contains(&time) {
+        1_000_000
+    } else if time >= THIS_CENTURY_MS.start * 1000 {
+        1000
+    } else {
+        1
     }
 }
 

@@ -1,7 +1,8 @@
 //! The protobuf wire format, read without copying: every read is bounds-checked and every input has an answer.
 //!
-//! Accepts exactly what prost accepts (the differential test holds the two equal): varints of at most ten bytes,
-//! groups only as unknown fields, and [`DEPTH_MAX`] messages inside one another.
+//! Reads what prost accepts as prost does (the differential test holds the two equal): varints of at most ten bytes,
+//! groups only as unknown fields, and [`DEPTH_MAX`] messages inside one another. What prost would refuse a whole request
+//! for is left out, where the end of the part it lies in is known.
 //! Source: <https://protobuf.dev/programming-guides/encoding/>.
 
 use super::meter;
@@ -19,8 +20,6 @@ pub enum WireError {
     Varint,
     #[error("a field key is not valid")]
     Key,
-    #[error("field {field} has wire type {found}, not the one of its declaration")]
-    WireType { field: u32, found: u8 },
     #[error("a group does not end where it should")]
     Group,
     #[error("messages are nested deeper than {DEPTH_MAX}")]
@@ -208,6 +207,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What is wrong inside a message whose end is known spoils no more than that message: it is left out and counted.
+#[inline(always)]
+pub fn spare(read: Result<(), WireError>) {
+    if read.is_err() {
+        meter::left_out();
+    }
+}
+
 /// What a declared field of a message must look like on the wire.
 pub enum Shape {
     Varint,
@@ -238,14 +245,14 @@ impl Declaration {
         message.each(|message, key| self.check_field(key, message, depth))
     }
 
-    /// Checks the field of `message` whose key was just read.
+    /// Checks the field of `message` whose key was just read. One of another wire type than its declaration's is passed over.
     pub fn check_field(&'static self, key: Key, message: &mut Reader<'_>, depth: u32) -> Result<(), WireError> {
         let Some((_, shape)) = self.0.iter().find(|(number, _)| *number == key.number()) else {
             return message.skip(key, depth);
         };
         if shape.wire_type() != key.wire_type() {
-            // A wire type has three bits.
-            return Err(WireError::WireType { field: key.number(), found: key.wire_type() as u8 });
+            meter::left_out();
+            return message.skip(key, depth);
         }
         match shape {
             Shape::Varint => message.varint().map(drop),
@@ -255,7 +262,8 @@ impl Declaration {
             Shape::Text => message.text().map(drop),
             Shape::Message(declaration) => {
                 let (inner, left) = message.message(depth)?;
-                declaration.check(inner, left)
+                spare(declaration.check(inner, left));
+                Ok(())
             }
         }
     }

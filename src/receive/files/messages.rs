@@ -30,20 +30,20 @@ pub fn read_line(source: &mut impl BufRead, bytes_max: usize) -> io::Result<Opti
 
 /// The next message after its length of four bytes, most significant first; None at the end. The Collector
 /// compresses each message by itself, so one that begins as zstd does is decompressed.
-pub fn read_message(source: &mut impl BufRead, bytes_max: usize) -> Result<Option<Vec<u8>>, String> {
-    if source.fill_buf().map_err(|error| error.to_string())?.is_empty() {
+pub fn read_message(source: &mut impl BufRead, bytes_max: usize) -> Result<Option<Vec<u8>>, Torn> {
+    if source.fill_buf()?.is_empty() {
         return Ok(None);
     }
     let mut length = [0; 4];
-    source.read_exact(&mut length).map_err(|error| error.to_string())?;
+    source.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
     if length > bytes_max {
-        return Err(format!("its length is {length} bytes, more than {bytes_max}"));
+        return Err(Torn::Wrong(format!("its length is {length} bytes, more than {bytes_max}")));
     }
     let mut message = Vec::new();
-    source.take(length as u64).read_to_end(&mut message).map_err(|error| error.to_string())?;
+    source.take(length as u64).read_to_end(&mut message)?;
     if message.len() < length {
-        return Err(format!("it has {} of its {length} bytes", message.len()));
+        return Err(Torn::CutOff);
     }
     if !message.starts_with(&ZSTD_MAGIC) {
         return Ok(Some(message));
@@ -51,8 +51,30 @@ pub fn read_message(source: &mut impl BufRead, bytes_max: usize) -> Result<Optio
     let mut content = Vec::new();
     zstd::stream::read::Decoder::with_buffer(&*message)
         .and_then(|decoder| decoder.take(bytes_max as u64 + 1).read_to_end(&mut content))
-        .map_err(|error| error.to_string())?;
-    if content.len() > bytes_max { Err(format!("it is more than {bytes_max} bytes")) } else { Ok(Some(content)) }
+        .map_err(|error| Torn::Wrong(error.to_string()))?;
+    if content.len() > bytes_max {
+        return Err(Torn::Wrong(format!("it is more than {bytes_max} bytes")));
+    }
+    Ok(Some(content))
+}
+
+/// Why there is no message where one begins.
+pub enum Torn {
+    /// The file ends in the midst of it.
+    CutOff,
+    Wrong(String),
+}
+
+impl From<io::Error> for Torn {
+    fn from(error: io::Error) -> Torn {
+        if is_cut_off(&error) { Torn::CutOff } else { Torn::Wrong(error.to_string()) }
+    }
+}
+
+/// Whether a file ends too early: one that is still written, or was rotated in the midst of a part. Decompressors say it
+/// of what they were given, too.
+pub fn is_cut_off(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];

@@ -2,13 +2,15 @@
 //! or compressed, and headroom's own Parquet.
 //!
 //! What a file is, its first bytes tell, never its name. Everything streams: memory is bounded by one line, one
-//! message or one Parquet batch.
+//! message or one Parquet batch. A file that is still written, or was cut, is read up to there. One document of Tempo,
+//! Jaeger or Zipkin is read as well, also where it is spread over lines. What is not as it was sent is in the
+//! [notes](Spans::notes).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::decode::{self, DecodeError, Encoding, Rejected};
+use super::decode::{self, DecodeError, Encoding, Format, Mended, Rejected};
 use crate::model::SpanBatch;
 use crate::model::spans::NotSpans;
 
@@ -17,6 +19,7 @@ mod messages;
 mod parquet;
 
 pub use json_lines::{OtlpJsonLines, WriteError};
+use messages::{Torn, is_cut_off};
 pub use parquet::{ParquetWriter, write_parquet};
 
 /// What to do with a part that is damaged.
@@ -67,6 +70,11 @@ pub struct Spans {
     position: u64,
     passed_over: u64,
     rejected: Rejected,
+    mended: Mended,
+    /// Whose documents were in it, beside OTLP's.
+    foreign: Option<Format>,
+    /// It ends in the midst of the part at `position`.
+    is_cut_off: bool,
     ended: bool,
 }
 
@@ -87,8 +95,19 @@ pub fn open(path: &str, options: decode::Options, damage: Damage) -> Result<Span
         detect(path, Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), Some(Path::new(path).to_owned()))?
     };
     let path = if path == "-" { "standard input" } else { path }.to_owned();
-    let rejected = Rejected::default();
-    Ok(Spans { source, path, damage, options, position: 0, passed_over: 0, rejected, ended: false })
+    Ok(Spans {
+        source,
+        path,
+        damage,
+        options,
+        position: 0,
+        passed_over: 0,
+        rejected: Rejected::default(),
+        mended: Mended::default(),
+        foreign: None,
+        is_cut_off: false,
+        ended: false,
+    })
 }
 
 /// A line of a Collector's file is some hundred kilobytes: fewer system calls than with the default of 8 KiB.
@@ -116,7 +135,7 @@ fn detect(path: &str, mut source: Box<dyn BufRead + Send>, file: Option<PathBuf>
                 source.consume(3);
                 return Ok(Source::Lines(source));
             }
-            [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => return Ok(Source::Lines(source)),
+            [b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n', ..] => return Ok(Source::Lines(source)),
             // The length of a message that is not too long: text never begins so.
             &[a, b, c, d] if u32::from_be_bytes([a, b, c, d]) as usize <= MESSAGE_BYTES_MAX => {
                 return Ok(Source::Messages(source));
@@ -153,45 +172,117 @@ impl Spans {
         self.passed_over
     }
 
+    /// What is not as it was sent, a sentence each: none of a whole file of OTLP.
+    pub fn notes(&self) -> Vec<String> {
+        let Spans { path, mended, .. } = self;
+        let mut notes = Vec::new();
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                notes.push(format!("{path}: {count} {what}"));
+            }
+        };
+        note(
+            mended.rescaled,
+            "spans have times in milliseconds or microseconds where OTLP has nanoseconds; taken as such",
+        );
+        note(mended.broken, "texts are not UTF-8; what is none of their letters was replaced");
+        note(mended.left_out, "attributes or fields cannot be read; their spans were taken without them");
+        note(
+            mended.unnamed,
+            "spans are of services without service.name (unknown_service); set OTEL_SERVICE_NAME there",
+        );
+        if !self.rejected.is_empty() {
+            notes.push(format!("{path}: {}", self.rejected));
+        }
+        if let Some(format) = self.foreign {
+            notes.push(format!("{path}: {format}; it was read as far as it says what OTLP says"));
+        }
+        if self.is_cut_off {
+            let part = if matches!(self.source, Source::Messages(_)) { "message" } else { "line" };
+            notes.push(format!("{path}: {part} {} is cut off; the file was read up to there", self.position));
+        }
+        notes
+    }
+
     /// The next part's batch: None at the end, `Ok(None)` for a part without one.
     fn read(&mut self) -> Option<Result<Option<SpanBatch>, Error>> {
-        let (path, position) = (self.path.clone(), self.position + 1);
         match &mut self.source {
             Source::Empty => None,
             Source::Parquet(batches) => batches.next().map(|batch| batch.map(Some)),
-            Source::Lines(source) => {
-                let line = messages::read_line(source, MESSAGE_BYTES_MAX);
-                let line = match line.map_err(|cause| Error::Io { path: path.clone(), cause }) {
-                    Ok(line) => line?,
-                    Err(error) => return Some(Err(error)),
-                };
-                self.position = position;
-                let Some(line) = line.whole() else { return Some(Err(Error::LongLine { path, line: position })) };
-                if line.trim_ascii().is_empty() {
-                    return Some(Ok(None));
+            Source::Lines(_) => self.read_line(),
+            Source::Messages(_) => self.read_message(),
+        }
+    }
+
+    fn read_line(&mut self) -> Option<Result<Option<SpanBatch>, Error>> {
+        let Source::Lines(source) = &mut self.source else { return None };
+        let (path, line) = (self.path.clone(), self.position + 1);
+        let read = match messages::read_line(source, MESSAGE_BYTES_MAX) {
+            Ok(read) => read?,
+            Err(error) if is_cut_off(&error) => return self.end_cut_off(line),
+            Err(cause) => return Some(Err(Error::Io { path, cause })),
+        };
+        self.position = line;
+        let Some(mut text) = read.whole() else { return Some(Err(Error::LongLine { path, line })) };
+        if text.trim_ascii().is_empty() {
+            return Some(Ok(None));
+        }
+        match self.decode(Encoding::Json, &text) {
+            Ok(batch) => Some(Ok(batch)),
+            Err(cause) => {
+                // A document that others have spread over lines goes on where its first line ends.
+                let goes_on = line == 1 && matches!(text.trim_ascii_end().last(), Some(b'{' | b'[' | b','));
+                if goes_on
+                    && self.read_rest(&mut text)
+                    && let Ok(batch) = self.decode(Encoding::Json, &text)
+                {
+                    return Some(Ok(batch));
                 }
-                Some(self.decode(Encoding::Json, &line, |cause| Error::Line { path, line: position, cause }))
-            }
-            Source::Messages(source) => {
-                let message = match messages::read_message(source, MESSAGE_BYTES_MAX) {
-                    Ok(message) => message?,
-                    Err(cause) => return Some(Err(Error::Frame { path, message: position, cause })),
-                };
-                self.position = position;
-                let encoding = if message.first() == Some(&b'{') { Encoding::Json } else { Encoding::Protobuf };
-                Some(self.decode(encoding, &message, |cause| Error::Message { path, message: position, cause }))
+                if !text.ends_with(b"\n") && !goes_on {
+                    return self.end_cut_off(line);
+                }
+                Some(Err(Error::Line { path, line, cause }))
             }
         }
     }
 
-    fn decode(
-        &mut self,
-        encoding: Encoding,
-        bytes: &[u8],
-        failed: impl FnOnce(DecodeError) -> Error,
-    ) -> Result<Option<SpanBatch>, Error> {
-        let decoded = decode::decode(encoding, bytes, &self.options).map_err(failed)?;
+    /// Takes the rest of the lines to a first one; false where they are too long for one document, or cannot be read.
+    fn read_rest(&mut self, text: &mut Vec<u8>) -> bool {
+        let Source::Lines(source) = &mut self.source else { return false };
+        let left = (MESSAGE_BYTES_MAX - text.len().min(MESSAGE_BYTES_MAX)) as u64;
+        source.take(left + 1).read_to_end(text).is_ok_and(|read| read as u64 <= left)
+    }
+
+    fn read_message(&mut self) -> Option<Result<Option<SpanBatch>, Error>> {
+        let Source::Messages(source) = &mut self.source else { return None };
+        let (path, message) = (self.path.clone(), self.position + 1);
+        let content = match messages::read_message(source, MESSAGE_BYTES_MAX) {
+            Ok(content) => content?,
+            Err(Torn::CutOff) => return self.end_cut_off(message),
+            Err(Torn::Wrong(cause)) => return Some(Err(Error::Frame { path, message, cause })),
+        };
+        self.position = message;
+        let encoding = if content.first() == Some(&b'{') { Encoding::Json } else { Encoding::Protobuf };
+        Some(self.decode(encoding, &content).map_err(|cause| Error::Message { path, message, cause }))
+    }
+
+    /// Ends in the midst of this line or message.
+    fn end_cut_off(&mut self, position: u64) -> Option<Result<Option<SpanBatch>, Error>> {
+        (self.is_cut_off, self.position) = (true, position);
+        None
+    }
+
+    fn decode(&mut self, encoding: Encoding, bytes: &[u8]) -> Result<Option<SpanBatch>, DecodeError> {
+        let decoded = match decode::decode(encoding, bytes, &self.options) {
+            Err(DecodeError::Foreign { format }) => {
+                let decoded = decode::decode_foreign(bytes, &self.options)?;
+                self.foreign = Some(format);
+                decoded
+            }
+            decoded => decoded?,
+        };
         self.rejected.merge(decoded.rejected);
+        self.mended.add(decoded.mended);
         Ok((!decoded.batch.is_empty()).then_some(decoded.batch))
     }
 }

@@ -56,6 +56,7 @@ fn read(content: &[u8], damage: Damage) -> Result<(Vec<String>, u64), String> {
         for batch in spans.by_ref() {
             names.extend(batch?.iter().map(|row| row.operation.to_owned()));
         }
+        names.extend(spans.notes().into_iter().map(|note| note.replace(path, "FILE")));
         Ok((names, spans.passed_over()))
     };
     run().map_err(|error: Error| error.to_string().replace(path, "FILE"))
@@ -129,13 +130,62 @@ fn damage_is_named_with_its_place() {
     let damaged_line = format!("{}{{\"resourceSpans\":[}}\n{LINES}", LINES);
     insta::assert_snapshot!(refused(damaged_line.as_bytes()), @"FILE line 3: not an OTLP trace request in JSON: expected value at column 19; one ExportTraceServiceRequest a line is expected, `jq -c .` writes it so");
     insta::assert_snapshot!(refused(b"\x7fELF, say"), @r#"FILE is neither OTLP JSON lines, nor length-prefixed OTLP, nor Parquet (it begins with "\u{7f}ELF")"#);
-    let cut_off = framed([message.clone(), message.clone()].into_iter());
-    insta::assert_snapshot!(refused(&cut_off[..cut_off.len() - 5]), @"FILE message 2: it has 80 of its 85 bytes; the file is cut off or damaged there");
     insta::assert_snapshot!(refused(&framed([message.clone(), vec![0xff; 9], message].into_iter())), @"FILE message 2: not an OTLP trace request in protobuf: the message ends in the middle of a field");
-    insta::assert_snapshot!(refused(&gzip(LINES.as_bytes())[..150]), @"cannot read FILE: incomplete deflate stream");
     insta::assert_snapshot!(refused(b"PAR1 and nothing more"), @"FILE: Parquet error: Invalid Parquet file. Corrupt footer");
     let missing = open("no-such-file", decode::Options::default(), Damage::Refuse).err().unwrap();
     insta::assert_snapshot!(missing, @"cannot read no-such-file: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_file_that_is_still_written_is_read_up_to_there() {
+    let first = LINES.lines().next().unwrap();
+    let message = protobuf_of(first);
+    let framed = framed([message.clone(), message].into_iter());
+    let long = LINES.repeat(2_000);
+    let (gzip, zstd) = (gzip(long.as_bytes()), zstd(long.as_bytes()));
+    let cut = [
+        ("lines", LINES.as_bytes()[..LINES.len() - 80].to_vec(), "line 2"),
+        ("lines within a letter", [LINES.as_bytes(), b"{\"resourceSpans\":[{\"caf\xc3"].concat(), "line 3"),
+        ("messages", framed[..framed.len() - 5].to_vec(), "message 2"),
+        ("a message's length", framed[..framed.len() / 2 + 2].to_vec(), "message 2"),
+        ("gzip", gzip[..gzip.len() / 2].to_vec(), "line"),
+        ("zstd", zstd[..zstd.len() / 2].to_vec(), "line"),
+    ];
+    for (form, content, place) in cut {
+        let (read, _) = read(&content, Damage::Refuse).unwrap();
+        let (note, spans) = read.split_last().unwrap();
+        assert!(note.starts_with(&format!("FILE: {place}")) && note.contains("cut off"), "{form}: {note}");
+        assert!(spans.iter().all(|name| name == "first" || name == "second"), "{form}");
+        assert!(!spans.is_empty() || form.ends_with("std") || form == "gzip", "{form}");
+    }
+}
+
+#[test]
+fn other_systems_documents_and_old_scopes_are_read_and_named() {
+    let tempo = LINES.lines().next().unwrap().replace("resourceSpans", "batches");
+    let spread = serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(&tempo).unwrap()).unwrap();
+    let note = "FILE: this is a trace as Tempo's API answers it; it was read as far as it says what OTLP says";
+    for document in [&tempo, &spread] {
+        assert_eq!(names(document.as_bytes()), ["first", note]);
+    }
+    let pretty_otlp = spread.replace("batches", "resourceSpans");
+    assert_eq!(names(pretty_otlp.as_bytes()), ["first"]);
+    let old = LINES.replace("scopeSpans", "instrumentationLibrarySpans");
+    assert_eq!(names(old.as_bytes()), ["first", "second"]);
+    let zipkin = r#"[{"traceId":"0102030405060708","id":"0909090909090909","name":"get","timestamp":5,"duration":4}]"#;
+    assert_eq!(names(zipkin.as_bytes())[0], "get");
+}
+
+#[test]
+fn milliseconds_are_taken_as_such_and_told() {
+    let in_ms = LINES.replace(r#""5""#, r#""1795962000000""#).replace(r#""7""#, r#""1795962000005""#);
+    let file = file(in_ms.as_bytes());
+    let options = decode::Options { rescale: true, ..decode::Options::default() };
+    let mut spans = open(file.path.to_str().unwrap(), options, Damage::Refuse).unwrap();
+    let batch = spans.next().unwrap().unwrap();
+    assert_eq!((batch.row(0).start, batch.row(0).duration_ns), (Time(1_795_962_000_000_000_000), 5_000_000));
+    assert!(spans.by_ref().all(|batch| batch.is_ok()));
+    assert!(spans.notes()[0].contains("1 spans have times in milliseconds"), "{:?}", spans.notes());
 }
 
 #[test]

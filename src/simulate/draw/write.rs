@@ -62,7 +62,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
         horizon_s: HORIZON_S,
         namespace: around.namespace.to_owned(),
         network_ms: system.network_ms,
-        truth: file::Truth {
+        truth: Some(file::Truth {
             targets: plan.targets.iter().map(name).collect(),
             verdict: plan.verdict.to_owned(),
             at: plan.at.iter().map(name).collect(),
@@ -74,7 +74,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
             places: plan.places.clone(),
             onset_s: ONSET_S,
             window_s: HORIZON_S - ONSET_S - 5.0,
-        },
+        }),
         services,
         peers: peers.collect(),
         entries: entries.collect(),

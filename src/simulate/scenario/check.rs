@@ -49,6 +49,8 @@ impl Problems {
     /// A number within bounds, both included.
     pub(super) fn within(&mut self, path: &str, value: f64, low: f64, high: f64) -> f64 {
         if !(low..=high).contains(&value) {
+            // A number of hundreds of digits says no more than its size.
+            let value = if value.abs() < 1e15 { value.to_string() } else { format!("{value:e}") };
             self.add(path, format!("{value} is not between {low} and {high}"));
         }
         value
@@ -114,7 +116,16 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
 }
 
 fn truth(p: &mut Problems, file: &file::File) -> Truth {
-    let truth = &file.truth;
+    let untold = file::Truth {
+        targets: Vec::new(),
+        verdict: "healthy".into(),
+        at: Vec::new(),
+        also: Vec::new(),
+        places: Vec::new(),
+        onset_s: 0.0,
+        window_s: file.horizon_s,
+    };
+    let truth = file.truth.as_ref().unwrap_or(&untold);
     let onset_s = p.within("truth.onset_s", truth.onset_s, 0.0, file.horizon_s);
     p.within("truth.window_s", truth.window_s, 1.0, file.horizon_s - onset_s);
     verdict(p, "truth.verdict", &truth.verdict);
@@ -300,6 +311,16 @@ fn entry(p: &mut Problems, file: &file::File, index: usize, e: &file::Entry) -> 
     p.within(&format!("{path}.objective.quantile"), e.objective.quantile, 0.5, 0.999_999);
     p.within(&format!("{path}.objective.errors"), e.objective.errors, 0.0, 1.0);
     let mut table = Vec::new();
+    let same =
+        file.entries[..index].iter().position(|other| (&other.service, &other.operation) == (&e.service, &e.operation));
+    if let Some(same) = same {
+        p.add(&path, format!("is the request class of entries[{same}] again; add up their traffic"));
+    }
+    let is_csv = e.traffic.shapes.iter().any(|shape| matches!(shape, Shape::Csv(_)));
+    if is_csv && e.traffic.rate != 1.0 {
+        let rate = e.traffic.rate;
+        p.add(&format!("{path}.traffic.rate"), format!("{rate} has no effect, as `csv` gives the rate; write rate: 1"));
+    }
     for (i, shape) in e.traffic.shapes.iter().enumerate() {
         self::shape(p, &format!("{path}.traffic.shapes[{i}]"), shape, &mut table);
     }
@@ -324,7 +345,9 @@ fn shape(p: &mut Problems, path: &str, shape: &Shape, table: &mut Vec<(f64, f64)
         }
         Shape::Ramp { from_s, to_s, factor } => {
             p.within(path, *factor, 0.0, 1e6);
-            p.within(path, *to_s, *from_s, f64::MAX);
+            if to_s < from_s {
+                p.add(&format!("{path}.to_s"), format!("{to_s} is before from_s, {from_s}"));
+            }
         }
         Shape::Burst { rise_s, hold_s, fall_s, factor, .. } => {
             p.within(path, *factor, 0.0, 1e6);

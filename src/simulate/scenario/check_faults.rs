@@ -21,6 +21,10 @@ pub(super) fn fault(p: &mut Problems, file: &file::File, index: usize, fault: &f
     if let Some(to_s) = to_s.filter(|to_s| *to_s < from_s) {
         p.add(&format!("{path}.to_s"), format!("{to_s} is before from_s, {from_s}"));
     }
+    if from_s >= file.horizon_s {
+        let horizon_s = file.horizon_s;
+        p.add(&path, format!("begins at {from_s} s, and the simulation ends at {horizon_s} s (horizon_s)"));
+    }
     let (from_ns, to_ns) = (seconds(from_s), to_s.map_or(i64::MAX, seconds));
     Fault { from_ns, to_ns, trouble: trouble(p, file, &path, fault) }
 }
@@ -59,6 +63,7 @@ fn trouble(p: &mut Problems, file: &file::File, path: &str, fault: &file::Fault)
         }
         file::Fault::SlowPod { service, pod, factor, .. } => {
             let service = service_of(p, service);
+            pod_of(p, file, path, service, *pod);
             Trouble::SlowPod { service, pod: *pod, factor: factor_within(p, *factor) }
         }
         file::Fault::FailingOperation { service, operation, share, .. }
@@ -94,6 +99,9 @@ fn trouble(p: &mut Problems, file: &file::File, path: &str, fault: &file::Fault)
                 p.add(&of("pod"), "say of which `service` it is");
             }
             let service = service.as_ref().map(|name| service_of(p, name));
+            if let (Some(service), Some(pod)) = (service, pod) {
+                pod_of(p, file, path, service, *pod);
+            }
             Trouble::LostSpans(Loss { share: share_within(p, *share), service, pod: *pod })
         }
         file::Fault::WrongClock { service, ahead_s, .. } => {
@@ -101,6 +109,14 @@ fn trouble(p: &mut Problems, file: &file::File, path: &str, fault: &file::Fault)
             let ahead_s = p.within(&of("ahead_s"), *ahead_s, -AHEAD_S_MAX, AHEAD_S_MAX);
             Trouble::WrongClock { service, ahead_ns: seconds(ahead_s) }
         }
+    }
+}
+
+/// Pods are counted from 0; those that there are at the start have a fault.
+fn pod_of(p: &mut Problems, file: &file::File, path: &str, service: usize, pod: u32) {
+    if let Some((name, service)) = file.services.get_index(service).filter(|(_, service)| pod >= service.replicas) {
+        let last = service.replicas.saturating_sub(1);
+        p.add(&format!("{path}.pod"), format!("{name} has no pod {pod}; its pods are 0 to {last}"));
     }
 }
 

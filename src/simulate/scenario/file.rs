@@ -22,7 +22,9 @@ pub(in crate::simulate) struct File {
     /// One-way delay between any two pods, on average.
     #[serde(default = "network_ms")]
     pub network_ms: f64,
-    pub truth: Truth,
+    /// Without it nothing is expected (`healthy`), and requests are counted over the whole horizon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Truth>,
     /// What scales, by `service.name`. The order of the file is kept.
     pub services: IndexMap<String, Service>,
     /// What answers without spans of its own: databases, caches, third parties.

@@ -9,6 +9,8 @@ mod load;
 
 use std::path::Path;
 
+use crate::model::printable;
+
 pub use file::{Balance, CalleeNames, Objective, Shape, Unreachable};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
@@ -338,7 +340,15 @@ impl Scenario {
         let file: file::File = serde_saphyr::from_str(text).map_err(|error| {
             // The first line says what and where; the rest is an excerpt of the file.
             let cause = error.without_snippet().to_string();
-            ScenarioError::Malformed { name: name.into(), cause: cause.lines().next().unwrap_or_default().into() }
+            let cause = cause.lines().next().unwrap_or_default();
+            // Where a value is wrong, the line has its key.
+            let line =
+                error.location().and_then(|at| text.lines().nth(usize::try_from(at.line()).ok()?.checked_sub(1)?));
+            let cause = match line.map(str::trim).filter(|line| !line.is_empty() && line.len() <= LINE_SHOWN) {
+                Some(line) => format!("{cause}: `{}`", printable(line)),
+                None => cause.to_owned(),
+            };
+            ScenarioError::Malformed { name: name.into(), cause }
         })?;
         check::check(name, file).map_err(|problems| ScenarioError::Invalid { name: name.into(), problems })
     }
@@ -375,6 +385,9 @@ impl Scenario {
         self.truth.targets.iter().map(|&s| self.services[s].name.clone()).collect()
     }
 }
+
+/// A longer line is shown by its number alone.
+const LINE_SHOWN: usize = 120;
 
 /// Seconds of the file to nanoseconds.
 pub(super) fn seconds(s: f64) -> i64 {

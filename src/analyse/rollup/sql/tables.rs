@@ -113,6 +113,8 @@ const ROLLUPS: [(&str, &[&str]); 6] = [
             "sum of durations",
             "thousandths of the requests that these stand for (sampling)",
             "requests whose sampling weight is unknown",
+            "requests whose caller's span never came",
+            "requests in whose trace other spans lack their parent",
         ],
     ),
     (

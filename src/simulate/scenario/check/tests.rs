@@ -78,3 +78,46 @@ fn the_documented_scenario_passes_the_check() {
     assert_eq!(scenario.faults.len(), 12);
     assert_eq!(scenario.expected_findings(), [(2, "unreachable"), (1, "degraded")]);
 }
+
+/// FIELD 49: what cannot be meant was taken silently, or told with a number of 309 digits.
+#[test]
+fn what_cannot_be_meant_is_refused_by_its_path() {
+    let text = "description: x
+horizon_s: 100
+services:
+  a:
+    pods: { workers: { threads: 1, queue: 1 } }
+    replicas: 2
+    max_replicas: 9
+    operations:
+      GET /a: { own_ms: 1 }
+entries:
+  - { service: a, operation: GET /a, objective: { latency_ms: 10 }, traffic: { rate: 5, shapes: [{ csv: \"0,60\" }] } }
+  - { service: a, operation: GET /a, objective: { latency_ms: 1e300 }, traffic: { rate: 1, shapes: [{ ramp: { from_s: 9, to_s: 3, factor: 2 } }] } }
+faults:
+  - slow_pod: { service: a, pod: 2, factor: 8, from_s: 10, to_s: 20 }
+  - slow_operation: { service: a, operation: GET /a, factor: 8, from_s: 100, to_s: 200 }
+";
+    insta::assert_snapshot!(Scenario::from_yaml("odd", text).expect_err("odd").to_string());
+}
+
+/// FIELD 49: 'invalid floating point at line N' named no key.
+#[test]
+fn a_value_that_cannot_be_read_is_shown_with_its_key() {
+    let error = scenario("{ own_ms: soon }", "{ rate: 1 }").expect_err("no number").to_string();
+    assert!(error.contains("own_ms: soon"), "{error}");
+}
+
+/// FIELD 27: a scenario without `truth` was refused.
+#[test]
+fn a_scenario_need_not_know_the_truth() {
+    let text = "description: x
+horizon_s: 100
+services:
+  a: { pods: { workers: { threads: 1, queue: 1 } }, replicas: 1, max_replicas: 1, operations: { GET /a: { own_ms: 1 } } }
+entries:
+  - { service: a, operation: GET /a, objective: { latency_ms: 10 }, traffic: { rate: 1 } }
+";
+    let truth = Scenario::from_yaml("plain", text).expect("valid").truth;
+    assert_eq!((truth.verdict.as_str(), truth.onset_s, truth.window_s), ("healthy", 0.0, 100.0));
+}

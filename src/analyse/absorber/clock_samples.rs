@@ -1,0 +1,46 @@
+//! How far the clocks of hosts differ from their neighbours', of the traces between two ticks in which any does.
+
+use std::collections::BTreeMap;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::analyse::trace::Tree;
+use crate::model::{Span, Symbol, Symbols, Text};
+
+/// Samples of one host in a tick: more would say the same.
+const SAMPLES_MAX: usize = 32;
+/// Hosts in a tick. Where more differ, it is no matter of single hosts.
+const HOSTS_MAX: usize = 2_000;
+
+#[derive(Default)]
+pub struct ClockSamples {
+    /// By service and pod.
+    ahead_ns: HashMap<(Symbol, Symbol), Vec<i64>, RandomState>,
+}
+
+impl ClockSamples {
+    pub fn add(&mut self, tree: &Tree<Span>) {
+        for (node, ahead_ns) in tree.clock_offsets() {
+            let span = &tree.nodes[node].span;
+            let host = (span.service, span.pod);
+            if self.ahead_ns.len() >= HOSTS_MAX && !self.ahead_ns.contains_key(&host) {
+                continue;
+            }
+            let samples = self.ahead_ns.entry(host).or_default();
+            if samples.len() < SAMPLES_MAX {
+                samples.push(ahead_ns);
+            }
+        }
+    }
+
+    /// The samples since the last call.
+    pub fn take(&mut self, symbols: &Symbols) -> BTreeMap<[Text; 2], Vec<i64>> {
+        let mut named: BTreeMap<[Text; 2], Vec<i64>> = BTreeMap::new();
+        for ((service, pod), mut samples) in self.ahead_ns.drain() {
+            let host = [service, pod].map(|text| symbols.text(text).clone());
+            named.entry(host).or_default().append(&mut samples);
+        }
+        named
+    }
+}
