@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json, extract};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::access::Identity;
 use super::read::pauses;
@@ -167,8 +167,12 @@ fn unseen(snapshot: &Snapshot, service: &str) -> Option<String> {
     (!is_seen).then(|| format!("no spans of a service {} are seen now{hint}", printable(service)))
 }
 
+/// One order at a time: however many come at once, the engine's thread is back at its spans between two of them.
+static ORDERING: Semaphore = Semaphore::const_new(1);
+
 /// Hands an event to the engine and waits until it is taken.
 async fn order(api: &Api, event: Event) -> Result<(), Refusal> {
+    let _one = ORDERING.acquire().await;
     let unavailable = |remedy: &str| {
         let error = "the engine takes no events: it is shutting down, or far behind";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error, remedy)

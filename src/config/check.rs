@@ -279,11 +279,8 @@ impl Checker<'_> {
             };
             let name = node.text("name").filter(|name| !name.is_empty()).map(str::to_owned);
             let written = node.text("work");
-            let work = written.and_then(Work::named);
-            if let (Some(other), None) = (written, work) {
-                let remedy = format!("write one of {}", Work::NAMES.join(", "));
-                self.problem(&at.key("work"), format!("invalid kind of work `{other}`"), remedy);
-            } else if name.is_none() && work.is_none() {
+            let work = self.choice(&at.key("work"), written, &Work::NAMES).and_then(Work::named);
+            if name.is_none() && written.is_none() {
                 self.problem(&at.path, "says nothing of these operations", "add `name`, `work` or both");
             }
             operations.push(Declared { entry: entry.to_owned(), name, work });

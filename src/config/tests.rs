@@ -317,6 +317,7 @@ fn what_is_printed_is_a_configuration() {
         "default_objective: {errors: 0.1%}\nobjectives: [{entry: \"a *\", latency: 1s}, {service: b}]\n\
          services: {auth: {max_replicas: 9}}\nreceive: {body_max: 1MiB}\n\
          api: {hosts: \"a.example, *.b\", origins: \"https://c.example\"}\nlimits: {memory: 2GiB}\n\
+         operations: [{entry: \"a GET *\", name: \"GET /x\", work: stream}]\nsidecars: \"envoy, *.istio\"\n\
          analysis: off\nguard: {actions_per_minute: 7}\njournal: {path: j, size_max: 2MiB}\nlearnt: {path: l}\n",
         "mode: enforce\ncluster: {kubernetes: {lease: l, nodes: grow, scaler: \"127.0.0.1:9\"}}\n",
     ] {

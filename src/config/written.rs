@@ -8,6 +8,7 @@ use super::keys::written;
 use super::units::{HumanDuration, human_share};
 use super::{Api, Bounds, Cluster, Config, Journal, Limits, Objective, Receive, Selector, Service};
 use crate::model::setting::{Kind, Setting, Value as Set};
+use crate::model::{Declared, Work};
 use crate::{analyse, decide, guard, verify, window};
 
 impl Serialize for Config {
@@ -51,6 +52,11 @@ fn objective(Objective { selector, bounds }: &Objective) -> Value {
         Selector::Service(name) => ("service", json!(name)),
     };
     with(settings(Bounds::SETTINGS, bounds), [selector])
+}
+
+fn declared(Declared { entry, name, work }: &Declared) -> Value {
+    let work = work.map(Work::as_str);
+    with(Map::new(), [("entry", json!(entry)), ("name", json!(name)), ("work", json!(work))])
 }
 
 fn cluster(cluster: &Cluster) -> Value {
@@ -102,6 +108,8 @@ impl Config {
                 ("tick", json!(HumanDuration(self.tick).to_string())),
                 ("default_objective", settings(Bounds::SETTINGS, &self.default_objective).into()),
                 ("objectives", self.objectives.iter().map(objective).collect()),
+                ("operations", self.window.operations.iter().map(declared).collect()),
+                ("sidecars", list(self.window.sidecars.iter().map(|name| json!(name)))),
                 ("services", Value::Object(services.collect())),
                 ("receive", receive),
                 ("api", api),

@@ -5,7 +5,7 @@
 use crate::analyse::Verdict;
 use crate::model::nearest;
 
-const VERDICTS: [Verdict; 12] = [
+const VERDICTS: [Verdict; 13] = [
     Verdict::Saturated,
     Verdict::SlowDependency,
     Verdict::BadInstance,
@@ -18,6 +18,7 @@ const VERDICTS: [Verdict; 12] = [
     Verdict::Healthy,
     Verdict::Unknown,
     Verdict::Blind,
+    Verdict::Partial,
 ];
 
 /// Texts that a `….verdict` is compared with and that are none: their places in the text, and what is wrong.

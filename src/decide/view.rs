@@ -116,8 +116,18 @@ pub(super) fn properties(of: &str) -> &'static [&'static str] {
     }
 }
 
-const NOW: [&str; 9] =
-    ["at", "complete_to", "blind", "bottleneck", "bottlenecks", "services", "entries", "suspects", "silent_failures"];
+const NOW: [&str; 10] = [
+    "at",
+    "complete_to",
+    "blind",
+    "seen_share",
+    "bottleneck",
+    "bottlenecks",
+    "services",
+    "entries",
+    "suspects",
+    "silent_failures",
+];
 
 fn count(number: u32) -> i64 {
     i64::from(number)

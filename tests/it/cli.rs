@@ -100,7 +100,7 @@ fn version_and_manual_pages_are_written() {
     assert_eq!((code, out.as_str()), (0, concat!("headroom ", env!("CARGO_PKG_VERSION"), " (no release)\n")));
     let (code, out, error) = run(directory.path(), &["man", "."]);
     assert_eq!(code, 0, "{error}");
-    assert_eq!(out, "19 pages in .\n");
+    assert_eq!(out, "20 pages in .\n");
     assert!(std::fs::read_to_string(directory.path().join("headroom-status.1")).unwrap().contains(".SH SYNOPSIS"));
 }
 

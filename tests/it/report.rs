@@ -32,7 +32,7 @@ fn play(hand: bool) -> Vec<Entry> {
     for second in 1..=END_S {
         let now = Time(START.0 + second * TICK_NS);
         for delivery in simulation.run_until(now) {
-            let options = decode::Options { assume_weight: Some(1.0), start_max: None, limits: None };
+            let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
             let batch = decode::decode(decode::Encoding::Protobuf, &bytes, &options).unwrap().batch;
             engine.ingest(delivery.at, batch);

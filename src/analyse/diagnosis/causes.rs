@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Graph;
-use super::observe::Sight;
+use super::observe::Compared;
 use super::observed::{Blame, BlameKind, Endpoint, Observed};
 use super::signs::{AT, At, OF, ServiceSigns, Signs};
 use crate::analyse::findings::Verdict;
@@ -102,8 +102,8 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub fn new(sight: &'a Sight, endpoint: &'a Endpoint) -> Scene<'a> {
-        let Sight { observed, signs, graph } = sight;
+    pub fn new(compared: &'a Compared, endpoint: &'a Endpoint) -> Scene<'a> {
+        let Compared { observed, signs, graph } = compared;
         let reached = graph.reached_from(&endpoint.crossed);
         let mut scene = Scene { observed, signs, graph, endpoint, reached, victims: BTreeMap::new() };
         scene.victims = scene.reached.iter().map(|place| (place.clone(), scene.as_victim(place))).collect();

@@ -25,7 +25,7 @@ pub struct Window<'a> {
 }
 
 /// A window with all that it shows.
-pub struct Sight {
+pub struct Compared {
     pub observed: Observed,
     pub signs: Signs,
     pub graph: Graph,
@@ -96,11 +96,11 @@ impl Window<'_> {
         self.states.contains_key(callee) || self.baseline.service(callee).is_some()
     }
 
-    pub fn sight(&self) -> Sight {
+    pub fn compared(&self) -> Compared {
         let observed = Observed::of(self);
         let healthy = self.operations.pairs().map(|(caller, callee)| (caller.clone(), callee.clone()));
         let graph = Graph::new(healthy.chain(observed.calls.keys().cloned()));
-        Sight { signs: Signs::of(&observed), observed, graph }
+        Compared { signs: Signs::of(&observed), observed, graph }
     }
 
     fn here(&self, name: &Text, state: &ServiceState<'_>, failed_calls: f64) -> Here {

@@ -9,7 +9,7 @@ use super::{Judge, Lessons, PodsWithSpans, Seen, tick_row};
 use crate::analyse::diagnosis::causes::Scene;
 use crate::analyse::diagnosis::courses::Followed;
 use crate::analyse::diagnosis::judgement::Judgement;
-use crate::analyse::diagnosis::observe::{self, Window};
+use crate::analyse::diagnosis::observe::{Compared, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
 use crate::analyse::diagnosis::young_pods::young_pods;
 use crate::analyse::findings::{
@@ -253,15 +253,15 @@ impl Judge {
             baseline: &self.learned.baseline,
             operations: &self.learned.reference.operations,
         };
-        let sight = OnceCell::new();
-        entries.map(|answer| self.judge_entry(view, &window, &sight, answer)).collect()
+        let compared = OnceCell::new();
+        entries.map(|answer| self.judge_entry(view, &window, &compared, answer)).collect()
     }
 
     fn judge_entry(
         &self,
         view: &View<'_>,
         window: &Window<'_>,
-        sight: &OnceCell<observe::Sight>,
+        compared: &OnceCell<Compared>,
         answer: &EntryAnswer,
     ) -> Judged {
         let entry = self.entry_finding(answer, view.stretch, view.grounds);
@@ -280,8 +280,8 @@ impl Judge {
         let crossed = self.crossed(view.answers, &judged.entry.entry);
         let bad = answer.missed + if view.grounds == Grounds::AnyExcess { answer.at_risk } else { 0 };
         let endpoint = window.endpoint(&answer.entry, bad as f64, crossed.clone());
-        let sight = sight.get_or_init(|| window.sight());
-        let scene = Scene::new(sight, &endpoint);
+        let compared = compared.get_or_init(|| window.compared());
+        let scene = Scene::new(compared, &endpoint);
         let stretch = (view.stretch.to, view.stretch.seconds());
         let followed = self.learned.courses.follow(&answer.entry, &scene, window, stretch);
         // What is only likely counts when all requests of a service bear it out, not just those that missed. One slow

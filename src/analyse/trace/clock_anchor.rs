@@ -76,13 +76,29 @@ impl<S: TreeSpan> Tree<S> {
         self.shift_ns(node).saturating_abs() > DIFFER_NS
     }
 
-    /// One vote a host on the way of a request, however many spans it sends: a browser sends dozens.
+    /// One vote a host on the way of a request, however many spans it sends: a browser sends dozens. What was done for a
+    /// caller that gave up may have been done long after; of a call that went well, all lies within.
     fn is_vote(&self, node: usize) -> bool {
+        if self.is_below_failed_call(node) {
+            return false;
+        }
         let span = &self.nodes[node].span;
         match self.nodes[node].parent {
             Some(parent) => span.kind() == Kind::Server && is_call(&self.nodes[parent].span, span),
             None => span.kind() != Kind::Consumer,
         }
+    }
+
+    fn is_below_failed_call(&self, node: usize) -> bool {
+        let mut above = self.nodes[node].parent;
+        while let Some(parent) = above {
+            let span = &self.nodes[parent].span;
+            if span.kind().is_caller() && span.has_failed() {
+                return true;
+            }
+            above = self.nodes[parent].parent;
+        }
+        false
     }
 
     fn vote(&self, node: usize, now: Time) -> Vote {
@@ -104,7 +120,7 @@ impl<S: TreeSpan> Tree<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{SpanId, SpanRow};
+    use crate::model::{SpanId, SpanRow, Status};
 
     const S: i64 = 1_000_000_000;
     const NOW: Time = Time(10_000 * S);
@@ -151,6 +167,20 @@ mod tests {
     #[test]
     fn clocks_that_agree_are_left_alone() {
         assert_eq!(found(&[0, 0, 0, 0]), (2.0, vec![]));
+    }
+
+    #[test]
+    fn work_for_a_caller_that_gave_up_tells_nothing_of_clocks() {
+        let mut tree = chain(&[0, 2]);
+        let rows: Vec<SpanRow<'_>> = tree.nodes.iter().map(|node| node.span).collect();
+        let gave_up = |row: &SpanRow<'static>| {
+            let status = if row.kind == Kind::Client { Status::Error } else { Status::Unset };
+            SpanRow { status, ..*row }
+        };
+        tree = Tree::build(rows.iter().map(gave_up));
+        tree.anchor(NOW);
+        assert_eq!(NOW.seconds_since(tree.nodes[tree.root.unwrap()].end), 2.0);
+        assert_eq!(tree.clock_offsets().count(), 0);
     }
 
     #[test]

@@ -275,11 +275,11 @@ fn nanos(lag: Duration) -> i64 {
 
 async fn next(clock: &Clock, due: Time, batches: &mut Outlet, inputs: &mut Inputs) -> Wake {
     tokio::select! {
-        // Events are few and switch things off; a tick that is due comes before the next of a flood of batches.
+        // Events are few; a tick that is due comes before the next of a flood of orders, or of batches.
         biased;
-        Some(control) = inputs.controls.recv() => Wake::Control(control),
         Some(event) = inputs.events.recv() => Wake::Event(event),
         () = clock.sleep_until(due) => Wake::Tick,
+        Some(control) = inputs.controls.recv() => Wake::Control(control),
         batch = batches.next() => batch.map_or(Wake::Drained, Wake::Batch),
     }
 }

@@ -59,7 +59,9 @@ impl Week {
             missed_share: if missed { 0.4 } else { 0.0 },
             error_share: 0.0,
             missed,
+            remote_parent_share: 0.0,
             compliance: crate::analyse::Compliance::default(),
+            work: crate::model::Work::default(),
         };
         let service: ServiceFinding = serde_json::from_value(serde_json::json!({
             "service": "auth", "throughput_per_s": self.load, "arrivals_per_s": self.load, "error_share": 0.0,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::analyse::diagnosis::causes::Kind;
 use crate::analyse::diagnosis::graph::Graph;
-use crate::analyse::diagnosis::observe::Sight;
+use crate::analyse::diagnosis::observe::Compared;
 use crate::analyse::diagnosis::observed::{
     Blame, BlameKind, Calls, Endpoint, Growth, Here, Observed, Part, Pod, Times,
 };
@@ -88,18 +88,18 @@ impl Second {
         self
     }
 
-    fn sight(&self) -> (Sight, Endpoint) {
+    fn compared(&self) -> (Compared, Endpoint) {
         let graph = Graph::new(CALLS.map(|(caller, callee)| (Text::from(caller), Text::from(callee))));
         let observed = self.observed.clone();
         let crossed = ["gateway", "shop", "stock"].map(Text::from).into();
         let endpoint = Endpoint { crossed, missed: 20.0, blame: self.blame.clone() };
-        (Sight { signs: Signs::of(&observed), observed, graph }, endpoint)
+        (Compared { signs: Signs::of(&observed), observed, graph }, endpoint)
     }
 }
 
 fn after(course: &Course, second: &Second, weight: f64) -> (Course, Vec<(String, Kind)>) {
-    let (sight, endpoint) = second.sight();
-    let scene = Scene::new(&sight, &endpoint);
+    let (compared, endpoint) = second.compared();
+    let scene = Scene::new(&compared, &endpoint);
     let course = course.after(&scene, weight);
     let told = course.told(&scene).into_iter().map(|told| (told.cause.place.to_string(), told.cause.kind));
     (course.clone(), told.collect())
@@ -260,8 +260,8 @@ proptest! {
             here.vain = part(failed, 100.0);
         });
         let second = second.blamed(&[("shop", None, BlameKind::NoRoom, 1.0)]);
-        let (sight, endpoint) = second.sight();
-        let scene = Scene::new(&sight, &endpoint);
+        let (compared, endpoint) = second.compared();
+        let scene = Scene::new(&compared, &endpoint);
         let mut belief = Belief::default();
         for _ in 0..steps {
             belief = belief.after(&scene, 0.4, None);
