@@ -19,8 +19,9 @@ struct Vote {
     /// The root, or the orphan, below which it is.
     top: usize,
     node: usize,
-    /// How far it was moved.
+    /// How far it was moved, and how far its clock is off at least.
     shift_ns: i64,
+    off_ns: i64,
     /// From the end of its span, by its own clock, to now: the distance.
     distance_ns: i64,
 }
@@ -33,9 +34,9 @@ impl<S: TreeSpan> Tree<S> {
         }
         let mut votes: Vec<Vote> =
             (0..self.nodes.len()).filter(|&node| self.is_vote(node)).map(|node| self.vote(node, now)).collect();
-        votes.sort_unstable_by_key(|vote| (vote.top, vote.shift_ns, vote.node));
+        votes.sort_unstable_by_key(|vote| (vote.top, vote.off_ns, vote.node));
         for of_top in votes.chunk_by(|a, b| a.top == b.top) {
-            let groups = of_top.chunk_by(|a, b| b.shift_ns.saturating_sub(a.shift_ns) <= DIFFER_NS);
+            let groups = of_top.chunk_by(|a, b| b.off_ns.saturating_sub(a.off_ns) <= DIFFER_NS);
             let weight = |group: &&[Vote]| {
                 let near = group.iter().filter(|vote| vote.distance_ns <= PRESENT_NS).count();
                 let distance_ns = group.iter().map(|vote| vote.distance_ns).min().unwrap_or(i64::MAX);
@@ -72,8 +73,22 @@ impl<S: TreeSpan> Tree<S> {
         self.nodes[node].start.nanos_since(self.nodes[node].span.start())
     }
 
+    /// How far a host's clock is off at least. What does not lie within its call is moved to the middle of it, and half of the time
+    /// by which a call is longer than its answer is no clock's: a request that waits for seconds to be taken would else show a clock
+    /// that is off by half of them, once it sticks out by a millisecond.
+    fn off_ns(&self, node: usize) -> i64 {
+        let (mut room_ns, mut below) = (0_i64, node);
+        while let Some(parent) = self.nodes[below].parent {
+            let room = self.nodes[parent].span.duration_ns().saturating_sub(self.nodes[below].span.duration_ns());
+            room_ns = room_ns.saturating_add(room.max(0) / 2);
+            below = parent;
+        }
+        let shift_ns = self.shift_ns(node);
+        shift_ns.signum() * (shift_ns.saturating_abs() - room_ns).max(0)
+    }
+
     fn differs(&self, node: usize) -> bool {
-        self.shift_ns(node).saturating_abs() > DIFFER_NS
+        self.off_ns(node).saturating_abs() > DIFFER_NS
     }
 
     /// One vote a host on the way of a request, however many spans it sends: a browser sends dozens. What was done for a
@@ -105,7 +120,7 @@ impl<S: TreeSpan> Tree<S> {
         let span = &self.nodes[node].span;
         let end = Time(span.start().0.saturating_add(span.duration_ns()));
         let distance_ns = now.nanos_since(end).saturating_abs();
-        Vote { top: self.top_of(node), node, shift_ns: self.shift_ns(node), distance_ns }
+        Vote { top: self.top_of(node), node, shift_ns: self.shift_ns(node), off_ns: self.off_ns(node), distance_ns }
     }
 
     fn top_of(&self, node: usize) -> usize {
@@ -167,6 +182,30 @@ mod tests {
     #[test]
     fn clocks_that_agree_are_left_alone() {
         assert_eq!(found(&[0, 0, 0, 0]), (2.0, vec![]));
+    }
+
+    /// Two seconds in a queue, and clocks that differ by five milliseconds: moved to the middle of its call, the answer would
+    /// seem to come from a clock that is a second off.
+    #[test]
+    fn a_call_that_waited_long_tells_nothing_of_clocks() {
+        let row = |n: u8, parent: Option<u8>, start_ms: i64, end_ms: i64, kind, service| SpanRow {
+            span_id: SpanId([n; 8]),
+            parent_span_id: parent.map(|n| SpanId([n; 8])),
+            start: Time(NOW.0 - 5 * S + start_ms * 1_000_000),
+            duration_ns: (end_ms - start_ms) * 1_000_000,
+            kind,
+            service,
+            ..SpanRow::default()
+        };
+        let mut tree = Tree::build(vec![
+            row(1, None, 0, 2_101, Kind::Server, "front"),
+            row(2, Some(1), 0, 2_100, Kind::Client, "front"),
+            row(3, Some(2), 2_065, 2_105, Kind::Server, "orders"),
+        ]);
+        assert!(tree.nodes.iter().any(|node| node.adjusted));
+        tree.anchor(NOW);
+        assert_eq!(NOW.seconds_since(tree.nodes[tree.root.unwrap()].end), 5.0 - 2.101);
+        assert_eq!(tree.clock_offsets().count(), 0);
     }
 
     #[test]
