@@ -16,6 +16,10 @@ use crate::model::{Time, Workload};
 const QUEUES: f64 = 1.0;
 /// … and from this many times on they are so busy that what they do is about what they can, which is a guess.
 const QUEUES_AT_TIMES: f64 = 0.3;
+/// … where so many healthy seconds are known, and this many times their load surely comes: a service that is a little slower than in
+/// the first second that was seen of it is not at its limit.
+const GUESS_SECONDS: i64 = 10;
+const GUESS_LOAD: f64 = 1.25;
 /// Below this share of requests whose operation healthy time knows, their healthy times are not those of all.
 const KNOWN: f64 = 0.9;
 /// Requests whose own work takes this many times its healthy time share their processors with as many others.
@@ -71,19 +75,21 @@ pub fn at_work(
 ) -> Option<AtWork> {
     // Slower at the same load is no limit of its pods.
     let surely_per_s = state.arrivals.per_s.low;
-    let is_more = |healthy: ServiceBaseline| {
-        surely_per_s > healthy.usual_rate() || surely_per_s / state.pod_count() > healthy.usual_rate_per_pod()
+    let is_more = |healthy: ServiceBaseline, times: f64| {
+        let per_pod = surely_per_s / state.pod_count();
+        surely_per_s > times * healthy.usual_rate() || per_pod > times * healthy.usual_rate_per_pod()
     };
-    if baseline.is_some_and(|healthy| !is_more(healthy)) {
+    if baseline.is_some_and(|healthy| !is_more(healthy, 1.0)) {
         return None;
     }
-    let service_s = service_s(state, baseline);
+    let may_guess = baseline.is_some_and(|healthy| healthy.seconds >= GUESS_SECONDS && is_more(healthy, GUESS_LOAD));
+    let service_s = service_s(state);
     let healthy_wait_s = baseline.map_or(0.0, |healthy| healthy.wait_s());
     let of = |row: &ServiceSecond| Second::of(&row.sums, service_s, healthy_wait_s);
     let complete = || rows.iter().filter(|row| row.second < until);
     let waits = |second: i64| complete().any(|row| row.second == second && of(row).is_busy());
-    let waits_at_times = |row: &ServiceSecond| row.second >= until - 2 && of(row).is_busy_at_times();
-    if !complete().any(waits_at_times) {
+    let shows = |row: &ServiceSecond| of(row).is_busy() || may_guess && of(row).is_busy_at_times();
+    if !complete().any(|row| row.second >= until - 2 && shows(row)) {
         return None;
     }
     let weight = state.sums.weight();
@@ -115,14 +121,13 @@ pub fn at_work(
 }
 
 /// What a request would hold a worker for, did it not share its processors, and were callees as fast as ever.
-fn service_s(state: &ServiceState<'_>, baseline: Option<ServiceBaseline>) -> f64 {
+fn service_s(state: &ServiceState<'_>) -> f64 {
     let HealthSums { requests, compared, expected_own_ns, expected_callees_ns, .. } = state.sums;
     if compared as f64 >= KNOWN * requests as f64 && expected_own_ns > 0 {
         return (expected_own_ns + expected_callees_ns) as f64 / 1e9 / compared as f64;
     }
-    // Not healthy time's mean request: a burst may be of other operations.
-    let now_s = state.hold_s() * state.undisturbed_share();
-    if compared == 0 { baseline.map_or(now_s, |healthy| now_s.min(healthy.hold_s())) } else { now_s }.max(1e-6)
+    // Not healthy time's mean request: a burst may be of other operations. How much of it is their callees' doing is not known.
+    state.hold_s().max(1e-6)
 }
 
 /// One second of a service.

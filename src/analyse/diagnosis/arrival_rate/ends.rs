@@ -129,7 +129,11 @@ impl<'a> Ends<'a> {
         let rates: Vec<Rate> = stretches.iter().map(|seconds| self.rate(*seconds)).collect();
         let rate = rates::longest(&rates);
         let counted = self.counted(rate.seconds as i64);
-        if rate.per_s == counted.per_s { rate } else { rate.weighed_with(Rate { variance: UNSEEN * UNSEEN, ..counted }) }
+        if rate.per_s == counted.per_s {
+            rate
+        } else {
+            rate.weighed_with(Rate { variance: UNSEEN * UNSEEN, ..counted })
+        }
     }
 
     fn factor(&self, seconds: i64) -> Option<Factor> {
