@@ -3,9 +3,7 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{
-    Bottleneck, Compliance, Evidence, Findings, MissedObjective, NextBottleneck, ObjectiveStatus, Verdict,
-};
+use super::{Bottleneck, Compliance, Evidence, Findings, MissedObjective, NextBottleneck, ObjectiveStatus, Verdict};
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
