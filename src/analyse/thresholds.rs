@@ -78,8 +78,8 @@ pub mod rollup {
     /// Requests that one may stand for; nobody samples less than one in a million, and sums must not overflow. Without
     /// it: one span with an absurd `tracestate` overflows the sums of its second.
     pub const WEIGHT_MAX: f64 = 1e6;
-    /// A message may wait for days; one that waited longer counts as a month. Without it: sums of ages overflow.
-    pub const AGE_NS_MAX: i64 = 30 * 86_400 * 1_000_000_000;
+    /// A message may wait for days; one that waited longer counts as a day, as spans do. Without it: sums of ages overflow.
+    pub const AGE_NS_MAX: i64 = 86_400 * 1_000_000_000;
 }
 
 /// What tells of telemetry itself.
@@ -187,9 +187,6 @@ pub mod service {
 pub mod pods {
     use std::time::Duration;
 
-    /// After readiness a pod is warming for a while (caches, JIT, pools); what it does then is neither its capacity nor
-    /// a fault. Without it: new pods are slow ones, and their first answers their capacity.
-    pub const WARM_UP: Duration = Duration::from_secs(10);
     /// For so long after it was ready a pod differs from its siblings for reasons of its own: caches and pools fill,
     /// code is compiled, and what queued before it came stays with the old ones. Longer than the warm-up of most
     /// runtimes. Without it: old pods that work off a queue beside new ones are bad.

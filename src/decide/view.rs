@@ -10,13 +10,16 @@ use std::sync::Arc;
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::draft::RuleDuration;
-use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, sentences};
+use crate::analyse::{
+    Bottleneck, EntryFinding, Evidence, Findings, NextBottleneck, ServiceFinding, Suspect, sentences,
+};
 use crate::model::{ClusterState, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
     engine
         .build_type::<Now>()
         .build_type::<BottleneckView>()
+        .build_type::<NextView>()
         .build_type::<ServiceView>()
         .build_type::<EntryView>()
         .build_type::<SuspectView>()
@@ -108,6 +111,7 @@ pub(super) fn properties(of: &str) -> &'static [&'static str] {
         "entry" => EntryView::PROPERTIES,
         "suspect" => SuspectView::PROPERTIES,
         "evidence" => EvidenceView::PROPERTIES,
+        "next_bottleneck" => NextView::PROPERTIES,
         _ => &[],
     }
 }
@@ -178,6 +182,24 @@ getters!(BottleneckView, |b| {
     "replicas_needed" => known(b.replicas_needed.map(count)),
     "evidence" => evidence(&b.evidence),
     "exemplars" => exemplars(&b.exemplars),
+    "behind" => b.behind.iter().map(|next| Dynamic::from(NextView(Arc::new(next.clone())))).collect::<Array>(),
+});
+
+#[derive(Clone)]
+struct NextView(Arc<NextBottleneck>);
+
+impl CustomType for NextView {
+    fn build(mut builder: TypeBuilder<Self>) {
+        builder.with_name("next_bottleneck").on_print(|next| next.0.summary());
+        NextView::getters(&mut builder);
+    }
+}
+
+getters!(NextView, |next| {
+    "service" => next.service.clone(),
+    "replicas" => count(next.replicas),
+    "replicas_needed" => count(next.replicas_needed),
+    "summary" => next.summary(),
 });
 
 /// The finding and, where the workload opted in, its bounds.

@@ -50,6 +50,7 @@ pub(super) fn finding(service: &str, replicas: u32, need: Option<u32>) -> Servic
         replicas_needed: need,
         objective_missed: false,
         low_traffic: false,
+        replicas_needed_low: None,
         pod_start_s: None,
     }
 }

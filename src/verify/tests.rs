@@ -54,6 +54,7 @@ impl World {
             replicas_needed: Some(9),
             objective_missed: true,
             low_traffic: false,
+            replicas_needed_low: None,
             pod_start_s: None,
         };
         let findings = Findings {

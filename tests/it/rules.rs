@@ -29,6 +29,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         replicas_needed: Some(9),
         objective_missed: true,
         low_traffic: false,
+        replicas_needed_low: None,
         pod_start_s: None,
     };
     let bottleneck = Bottleneck {

@@ -42,8 +42,6 @@ pub struct Course {
 pub struct Told {
     pub cause: Cause,
     pub chance: f64,
-    /// It is over, as far as one can tell, and what it held back is worked off.
-    pub is_over: bool,
 }
 
 impl Belief {
@@ -133,8 +131,7 @@ impl Course {
     pub fn told(&self, scene: &Scene<'_>) -> Vec<Told> {
         let told = |belief: &Belief, least: f64| {
             let (cause, chance) = belief.likeliest(least)?;
-            let was = |is_over: bool| belief.states.get(&State { cause: cause.clone(), is_over }).copied();
-            Some(Told { is_over: was(true) > was(false), cause, chance })
+            Some(Told { cause, chance })
         };
         let share = |told: &Told| scene.share(&scene.predict(&told.cause, false));
         let second = self.beside.as_ref().and_then(|(_, belief)| told(belief, SECOND_TOLD));

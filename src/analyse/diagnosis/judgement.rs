@@ -29,10 +29,6 @@ pub struct Judgement {
     pub evidence: Vec<Evidence>,
     /// It rests on all requests of the service, not only on those of traces that missed their objective.
     pub borne_out: bool,
-    /// Its pods do all they can: what they serve now is what they can serve.
-    pub at_limit: bool,
-    /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
-    pub undisturbed_share: f64,
 }
 
 impl Judgement {
@@ -58,8 +54,6 @@ impl Judgement {
             score: told.chance,
             blame_ns: explained.sum(),
             borne_out: is_borne_out(&told.cause, state, window),
-            at_limit: is_at_limit(told, state, window),
-            undisturbed_share: state.map_or(1.0, ServiceState::undisturbed_share),
             operation: operation(&service, kind, rows).or(before.map(|b| b.operation.clone())).unwrap_or_default(),
             caller: before.and_then(|before| before.caller.clone()),
             version: before.and_then(|before| before.version.clone()),
@@ -85,7 +79,6 @@ impl Judgement {
             score: blame_ns as f64 / total.max(1) as f64,
             blame_ns,
             evidence: state.map(|state| state.evidence(window.baseline.service(service))).unwrap_or_default(),
-            undisturbed_share: 1.0,
             ..Judgement::default()
         })
     }
@@ -158,10 +151,4 @@ fn is_borne_out(cause: &Cause, state: Option<&ServiceState<'_>>, window: &Window
         Kind::Failing => state.is_some_and(|state| state.fails_clearly(window.baseline.service(&cause.place))),
         _ => false,
     }
-}
-
-fn is_at_limit(told: &Told, state: Option<&ServiceState<'_>>, window: &Window<'_>) -> bool {
-    let is_of_load = matches!(told.cause.kind, Kind::Saturated | Kind::Amplification) && !told.is_over;
-    let healthy = window.baseline.service(&told.cause.place);
-    is_of_load && state.is_some_and(|state| healthy.is_none_or(|healthy| state.most_pods_suffer(healthy)))
 }

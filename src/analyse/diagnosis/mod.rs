@@ -2,6 +2,7 @@
 
 pub mod amplification;
 pub mod arrival_rate;
+pub mod at_work;
 pub mod belief;
 pub mod causes;
 pub mod courses;
@@ -10,5 +11,7 @@ pub mod judgement;
 pub mod observe;
 pub mod observed;
 pub mod pod_health;
+pub mod released_load;
 pub mod service_state;
 pub mod signs;
+pub mod young_pods;

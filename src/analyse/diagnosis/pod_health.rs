@@ -5,10 +5,11 @@
 //! at roll call is then all there is to see of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::analyse::learned::baseline::{Baseline, replica_set};
 use crate::analyse::rollup::window_totals::PodAnswer;
-use crate::analyse::thresholds::pods::{CHANCE, SILENT, WARM_UP, YOUNG};
+use crate::analyse::thresholds::pods::{CHANCE, SILENT, YOUNG};
 use crate::model::{Text, Time, Workload};
 
 /// What the cluster knows of a service's pods and spans do not tell.
@@ -30,12 +31,14 @@ pub struct PodHealth {
 
 impl PodHealth {
     /// Over a stretch that begins at `from`, in which `seen` sent spans: the requests of so many seconds (less than there
-    /// were where a sampler leaves some out).
+    /// were where a sampler leaves some out). From Ready on a pod is warming for a while (caches, JIT, pools); what it does
+    /// then is neither its capacity nor a fault.
     pub fn of(
         service: &Text,
         workload: Option<&Workload>,
         seen: &[PodAnswer],
         (from, seconds): (Time, f64),
+        warm_up: Duration,
         baseline: &Baseline,
     ) -> PodHealth {
         let mut call = PodHealth::default();
@@ -47,7 +50,7 @@ impl PodHealth {
         let median = requests.get(requests.len() / 2).copied().unwrap_or_default() as f64;
         for pod in pods {
             let name: Text = pod.name.as_str().into();
-            if pod.ready_at.is_none_or(|ready| ready + WARM_UP > from) {
+            if pod.ready_at.is_none_or(|ready| ready + warm_up > from) {
                 call.warming.insert(name.clone());
             }
             if pod.ready_at.is_none_or(|ready| ready + YOUNG > from) {
@@ -87,12 +90,11 @@ fn at_most(events: i64, expected: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::analyse::rollup::HealthSums;
     use crate::model::Pod;
 
+    const WARM_UP: Duration = Duration::from_secs(10);
     const READY: Time = Time::from_secs(100);
 
     /// Three pods, ready since `READY`, that served so many requests in the three seconds from `from`.
@@ -106,7 +108,7 @@ mod tests {
             sums: HealthSums { requests, ..HealthSums::default() },
         };
         let seen: Vec<PodAnswer> = served.iter().enumerate().filter(|(_, n)| **n > 0).map(answer).collect();
-        PodHealth::of(&"auth".into(), Some(&workload), &seen, (from, 3.0), &Baseline::default())
+        PodHealth::of(&"auth".into(), Some(&workload), &seen, (from, 3.0), WARM_UP, &Baseline::default())
     }
 
     fn silent(served: [i64; 3]) -> usize {

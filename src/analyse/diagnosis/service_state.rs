@@ -119,7 +119,7 @@ impl ServiceState<'_> {
             return self.undisturbed_share();
         }
         let seen = self.best_concurrency_per_pod().max(f64::MIN_POSITIVE);
-        self.arrivals.per_s / self.pod_count() * self.undisturbed_s() / seen
+        self.arrivals.per_s.middle / self.pod_count() * self.undisturbed_s() / seen
     }
 
     /// Those that served and those that should have.
@@ -153,28 +153,9 @@ impl ServiceState<'_> {
         (factor > 0.0).then(|| Growth { log: factor.ln(), variance: variance + in_part * in_part })
     }
 
-    pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
-        self.pods.iter().filter(|pod| !self.pod_health.warming.contains(&pod.pod))
-    }
-
     /// Calls that nobody answers, beyond what chance makes of some.
     pub fn loses_calls(&self) -> bool {
         exceeds(self.sums.gave_up, self.sums.requests + self.sums.gave_up, ERRORS, SURELY)
-    }
-
-    /// Load is felt by all pods; what most of them do not feel is the matter of one.
-    pub fn most_pods_suffer(&self, baseline: ServiceBaseline) -> bool {
-        let suffers = |pod: &&PodAnswer| {
-            let sums = &pod.sums;
-            let healthy_s = if sums.expected_own_ns > 0 {
-                (sums.expected_own_ns + sums.expected_callees_ns) as f64 / 1e9 / sums.requests.max(1) as f64
-            } else {
-                baseline.hold_s()
-            };
-            let taken_s = (sums.hold_ns + sums.wait_ns) as f64 / 1e9 / sums.requests.max(1) as f64;
-            sums.refused > 0 || taken_s > GROWN * (healthy_s + baseline.wait_s())
-        };
-        2 * self.pods.iter().filter(suffers).count() > self.pods.len()
     }
 
     /// Errors among all its requests, whoever asked: surely more than in healthy time, and likely more than are allowed.
@@ -285,7 +266,9 @@ impl ServiceState<'_> {
         let pods = self.pod_count();
         let rate = baseline.map(|b| b.usual_rate_per_pod());
         let mut facts = vec![
-            fact("arrivals_per_pod_per_s", self.arrivals.per_s / pods, rate),
+            fact("arrivals_per_pod_per_s", self.arrivals.per_s.middle / pods, rate),
+            fact("arrivals_low_per_pod_per_s", self.arrivals.per_s.low / pods, rate),
+            fact("arrivals_high_per_pod_per_s", self.arrivals.per_s.high / pods, rate),
             fact("throughput_per_pod_per_s", self.arrivals.throughput_per_s / pods, rate),
             fact("waiting_ms", self.wait_s() * 1e3, baseline.map(|b| b.wait_s() * 1e3)),
             fact("own_time_ms", self.own_s() * 1e3, baseline.map(|b| b.own_s() * 1e3)),

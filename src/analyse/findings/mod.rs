@@ -164,6 +164,18 @@ pub struct Bottleneck {
     pub evidence: Vec<Evidence>,
     /// Trace ids that show it, slowest first.
     pub exemplars: Vec<TraceId>,
+    /// Services behind it that its load will saturate once it lets everything through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<NextBottleneck>,
+}
+
+/// A service that a saturated one hides: what it will be asked is more than it was seen to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NextBottleneck {
+    pub service: String,
+    pub replicas: u32,
+    pub replicas_needed: u32,
 }
 
 /// The health of one service over the last seconds.
@@ -187,6 +199,9 @@ pub struct ServiceFinding {
     pub replicas: u32,
     pub ready: u32,
     pub replicas_needed: Option<u32>,
+    /// What is surely needed of them: one time in ten it is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_needed_low: Option<u32>,
     /// Some objective of an entry operation that crosses this service misses.
     pub objective_missed: bool,
     /// Fewer requests than a judgement needs.

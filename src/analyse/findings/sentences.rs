@@ -3,7 +3,9 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{Bottleneck, Compliance, Evidence, Findings, MissedObjective, ObjectiveStatus, Verdict};
+use super::{
+    Bottleneck, Compliance, Evidence, Findings, MissedObjective, NextBottleneck, ObjectiveStatus, Verdict,
+};
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
@@ -219,6 +221,17 @@ impl Bottleneck {
     }
 }
 
+impl NextBottleneck {
+    /// Why it is scaled before anybody waits for it.
+    pub fn summary(&self) -> String {
+        let NextBottleneck { service, replicas: has, replicas_needed } = self;
+        format!(
+            "{service} will saturate next: the load released to it needs {}, it has {has}",
+            replicas(*replicas_needed)
+        )
+    }
+}
+
 /// What is said while no spans arrive.
 pub const BLIND: &str = "blind: no spans received; nothing is known of now";
 /// What is said while spans arrive and no request can be followed in them.
@@ -312,6 +325,8 @@ impl Evidence {
             "failed_calls_share" => "share of calls to it that are refused or given up",
             "request_error_share" => "share of its requests in error",
             "arrivals_per_pod_per_s" => "arrivals per pod",
+            "arrivals_low_per_pod_per_s" => "arrivals per pod, at least",
+            "arrivals_high_per_pod_per_s" => "arrivals per pod, at most",
             "throughput_per_pod_per_s" => "throughput per pod",
             "concurrency_per_pod" => "concurrency per pod",
             "refused_or_given_up_share" => "share of calls refused or given up",

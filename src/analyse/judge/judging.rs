@@ -11,8 +11,12 @@ use crate::analyse::diagnosis::courses::Followed;
 use crate::analyse::diagnosis::judgement::Judgement;
 use crate::analyse::diagnosis::observe::{Shown, Window};
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Bottleneck, Compliance, EntryFinding, Findings, LeftAside, ObjectiveStatus, Verdict};
-use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::diagnosis::young_pods::young_pods;
+use crate::analyse::findings::{
+    Bottleneck, Compliance, EntryFinding, Findings, LeftAside, NextBottleneck, ObjectiveStatus, Verdict,
+};
+use crate::analyse::learned::capacity::Capacities;
+use crate::analyse::learned::warm_up::YoungPod;
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::sql;
 use crate::analyse::rollup::window_totals::{Answers, EntryAnswer, PodAnswer};
@@ -20,7 +24,7 @@ use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
 use crate::analyse::telemetry::{Sight, SightLevel};
 use crate::analyse::thresholds::judging::{FEW_LONG, FEW_REQUESTS, LONG_EXTRA};
 use crate::analyse::thresholds::memory::{ASIDE_TOLD_MAX, EXEMPLARS};
-use crate::model::{ClusterState, ServiceId, Text, Time, Work};
+use crate::model::{ClusterState, ServiceId, Text, Time, Work, Workload};
 
 /// Complete event time that is judged as one.
 #[derive(Clone, Copy)]
@@ -107,11 +111,14 @@ impl Judge {
         let in_fast = self.judge_entries(&view, answers.entries.iter());
         let open = open_entries(&answers, &in_fast);
         let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
-        let mut lessons = Lessons { complete_to, ..Lessons::default() };
-        self.settle(in_fast, in_long, &view, &mut findings, &mut lessons);
+        let at_work = self.at_work(&answers, complete_to.second(), &services, cluster);
+        let young = young_pods_of(&services, fast.from, cluster);
+        let mut lessons = Lessons { complete_to, at_work, young, ..Lessons::default() };
+        self.settle(in_fast, in_long, &mut findings, &mut lessons);
         let capacities = self.capacities_after(&lessons);
         findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
         complete_bottlenecks(&mut findings, cluster);
+        self.look_behind(&mut findings, &answers, &capacities);
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);
         findings.suspects.clone_from(&changes.suspects);
@@ -294,14 +301,7 @@ impl Judge {
 
     /// Settles what both views found: the longer speaks where it found a missed objective, and leaves alone what the shorter
     /// found where it does not know the cause either.
-    fn settle(
-        &self,
-        in_fast: Vec<Judged>,
-        in_long: Vec<Judged>,
-        view: &View<'_>,
-        findings: &mut Findings,
-        lessons: &mut Lessons,
-    ) {
+    fn settle(&self, in_fast: Vec<Judged>, in_long: Vec<Judged>, findings: &mut Findings, lessons: &mut Lessons) {
         let mut settled: BTreeMap<String, Judged> = BTreeMap::new();
         for judged in in_fast.into_iter().chain(in_long) {
             let is_known = |judged: &Judged| judged.judgements.iter().any(|j| j.verdict != Verdict::Unknown);
@@ -314,36 +314,47 @@ impl Judge {
                 }
             }
         }
-        // Of several entry operations that a service at its limit holds back, the one with the most blame tells.
-        let mut at_limit: BTreeMap<Text, (i64, AtLimit)> = BTreeMap::new();
         for (name, Judged { entry, crossed, followed, judgements }) in settled {
             lessons.courses.extend(followed.map(|followed| (name.as_str().into(), followed)));
             if entry.missed {
                 lessons.missed.extend(crossed);
                 lessons.missed.insert(name.as_str().into());
-                for told in judgements {
-                    let service = view.services.get(&told.service).filter(|_| told.at_limit);
-                    if let Some(service) = service {
-                        let limit = at_limit_of(service, told.undisturbed_share, view.stretch.seconds());
-                        let most = at_limit.entry(told.service.clone()).or_insert((i64::MIN, limit));
-                        if told.blame_ns > most.0 {
-                            *most = (told.blame_ns, limit);
-                        }
-                    }
-                    findings.bottlenecks.push(self.bottleneck(&entry, told));
-                }
+                findings.bottlenecks.extend(judgements.into_iter().map(|told| self.bottleneck(&entry, told)));
             }
             findings.entries.push(entry);
         }
-        lessons.at_limit.extend(at_limit.into_iter().map(|(service, (_, limit))| (service, limit)));
         findings.bottlenecks.sort_by(|a, b| b.blame_ms.total_cmp(&a.blame_ms).then_with(|| a.entry.cmp(&b.entry)));
+    }
+
+    /// Names the services behind a saturated one that its load will saturate: those whose capacity is known of busy seconds,
+    /// and surely too small for what is counted.
+    fn look_behind(&self, findings: &mut Findings, answers: &Answers, capacities: &Capacities) {
+        let is_next = |service: &Text| {
+            let found = findings.service(service)?;
+            let next = NextBottleneck {
+                service: service.to_string(),
+                replicas: found.replicas,
+                replicas_needed: found.replicas_needed?,
+            };
+            let surely_more = found.replicas_needed_low? > found.replicas && !found.low_traffic;
+            (surely_more && capacities.is_tried(service)).then_some(next)
+        };
+        let of = |b: &Bottleneck| match b.verdict {
+            Verdict::Saturated | Verdict::Amplification => {
+                let behind = services_behind(answers, &b.service);
+                behind.into_iter().filter_map(is_next).collect()
+            }
+            _ => Vec::new(),
+        };
+        let behind: Vec<Vec<NextBottleneck>> = findings.bottlenecks.iter().map(of).collect();
+        findings.bottlenecks.iter_mut().zip(behind).for_each(|(bottleneck, behind)| bottleneck.behind = behind);
     }
 
     /// Capacities with what this tick shows of them: a service that reaches its limit now has its need told now.
     fn capacities_after(&self, lessons: &Lessons) -> Cow<'_, Capacities> {
         let mut capacities = Cow::Borrowed(&self.learned.capacities);
-        for (service, at_limit) in &lessons.at_limit {
-            capacities.to_mut().learn(service, *at_limit);
+        for (service, at_work) in &lessons.at_work {
+            capacities.to_mut().learn(service, at_work);
         }
         capacities
     }
@@ -376,6 +387,7 @@ impl Judge {
             replicas_needed: None,
             evidence: judgement.evidence,
             exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
+            behind: Vec::new(),
         }
     }
 }
@@ -391,24 +403,44 @@ fn open_entries(answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
     answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
 }
 
-/// What the warm pods of a saturated service do.
-fn at_limit_of(service: &ServiceState<'_>, undisturbed_share: f64, seconds: f64) -> AtLimit {
-    let (pods, requests) = service.warm_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
-    let requests = requests as f64 * service.sums.weight();
-    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share }
-}
-
 fn complete_bottlenecks(findings: &mut Findings, cluster: &ClusterState) {
     let services = &findings.services;
     for bottleneck in &mut findings.bottlenecks {
         let service = services.iter().find(|s| s.service.as_str() == bottleneck.service);
         bottleneck.replicas = service.map_or(0, |s| s.replicas);
         bottleneck.replicas_needed = service.and_then(|s| s.replicas_needed);
-        let at_maximum = cluster.workload(&bottleneck.service).is_some_and(|w| w.replicas >= w.max_replicas);
+        // Not while fewer may be enough: pods that still come, or a guess that is high, exhaust nothing.
+        let surely_needed = service.and_then(|s| s.replicas_needed_low).unwrap_or_default();
+        let at_maximum = |w: &Workload| w.replicas >= w.max_replicas && surely_needed > w.max_replicas;
+        let at_maximum = cluster.workload(&bottleneck.service).is_some_and(at_maximum);
         if bottleneck.verdict == Verdict::Saturated && at_maximum {
             bottleneck.verdict = Verdict::Exhausted;
         }
     }
+}
+
+/// Services that requests of this one reach, by the calls that were seen.
+fn services_behind<'a>(answers: &'a Answers, service: &str) -> BTreeSet<&'a Text> {
+    let mut behind: BTreeSet<&Text> = BTreeSet::new();
+    let mut open: Vec<&str> = vec![service];
+    while let Some(caller) = open.pop() {
+        let answered = answers.edges.get(caller).into_iter().flatten().filter(|edge| edge.answered);
+        let callees = answered.map(|edge| &edge.callee).filter(|callee| ***callee != *service);
+        open.extend(callees.filter(|callee| behind.insert(callee)).map(|callee| &**callee));
+    }
+    behind
+}
+
+fn young_pods_of(
+    services: &BTreeMap<Text, ServiceState<'_>>,
+    from: Time,
+    cluster: &ClusterState,
+) -> Vec<(ServiceId, Vec<YoungPod>)> {
+    let of = |(service, state): (&Text, &ServiceState<'_>)| {
+        let young = young_pods(state, cluster.workload(service)?, from);
+        (!young.is_empty()).then(|| (ServiceId::from(&**service), young))
+    };
+    services.iter().filter_map(of).collect()
 }
 
 fn pods_with_spans(answers: &Answers) -> PodsWithSpans {

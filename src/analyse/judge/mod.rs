@@ -19,9 +19,10 @@ use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::courses::{Courses, Followed};
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
-use crate::analyse::learned::capacity::{AtLimit, Capacities};
+use crate::analyse::learned::capacity::{AtWork, Capacities};
 use crate::analyse::learned::pod_startup::PodStartup;
 use crate::analyse::learned::quarantine::Quarantine;
+use crate::analyse::learned::warm_up::{WarmUps, YoungPod};
 use crate::analyse::learned::{Learnt, Objectives, Reference};
 use crate::analyse::objective::Objective;
 use crate::analyse::rollup::exemplars::Exemplars;
@@ -47,7 +48,8 @@ pub struct Config {
     /// Requests of an entry operation in the fast window below which it is not judged. Whether few show anything is left to
     /// the test of significance; below this, one slow trace would be a large share.
     pub requests_min: i64,
-    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors.
+    /// Share of its capacity a pod is to be used to. Above 0.8 queues grow steeply with small errors, and what waited until new
+    /// pods came has to be worked off beside what comes.
     pub target_utilisation: f64,
     /// Rollups are kept this long.
     pub keep: Duration,
@@ -74,7 +76,7 @@ impl Default for Config {
             default_objective: Some(Objective::usual()),
             fast: Duration::from_secs(3),
             requests_min: 5,
-            target_utilisation: 0.8,
+            target_utilisation: 0.75,
             keep: Duration::from_secs(120),
             blind_after: Duration::from_secs(15),
             queries: Overrides::new(),
@@ -90,6 +92,7 @@ struct Learned {
     baseline: Baseline,
     capacities: Capacities,
     starts: PodStartup,
+    warm_ups: WarmUps,
     courses: Courses,
     changes: Changes,
 }
@@ -102,8 +105,10 @@ struct Lessons {
     /// What the outages of entry operations are believed to be, up to an event time.
     courses: BTreeMap<Text, Followed>,
     complete_to: Time,
-    /// Saturated services. The same may be there for two stretches of time.
-    at_limit: Vec<(Text, AtLimit)>,
+    /// Services that had as much work as they can do.
+    at_work: Vec<(Text, AtWork)>,
+    /// Young pods that can be told from older ones, by service.
+    young: Vec<(ServiceId, Vec<YoungPod>)>,
     changes: Option<live::Answer>,
     /// Pods that spans came from, as far as spans are seen at all.
     pods: Option<PodsWithSpans>,
@@ -259,12 +264,18 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, warm_ups, courses, changes } =
+            &mut self.learned;
         quarantine.missed(now, lessons.missed);
         courses.learn(lessons.courses, lessons.complete_to);
-        lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
+        lessons.at_work.iter().for_each(|(service, at_work)| capacities.learn(service, at_work));
         changes.learn(now, lessons.changes);
         starts.learn(cluster);
+        warm_ups.forget_pods(|service, name| {
+            let workload = cluster.workload(service.as_str());
+            workload.is_none_or(|workload| workload.pods.iter().all(|pod| pod.name != name))
+        });
+        lessons.young.iter().for_each(|(service, young)| warm_ups.learn(service, young));
         for released in quarantine.release(now) {
             baseline.learn(&released);
             reference.operations.learn(&released);
@@ -282,10 +293,11 @@ impl Judge {
         self.lost_spans.step_clock(step);
         self.watch.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { reference, quarantine, baseline, starts, courses, changes, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes, .. } = &mut self.learned;
         reference.clocks.step_clock(step);
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
+        capacities.step_clock(step);
         starts.step_clock();
         courses.step_clock(step);
         changes.step_clock(step);
@@ -316,6 +328,7 @@ impl Judge {
         self.learned.reference.operations.keep(&mut learnt);
         self.learned.capacities.keep(&mut learnt);
         self.learned.starts.keep(&mut learnt);
+        self.learned.warm_ups.keep(&mut learnt);
         learnt
     }
 
@@ -326,6 +339,7 @@ impl Judge {
         self.learned.reference.version += 1;
         self.learned.capacities.restore(learnt);
         self.learned.starts.restore(learnt);
+        self.learned.warm_ups.restore(learnt);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod quarantine;
 pub mod reference;
 pub mod remote_entries;
 pub mod snapshot;
+pub mod warm_up;
 
 pub use objectives::Objectives;
 pub use operations::Operations;

@@ -63,6 +63,9 @@ pub struct Service {
     /// From creation to Ready of the last pods, in milliseconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::analyse) pod_starts_ms: Vec<i64>,
+    /// For how long the last pods were slow from Ready on, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::analyse) warm_ups_ms: Vec<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

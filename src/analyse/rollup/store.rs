@@ -41,7 +41,13 @@ impl Store {
     /// The batches of the table at `index` of [`TABLES`](super::TABLES) that tell of `since_second` or later: a tick asks
     /// for the last seconds, and its cost must not grow with what is kept for people.
     pub fn batches(&self, index: usize, since_second: i64) -> Vec<RecordBatch> {
-        let recent = self.sealed.iter().filter(|sealed| sealed.newest_second >= since_second);
-        recent.map(|sealed| sealed.rollups.batch(index).clone()).filter(|batch| batch.num_rows() > 0).collect()
+        let recent = self.since(since_second);
+        recent.map(|rollups| rollups.batch(index).clone()).filter(|batch| batch.num_rows() > 0).collect()
+    }
+
+    /// The rollups that tell of `since_second` or later, and of earlier seconds too.
+    pub(super) fn since(&self, since_second: i64) -> impl Iterator<Item = &Rollups> {
+        let recent = self.sealed.iter().filter(move |sealed| sealed.newest_second >= since_second);
+        recent.map(|sealed| &sealed.rollups)
     }
 }

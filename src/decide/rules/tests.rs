@@ -39,6 +39,7 @@ fn service(name: &str, replicas: u32, needed: Option<u32>) -> ServiceFinding {
         replicas_needed: needed,
         objective_missed: false,
         low_traffic: false,
+        replicas_needed_low: None,
         pod_start_s: None,
     }
 }
@@ -176,6 +177,29 @@ fn every_field_of_the_findings_can_be_read() {
     assert_eq!(evaluated.errors, []);
     let lines: Vec<&str> = evaluated.printed.iter().map(|p| p.text.as_str()).collect();
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn services_behind_a_bottleneck_are_ordered_with_it() {
+    let next = crate::analyse::NextBottleneck { service: "stock".into(), replicas: 2, replicas_needed: 5 };
+    let found = findings(vec![Bottle { behind: vec![next], ..saturated() }]);
+    let (rules, errors) = Rules::compile(&shipped(), Limits::default());
+    assert_eq!(errors, []);
+    let proposals = rules.evaluate(&found, &ClusterState::default()).proposals;
+    let orders: Vec<(&str, Option<u32>, &str)> = proposals
+        .iter()
+        .map(|p| (p.service().as_str(), p.action.replicas_asked(), p.because.as_str()))
+        .filter(|(_, replicas, _)| replicas.is_some())
+        .collect();
+    assert_eq!(orders.len(), 2, "{orders:?}");
+    assert_eq!(orders[0].1, Some(9));
+    assert_eq!(
+        orders[1],
+        ("stock", Some(5), "stock will saturate next: the load released to it needs 5 replicas, it has 2")
+    );
+    let slow = findings(vec![Bottle { verdict: Verdict::SlowDependency, ..found.bottlenecks[0].clone() }]);
+    let proposals = rules.evaluate(&slow, &ClusterState::default()).proposals;
+    assert!(proposals.iter().all(|p| p.action.replicas_asked().is_none()), "{proposals:?}");
 }
 
 #[test]

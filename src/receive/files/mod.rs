@@ -88,11 +88,16 @@ enum Source {
 /// Opens a file, or standard input as `-`, and finds out what it is.
 pub fn open(path: &str, options: decode::Options, damage: Damage) -> Result<Spans, Error> {
     let failed = |cause| Error::Io { path: path.to_owned(), cause };
-    let source = if path == "-" {
-        detect(path, Box::new(BufReader::new(io::stdin())), None)?
+    let detected = if path == "-" {
+        detect(path, Box::new(BufReader::new(io::stdin())), None)
     } else {
         let file = File::open(path).map_err(failed)?;
-        detect(path, Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), Some(Path::new(path).to_owned()))?
+        detect(path, Box::new(BufReader::with_capacity(BUFFER_BYTES, file)), Some(Path::new(path).to_owned()))
+    };
+    // Of a compressed file not even the beginning may be whole.
+    let (source, is_cut_off) = match detected {
+        Err(Error::Io { cause, .. }) if is_cut_off(&cause) => (Source::Empty, true),
+        detected => (detected?, false),
     };
     let path = if path == "-" { "standard input" } else { path }.to_owned();
     Ok(Spans {
@@ -100,12 +105,12 @@ pub fn open(path: &str, options: decode::Options, damage: Damage) -> Result<Span
         path,
         damage,
         options,
-        position: 0,
+        position: u64::from(is_cut_off),
         passed_over: 0,
         rejected: Rejected::default(),
         mended: Mended::default(),
         foreign: None,
-        is_cut_off: false,
+        is_cut_off,
         ended: false,
     })
 }
