@@ -91,7 +91,7 @@ impl Arrivals {
         let rate = match &started {
             Some(started) => starting(started, &ends, until),
             None if drains => rates::longest(&STRETCHES.map(|seconds| ends.counted(seconds))),
-            None => rates::longest(&STRETCHES.map(|seconds| ends.rate(seconds))),
+            None => ends.likely_rate(&STRETCHES),
         };
         let recent = last_seconds(rows, until, SECONDS);
         let sum = |of: fn(&ServiceSecond) -> i64| recent.iter().map(of).sum::<i64>() as f64;
@@ -152,7 +152,7 @@ fn starting(started: &Started<'_>, ends: &Ends<'_>, until: i64) -> Rate {
 /// last one, as one that levels off is not to be carried on.
 fn trend(ends: &Ends<'_>) -> f64 {
     let growth = |seconds: i64| {
-        let (now, before) = (ends.rate(seconds), ends.before(seconds).rate(seconds));
+        let (now, before) = (ends.likely_rate(&[seconds]), ends.before(seconds).likely_rate(&[seconds]));
         (now.per_s - before.per_s, now.error().hypot(before.error()), before.per_s)
     };
     let (all, noise, before) = growth(SECONDS);

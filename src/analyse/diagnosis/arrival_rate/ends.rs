@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rates::Rate;
+use super::rates::{self, Rate};
 use crate::analyse::rollup::started::Ended;
 use crate::analyse::rollup::window_totals::ServiceSecond;
 
@@ -120,9 +120,16 @@ impl<'a> Ends<'a> {
         let ended = Rate::counted(between, seconds as f64, 0.0);
         let variance = ended.variance + factor.variance;
         let started = Rate { per_s: ended.per_s * factor.times, variance, ..ended }.and(self.refused(seconds));
-        let age_s = if factor.times > 1.0 { self.before(0).sojourn_s(1) } else { 0.0 };
-        let unseen = Rate { variance: UNSEEN * UNSEEN, ..counted };
-        Rate { age_s, ..started.weighed_with(unseen) }
+        let age_s = if factor.times > 1.0 { self.sojourn_s(1) } else { 0.0 };
+        Rate { age_s, ..started }
+    }
+
+    /// The longest of these stretches that no shorter one contradicts, weighed with what was counted over it.
+    pub fn likely_rate(&self, stretches: &[i64]) -> Rate {
+        let rates: Vec<Rate> = stretches.iter().map(|seconds| self.rate(*seconds)).collect();
+        let rate = rates::longest(&rates);
+        let counted = self.counted(rate.seconds as i64);
+        if rate.per_s == counted.per_s { rate } else { rate.weighed_with(Rate { variance: UNSEEN * UNSEEN, ..counted }) }
     }
 
     fn factor(&self, seconds: i64) -> Option<Factor> {
