@@ -473,6 +473,9 @@ pub mod signs {
     /// Typical effect of a fault (log), as `Parameters::effect`. Smaller, large effects are taken for chance; larger,
     /// small ones are.
     pub const EFFECT: f64 = 2.0;
+    /// The same of load (log): bursts that hurt double it. Larger, half as much again is no clear evidence, and neither
+    /// saturation nor slowness is told.
+    pub const LOAD_EFFECT: f64 = 0.7;
     /// No single sign of one window says more than this: a million requests show the same few seconds. Without it: one
     /// loud service outweighs all others, and what was believed takes as long to be forgotten.
     pub const STRONGEST: f64 = 8.0;

@@ -206,7 +206,8 @@ fn a_floor_in_the_journal_is_held_again() {
     let raised = lines.iter().find(|line| line["now"]["proposal"]["rule"] == "schedule:exams");
     let raised = raised.unwrap_or_else(|| panic!("no floor is raised: {summary}"));
     assert_eq!((code, &raised["standing"]), (1, &"new".into()), "the journal has no decision of this floor");
-    assert_eq!((&raised["now"]["service"], &raised["now"]["to"]), (&"content-api".into(), &9.into()), "{raised}");
+    let action = &raised["now"]["proposal"]["action"];
+    assert_eq!((&action["service"], &raised["now"]["to"]), (&"content-api".into(), &9.into()), "{raised}");
 }
 
 #[test]

@@ -20,8 +20,9 @@ pub struct ClockSamples {
 }
 
 impl ClockSamples {
-    pub fn add(&mut self, tree: &Tree<Span>) {
-        for (node, ahead_ns) in tree.clock_offsets() {
+    /// Adds what nodes of a trace show, in nanoseconds.
+    pub fn add(&mut self, tree: &Tree<Span>, ahead: &[(usize, i64)]) {
+        for &(node, ahead_ns) in ahead {
             let span = &tree.nodes[node].span;
             let host = (span.service, span.pod);
             if self.ahead_ns.len() >= HOSTS_MAX && !self.ahead_ns.contains_key(&host) {

@@ -89,8 +89,8 @@ impl Absorber {
         let begun = !trace.has_root && self.beginnings.root(&mut trace.spans, symbols, reference);
         self.tree.rebuild(&trace.spans);
         if self.tree.nodes.iter().any(|node| node.adjusted) {
-            self.tree.anchor(now);
-            self.clocks.add(&self.tree);
+            let ahead = self.tree.anchor(now);
+            self.clocks.add(&self.tree, &ahead);
         }
         let tree = &self.tree;
         self.besides.clear();

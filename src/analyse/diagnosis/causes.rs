@@ -110,9 +110,13 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// Causes that anything at their place speaks for.
+    /// Causes that anything at their place speaks for. Where no time can be blamed on anybody, which the query of an operator
+    /// may say, there are none.
     pub fn candidates(&self) -> BTreeSet<Cause> {
         let mut found = BTreeSet::new();
+        if self.endpoint.blame.is_empty() {
+            return found;
+        }
         let blamed = |service: &Text| {
             let rows = self.endpoint.blame.iter().filter(|row| row.service == *service);
             rows.map(|row| row.share).sum::<f64>() > BLAMED_MIN

@@ -73,10 +73,15 @@ pub struct Signs {
 
 /// That an amount grew as a fault makes it grow, against healthy drift (as `change::evidence` has it).
 pub fn grown(growth: Growth) -> f64 {
+    grown_by(growth, EFFECT)
+}
+
+/// The same of what grows by another factor.
+fn grown_by(growth: Growth, effect: f64) -> f64 {
     let scale = (growth.variance + DRIFT * DRIFT).sqrt();
     // A fault slows: the density of the half that grows, with a soft edge at half a standard deviation.
     let grows = -(-(2.0 * growth.log / scale - 1.0).clamp(-30.0, 30.0)).exp().ln_1p();
-    let fault = std::f64::consts::LN_2 + student3(growth.log, EFFECT.hypot(scale)) + grows;
+    let fault = std::f64::consts::LN_2 + student3(growth.log, effect.hypot(scale)) + grows;
     bounded(fault - student3(growth.log, scale))
 }
 
@@ -146,8 +151,10 @@ impl ServiceSigns {
                 more_often(here.errors),
             ],
             others_slow: here.others.as_ref().map(slow),
-            load: here.load.map_or(0.0, grown),
-            load_alone: here.load.map_or(0.0, |load| grown(Growth { log: load.log - asked_by, ..load })),
+            load: here.load.map_or(0.0, |load| grown_by(load, LOAD_EFFECT)),
+            load_alone: here
+                .load
+                .map_or(0.0, |load| grown_by(Growth { log: load.log - asked_by, ..load }, LOAD_EFFECT)),
             own_load: bounded(own_load),
             pods,
         }

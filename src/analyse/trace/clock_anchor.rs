@@ -13,44 +13,60 @@ const DIFFER_NS: i64 = 500_000_000;
 /// Spans that ended longer ago than this, or are to end later than now by it, are not of now by their host's clock.
 const PRESENT_NS: i64 = 60_000_000_000;
 
+/// A call may be so much longer than what its callee did, where it is to tell how far the callee's clock is off.
+const ROOM_NS_MAX: i64 = 1_000_000_000;
+
 /// Where a host stands in a trace.
 #[derive(Clone, Copy)]
 struct Vote {
     /// The root, or the orphan, below which it is.
     top: usize,
     node: usize,
-    /// How far it was moved, and how far its clock is off at least.
-    shift_ns: i64,
-    off_ns: i64,
+    /// How far it has to be moved at least, for its calls to lie where they were made.
+    offset: Offset,
     /// From the end of its span, by its own clock, to now: the distance.
     distance_ns: i64,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Offset {
+    ns: i64,
+    /// Calls on the way leave so much room that it is no measure.
+    is_vague: bool,
+}
+
 impl<S: TreeSpan> Tree<S> {
-    /// Moves what hangs from each top so that the hosts which agree most keep the times they told.
-    pub fn anchor(&mut self, now: Time) {
-        if !self.nodes.iter().any(|node| node.adjusted) || !(0..self.nodes.len()).any(|node| self.differs(node)) {
-            return;
+    /// Moves what hangs from each top so that the hosts which agree most keep the times they told. Returns how far the clocks
+    /// of the others are ahead, in nanoseconds, with the nodes that show it.
+    pub fn anchor(&mut self, now: Time) -> Vec<(usize, i64)> {
+        let mut ahead = Vec::new();
+        if !(0..self.nodes.len()).any(|node| self.needed(node).ns != 0) {
+            return ahead;
         }
         let mut votes: Vec<Vote> =
             (0..self.nodes.len()).filter(|&node| self.is_vote(node)).map(|node| self.vote(node, now)).collect();
-        votes.sort_unstable_by_key(|vote| (vote.top, vote.off_ns, vote.node));
+        votes.sort_unstable_by_key(|vote| (vote.top, vote.offset.ns, vote.node));
         for of_top in votes.chunk_by(|a, b| a.top == b.top) {
-            let groups = of_top.chunk_by(|a, b| b.off_ns.saturating_sub(a.off_ns) <= DIFFER_NS);
+            let groups = of_top.chunk_by(|a, b| b.offset.ns.saturating_sub(a.offset.ns) <= DIFFER_NS);
             let weight = |group: &&[Vote]| {
                 let near = group.iter().filter(|vote| vote.distance_ns <= PRESENT_NS).count();
                 let distance_ns = group.iter().map(|vote| vote.distance_ns).min().unwrap_or(i64::MAX);
                 (near, group.len(), std::cmp::Reverse(distance_ns))
             };
             let Some(right) = groups.max_by_key(weight) else { continue };
-            // The first of them keeps its time exactly.
-            let Some(first) = right.iter().min_by_key(|vote| vote.node) else { continue };
-            self.shift_below(first.top, first.shift_ns.saturating_neg());
+            // The first of them keeps its time.
+            let Some(first) = right.iter().min_by_key(|vote| vote.node).copied() else { continue };
+            self.shift_below(first.top, first.offset.ns.saturating_neg());
+            let behind = |vote: &Vote| vote.offset.ns.saturating_sub(first.offset.ns);
+            let differ = of_top.iter().filter(|vote| behind(vote).saturating_abs() > DIFFER_NS);
+            let told = differ.filter(|vote| !vote.offset.is_vague && !first.offset.is_vague);
+            ahead.extend(told.map(|vote| (vote.node, behind(vote).saturating_neg())));
         }
+        ahead
     }
 
     fn shift_below(&mut self, top: usize, by_ns: i64) {
-        if by_ns.abs() <= DIFFER_NS {
+        if by_ns == 0 {
             return;
         }
         for node in 0..self.nodes.len() {
@@ -62,33 +78,20 @@ impl<S: TreeSpan> Tree<S> {
         }
     }
 
-    /// How far the clocks of hosts in this trace are ahead of where their calls belong, for those that differ: node, and
-    /// nanoseconds. Messages are left out, as they are taken up whenever their consumer comes to them.
-    pub fn clock_offsets(&self) -> impl Iterator<Item = (usize, i64)> {
-        let is_one = |&node: &usize| self.differs(node) && self.is_vote(node);
-        (0..self.nodes.len()).filter(is_one).map(|node| (node, -self.shift_ns(node)))
-    }
-
-    fn shift_ns(&self, node: usize) -> i64 {
-        self.nodes[node].start.nanos_since(self.nodes[node].span.start())
-    }
-
-    /// How far a host's clock is off at least. What does not lie within its call is moved to the middle of it, and half of the time
-    /// by which a call is longer than its answer is no clock's: a request that waits for seconds to be taken would else show a clock
-    /// that is off by half of them, once it sticks out by a millisecond.
-    fn off_ns(&self, node: usize) -> i64 {
-        let (mut room_ns, mut below) = (0_i64, node);
-        while let Some(parent) = self.nodes[below].parent {
-            let room = self.nodes[parent].span.duration_ns().saturating_sub(self.nodes[below].span.duration_ns());
-            room_ns = room_ns.saturating_add(room.max(0) / 2);
-            below = parent;
+    /// How far a callee has to be moved at least to lie within its call, by the clocks of both. The tree centres it there, which
+    /// of a call that waited long says nothing of clocks.
+    fn needed(&self, node: usize) -> Offset {
+        let Some(parent) = self.nodes[node].parent.filter(|_| self.nodes[node].adjusted) else {
+            return Offset::default();
+        };
+        let (callee, call) = (&self.nodes[node].span, &self.nodes[parent].span);
+        let end = |span: &S| span.start().0.saturating_add(span.duration_ns());
+        let (late, over) = (call.start().nanos_since(callee.start()), end(call).saturating_sub(end(callee)));
+        let by = if late > 0 { late } else { over.min(0).max(late) };
+        if by.saturating_abs() <= DIFFER_NS {
+            return Offset::default();
         }
-        let shift_ns = self.shift_ns(node);
-        shift_ns.signum() * (shift_ns.saturating_abs() - room_ns).max(0)
-    }
-
-    fn differs(&self, node: usize) -> bool {
-        self.off_ns(node).saturating_abs() > DIFFER_NS
+        Offset { ns: by, is_vague: call.duration_ns().saturating_sub(callee.duration_ns()) > ROOM_NS_MAX }
     }
 
     /// One vote a host on the way of a request, however many spans it sends: a browser sends dozens. What was done for a
@@ -120,7 +123,14 @@ impl<S: TreeSpan> Tree<S> {
         let span = &self.nodes[node].span;
         let end = Time(span.start().0.saturating_add(span.duration_ns()));
         let distance_ns = now.nanos_since(end).saturating_abs();
-        Vote { top: self.top_of(node), node, shift_ns: self.shift_ns(node), off_ns: self.off_ns(node), distance_ns }
+        let (mut top, mut offset) = (node, self.needed(node));
+        while let Some(parent) = self.nodes[top].parent {
+            top = parent;
+            let needed = self.needed(top);
+            offset.ns = offset.ns.saturating_add(needed.ns);
+            offset.is_vague |= needed.is_vague;
+        }
+        Vote { top, node, offset, distance_ns }
     }
 
     fn top_of(&self, node: usize) -> usize {
@@ -172,40 +182,15 @@ mod tests {
     /// How far the trace's root ends before now, and what clocks are found to be ahead by, in seconds.
     fn found(ahead_s: &[i64]) -> (f64, Vec<(&'static str, i64)>) {
         let mut tree = chain(ahead_s);
-        tree.anchor(NOW);
+        let ahead = tree.anchor(NOW);
         let root = tree.root.unwrap();
-        let offsets =
-            tree.clock_offsets().map(|(node, ns)| (tree.nodes[node].span.service, (ns as f64 / 1e9).round() as i64));
+        let offsets = ahead.iter().map(|&(node, ns)| (tree.nodes[node].span.service, (ns as f64 / 1e9).round() as i64));
         (NOW.seconds_since(tree.nodes[root].end), offsets.collect())
     }
 
     #[test]
     fn clocks_that_agree_are_left_alone() {
         assert_eq!(found(&[0, 0, 0, 0]), (2.0, vec![]));
-    }
-
-    /// Two seconds in a queue, and clocks that differ by five milliseconds: moved to the middle of its call, the answer would
-    /// seem to come from a clock that is a second off.
-    #[test]
-    fn a_call_that_waited_long_tells_nothing_of_clocks() {
-        let row = |n: u8, parent: Option<u8>, start_ms: i64, end_ms: i64, kind, service| SpanRow {
-            span_id: SpanId([n; 8]),
-            parent_span_id: parent.map(|n| SpanId([n; 8])),
-            start: Time(NOW.0 - 5 * S + start_ms * 1_000_000),
-            duration_ns: (end_ms - start_ms) * 1_000_000,
-            kind,
-            service,
-            ..SpanRow::default()
-        };
-        let mut tree = Tree::build(vec![
-            row(1, None, 0, 2_101, Kind::Server, "front"),
-            row(2, Some(1), 0, 2_100, Kind::Client, "front"),
-            row(3, Some(2), 2_065, 2_105, Kind::Server, "orders"),
-        ]);
-        assert!(tree.nodes.iter().any(|node| node.adjusted));
-        tree.anchor(NOW);
-        assert_eq!(NOW.seconds_since(tree.nodes[tree.root.unwrap()].end), 5.0 - 2.101);
-        assert_eq!(tree.clock_offsets().count(), 0);
     }
 
     #[test]
@@ -217,9 +202,25 @@ mod tests {
             SpanRow { status, ..*row }
         };
         tree = Tree::build(rows.iter().map(gave_up));
-        tree.anchor(NOW);
+        assert_eq!(tree.anchor(NOW), []);
         assert_eq!(NOW.seconds_since(tree.nodes[tree.root.unwrap()].end), 2.0);
-        assert_eq!(tree.clock_offsets().count(), 0);
+    }
+
+    #[test]
+    fn a_call_that_waited_long_and_sticks_out_by_a_little_tells_nothing_of_clocks() {
+        let call = SpanRow { span_id: SpanId([1; 8]), duration_ns: 5 * S, kind: Kind::Client, ..SpanRow::default() };
+        let taken = SpanRow {
+            span_id: SpanId([2; 8]),
+            parent_span_id: Some(SpanId([1; 8])),
+            start: Time(5 * S - 39_000_000),
+            duration_ns: 40_000_000,
+            kind: Kind::Server,
+            service: "stock",
+            ..SpanRow::default()
+        };
+        let mut tree = Tree::build([call, taken]);
+        assert_eq!(tree.anchor(Time(7 * S)), []);
+        assert_eq!(tree.nodes[tree.root.unwrap()].start, Time(0));
     }
 
     #[test]
