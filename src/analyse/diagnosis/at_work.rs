@@ -32,6 +32,8 @@ const UNCONTENDED: f64 = 1.5;
 const GIVEN_UP: f64 = 0.2;
 /// Below this share of a request's time that is the service's own doing, its callees decide what it can serve.
 const UNDISTURBED: f64 = 0.6;
+/// Busy seconds from which the best of them is as much as pods do.
+const SURE_SECONDS: usize = 4;
 /// Requests of a second below which it says nothing of a pod.
 const REQUESTS: i64 = 5;
 
@@ -100,21 +102,30 @@ pub fn at_work(
         let is_waited_for = given_up as f64 <= GIVEN_UP * row.sums.requests as f64;
         is_waited_for && !(state.arrivals.drains && of(row).is_shared())
     };
-    let busy = |row: &ServiceSecond| {
-        let told = row.sums.requests >= REQUESTS
+    let does = |row: &ServiceSecond| {
+        let shared = if of(row).is_shared() { state.arrivals.shared_factor } else { 1.0 };
+        row.sums.requests as f64 * weight / undisturbed * shared / of(row).utilisation()
+    };
+    let is_busy_and_warm = |row: &&ServiceSecond| {
+        row.sums.requests >= REQUESTS
             && undisturbed >= UNDISTURBED
-            && tells(row)
             && waits(row.second)
             && waits(row.second - 1)
-            && pods.are_warm(row.second);
-        let shared = if of(row).is_shared() { state.arrivals.shared_factor } else { 1.0 };
-        let requests = row.sums.requests as f64 * weight / undisturbed * shared / of(row).utilisation();
-        told.then(|| Busy { second: row.second, pods: pods.serving(row.second), requests })
+            && pods.are_warm(row.second)
     };
+    let busy = |row: &ServiceSecond| {
+        let told = is_busy_and_warm(&row) && tells(row);
+        told.then(|| Busy { second: row.second, pods: pods.serving(row.second), requests: does(row) })
+    };
+    // Whoever they were answered to: busy pods do no more than what they answered.
+    let answered: Vec<f64> =
+        complete().filter(is_busy_and_warm).map(|row| does(row) / pods.serving(row.second)).collect();
+    let at_most_per_s = answered.iter().copied().reduce(f64::max).filter(|_| answered.len() >= SURE_SECONDS);
     let at_least = |row: &ServiceSecond| of(row).at_least() * weight / pods.serving(row.second);
     let healthy_per_s = baseline.map_or(0.0, |healthy| healthy.rate_per_pod());
     Some(AtWork {
         busy: complete().filter_map(busy).collect(),
+        at_most_per_s,
         at_least_per_s: complete().filter(|row| tells(row)).map(at_least).fold(healthy_per_s, f64::max),
         service_s,
     })

@@ -46,6 +46,8 @@ pub struct AtWork {
     pub busy: Vec<Busy>,
     /// What a pod does at least, because it did: requests a second.
     pub at_least_per_s: f64,
+    /// … and at most, where it was busy for long enough.
+    pub at_most_per_s: Option<f64>,
     /// Uncontended time of a request, in seconds.
     pub service_s: f64,
 }
@@ -85,6 +87,10 @@ impl Capacity {
         }
         if self.per_pod_per_s < at_work.at_least_per_s {
             self.per_pod_per_s = at_work.at_least_per_s;
+        }
+        // Another mix of requests, or a guess from the time before pods were busy.
+        if let Some(at_most_per_s) = at_work.at_most_per_s.filter(|most| *most > 0.0 && *most < self.per_pod_per_s) {
+            self.per_pod_per_s = at_most_per_s;
         }
     }
 

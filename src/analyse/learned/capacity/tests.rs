@@ -3,7 +3,7 @@ use crate::analyse::statistics::chance::Chance;
 
 fn at_work(seconds: std::ops::Range<i64>, pods: f64, per_pod: f64) -> AtWork {
     let busy = seconds.map(|second| Busy { second, pods, requests: pods * per_pod }).collect();
-    AtWork { busy, at_least_per_s: 0.0, service_s: 0.05 }
+    AtWork { busy, service_s: 0.05, ..AtWork::default() }
 }
 
 fn learnt(of: &[AtWork]) -> Capacities {
@@ -47,7 +47,7 @@ fn its_spread_holds_the_truth() {
             Busy { second, pods, requests: (mean + chance.normal() * mean.sqrt()).max(0.0).round() }
         });
         let busy = busy.collect();
-        let capacities = learnt(&[AtWork { busy, at_least_per_s: 0.0, service_s: 0.05 }]);
+        let capacities = learnt(&[AtWork { busy, service_s: 0.05, ..AtWork::default() }]);
         let of = capacities.of("store").unwrap();
         within += usize::from((of.per_pod_per_s / truth).ln().abs() < 1.645 * of.spread());
     }
@@ -126,4 +126,11 @@ fn the_quantile_to_order_is_near_the_median() {
     assert!((0.6..0.7).contains(&quantile), "{quantile}");
     assert!((deviations(0.54) - 0.1004).abs() < 0.001 && deviations(0.5) == 0.0);
     assert!((deviations(quantile) - 0.4307).abs() < 0.01, "two of three");
+}
+
+#[test]
+fn pods_that_are_busy_do_no_more_than_they_answer() {
+    let guess = AtWork { at_least_per_s: 59.0, service_s: 0.05, ..AtWork::default() };
+    let busy = AtWork { at_most_per_s: Some(27.0), ..guess.clone() };
+    assert_eq!(learnt(&[guess, busy]).per_pod("store"), Some(27.0));
 }
