@@ -479,6 +479,9 @@ pub mod signs {
     /// The same of load (log): bursts that hurt double it. Larger, half as much again is no clear evidence, and neither
     /// saturation nor slowness is told.
     pub const LOAD_EFFECT: f64 = 0.7;
+    /// Below this sign of slower work, requests are worked on as fast as ever, and a queue under more load is that load's. Larger,
+    /// slow work is called saturation; at zero, chance in the times of a few requests calls a burst slow work.
+    pub const OWN_FLAT: f64 = 1.0;
     /// No single sign of one window says more than this: a million requests show the same few seconds. Without it: one
     /// loud service outweighs all others, and what was believed takes as long to be forgotten.
     pub const STRONGEST: f64 = 8.0;

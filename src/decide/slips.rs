@@ -5,26 +5,10 @@
 use crate::analyse::Verdict;
 use crate::model::nearest;
 
-const VERDICTS: [Verdict; 13] = [
-    Verdict::Saturated,
-    Verdict::SlowDependency,
-    Verdict::BadInstance,
-    Verdict::Regression,
-    Verdict::Amplification,
-    Verdict::Exhausted,
-    Verdict::Failing,
-    Verdict::Unreachable,
-    Verdict::Degraded,
-    Verdict::Healthy,
-    Verdict::Unknown,
-    Verdict::Blind,
-    Verdict::Partial,
-];
-
 /// Texts that a `….verdict` is compared with and that are none: their places in the text, and what is wrong.
 pub(super) fn verdicts(source: &str) -> Vec<(usize, String)> {
     let tokens = tokens(source);
-    let known = VERDICTS.map(Verdict::as_str);
+    let known = Verdict::ALL.map(Verdict::as_str);
     let mut slips = Vec::new();
     for place in 1..tokens.len() {
         if tokens[place].1 != Token::Name("verdict") || tokens[place - 1].1 != Token::Sign(".") {

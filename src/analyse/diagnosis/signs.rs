@@ -86,13 +86,13 @@ fn grown_by(growth: Growth, effect: f64) -> f64 {
     bounded(fault - student3(growth.log, scale))
 }
 
-/// Requests queue and are worked on as fast as ever, while clearly more of them come: where each is served in its turn, half as
-/// many more are enough to fill a service.
+/// Requests queue and are worked on as fast as ever, while clearly more of them come: where each is served in its turn, a little
+/// more than before is enough to fill a service.
 fn queues_under(load: Growth, times: &Times) -> f64 {
     let own = times.own.or(times.own_mean).map_or(0.0, grown);
     let wait = times.wait.map_or(0.0, grown);
     let surely = load.log - load.variance.sqrt() > LOAD_GROWTH_MIN.ln();
-    if surely && own < 1.0 && wait > 0.0 { SEEN } else { -STRONGEST }
+    if surely && own < OWN_FLAT && wait > 0.0 { SEEN } else { -STRONGEST }
 }
 
 /// That a share of failures grew.

@@ -45,6 +45,22 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub const ALL: [Verdict; 13] = [
+        Verdict::Saturated,
+        Verdict::SlowDependency,
+        Verdict::BadInstance,
+        Verdict::Regression,
+        Verdict::Amplification,
+        Verdict::Exhausted,
+        Verdict::Failing,
+        Verdict::Unreachable,
+        Verdict::Degraded,
+        Verdict::Healthy,
+        Verdict::Unknown,
+        Verdict::Blind,
+        Verdict::Partial,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Verdict::Saturated => "saturated",
