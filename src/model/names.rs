@@ -7,6 +7,8 @@
 //! were seen once (I. J. Good: "The Population Frequencies of Species", 1953): routes are many and repeat, identifiers
 //! do not. What a node makes of its children depends on how often each was seen, not on their order.
 
+mod thresholds;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Work;
 use super::pattern::{glob, matches_entry};
+use thresholds::{CHILDREN_MAX, DIGITS_MIN, FREQUENT, NEW_SHARE, NODES_MAX, SERVICES_MAX, SIGHTINGS_MIN, TOKENS_MAX};
 
 /// Stands for an identifier that is known by its form.
 pub const MASKED: &str = "{id}";
@@ -32,21 +35,6 @@ pub struct Declared {
     /// The kind of work that they are.
     pub work: Option<Work>,
 }
-
-/// Names of one service at a place of a tree before anything is said of them.
-const SIGHTINGS_MIN: u64 = 500;
-/// The share of new ones from which a place is variable.
-const NEW_SHARE: f64 = 0.5;
-/// Different texts of one place, however often they repeat.
-const CHILDREN_MAX: usize = 500;
-/// A text with this part of all sightings is a name of its own also among identifiers, such as `/users/me`.
-const FREQUENT: u64 = 20;
-/// Texts in the tree of one service, about 100 bytes each.
-const NODES_MAX: usize = 10_000;
-/// Services with a tree; those past it have their identifiers masked alone.
-const SERVICES_MAX: usize = 5_000;
-/// Tokens of one name that are told apart.
-const TOKENS_MAX: usize = 24;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -222,9 +210,6 @@ fn is_identifier(run: &str) -> bool {
         || digits > 0 && run.len() >= HEX_CHARS_MIN && run.bytes().all(|byte| byte.is_ascii_hexdigit())
         || digits > 1 && run.len() >= MIXED_CHARS_MIN && run.is_ascii()
 }
-
-/// Digits of a number beside or inside a word from which it is an identifier.
-const DIGITS_MIN: usize = 4;
 
 /// A number of some length inside a word: `order4711`.
 fn mask_digits(run: &str, out: &mut String) {

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::analyse::thresholds::memory::{CLOCK_HOSTS_TICK_MAX, CLOCK_SAMPLES_MAX};
 use crate::analyse::trace::Tree;
 use crate::model::{Span, Symbol, Symbols, Text};
-
-/// Samples of one host in a tick: more would say the same.
-const SAMPLES_MAX: usize = 32;
-/// Hosts in a tick. Where more differ, it is no matter of single hosts.
-const HOSTS_MAX: usize = 2_000;
 
 #[derive(Default)]
 pub struct ClockSamples {
@@ -25,11 +21,11 @@ impl ClockSamples {
         for &(node, ahead_ns) in ahead {
             let span = &tree.nodes[node].span;
             let host = (span.service, span.pod);
-            if self.ahead_ns.len() >= HOSTS_MAX && !self.ahead_ns.contains_key(&host) {
+            if self.ahead_ns.len() >= CLOCK_HOSTS_TICK_MAX && !self.ahead_ns.contains_key(&host) {
                 continue;
             }
             let samples = self.ahead_ns.entry(host).or_default();
-            if samples.len() < SAMPLES_MAX {
+            if samples.len() < CLOCK_SAMPLES_MAX {
                 samples.push(ahead_ns);
             }
         }

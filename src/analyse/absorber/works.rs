@@ -9,20 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use crate::analyse::thresholds::memory::{ENTRIES_MAX, SENT_MAX};
+use crate::analyse::thresholds::works::{LONG_MIN, LONG_NS, SETTLED_MIN, SHORT_TIMES};
 use crate::analyse::trace::TreeSpan;
 use crate::model::{ClockStep, Span, SpanId, Symbol, Symbols, Text, Time, TraceId, Work};
-
-/// Nobody waits so long for an answer; long polls are answered after such a time, and streams live longer.
-const LONG_NS: i64 = 20_000_000_000;
-/// As many that were long make a stream, unless several times as many were not.
-const LONG_MIN: u32 = 3;
-const SHORT_TIMES: u32 = 4;
-/// As many that were not settle that these are requests.
-const SETTLED_MIN: u32 = 20;
-/// Endpoints that are remembered; far more than systems have.
-const ENTRIES_MAX: usize = 50_000;
-/// Messages whose sending is remembered, about 60 bytes each: those of an hour at 50 a second.
-const SENT_MAX: usize = 200_000;
 
 /// How long the requests of one endpoint took.
 #[derive(Clone, Copy, Debug, Default)]

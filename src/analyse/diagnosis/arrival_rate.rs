@@ -7,20 +7,9 @@
 //! start time. Exact for a FIFO queue; a good account of processor sharing in the mean.
 
 use crate::analyse::rollup::window_totals::ServiceSecond;
-
-/// The slope can come near one (nothing that started lately has ended); beyond this the estimate is a guess.
-const SLOPE_MAX: f64 = 0.9;
-/// A slope whose rise over the window is below this share of the mean sojourn is noise.
-const RISE_MIN: f64 = 0.2;
-/// Seconds of the slow window a slope is fitted to: enough for a line, short enough for a burst.
-const FIT_SECONDS: usize = 4;
-/// Where the last seconds clearly tell of more, they alone are believed: a load that jumped two seconds ago is not
-/// to be averaged with the calm before.
-const JUMP_SECONDS: usize = 2;
-/// Standard deviations of Poisson noise that a jump or a trend must stand clear of.
-const DEVIATIONS: f64 = 3.0;
-/// A trend is believed up to this factor per look ahead: a load seldom doubles in the few seconds of lag.
-const TREND_FACTOR_MAX: f64 = 2.0;
+use crate::analyse::thresholds::load::arrivals::{
+    DEVIATIONS, FIT_SECONDS, JUMP_SECONDS, RISE_MIN, SLOPE_MAX, TREND_FACTOR_MAX,
+};
 
 /// Arrivals a second at one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

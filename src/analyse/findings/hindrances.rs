@@ -5,15 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Findings;
 use super::sentences::percent;
 use crate::analyse::telemetry::{ClockState, HostClock, SightLevel};
+use crate::analyse::thresholds::findings::hindrances::{REQUESTS_MIN, SHARE_MIN, SILENT_CALLER_MIN};
 use crate::model::Names;
 use crate::model::spans::OTHER;
-
-/// Below this share of what it concerns nothing is told: a pod that restarts, or a batch that was sent again.
-const SHARE_MIN: f64 = 0.01;
-/// Below this share requests of an endpoint without their caller's span are lost spans rather than a silent caller.
-const SILENT_CALLER_MIN: f64 = 0.05;
-/// Requests below which a share is chance.
-const REQUESTS_MIN: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -28,6 +28,7 @@ use crate::analyse::rollup::exemplars::Exemplars;
 use crate::analyse::rollup::sql::{self, Overrides, Sql, baseline_paths_schema, tick_schema};
 use crate::analyse::rollup::{EntryKey, Rollups, Store, TABLES};
 use crate::analyse::telemetry::{Came, LostSpans, ReceivedCounts, Sampling, Watch};
+use crate::analyse::thresholds::memory::ASIDE_MAX;
 use crate::model::setting::{Kind, Setting};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 use crate::settings;
@@ -144,9 +145,6 @@ pub struct Judge {
     aside: Kinds,
     learned: Learned,
 }
-
-/// Endpoints that are left aside and counted; names of streams may hold identifiers as well.
-const ASIDE_MAX: usize = 1_000;
 
 impl Judge {
     pub fn new(config: Config) -> Result<Judge, sql::Error> {

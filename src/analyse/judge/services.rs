@@ -1,7 +1,6 @@
 //! How each service does: its state for the judgement, and its finding.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::Judge;
 use super::judging::Stretch;
@@ -13,14 +12,9 @@ use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::rollup::window_totals::{Answers, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
-use crate::analyse::thresholds::load::LOW_TRAFFIC_REQUESTS;
+use crate::analyse::thresholds::load::{AHEAD, BLIND_STEP_FACTOR, LOW_TRAFFIC_REQUESTS};
 use crate::model::{ClusterState, ServiceId, Text};
 
-/// How far beyond now a growing load is carried on: a tick, and the time to write the change. Not the time a pod takes to
-/// start: a trend carried that far overshoots where the load levels off.
-const AHEAD: Duration = Duration::from_secs(1);
-/// Without a baseline (just after a start) a scale-out at most doubles.
-const BLIND_STEP_FACTOR: u32 = 2;
 impl Judge {
     pub(super) fn service_states<'a>(
         &self,

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::snapshot::Learnt;
+use crate::analyse::thresholds::load::CAPACITY_WEIGHT;
 use crate::model::Text;
-
-/// Weight of a new sample: a few ticks of saturation average out Poisson noise, and a changed mix is followed.
-const WEIGHT: f64 = 0.3;
 
 /// What pods of a service can do.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -44,7 +42,7 @@ impl Capacities {
         }
         let rate = requests / seconds / f64::from(pods);
         let found = Capacity { per_pod_per_s: rate / undisturbed_share, service_s: hold_s * undisturbed_share };
-        let mix = |old: f64, new: f64| old + WEIGHT * (new - old);
+        let mix = |old: f64, new: f64| old + CAPACITY_WEIGHT * (new - old);
         self.known
             .entry(service.clone())
             .and_modify(|known| {

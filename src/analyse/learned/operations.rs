@@ -11,12 +11,9 @@ use super::quarantine::Released;
 use super::snapshot::{Calls, Learnt, Operation};
 use crate::analyse::rollup::{EdgeKey, EdgeSums, OperationKey, OperationSums, Rollups, Sums};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
-use crate::analyse::thresholds::healthy::OPERATION_REQUESTS;
+use crate::analyse::thresholds::healthy::{HALVE_AT_REQUESTS, OPERATION_REQUESTS};
 use crate::analyse::thresholds::memory::OPERATIONS_MAX;
 use crate::model::Text;
-
-/// Requests after which the old half fades: as the rest of a baseline.
-const HALVE_AT_REQUESTS: i64 = 50_000;
 
 /// One operation's healthy requests.
 #[derive(Clone, Debug, Default)]

@@ -8,17 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::analyse::rollup::{OperationKey, Rollups};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
+use crate::analyse::thresholds::telemetry::beginnings::{HALVE_AT, REQUESTS_MIN, SHARE_LEFT, SHARE_MIN};
 use crate::model::Text;
-
-/// Share of its requests without their caller's span from which an operation is where traces begin. Where every tenth span
-/// is lost on its way, a hundredth of the traces lack a root and the span below it.
-const SHARE_MIN: f64 = 0.1;
-/// Below this it is no longer: the gateway sends its spans now.
-const SHARE_LEFT: f64 = 0.05;
-/// Fewer such requests are an accident.
-const REQUESTS_MIN: i64 = 5;
-/// Requests after which the old half fades.
-const HALVE_AT: i64 = 1_000;
 
 /// Service and operation; with an empty operation, spans of the service that are no requests taken: of these, only the
 /// calls are seen that their lost parent made.

@@ -6,31 +6,14 @@
 //! many, such as phones; its times, and those of a clock that is off by more, are not used for anything that needs them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyse::thresholds::clocks::{
+    CORRECTED_NS_MAX, FORGET, LASTING, OFF_NS, SAMPLES_MAX, SAMPLES_MIN, SETTLE, SILENCE, SPREAD_NS,
+};
+use crate::analyse::thresholds::memory::CLOCK_HOSTS_MAX;
 use crate::model::{ClockStep, Text, Time};
-
-/// Below this a correction changes nothing that is found.
-const OFF_NS: i64 = 500_000_000;
-/// A machine that is off by more has no clock that is kept by anything: what it says of times is not used.
-const CORRECTED_NS_MAX: i64 = 600_000_000_000;
-/// Traces that tell how far a clock is off.
-const SAMPLES_MIN: usize = 8;
-const SAMPLES_MAX: usize = 64;
-/// Over how long they must: traces that were under way when all clocks were set differ too, for a moment.
-const LASTING: Duration = Duration::from_secs(3);
-/// Samples after a longer silence begin anew.
-const SILENCE: Duration = Duration::from_secs(30);
-/// Eight of ten traces agree within this, or the spans are of many clocks: calls of some seconds move it so far.
-const SPREAD_NS: i64 = 3_000_000_000;
-/// Traces that were under way when a correction changed are measured by the one before.
-const SETTLE: Duration = Duration::from_secs(15);
-/// A sender of many clocks that shows none that is off for so long has mended them.
-const FORGET: Duration = Duration::from_secs(600);
-/// Hosts that are remembered.
-const HOSTS_MAX: usize = 1_000;
 
 /// A service and its pod, or the service alone where its spans name no pod.
 pub type Host = [Text; 2];
@@ -119,7 +102,7 @@ impl HostClocks {
     pub fn learn(&mut self, now: Time, samples: BTreeMap<Host, Vec<i64>>) {
         let mut changed = false;
         for (host, ahead) in samples {
-            if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&host) {
+            if self.hosts.len() >= CLOCK_HOSTS_MAX && !self.hosts.contains_key(&host) {
                 continue;
             }
             let new = || Known {

@@ -5,13 +5,8 @@
 //! bound is the rate. Sources: OpenTelemetry SDKs, `TraceIdRatioBased` (Go, Python: the last 64 bits; Java: 63 of them);
 //! OpenTelemetry specification, 'TraceState: Probability Sampling'.
 
+use crate::analyse::thresholds::telemetry::id_spread::{RATE_MAX, RATE_MIN, TRACES_MIN};
 use crate::model::TraceId;
-
-/// Ids that all lie in nine tenths of the range by chance: once in 10^9 such counts.
-const TRACES_MIN: u64 = 200;
-const RATE_MAX: f64 = 0.9;
-/// A smaller part of the range than this is not random to begin with: ids that count up.
-const RATE_MIN: f64 = 0.0005;
 
 /// Where ids lie in their range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyse::thresholds::telemetry::{SHARE_MIN, SPANS_MIN, WINDOW};
+use crate::analyse::thresholds::telemetry::lost_spans::{SHARE_MIN, SPANS_MIN, WINDOW};
 use crate::model::{ClockStep, Text, Time};
 
 /// Spans of one service that came without what called them.

@@ -4,7 +4,7 @@
 //! jumps while the load stays: then a lower count is no lower load.
 
 use crate::analyse::rollup::{EntryKey, Rollups};
-use crate::analyse::thresholds::telemetry::{CHANGED, ENOUGH, WEIGHT};
+use crate::analyse::thresholds::telemetry::sampling::{CHANGED, ENOUGH, WEIGHT};
 use crate::model::{ClockStep, Time};
 
 #[derive(Debug, Default)]

@@ -13,24 +13,11 @@ use super::tail_sampling::leap_ns;
 use super::{HostClock, IdSpread, ReceivedCounts, SpanCounts};
 use crate::analyse::rollup::{EntryKey, Rollups};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
+use crate::analyse::thresholds::memory::SIGHT_LISTED_MAX;
+use crate::analyse::thresholds::telemetry::sight::{
+    AHEAD, CLEAR_ABOVE, PARTIAL_BELOW, PRESENT, TAIL_SAMPLED_AFTER, TELLING_REQUESTS, UNSEEN_MIN, WINDOW,
+};
 use crate::model::{ClockStep, Text, Time, TimeUnit};
-
-/// What came in this time is the present: a verdict follows a loss within half of it.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Below this share of traces seen whole it is said that sight is partial; above the other, no longer.
-const PARTIAL_BELOW: f64 = 0.9;
-const CLEAR_ABOVE: f64 = 0.95;
-/// Fewer traces than these that are not seen whole are an accident.
-const UNSEEN_MIN: i64 = 5;
-/// Requests that ended longer ago, or are to end later, tell nothing of now: the slowest pipelines take half a minute.
-const PRESENT: Duration = Duration::from_secs(60);
-const AHEAD: Duration = Duration::from_secs(5);
-/// Requests whose durations tell that nobody chose them, and how long a leap lasts, where they had none before, until it is a
-/// sampler's: a slowdown is over, or another shape, by then.
-const TELLING_REQUESTS: i64 = 100;
-const TAIL_SAMPLED_AFTER: Duration = Duration::from_secs(60);
-/// Entry operations and services whose sight is told: those with the most requests.
-const LISTED_MAX: usize = 50;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -394,12 +381,12 @@ fn busiest<N: AsRef<str>, C, S>(
     tell: impl Fn(&str, &C) -> S,
 ) -> Vec<S> {
     let mut least = 0;
-    if counts.len() > LISTED_MAX {
+    if counts.len() > SIGHT_LISTED_MAX {
         let mut all: Vec<i64> = counts.values().map(&requests).collect();
         all.sort_unstable_by_key(|&requests| std::cmp::Reverse(requests));
-        least = all[LISTED_MAX - 1];
+        least = all[SIGHT_LISTED_MAX - 1];
     }
-    let listed = counts.iter().filter(|(_, of)| requests(of) >= least).take(LISTED_MAX);
+    let listed = counts.iter().filter(|(_, of)| requests(of) >= least).take(SIGHT_LISTED_MAX);
     listed.map(|(name, of)| tell(name.as_ref(), of)).collect()
 }
 

@@ -7,20 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::analyse::statistics::histogram::upper_ns;
-
-/// Requests that make a shape.
-const REQUESTS_MIN: i64 = 100;
-/// Buckets, a quarter of an octave, on either side of the leap.
-const BESIDE: i32 = 4;
-/// The leap from the bucket below to the one above, and between the four on either side.
-const LEAP: i64 = 5;
-/// What lies above it is wide: less than this share of it in the two buckets next to the leap.
-const NEXT_SHARE_MAX: f64 = 0.5;
-/// And more than this share of all requests: a tail sampler's output is of slow ones.
-const ABOVE_SHARE_MIN: f64 = 0.3;
-
-/// The leap reaches the height of what lies above it at once; the flank of a hump climbs to it.
-const HEIGHT_MIN: f64 = 0.7;
+use crate::analyse::thresholds::telemetry::tail_sampling::{
+    ABOVE_SHARE_MIN, BESIDE, HEIGHT_MIN, LEAP, NEXT_SHARE_MAX, REQUESTS_MIN,
+};
 
 /// The duration in nanoseconds at which counts leap, if they do; buckets with their counts.
 pub fn leap_ns(durations: &BTreeMap<i32, i64>) -> Option<i64> {

@@ -6,15 +6,8 @@
 
 use super::span::TreeSpan;
 use super::tree::{Tree, is_call};
+use crate::analyse::thresholds::clocks::{DIFFER_NS, PRESENT_NS, ROOM_NS_MAX};
 use crate::model::{Kind, Time};
-
-/// Hosts differ by more than the time of a call and its centring in the caller: less does no harm.
-const DIFFER_NS: i64 = 500_000_000;
-/// Spans that ended longer ago than this, or are to end later than now by it, are not of now by their host's clock.
-const PRESENT_NS: i64 = 60_000_000_000;
-
-/// A call may be so much longer than what its callee did, where it is to tell how far the callee's clock is off.
-const ROOM_NS_MAX: i64 = 1_000_000_000;
 
 /// Where a host stands in a trace.
 #[derive(Clone, Copy)]
