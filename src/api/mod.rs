@@ -5,17 +5,15 @@
 //! answered once the engine has taken it.
 
 mod access;
-mod act_metrics;
 mod control;
 pub mod history;
 pub mod metrics;
 mod origin;
 mod read;
-mod receive_metrics;
 mod refusal;
+mod scrape;
 mod snapshot;
 mod sql;
-mod sql_metrics;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -131,7 +129,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/resume", post(control::resume))
         .route_layer(middleware::from_fn(access::operators));
     let guarded = operators
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(scrape::metrics))
         .route("/api/v1/status", get(read::status))
         .route("/api/v1/bottleneck", get(read::bottleneck))
         .route("/api/v1/findings", get(read::findings))

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::History;
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
-use crate::model::{Pauses, Time};
+use crate::engine::{Notice, Tallies};
+use crate::model::{ClusterState, Origin, Pauses, ServiceId, Time};
 use crate::sql::Table;
 use crate::verify::InterventionReport;
 
@@ -22,12 +23,19 @@ pub struct Snapshot {
     pub findings: Findings,
     /// Which pods each service's spans came from.
     pub pods: PodsWithSpans,
+    /// As it was last read: of what opted in.
+    pub cluster: ClusterState,
     pub interventions: Vec<InterventionReport>,
+    /// Breakers that are open: whose steps, on which service.
+    pub breakers: Vec<(Origin, ServiceId)>,
     pub tables: Arc<[Table]>,
     pub history: History,
     pub spans: Spans,
     /// Rules that failed to load or to run, since the start.
     pub rule_failures: u64,
+    pub tallies: Tallies,
+    /// What people were told of and is not over.
+    pub notices: Vec<Notice>,
 }
 
 /// Where the spans are that were received, and what they take. Counts are since the start.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::answer::Answer;
 use super::error::Error;
+use crate::api::metrics;
 use crate::config::reference;
 
 /// Print what a configuration may hold: a JSON Schema for editors, or the reference file.
@@ -30,12 +31,15 @@ enum Form {
     Reference,
     /// The table of the documentation
     Markdown,
+    /// The tables of metrics in the documentation
+    Metrics,
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     match args.form {
         Form::JsonSchema => writeln!(out, "{:#}", reference::json_schema())?,
         Form::Reference => write!(out, "{}", reference::reference())?,
+        Form::Metrics => write!(out, "{}", metrics::table())?,
         Form::Markdown => write!(out, "{}", reference::table())?,
     }
     Ok(Answer::Yes)

@@ -14,8 +14,8 @@ use super::node::{Misread, Node};
 use super::problem::Problem;
 use super::units::{HumanBytes, HumanDuration};
 use super::{
-    Analyse, Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Mode, Objective, Pattern, Receive, Rules,
-    Selector, Service,
+    Analyse, Api, Bounds, Cluster, Config, Journal, Kubernetes, Limits, Metrics, Mode, Objective, Pattern, Receive,
+    Rules, Selector, Service,
 };
 use crate::model::nearest;
 use crate::model::setting::Setting;
@@ -146,6 +146,7 @@ impl Checker<'_> {
                 .collect(),
             receive: self.receive(&at("receive")),
             api: self.api(&at("api")),
+            metrics: self.settings(&at("metrics"), Metrics::SETTINGS, Metrics::default()),
             window: window::Config {
                 operations: self.operations(root),
                 sidecars: root.text("sidecars").map_or_else(Vec::new, listed),

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use super::units::{HumanBytes, HumanDuration, human_share};
-use super::{Api, Bounds, Config, Journal, Limits, Receive, Service};
+use super::{Api, Bounds, Config, Journal, Limits, Metrics, Receive, Service};
 use crate::model::Work;
 use crate::model::setting::{Kind, Setting, Value};
 use crate::{analyse, decide, guard, verify, window};
@@ -156,6 +156,11 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         },
         Key::section("receive", "OTLP receivers; listening beyond loopback needs a token or a client authority", receive()),
         Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
+        Key::section(
+            "metrics",
+            "names that have series of their own in /metrics; what comes past a bound is counted in `_other`, see metrics.md",
+            settings(Metrics::SETTINGS),
+        ),
         Key::section("window", "what is kept in memory; a span takes about 82 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
         Key::section("analyse", "how bottlenecks are found", analyse()),

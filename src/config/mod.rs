@@ -56,6 +56,7 @@ pub struct Config {
     pub services: BTreeMap<String, Service>,
     pub receive: Receive,
     pub api: Api,
+    pub metrics: Metrics,
     pub window: window::Config,
     pub limits: Limits,
     pub analyse: Analyse,
@@ -83,6 +84,7 @@ impl Default for Config {
             services: BTreeMap::new(),
             receive: Receive::default(),
             api: Api::default(),
+            metrics: Metrics::default(),
             // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
             window: window::Config {
                 duration: Duration::from_secs(300),
@@ -247,6 +249,40 @@ impl Default for Api {
             // More than a person reads or a dashboard draws.
             sql_rows_max: 10_000,
         }
+    }
+}
+
+/// Names of telemetry that metrics have series of: what comes past a bound is counted in `_other`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    pub services_max: usize,
+    /// Entry operations.
+    pub entries_max: usize,
+    /// Operations of all services together; pods of all services together.
+    pub operations_max: usize,
+    pub pods_max: usize,
+    /// Pairs of an entry operation and a service that its requests spend time at; pairs of caller and callee.
+    pub paths_max: usize,
+}
+
+/// More series of one metric than a scraper stores gladly.
+const SERIES_MAX: u64 = 1_000_000;
+
+impl Metrics {
+    pub const SETTINGS: &'static [Setting<Metrics>] = settings![Metrics;
+        services_max: Kind::count(0, SERIES_MAX), "services that metrics are told of by name";
+        entries_max: Kind::count(0, SERIES_MAX), "endpoints (root spans) that metrics are told of by name";
+        operations_max: Kind::count(0, SERIES_MAX), "operations of all services together that metrics are told of by name";
+        pods_max: Kind::count(0, SERIES_MAX), "pods of all services together that metrics are told of by name";
+        paths_max: Kind::count(0, SERIES_MAX),
+            "pairs of endpoint and service, and pairs of caller and callee, that metrics are told of by name";
+    ];
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        // 200 services of 20 operations each fit well; at these bounds an answer has some 150 000 lines.
+        Metrics { services_max: 1_000, entries_max: 500, operations_max: 5_000, pods_max: 5_000, paths_max: 5_000 }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::written;
 use super::units::{HumanDuration, human_share};
-use super::{Api, Bounds, Cluster, Config, Journal, Limits, Objective, Receive, Selector, Service};
+use super::{Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Objective, Receive, Selector, Service};
 use crate::model::setting::{Kind, Setting, Value as Set};
 use crate::model::{Declared, Work};
 use crate::{analyse, decide, guard, verify, window};
@@ -113,6 +113,7 @@ impl Config {
                 ("services", Value::Object(services.collect())),
                 ("receive", receive),
                 ("api", api),
+                ("metrics", settings(Metrics::SETTINGS, &self.metrics).into()),
                 ("window", settings(window::Config::SETTINGS, &self.window).into()),
                 ("limits", settings(Limits::SETTINGS, &self.limits).into()),
                 ("analyse", with(analyse, [("queries", json!(self.analyse.queries))])),

@@ -25,6 +25,8 @@ use crate::model::{ClusterState, Origin, ServiceId};
 /// What one tick's evaluation of all rules came to, in the order of the rules' names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluated {
+    /// Rules that ran, whatever became of them.
+    pub ran: Vec<String>,
     pub proposals: Vec<Proposal>,
     /// Rules that failed and were skipped, at most one error a rule.
     pub errors: Vec<RuleError>,
@@ -293,6 +295,7 @@ impl Turn {
             let used = runner.progress.operations.load(Ordering::Relaxed);
             left = left.saturating_sub(used);
             let mut evaluated = lock(&evaluated);
+            evaluated.ran.push(name.clone());
             if runner.progress.is_stopped() {
                 return evaluated.give_up(name);
             }

@@ -6,8 +6,10 @@
 
 mod clock_steps;
 mod event;
+mod notices;
 mod rule_news;
 mod shard;
+mod tallies;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,10 +27,13 @@ use crate::model::{ClockStep, ClusterState, DecisionId, Pause, Pauses, SpanBatch
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
 use clock_steps::ClockSteps;
+use notices::Notices;
 use rule_news::RuleNews;
 
 pub use event::{Effect, Event};
+pub use notices::Notice;
 pub use shard::Shard;
+pub use tallies::{Closed, RuleTally, Tallies};
 
 /// Decisions and reports kept in memory for the tables and the API; the journal has them all.
 const KEPT: usize = 1000;
@@ -106,6 +111,10 @@ pub struct Engine {
     said: Vec<(String, String, Verdict)>,
     rule_news: RuleNews,
     rule_failures: u64,
+    tallies: Tallies,
+    notices: Notices,
+    /// For the shell, which takes it after each tick.
+    closed: Vec<Closed>,
     /// How much was seen then; None until it has seen anything.
     sight: Option<SightLevel>,
     records: Vec<Entry>,
@@ -155,6 +164,9 @@ impl Engine {
             said: Vec::new(),
             rule_news: RuleNews::default(),
             rule_failures: 0,
+            tallies: Tallies::default(),
+            notices: Notices::default(),
+            closed: Vec::new(),
             sight: None,
             records: Vec::new(),
             decisions: Vec::new(),
@@ -287,6 +299,7 @@ impl Engine {
         self.guard.step_clock(step);
         self.verifier.step_clock(step);
         self.pauses.step_clock(step);
+        self.notices.step_clock(step);
         self.awaited.values_mut().for_each(|permit| permit.step_clock(step));
         self.clock_steps.take(step, &self.cluster);
         let seen = self.clock_steps.restamp(&self.cluster).unwrap_or_else(|| self.cluster.clone());
@@ -318,6 +331,7 @@ impl Engine {
         self.judge.promise(&bounded);
         let mut portions = std::mem::take(&mut self.portions);
         portions.push(self.shard.take(now, self.judge.reference()));
+        self.closed = portions.iter().map(Closed::of).collect();
         match self.judge.tick(now, portions, &bounded) {
             Ok(findings) => self.findings = findings,
             Err(error) => {
@@ -369,6 +383,7 @@ impl Engine {
         let known = self.stopped.take();
         let evaluated = self.rules.evaluate_on(&mut *self.stage, known.as_deref(), &self.findings, &bounded);
         self.rules.learn(&evaluated);
+        self.tallies.evaluated(&evaluated);
         if let Some(rule) = evaluated.stopped.clone().filter(|_| known.is_none()) {
             // Before the tick, for a replay that comes to it.
             let tick = self.records.iter().rposition(|entry| entry.what == What::Ticked).unwrap_or(0);
@@ -376,6 +391,7 @@ impl Engine {
         }
         let mut proposals = self.hear(now, evaluated);
         proposals.append(&mut self.give_back);
+        self.tallies.proposed(&proposals);
         // Closing comes first in a tick: one write an object, and its version moves with it.
         proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.service()));
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
@@ -396,10 +412,12 @@ impl Engine {
             self.record(now, What::Found { findings: self.findings.clone() });
         }
         for one in reviewed {
+            self.notices.hear(&one.decision);
             keep(&mut self.decisions, one.decision.clone());
             self.record(now, What::Decided { decision: one.decision });
             permits.extend(one.permit);
         }
+        self.notices.end(&self.guard);
     }
 
     /// What was recorded since the last tick or the last call, in order, for a shell that keeps a batch's entry
@@ -421,6 +439,7 @@ impl Engine {
 
     fn record_rule_errors(&mut self, at: Time, errors: Vec<RuleError>) {
         self.rule_failures += errors.len() as u64;
+        self.tallies.failed(errors.iter().map(|error| error.rule.as_str()));
         errors.into_iter().map(failure).for_each(|what| self.record(at, what));
     }
 

@@ -74,6 +74,18 @@ impl DecisionDedup {
         true
     }
 
+    /// Whether people were told of this, and it goes on.
+    pub(super) fn is_notified(&self, origin: &Origin, service: &ServiceId, topic: &str) -> bool {
+        let key = (origin.clone(), service.clone(), topic.to_owned());
+        self.0.get(&key).is_some_and(|memory| memory.last == Last::Notified)
+    }
+
+    /// Nothing is known of now: what people were told of is not over because it does not come up.
+    pub(super) fn hold_notified(&mut self, now: Time) {
+        let notified = self.0.values_mut().filter(|memory| memory.last == Last::Notified);
+        notified.for_each(|memory| memory.seen_at = now);
+    }
+
     pub(super) fn step_clock(&mut self, step: ClockStep) {
         step.move_all(self.0.values_mut().flat_map(|memory| [&mut memory.decided_at, &mut memory.seen_at]));
     }

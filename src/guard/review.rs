@@ -149,6 +149,16 @@ impl Guard {
         self.breakers.insert((origin.clone(), service.clone()), breaker);
     }
 
+    /// Whether people were told of this by a notification, and its cause goes on.
+    pub fn is_notified(&self, origin: &Origin, service: &ServiceId, verdict: &str) -> bool {
+        self.dedup.is_notified(origin, service, verdict)
+    }
+
+    /// Breakers that are open: whose steps, on which service.
+    pub fn open_breakers(&self) -> Vec<(Origin, ServiceId)> {
+        self.breakers.keys().cloned().collect()
+    }
+
     /// All clocks stepped: cooldowns, needs and breakers keep their age. Floors stay, as calendars do.
     pub fn step_clock(&mut self, step: ClockStep) {
         self.memories.values_mut().for_each(|memory| memory.step_clock(step));
@@ -173,6 +183,9 @@ impl Guard {
         }
         self.causes.see(context.findings, now, self.config.restart_after_other_cause);
         self.breakers.retain(|_, breaker| now < breaker.until);
+        if context.findings.blind {
+            self.dedup.hold_notified(now);
+        }
         self.dedup.forget(now, self.config.repeat_after);
         while self.actions.front().is_some_and(|at| *at + MINUTE <= now) {
             self.actions.pop_front();

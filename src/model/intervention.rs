@@ -123,6 +123,17 @@ impl Origin {
             .unwrap_or_else(|| Origin::Rule(text.to_owned()))
     }
 
+    /// A rule's name; of other origins the kind alone, as people and calendars are many.
+    pub fn kind_or_rule(&self) -> &str {
+        match self {
+            Origin::Rule(name) => name,
+            Origin::GiveBack => "give_back",
+            Origin::Schedule(_) => "schedule",
+            Origin::Forecast(_) => "forecast",
+            Origin::Operator(_) => "operator",
+        }
+    }
+
     /// For a sentence: `rule scale_in_idle`, `schedule "monday exams"`.
     pub fn in_words(&self) -> String {
         match self {

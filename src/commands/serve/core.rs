@@ -13,6 +13,7 @@ use super::delay::Delay;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
+use crate::api::metrics::Feed;
 use crate::api::{Control, History, Metrics, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::commands::stations::Journal;
@@ -33,6 +34,8 @@ pub struct Core {
     pub permits: mpsc::Sender<Permit>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub metrics: Arc<Metrics>,
+    /// What closes in a tick, for who adds it up.
+    pub feed: Feed,
     pub memory: Memory,
     /// What lies in memory for children to read, which is not of this process and yet its doing.
     pub shelf_bytes: Arc<AtomicU64>,
@@ -172,15 +175,20 @@ impl Core {
             pauses: self.engine.pauses().clone(),
             findings: self.engine.findings().clone(),
             pods: self.engine.pods_with_spans().clone(),
+            cluster: self.engine.cluster().clone(),
             interventions: self.engine.interventions(),
+            breakers: self.engine.open_breakers(),
             tables: (self.engine.tables().into_iter())
                 .map(|(name, schema, batches)| Table { name, schema, batches })
                 .collect(),
             history: kept.history.clone(),
             spans: self.spans(resident),
             rule_failures: self.engine.rule_failures(),
+            tallies: self.engine.tallies().clone(),
+            notices: self.engine.notices(),
         };
-        self.metrics.tick(took, &snapshot);
+        self.metrics.tick(took);
+        self.feed.closed(now, self.engine.take_closed());
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
         self.learnt.tick(&self.engine, now);

@@ -115,11 +115,13 @@ impl Running {
         let (inlet, outlet) = queue(queued);
         let receivers = Receivers::start(received, inlet, stamps(clock.clone()), None).await?;
         let answers = Sql::start(sql, &config.api, shelf_bytes.clone()).map_err(Error::SqlChild)?;
-        let metrics = Metrics::default()
+        let metrics = Metrics::new(&config.metrics)
             .with_receivers(receivers.counters())
             .with_sql(answers.counters().clone(), shelf_bytes.clone());
         let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
 
+        let (feed, keeper) = metrics.feed();
+        tasks.spawn_thread("keeper of metrics", Role::Critical, move || keeper.run())?;
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
         let (snapshots, snapshot) = watch::channel(Arc::new(before_the_first_tick(config.mode, clock.now())));
@@ -135,6 +137,7 @@ impl Running {
             permits: permits_in,
             snapshots,
             metrics: metrics.clone(),
+            feed,
             memory: Memory::of(config),
             shelf_bytes,
             delay: Delay::default(),
