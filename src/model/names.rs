@@ -8,8 +8,8 @@
 //! do not. What a node makes of its children depends on how often each was seen, not on their order.
 
 mod thresholds;
+mod tree;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use foldhash::fast::RandomState;
@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Work;
 use super::pattern::{glob, matches_entry};
-use thresholds::{CHILDREN_MAX, DIGITS_MIN, FREQUENT, NEW_SHARE, NODES_MAX, SERVICES_MAX, SIGHTINGS_MIN, TOKENS_MAX};
+use thresholds::{DIGITS_MIN, SERVICES_MAX};
+use tree::Tree;
 
 /// Stands for an identifier that is known by its form.
 pub const MASKED: &str = "{id}";
@@ -89,16 +90,24 @@ impl Names {
 
     /// Writes the grouped name into `grouped`.
     fn group(&mut self, service: &str, operation: &str) {
-        self.masked.clear();
-        mask(without_query(operation), &mut self.masked);
         self.grouped.clear();
         let is_full = self.services.len() >= SERVICES_MAX;
-        let tree = match self.services.get_mut(service) {
-            Some(tree) => tree,
-            None if is_full => return self.grouped.push_str(&self.masked),
-            None => self.services.entry(service.into()).or_default(),
+        let mut tree = match self.services.get_mut(service) {
+            Some(tree) => Some(tree),
+            None if is_full => None,
+            None => Some(self.services.entry(service.into()).or_default()),
         };
-        tree.group(&self.masked, &mut self.grouped);
+        if let Some(tree) = &mut tree
+            && tree.recall(operation)
+        {
+            return self.grouped.push_str(operation);
+        }
+        self.masked.clear();
+        mask(without_query(operation), &mut self.masked);
+        match tree {
+            Some(tree) => tree.group(&self.masked, operation, &mut self.grouped),
+            None => self.grouped.push_str(&self.masked),
+        }
     }
 
     /// Whether a name stands for several.
@@ -118,11 +127,6 @@ fn without_query(operation: &str) -> &str {
         Some((path, _)) if path.contains('/') => path,
         _ => operation,
     }
-}
-
-/// Where a name is cut into tokens.
-const fn is_separator(byte: u8) -> bool {
-    byte == b'/' || byte == b' '
 }
 
 /// Writes a name with its identifiers masked.
@@ -225,119 +229,6 @@ fn mask_digits(run: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// The names of one service.
-#[derive(Debug, Default)]
-struct Tree {
-    root: Node,
-    nodes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    children: BTreeMap<Box<str>, Child>,
-    /// Where texts of a variable place lead.
-    variable: Option<Box<Node>>,
-    sightings: u64,
-    /// Children that were seen once.
-    seen_once: usize,
-}
-
-#[derive(Debug, Default)]
-struct Child {
-    seen: u64,
-    node: Node,
-}
-
-impl Tree {
-    fn group(&mut self, name: &str, out: &mut String) {
-        let mut node = &mut self.root;
-        let mut rest = name;
-        for _ in 0..TOKENS_MAX {
-            let from = rest.bytes().position(|byte| !is_separator(byte)).unwrap_or(rest.len());
-            let to = rest.bytes().skip(from).position(is_separator).map_or(rest.len(), |length| from + length);
-            out.push_str(&rest[..from]);
-            let token = &rest[from..to];
-            rest = &rest[to..];
-            if token.is_empty() {
-                return;
-            }
-            let (next, is_literal, change) = node.step(token, self.nodes < NODES_MAX);
-            self.nodes = self.nodes.saturating_add_signed(change);
-            out.push_str(if is_literal { token } else { LEARNT });
-            node = next;
-        }
-        if !rest.is_empty() {
-            out.push('…');
-        }
-    }
-}
-
-impl Node {
-    /// The node that a token leads to, whether by its own name, and by how many the nodes have grown.
-    fn step(&mut self, token: &str, has_room: bool) -> (&mut Node, bool, isize) {
-        let mut change = 0;
-        if let Some(child) = self.children.get_mut(token) {
-            self.sightings += 1;
-            child.seen += 1;
-            self.seen_once -= usize::from(child.seen == 2);
-        } else if self.variable.is_none() && has_room {
-            self.sightings += 1;
-            self.seen_once += 1;
-            self.children.insert(token.into(), Child { seen: 1, node: Node::default() });
-            change = 1;
-            if self.is_variable() {
-                change -= self.generalise();
-            }
-        }
-        // Looked up anew: it may just have become one of many.
-        if self.children.contains_key(token) {
-            let child = self.children.get_mut(token).expect("looked up above");
-            return (&mut child.node, true, change);
-        }
-        (self.variable.get_or_insert_default(), false, change)
-    }
-
-    fn is_variable(&self) -> bool {
-        let is_new = self.seen_once as f64 >= NEW_SHARE * self.sightings as f64;
-        self.sightings >= SIGHTINGS_MIN && is_new || self.children.len() > CHILDREN_MAX
-    }
-
-    /// Makes one child of all but the frequent; returns how many nodes that saves.
-    fn generalise(&mut self) -> isize {
-        let before = self.count();
-        let sightings = self.sightings;
-        let children = std::mem::take(&mut self.children);
-        let (frequent, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            children.into_iter().partition(|(_, child)| child.seen * FREQUENT >= sightings);
-        self.children = frequent;
-        self.seen_once = 0;
-        let variable = self.variable.get_or_insert_default();
-        others.into_values().for_each(|child| variable.merge(child.node));
-        before - self.count()
-    }
-
-    fn merge(&mut self, other: Node) {
-        self.sightings += other.sightings;
-        for (token, theirs) in other.children {
-            let child = self.children.entry(token).or_default();
-            child.seen += theirs.seen;
-            child.node.merge(theirs.node);
-        }
-        if let Some(theirs) = other.variable {
-            self.variable.get_or_insert_default().merge(*theirs);
-        }
-        self.seen_once = self.children.values().filter(|child| child.seen == 1).count();
-        if self.is_variable() {
-            self.generalise();
-        }
-    }
-
-    fn count(&self) -> isize {
-        let below = self.children.values().map(|child| &child.node).chain(self.variable.as_deref());
-        below.map(|node| 1 + node.count()).sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -435,11 +326,11 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_a_name_that_never_repeats_is_lost() {
         let mut names = names((0..100_000_u32).map(|n| format!("{}{}", word(n), word(n / 4096))));
-        assert!(names.services["shop"].nodes <= NODES_MAX);
+        assert!(names.services["shop"].nodes() <= thresholds::NODES_MAX);
         let name = names.of("shop", "zzz").name.to_owned();
         assert_eq!((&*name, Names::is_lost(&name), Names::is_lost("GET /{*}")), ("{*}", true, false));
         let deep = "a/".repeat(100);
-        assert_eq!(names.of("other", &deep).name.matches('a').count(), TOKENS_MAX);
+        assert_eq!(names.of("other", &deep).name.matches('a').count(), thresholds::TOKENS_MAX);
     }
 
     #[test]

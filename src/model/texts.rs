@@ -39,6 +39,39 @@ impl<'a> Utf8<'a> {
         self.0.is_empty()
     }
 
+    /// What comes before the first `sign`, and after it; None where there is none. A sign of ASCII never lies within a character.
+    pub fn split_at(self, sign: u8) -> Option<(Utf8<'a>, Utf8<'a>)> {
+        debug_assert!(sign.is_ascii());
+        self.0.iter().position(|byte| *byte == sign).map(|at| (Utf8(&self.0[..at]), Utf8(&self.0[at + 1..])))
+    }
+
+    /// The same of the last `sign`.
+    pub fn split_at_last(self, sign: u8) -> Option<(Utf8<'a>, Utf8<'a>)> {
+        debug_assert!(sign.is_ascii());
+        self.0.iter().rposition(|byte| *byte == sign).map(|at| (Utf8(&self.0[..at]), Utf8(&self.0[at + 1..])))
+    }
+
+    /// What comes before the first of some signs of ASCII, or all of it.
+    pub fn up_to<const N: usize>(self, signs: [u8; N]) -> Utf8<'a> {
+        debug_assert!(signs.is_ascii());
+        self.0.iter().position(|byte| signs.contains(byte)).map_or(self, |at| Utf8(&self.0[..at]))
+    }
+
+    /// Two texts with a sign of ASCII between them, written into `scratch`.
+    pub fn join<'s>(self, sign: u8, after: Utf8<'_>, scratch: &'s mut Vec<u8>) -> Utf8<'s> {
+        debug_assert!(sign.is_ascii());
+        scratch.clear();
+        scratch.extend_from_slice(self.0);
+        scratch.push(sign);
+        scratch.extend_from_slice(after.0);
+        Utf8(scratch)
+    }
+
+    /// This text without this beginning.
+    pub fn strip(self, beginning: Utf8<'_>) -> Option<Utf8<'a>> {
+        self.0.strip_prefix(beginning.0).map(Utf8)
+    }
+
     /// This text, or the other where this is empty.
     pub const fn or(self, other: Utf8<'a>) -> Utf8<'a> {
         if self.is_empty() { other } else { self }
@@ -289,6 +322,17 @@ mod tests {
                 assert_eq!(Utf8::new(&broken), None, "{text:?} broken at {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_signs() {
+        let text = Utf8::from("ü:b:c/d");
+        assert_eq!(text.split_at(b':'), Some(("ü".into(), "b:c/d".into())));
+        assert_eq!(text.split_at_last(b':'), Some(("ü:b".into(), "c/d".into())));
+        assert_eq!((text.up_to(*b"/?"), text.up_to(*b"#")), ("ü:b:c".into(), text));
+        assert_eq!((text.strip("ü:".into()), text.strip("b".into())), (Some("b:c/d".into()), None));
+        assert_eq!(Utf8::EMPTY.split_at(b':'), None);
+        assert_eq!(text.join(b' ', "ö".into(), &mut Vec::new()).as_str(), "ü:b:c/d ö");
     }
 
     #[test]

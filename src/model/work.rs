@@ -45,16 +45,27 @@ impl Work {
 
     /// By the path in an operation's name, such as `GET /healthz`; a path that only begins so is another.
     pub fn of_operation(operation: &str) -> Option<Work> {
-        let path = operation.rsplit(' ').next().unwrap_or(operation).trim_end_matches('/');
-        let is_probe = PROBE_PATHS.iter().any(|probe| path.eq_ignore_ascii_case(probe))
-            || PROBE_OPERATIONS.contains(&operation)
-            || path.starts_with(ACTUATOR);
+        let operation = operation.as_bytes();
+        let from = operation.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
+        let is_probe = PROBE_OPERATIONS.iter().any(|probe| probe.as_bytes() == operation);
+        Work::of_path(&operation[from..]).or(is_probe.then_some(Work::Probe))
+    }
+
+    /// By the path asked for, without its parameters.
+    pub fn of_path(path: &[u8]) -> Option<Work> {
+        let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
+        let path = &path[..end];
+        let is_probe = PROBE_PATHS.iter().any(|probe| path.eq_ignore_ascii_case(probe.as_bytes()))
+            || path.starts_with(ACTUATOR.as_bytes());
         is_probe.then_some(Work::Probe)
     }
 
     /// By who asks: probes of Kubernetes, load balancers and monitors name themselves.
     pub fn of_user_agent(agent: &[u8]) -> Option<Work> {
-        PROBE_AGENTS.iter().any(|probe| agent.starts_with(probe.as_bytes())).then_some(Work::Probe)
+        let first = agent.first();
+        // The first letter alone tells most agents to be none of these.
+        let mut agents = PROBE_AGENTS.iter().map(|probe| probe.as_bytes()).filter(|probe| probe.first() == first);
+        agents.any(|probe| agent.starts_with(probe)).then_some(Work::Probe)
     }
 }
 

@@ -108,9 +108,11 @@ pub(super) struct Assembly {
     counters: AssemblyCounters,
 }
 
-/// Memory kept for new traces: of as many as close at once, and of none that was large.
+/// Memory kept for new traces: of as many as close at once, of none that was large, and of none that its trace hardly
+/// used, or in time every small trace would have the room of a large one.
 const SPARE_MAX: usize = 1_000;
-const SPARE_SPANS_MAX: usize = 64;
+const SPARE_SPANS_MAX: usize = 256;
+const SPARE_USED_MIN: usize = 4;
 /// Spans whose places are looked up together: they stay in the cache until they are put there.
 const AT_ONCE: usize = 256;
 
@@ -329,7 +331,10 @@ impl Assembly {
 
     pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
         self.counters.duplicate_spans += repeated as u64;
-        let fit = traces.into_iter().map(|trace| trace.spans).filter(|spans| spans.capacity() <= SPARE_SPANS_MAX);
+        let is_fit = |spans: &Vec<Span>| {
+            spans.capacity() <= SPARE_SPANS_MAX && spans.len() * SPARE_USED_MIN >= spans.capacity()
+        };
+        let fit = traces.into_iter().map(|trace| trace.spans).filter(is_fit);
         for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {
             spans.clear();
             self.spare.push(spans);

@@ -89,8 +89,8 @@ def renamed(text, names):
     for old, new in names.items():
         text = re.sub(rf"^  {old}:(\s*)$", rf"  {new}:\1", text, flags=re.M)
         text = re.sub(rf"\bservice: {old}\b(?!-)", f"service: {new}", text)
-    targets = lambda found: re.sub(r"[\w-]+", lambda word: names.get(word[0], word[0]), found[1])
-    return re.sub(r"(?<=targets: )(\[.*?\])", targets, text)
+    targets = lambda found: re.sub(r"[\w-]+", lambda word: names.get(word[0], word[0]), found[2])
+    return re.sub(r"((?<=targets: )|(?<= at: ))(\[.*?\])", targets, text)
 
 
 def names_back(value, back):

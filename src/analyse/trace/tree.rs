@@ -69,8 +69,8 @@ pub struct Tree<S> {
     pub duplicates: usize,
     /// Spans that are part of another's call, and have no node.
     pub folded: usize,
-    /// Places of the spans in the order of the nodes, and node by id: kept so that the next trace allocates nothing.
-    sorted: Vec<usize>,
+    /// Starts and places of the spans in the order of the nodes, and node by id: kept so that the next trace allocates nothing.
+    sorted: Vec<(Time, usize)>,
     /// In the order of the ids where they are more than [`FEW`].
     by_id: Vec<(SpanKey, usize)>,
     /// Both sides of some call have one id.
@@ -199,10 +199,12 @@ impl<S: TreeSpan> Tree<S> {
     fn place(&mut self, spans: &[S]) {
         let Tree { nodes, sorted, by_id, .. } = self;
         sorted.clear();
-        sorted.extend(0..spans.len());
-        sorted.sort_unstable_by(|&a, &b| order(&spans[a], &spans[b]).then(a.cmp(&b)));
+        sorted.extend(spans.iter().enumerate().map(|(place, span)| (span.start(), place)));
+        // Starts mostly differ: the spans themselves are then not looked at.
+        let then = |a: usize, b: usize| order(&spans[a], &spans[b]).then(a.cmp(&b));
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| then(a.1, b.1)));
         by_id.clear();
-        by_id.extend(sorted.iter().enumerate().map(|(at, &place)| (SpanKey::of(&spans[place]), at)));
+        by_id.extend(sorted.iter().enumerate().map(|(at, &(_, place))| (SpanKey::of(&spans[place]), at)));
         let is_unlike_those_before = |at: usize| by_id[..at].iter().all(|(key, _)| key.id != by_id[at].0.id);
         self.has_shared_ids = false;
         if by_id.len() > FEW || !(1..by_id.len()).all(is_unlike_those_before) {
@@ -219,7 +221,7 @@ impl<S: TreeSpan> Tree<S> {
             *sorted = kept.iter().map(|&at| sorted[at]).collect();
         }
         nodes.clear();
-        nodes.extend(sorted.iter().map(|&place| {
+        nodes.extend(sorted.iter().map(|&(_, place)| {
             let span = spans[place];
             let (start, end) = (span.start(), Time(span.start().0.saturating_add(span.duration_ns())));
             Node { span, parent: None, children: (0, 0), start, end, adjusted: false, sent_at: None }

@@ -194,7 +194,7 @@ impl<'a> Attributes<'a> {
     ///
     /// `scratch` takes what is put together.
     #[inline]
-    pub fn operation<'s>(&self, kind: Kind, name: Utf8<'a>, scratch: &'s mut String) -> Utf8<'s>
+    pub fn operation<'s>(&self, kind: Kind, name: Utf8<'a>, scratch: &'s mut Vec<u8>) -> Utf8<'s>
     where
         'a: 's,
     {
@@ -206,7 +206,7 @@ impl<'a> Attributes<'a> {
                     return name;
                 }
                 // Later conventions write the service into the method.
-                if method.as_bytes().contains(&b'/') { method } else { join(service, "/", method, scratch) }
+                if method.as_bytes().contains(&b'/') { method } else { service.join(b'/', method, scratch) }
             }
             Kind::Consumer => {
                 let destination =
@@ -214,13 +214,13 @@ impl<'a> Attributes<'a> {
                 if destination.is_empty() || name.as_str().contains(destination.as_str()) {
                     return name;
                 }
-                join(self.messaging_operation.text().or("process".into()), " ", destination, scratch)
+                self.messaging_operation.text().or("process".into()).join(b' ', destination, scratch)
             }
             Kind::Server | Kind::Client | Kind::Producer | Kind::Internal | Kind::Unspecified => name,
         }
     }
 
-    fn routed<'s>(&self, name: Utf8<'a>, scratch: &'s mut String) -> Utf8<'s>
+    fn routed<'s>(&self, name: Utf8<'a>, scratch: &'s mut Vec<u8>) -> Utf8<'s>
     where
         'a: 's,
     {
@@ -230,9 +230,8 @@ impl<'a> Attributes<'a> {
             return name;
         }
         let known = |method: &Utf8<'_>| METHODS.iter().any(|known| known.as_bytes() == method.as_bytes());
-        let first_word = || Utf8::from(name.as_str().split(' ').next().unwrap_or_default());
-        match Some(method).filter(known).or_else(|| Some(first_word()).filter(known)) {
-            Some(method) => join(method, " ", route, scratch),
+        match Some(method).filter(known).or_else(|| Some(name.up_to(*b" ")).filter(known)) {
+            Some(method) => method.join(b' ', route, scratch),
             None => route,
         }
     }
@@ -259,9 +258,7 @@ impl<'a> Attributes<'a> {
         let is_probe = || {
             let agent = self.user_agent.text();
             !agent.is_empty() && Work::of_user_agent(agent.as_bytes()).is_some()
-                || Some(self.path.text()).filter(|path| !path.is_empty()).is_some_and(|path| {
-                    Work::of_operation(path.as_str().split('?').next().unwrap_or_default()).is_some()
-                })
+                || Work::of_path(self.path.text().up_to(*b"?").as_bytes()).is_some()
         };
         if is_switched(self.http_status)
             || is_switched(self.http_status_old)
@@ -288,7 +285,7 @@ impl<'a> Attributes<'a> {
     /// 6. the interface: `rpc.service`.
     ///
     /// `scratch` takes what is put together.
-    pub fn peer<'s>(&self, scratch: &'s mut String) -> Utf8<'s>
+    pub fn peer<'s>(&self, scratch: &'s mut Vec<u8>) -> Utf8<'s>
     where
         'a: 's,
     {
@@ -310,16 +307,17 @@ impl<'a> Attributes<'a> {
         let cluster = self.upstream_cluster.text();
         if !cluster.is_empty() {
             // Istio writes `outbound|9080||reviews.shop.svc.cluster.local`: the host is what names the callee.
-            return cluster.as_str().rsplit('|').next().unwrap_or("").into();
+            return cluster.split_at_last(b'|').map_or(cluster, |(_, host)| host);
         }
         self.host().or(self.rpc_service.text())
     }
 
     fn host(&self) -> Utf8<'a> {
-        first([self.server_address, self.server_address_old])
-            .or(host_of_url(self.url.text()))
-            .or(without_port(self.host.text()))
-            .or(self.peer_address.text())
+        let address = first([self.server_address, self.server_address_old]);
+        if !address.is_empty() {
+            return address;
+        }
+        host_of_url(self.url.text()).or(without_port(self.host.text())).or(self.peer_address.text())
     }
 }
 
@@ -335,33 +333,24 @@ fn is_pair(name: Utf8<'_>, before: Utf8<'_>, sign: u8, after: Utf8<'_>) -> bool 
         && name.ends_with(after)
 }
 
-fn join<'s>(before: Utf8<'_>, sign: &str, after: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
-    scratch.clear();
-    scratch.push_str(before.as_str());
-    scratch.push_str(sign);
-    scratch.push_str(after.as_str());
-    scratch.as_str().into()
-}
-
 /// `https://user@api.example.com:443/path`: the host. Empty where the text is no such URL.
 fn host_of_url(url: Utf8<'_>) -> Utf8<'_> {
-    let Some((_, rest)) = url.as_str().split_once("://") else { return Utf8::EMPTY };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    without_port(authority.rsplit('@').next().unwrap_or_default().into())
+    let Some(rest) = url.split_at(b':').and_then(|(_, rest)| rest.strip("//".into())) else { return Utf8::EMPTY };
+    let authority = rest.up_to(*b"/?#");
+    without_port(authority.split_at_last(b'@').map_or(authority, |(_, host)| host))
 }
 
 /// Of a host with a port, the host; an address of IPv6 is in brackets.
 fn without_port(host: Utf8<'_>) -> Utf8<'_> {
-    let host = host.as_str();
-    match host.strip_prefix('[').and_then(|address| address.split_once(']')) {
-        Some((address, _)) => address.into(),
-        None => host.rsplit_once(':').map_or(host, |(host, _)| host).into(),
+    match host.strip("[".into()).and_then(|address| address.split_at(b']')) {
+        Some((address, _)) => address,
+        None => host.split_at_last(b':').map_or(host, |(host, _)| host),
     }
 }
 
 /// `system:name`, such as `postgresql:orders`, or the system alone; the slash is taken by `namespace/service`.
-pub(super) fn pair<'s>(system: Utf8<'s>, name: Utf8<'_>, scratch: &'s mut String) -> Utf8<'s> {
-    if name.is_empty() { system } else { join(system, ":", name, scratch) }
+pub(super) fn pair<'s>(system: Utf8<'s>, name: Utf8<'_>, scratch: &'s mut Vec<u8>) -> Utf8<'s> {
+    if name.is_empty() { system } else { system.join(b':', name, scratch) }
 }
 
 #[cfg(test)]
@@ -371,7 +360,7 @@ mod tests {
     fn peer(attributes: &[(&str, &'static str)]) -> String {
         let mut taken = Attributes::default();
         attributes.iter().for_each(|(key, value)| taken.set((*key).into(), Value::Text((*value).into())));
-        taken.peer(&mut String::new()).as_str().to_owned()
+        taken.peer(&mut Vec::new()).as_str().to_owned()
     }
 
     fn text(text: &'static str) -> Value<'static> {
@@ -439,7 +428,7 @@ mod tests {
     fn operation(kind: Kind, name: &'static str, attributes: &[(&str, &'static str)]) -> String {
         let mut taken = Attributes::default();
         attributes.iter().for_each(|(key, value)| taken.set((*key).into(), Value::Text((*value).into())));
-        taken.operation(kind, name.into(), &mut String::new()).as_str().to_owned()
+        taken.operation(kind, name.into(), &mut Vec::new()).as_str().to_owned()
     }
 
     #[test]

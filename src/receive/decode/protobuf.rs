@@ -9,7 +9,7 @@
 use super::attributes::{Slots, Value};
 use super::resource::Resource;
 use super::rows::{Rows, Span};
-use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError, spare};
+use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError, spare, text_of};
 use super::{DecodeError, Decoded, Options};
 use crate::model::{Kind, Status, Utf8};
 
@@ -128,6 +128,7 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
     const END_TIME: Key = Key::fixed64(8);
     const ATTRIBUTES: Key = Key::bytes(9);
     const STATUS: Key = Key::bytes(15);
+    const FLAGS: Key = Key::fixed32(16);
     message.each(|message, key| {
         // Half of all fields, and not to be found through the jump that tells the others apart.
         if key == ATTRIBUTES {
@@ -148,6 +149,7 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
                 let (inner, depth) = message.message(depth)?;
                 spare(read_status(inner, depth, &mut span.status));
             }
+            FLAGS => _ = message.fixed32()?, // every SDK writes it
             _ => SPAN.check_field(key, message, depth)?,
         }
         Ok(())
@@ -211,17 +213,42 @@ fn read_scattered_attribute<'a>(message: Reader<'a>, depth: u32, slots: &mut imp
     Ok(())
 }
 
-/// Of a oneof the last one written counts; one that writes none leaves `value` as it was.
+const TEXT: Key = Key::bytes(1);
+const BOOL: Key = Key::varint(2);
+const INT: Key = Key::varint(3);
+const DOUBLE: Key = Key::fixed64(4);
+
+/// Of a oneof the last one written counts; one that writes none leaves `value` as it was. All writers write one, and
+/// nearly all of those are text or whole numbers.
 #[inline(always)]
 fn read_any_value<'a>(message: Reader<'a>, depth: u32, value: &mut Value<'a>) -> Result<(), WireError> {
-    const TEXT: Key = Key::bytes(1);
-    const BOOL: Key = Key::varint(2);
-    const INT: Key = Key::varint(3);
-    const DOUBLE: Key = Key::fixed64(4);
+    let mut rest = message;
+    match rest.key()? {
+        TEXT => {
+            let bytes = rest.bytes()?;
+            if rest.is_empty() {
+                *value = Value::Text(text_of(bytes));
+                return Ok(());
+            }
+        }
+        INT => {
+            let number = rest.varint()?;
+            if rest.is_empty() {
+                *value = Value::Int(number as i64); // two's complement, as int64 is written
+                return Ok(());
+            }
+        }
+        _ => {}
+    }
+    read_rare_value(message, depth, value)
+}
+
+#[inline(never)]
+fn read_rare_value<'a>(message: Reader<'a>, depth: u32, value: &mut Value<'a>) -> Result<(), WireError> {
     message.each(|message, key| {
         match key {
             TEXT => *value = Value::Text(message.text()?),
-            INT => *value = Value::Int(message.varint()? as i64), // two's complement, as int64 is written
+            INT => *value = Value::Int(message.varint()? as i64),
             BOOL => *value = Value::Bool(message.varint()? != 0),
             DOUBLE => *value = Value::Double(f64::from_bits(message.fixed64()?)),
             _ => {

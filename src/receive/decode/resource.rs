@@ -74,7 +74,7 @@ impl<'a> Resource<'a> {
     }
 
     /// `scope` takes what is put together.
-    pub fn source<'s>(&self, scope: &'s mut String) -> Source<'s>
+    pub fn source<'s>(&self, scope: &'s mut Vec<u8>) -> Source<'s>
     where
         'a: 's,
     {
@@ -93,7 +93,7 @@ impl<'a> Resource<'a> {
 
     /// Where it runs, so that a service stays several where it runs several times: the cluster, the environment, and where
     /// no environment is named a namespace of Kubernetes that is not the service's own.
-    fn scope<'s>(&self, namespace: Utf8<'a>, scope: &'s mut String) -> Utf8<'s>
+    fn scope<'s>(&self, namespace: Utf8<'a>, scope: &'s mut Vec<u8>) -> Utf8<'s>
     where
         'a: 's,
     {
@@ -127,7 +127,7 @@ mod tests {
         for (key, value) in [("host.name", "h"), ("k8s.namespace.name", "shop"), ("k8s.statefulset.name", "db")] {
             resource.set(key.into(), text(value));
         }
-        let mut scope = String::new();
+        let mut scope = Vec::new();
         let source = resource.source(&mut scope);
         assert_eq!([source.pod, source.namespace, source.workload], ["h", "shop", "db"].map(Utf8::from));
         assert_eq!((source.service, resource.is_unnamed()), ("db".into(), true));
@@ -142,7 +142,7 @@ mod tests {
         let cluster = |attributes: &[(&str, &'static str)]| {
             let mut resource = Resource::default();
             attributes.iter().for_each(|(key, value)| resource.set((*key).into(), text(value)));
-            resource.source(&mut String::new()).cluster.as_str().to_owned()
+            resource.source(&mut Vec::new()).cluster.as_str().to_owned()
         };
         let all = [
             ("k8s.namespace.name", "shop-2"),

@@ -35,9 +35,9 @@ pub struct Rows<'a> {
     /// Spans of resources that nobody named.
     unnamed: u64,
     /// Where texts that are put together are written; kept so that a span allocates nothing.
-    scope: String,
-    operation: String,
-    peer: String,
+    scope: Vec<u8>,
+    operation: Vec<u8>,
+    peer: Vec<u8>,
     promoted: [String; PROMOTED.len()],
     /// Spans pushed, and how many of them are paid for.
     pushed: usize,
@@ -63,9 +63,9 @@ impl<'a> Rows<'a> {
             entered: false,
             rescaled: 0,
             unnamed: 0,
-            scope: String::new(),
-            operation: String::new(),
-            peer: String::new(),
+            scope: Vec::new(),
+            operation: Vec::new(),
+            peer: Vec::new(),
             promoted: Default::default(),
             pushed: 0,
             paid: 0,

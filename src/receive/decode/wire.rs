@@ -49,6 +49,10 @@ impl Key {
         Key(number << 3 | FIXED64)
     }
 
+    pub const fn fixed32(number: u32) -> Key {
+        Key(number << 3 | FIXED32)
+    }
+
     /// Of bytes, text or a message.
     pub const fn bytes(number: u32) -> Key {
         Key(number << 3 | BYTES)
@@ -138,6 +142,11 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
+    pub fn fixed32(&mut self) -> Result<u32, WireError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -155,10 +164,7 @@ impl<'a> Reader<'a> {
     /// A text; one that is not UTF-8 is replaced and counted.
     #[inline(always)]
     pub fn text(&mut self) -> Result<Utf8<'a>, WireError> {
-        Ok(Utf8::new(self.bytes()?).unwrap_or_else(|| {
-            meter::mended();
-            Utf8::REPLACED
-        }))
+        self.bytes().map(text_of)
     }
 
     /// A message inside this one, and the depth left for messages inside that.
@@ -205,6 +211,15 @@ impl<'a> Reader<'a> {
             _ => Err(WireError::Key),
         }
     }
+}
+
+/// Bytes as text; what is not UTF-8 is replaced and counted.
+#[inline(always)]
+pub fn text_of(bytes: &[u8]) -> Utf8<'_> {
+    Utf8::new(bytes).unwrap_or_else(|| {
+        meter::mended();
+        Utf8::REPLACED
+    })
 }
 
 /// What is wrong inside a message whose end is known spoils no more than that message: it is left out and counted.
