@@ -34,7 +34,9 @@ pub(super) struct Notices(BTreeMap<(Origin, ServiceId, String), Notice>);
 
 impl Notices {
     pub fn hear(&mut self, decision: &Decision) {
-        let (Outcome::Notified, Action::Notify(notify)) = (&decision.outcome, &decision.proposal.action) else { return };
+        let (Outcome::Notified, Action::Notify(notify)) = (&decision.outcome, &decision.proposal.action) else {
+            return;
+        };
         let proposal = &decision.proposal;
         let key = (proposal.origin.clone(), notify.service.clone(), proposal.verdict.clone());
         if self.0.len() >= STANDING_MAX && !self.0.contains_key(&key) {

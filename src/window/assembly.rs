@@ -331,9 +331,8 @@ impl Assembly {
 
     pub fn recycle(&mut self, traces: Vec<AssembledTrace>, repeated: usize) {
         self.counters.duplicate_spans += repeated as u64;
-        let is_fit = |spans: &Vec<Span>| {
-            spans.capacity() <= SPARE_SPANS_MAX && spans.len() * SPARE_USED_MIN >= spans.capacity()
-        };
+        let is_fit =
+            |spans: &Vec<Span>| spans.capacity() <= SPARE_SPANS_MAX && spans.len() * SPARE_USED_MIN >= spans.capacity();
         let fit = traces.into_iter().map(|trace| trace.spans).filter(is_fit);
         for mut spans in fit.take(SPARE_MAX.saturating_sub(self.spare.len())) {
             spans.clear();
