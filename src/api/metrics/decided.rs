@@ -21,6 +21,41 @@ const SERVICES_MAX: usize = 1_000;
 /// Who decided, and what was to be done.
 type Origin = (Arc<str>, &'static str);
 
+/// A decision, as far as what comes of it is told.
+#[derive(Clone, Debug)]
+struct Step {
+    origin: Origin,
+    verdict: Arc<str>,
+    /// Before and after, where they differ.
+    replicas: Option<(u32, u32)>,
+    /// Of a restart.
+    pod: Arc<str>,
+}
+
+impl Step {
+    fn of(decision: &Decision) -> Step {
+        let action = &decision.proposal.action;
+        let replicas = match decision.outcome {
+            Outcome::Permitted { from, to } | Outcome::Observed { from, to, .. } => Some((from, to)),
+            Outcome::Notified | Outcome::Refused { .. } => None,
+        };
+        Step {
+            origin: (Arc::from(decision.proposal.origin.kind_or_rule()), action.name()),
+            verdict: decision.proposal.verdict.as_str().into(),
+            replicas: replicas.filter(|(from, to)| from != to),
+            pod: action.target().part().into(),
+        }
+    }
+}
+
+/// The last time that an action was taken at a service, or people were told.
+#[derive(Clone, Debug)]
+struct Last {
+    at: Time,
+    outcome: &'static str,
+    step: Step,
+}
+
 /// Counts since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
@@ -30,10 +65,10 @@ pub struct Decided {
     refusals: BTreeMap<(&'static str, &'static str), u64>,
     changes: BTreeMap<(&'static str, &'static str), u64>,
     interventions: BTreeMap<(Origin, &'static str), u64>,
-    origins: BTreeMap<DecisionId, Origin>,
+    steps: BTreeMap<DecisionId, Step>,
     /// Replicas asked for by the last scaling decision.
     wanted: BTreeMap<ServiceId, u32>,
-    last_actions: BTreeMap<(ServiceId, &'static str), Time>,
+    last_actions: BTreeMap<(ServiceId, &'static str), Last>,
 }
 
 impl Decided {
@@ -47,13 +82,12 @@ impl Decided {
             What::Decided { decision } => self.decided(decision),
             What::Acted { decision, change, error } => {
                 let outcome = if error.is_none() { "done" } else { "failed" };
-                let action = match self.origins.get(decision) {
-                    Some((_, action)) => action,
-                    None => "unknown", // decided in another life
-                };
+                let step = self.steps.get(decision).cloned();
+                // Without one it was decided in another life.
+                let action = step.as_ref().map_or("unknown", |step| step.origin.1);
                 *self.changes.entry((action, outcome)).or_default() += 1;
-                if error.is_none() && change.record().is_some() {
-                    self.acted(change.service(), action, entry.at);
+                if let Some(step) = step.filter(|_| change.record().is_some()) {
+                    self.last(change.service(), Last { at: entry.at, outcome, step });
                 }
             }
             What::Intervention { report } => {
@@ -66,7 +100,7 @@ impl Decided {
 
     fn decided(&mut self, decision: &Decision) {
         let action = &decision.proposal.action;
-        let origin = (Arc::from(decision.proposal.origin.kind_or_rule()), action.name());
+        let step = Step::of(decision);
         let outcome = match &decision.outcome {
             Outcome::Permitted { .. } => "permitted",
             Outcome::Observed { .. } => "observed",
@@ -89,25 +123,34 @@ impl Decided {
             Outcome::Refused { gate, .. } => refused(*gate),
             Outcome::Permitted { .. } | Outcome::Notified => {}
         }
-        *self.decisions.entry((origin.clone(), outcome)).or_default() += 1;
-        if self.origins.len() >= DECISIONS_MAX {
-            self.origins.pop_first();
+        *self.decisions.entry((step.origin.clone(), outcome)).or_default() += 1;
+        // What is permitted is told once the cluster has answered; these are all there will be.
+        let is_final = match &decision.outcome {
+            Outcome::Observed { refused_by, .. } => refused_by.is_empty(),
+            Outcome::Notified => true,
+            Outcome::Permitted { .. } | Outcome::Refused { .. } => false,
+        };
+        if is_final {
+            self.last(action.service(), Last { at: decision.at, outcome, step: step.clone() });
         }
-        self.origins.insert(decision.id, origin);
+        if self.steps.len() >= DECISIONS_MAX {
+            self.steps.pop_first();
+        }
+        self.steps.insert(decision.id, step);
     }
 
-    fn acted(&mut self, service: &ServiceId, action: &'static str, at: Time) {
+    fn last(&mut self, service: &ServiceId, last: Last) {
         if self.last_actions.len() >= SERVICES_MAX
-            && let Some(oldest) = self.last_actions.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone())
+            && let Some(oldest) = self.last_actions.iter().min_by_key(|(_, last)| last.at).map(|(key, _)| key.clone())
         {
             self.last_actions.remove(&oldest);
         }
-        self.last_actions.insert((service.clone(), action), at);
+        self.last_actions.insert((service.clone(), last.step.origin.1), last);
     }
 
     /// Who decided on an intervention, and what: one that was adopted after a restart tells no more than its direction.
     fn origin(&self, report: &InterventionReport) -> Origin {
-        self.origins.get(&report.decision).cloned().unwrap_or_else(|| {
+        self.steps.get(&report.decision).map(|step| step.origin.clone()).unwrap_or_else(|| {
             let action = match report.from.cmp(&report.to) {
                 std::cmp::Ordering::Less => "scale_out",
                 std::cmp::Ordering::Greater => "scale_in",
@@ -152,10 +195,18 @@ impl Decided {
         for (service, &wanted) in &self.wanted {
             page.whole(Name::ServiceWanted, &Arc::new(Labels::service(service.as_str())), u64::from(wanted));
         }
-        for ((service, action), at) in &self.last_actions {
-            let labels = Arc::new(Labels::service(service.as_str()));
+        for ((service, action), Last { at, outcome, step }) in &self.last_actions {
+            let replicas =
+                |of: fn((u32, u32)) -> u32| step.replicas.map_or_else(String::new, |both| of(both).to_string());
+            let labels = Labels::service(service.as_str())
+                .with("outcome", outcome)
+                .with("rule", &step.origin.0)
+                .with("verdict", &step.verdict)
+                .with("from", &replicas(|(from, _)| from))
+                .with("to", &replicas(|(_, to)| to))
+                .with("k8s_pod_name", &step.pod);
             let at = Value::Number(at.0.div_euclid(1_000_000) as f64 / 1e3);
-            page.labelled(Name::ServiceLastAction, &labels, ("action", *action), at);
+            page.labelled(Name::ServiceLastAction, &Arc::new(labels), ("action", *action), at);
         }
         let mut told = std::collections::BTreeSet::new();
         for report in open.iter().filter(|report| !report.stage.is_end()) {
@@ -209,5 +260,23 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn what_would_have_been_done_is_told_where_no_gate_would_have_refused_it() {
+        let series = |refused_by| {
+            let mut counts = Decided::default();
+            counts.count(&decided(1, 6, Outcome::Observed { from: 2, to: 6, refused_by }));
+            let mut page = Page::default();
+            counts.show(&mut page, &Tallies::default(), &[]);
+            let text = Text::Prometheus.write(&page);
+            text.lines().find(|line| line.starts_with("headroom_service_last_action_timestamp")).map(str::to_owned)
+        };
+        let told = series(Vec::new()).unwrap();
+        for label in [r#"outcome="observed""#, r#"rule="scale_out_bottleneck""#, r#"from="2""#, r#"to="6""#] {
+            assert!(told.contains(label), "{told}");
+        }
+        assert!(told.ends_with("} 10"), "{told}");
+        assert_eq!(series(vec![Refusal { gate: Gate::OptIn, reason: String::new() }]), None);
     }
 }

@@ -203,7 +203,7 @@ declare! {
     ServiceLowTraffic: Gauge Service [] "service_low_traffic", "1 while the service has fewer requests than a judgement needs";
     ServiceVerdict: States Service ["verdict"] "service_verdict", "What holds for the service: the verdict of the worst bottleneck or silent failure that lies there, else healthy or partial";
     ServiceSeen: Gauge Service [] "service_seen_ratio", "Share of the service's requests whose caller's span came; of the 50 with most requests";
-    ServiceLastAction: Gauge Service ["action"] "service_last_action_timestamp_seconds", "When headroom last changed the service by this action, in Unix time";
+    ServiceLastAction: Gauge Service ["action", "outcome", "rule", "verdict", "from", "to", "k8s_pod_name"] "service_last_action_timestamp_seconds", "When headroom last took this action at the service, in Unix time: done, failed, observed (it would have been taken) or notified; from and to are replicas";
     ServiceOpen: Gauge Noted ["action"] "service_intervention_open", "1 while an intervention at the service is open";
 
     // Their pods, operations and calls.
