@@ -52,9 +52,11 @@ pub enum Error {
     #[error("the embedded cluster did not start: {0}; look at what it said above, or at the machine's limits")]
     ClusterStart(String),
     #[error(
-        "{address} is not a loopback address; the embedded cluster lets everyone in, so name one of this machine alone"
+        "{address} is not a loopback address; a demo and its cluster let everyone in, so name one of this machine alone"
     )]
     NotLoopback { address: SocketAddr },
+    #[error("--api has nothing to serve at --speed max, which opens no socket; give a speed such as 4")]
+    NoApiAtOnce,
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]

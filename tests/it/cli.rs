@@ -94,6 +94,19 @@ fn a_usage_error_is_one_line_and_exit_code_2() {
 }
 
 #[test]
+fn a_demo_serves_its_api_to_this_machine_alone_and_only_while_it_plays() {
+    let directory = tempfile::tempdir().unwrap();
+    for (args, cause) in [
+        (["demo", "--speed", "max", "--api", "127.0.0.1:8080"], "nothing to serve at --speed max"),
+        (["demo", "--speed", "4", "--api", "0.0.0.0:8080"], "0.0.0.0:8080 is not a loopback address"),
+    ] {
+        let (code, _, error) = run(directory.path(), &args);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains(cause), "{error}");
+    }
+}
+
+#[test]
 fn version_and_manual_pages_are_written() {
     let directory = tempfile::tempdir().unwrap();
     let (code, out, _) = run(directory.path(), &["version"]);

@@ -44,6 +44,9 @@ pub struct Args {
     /// Virtual seconds in a second
     #[arg(long, value_name = "X", default_value = "1", value_parser = finite_speed)]
     speed: f64,
+    /// When the scenario begins, in seconds since the Unix epoch; a Monday morning in January 2026 unless given
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(0..=4_102_444_800))]
+    start: Option<i64>,
     /// Where to serve; loopback only
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -84,7 +87,7 @@ async fn host(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let start = START;
+    let start = args.start.map_or(START, Time::from_secs);
     let clock = Clock::scaled(Clock::system().now(), start, args.speed);
     let horizon = Time(start.0 + (scenario.horizon_s * 1e9) as i64);
     let hosted = Arc::new(Hosted::new(Simulation::new(&scenario, args.seed, start), horizon));

@@ -20,12 +20,14 @@ use super::summary::Summary;
 use super::terminal::Terminal;
 use super::{Play, course};
 use crate::act::embedded::Embedded;
+use crate::clock::Clock;
 use crate::commands::cluster::Shown;
 use crate::commands::error::Error;
 use crate::commands::serve::serve;
 use crate::commands::stations;
 use crate::config::{self, Bounds, Config, Mode, Pattern, Selector};
 use crate::journal::Entry;
+use crate::model::Time;
 use crate::simulate::{Measures, References, Scenario};
 
 /// Between two looks: what moves on a screen faster than this is noise.
@@ -44,12 +46,14 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
         thread::spawn(move || References::run(&scenario, seed))
     });
     let journal = Kept::create(play.journal.as_deref())?;
-    let mut story = Story::new(&play.scenario);
+    // Who watches by the API, such as Prometheus, sets what is told beside their own clock.
+    let begins = if play.api.is_some() { Clock::system().now().floor_second() } else { course::START };
+    let mut story = Story::new(&play.scenario, begins);
     let start = || Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime);
     let (runtime, queries) = (start()?, start()?);
     let watched = runtime.block_on(async {
         let otlp = free_port()?;
-        let mut cluster = Cluster::start(play, speed, otlp).await?;
+        let mut cluster = Cluster::start(play, speed, begins, otlp).await?;
         let config = config(play, otlp, &cluster.url, &journal.path);
         let clock = stations::clock(&config).await?;
         tokio::select! {
@@ -136,7 +140,7 @@ fn config(play: &Play, otlp: SocketAddr, cluster: &str, journal: &Path) -> Confi
         mode: Mode::Enforce,
         objectives: settings.analyse.objectives.into_iter().map(objective).collect(),
         receive: config::Receive { grpc: otlp, http: any_port(), ..config::Receive::default() },
-        api: config::Api { listen: any_port(), ..config::Api::default() },
+        api: config::Api { listen: play.api.unwrap_or_else(any_port), ..config::Api::default() },
         rules: play.rules_config(),
         // One file whatever its size, because `replay` reads one.
         journal: Some(config::Journal { path: journal.to_owned(), bytes_max: u64::MAX }),
@@ -163,13 +167,14 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start(play: &Play, speed: f64, otlp: SocketAddr) -> Result<Cluster, Error> {
+    async fn start(play: &Play, speed: f64, begins: Time, otlp: SocketAddr) -> Result<Cluster, Error> {
         let failed = |error: io::Error| Error::ClusterStart(error.to_string());
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command
             .args(["cluster", "--scenario", &play.scenario_argument])
             .args(play.variant.options())
             .args(["--seed", &play.seed.to_string(), "--speed", &speed.to_string()])
+            .args(["--start", &begins.second().to_string()])
             .args(["--otlp-grpc", &format!("http://{otlp}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -12,6 +12,7 @@ mod summary;
 mod terminal;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -38,6 +39,7 @@ const SPEED: &str = "4";
   headroom demo --scenario my-system.yaml --speed max --json
   headroom demo --speed max --spans s.jsonl      then: headroom replay s.jsonl
   headroom demo --pods shared --load-factor 20 --sampling 0.01 --speed max
+  headroom demo --speed 1 --api 127.0.0.1:8080   for Prometheus and the dashboards
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
 front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
@@ -81,6 +83,9 @@ pub struct Args {
     /// Directory of rules; without it the shipped ones run
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Serve headroom's API and metrics there while it plays; loopback only, and not at --speed max
+    #[arg(long, value_name = "ADDRESS")]
+    api: Option<SocketAddr>,
     /// Print JSON lines: actions, then the summary
     #[arg(long)]
     json: bool,
@@ -109,10 +114,16 @@ struct Play {
     rules: Option<PathBuf>,
     spans: Option<PathBuf>,
     journal: Option<PathBuf>,
+    api: Option<SocketAddr>,
     json: bool,
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
+    match args.api {
+        Some(_) if args.speed == Speed::Max => return Err(Error::NoApiAtOnce),
+        Some(address) if !address.ip().is_loopback() => return Err(Error::NotLoopback { address }),
+        _ => {}
+    }
     let journal = args.journal.or_else(|| args.spans.as_deref().map(beside));
     let play = Play {
         scenario: args.variant.of(scenario(&args.scenario)?),
@@ -122,6 +133,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         rules: args.rules,
         spans: args.spans,
         journal,
+        api: args.api,
         json: args.json,
     };
     let summary = match args.speed {
@@ -146,7 +158,7 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
     // Two, because the course lends each to a closure of its own.
     let mut spans = Recording::create(play.spans.as_deref(), None)?;
     let mut journal = Recording::create(None, play.journal.as_deref())?;
-    let mut story = Story::new(&play.scenario);
+    let mut story = Story::new(&play.scenario, course::START);
     thread::scope(|scope| {
         let references = play.compares().then(|| scope.spawn(|| References::run(&play.scenario, play.seed)));
         story.open(play, out)?;

@@ -39,6 +39,8 @@ pub struct Action {
 
 #[derive(Default)]
 pub struct Story {
+    /// When the scenario began.
+    start: Time,
     /// Whether spans arrived, so that something is known of now.
     pub sighted: bool,
     /// What is said while a part of the traffic is not seen.
@@ -99,8 +101,9 @@ impl std::fmt::Display for Told {
 }
 
 impl Story {
-    pub fn new(scenario: &Scenario) -> Story {
-        Story { expected: scenario.expected_targets(), progress_s: PROGRESS_S, ..Story::default() }
+    /// Of a scenario that begins at this time.
+    pub fn new(scenario: &Scenario, start: Time) -> Story {
+        Story { start, expected: scenario.expected_targets(), progress_s: PROGRESS_S, ..Story::default() }
     }
 
     /// Services scaled out, in the order of their first action.
@@ -148,7 +151,7 @@ impl Story {
             for told in &self.told[told..] {
                 writeln!(out, "{told}")?;
             }
-            let t_s = seconds(entry.at);
+            let t_s = self.seconds(entry.at);
             if t_s >= self.progress_s {
                 self.progress_s = t_s + PROGRESS_S;
                 writeln!(out, "{t_s:6.1} s  …")?;
@@ -162,7 +165,8 @@ impl Story {
     pub fn close(&mut self, json: bool, out: &mut dyn Write) -> Result<(), Error> {
         let before = self.actions.len();
         for (_, decision) in std::mem::take(&mut self.permitted) {
-            self.actions.extend(done(&decision));
+            let t_s = self.seconds(decision.at);
+            self.actions.extend(done(&decision, t_s));
         }
         if json { self.print_actions(before, out) } else { Ok(()) }
     }
@@ -176,7 +180,7 @@ impl Story {
     }
 
     pub fn take(&mut self, entry: &Entry) {
-        let t_s = seconds(entry.at);
+        let t_s = self.seconds(entry.at);
         match &entry.what {
             What::Ingested { spans } => self.sighted |= *spans > 0,
             What::Found { findings } => self.found(t_s, findings),
@@ -188,7 +192,10 @@ impl Story {
                 }
                 let Some(decided) = self.permitted.remove(decision) else { return };
                 match error {
-                    None => self.actions.extend(done(&decided)),
+                    None => {
+                        let t_s = self.seconds(decided.at);
+                        self.actions.extend(done(&decided, t_s));
+                    }
                     Some(error) => self.say(t_s, Tone::Trouble, format!("failed: {error}")),
                 }
             }
@@ -282,13 +289,18 @@ impl Story {
         }
     }
 
+    /// Since the scenario's start, in whole milliseconds.
+    fn seconds(&self, at: Time) -> f64 {
+        (at.seconds_since(self.start) * 1e3).round() / 1e3
+    }
+
     fn say(&mut self, t_s: f64, tone: Tone, text: String) {
         self.told.push(Told { t_s, tone, text });
     }
 }
 
 /// The action that a permitted decision became.
-fn done(decision: &Decision) -> Option<Action> {
+fn done(decision: &Decision, t_s: f64) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
     let action = &decision.proposal.action;
     let target = action.target();
@@ -296,7 +308,7 @@ fn done(decision: &Decision) -> Option<Action> {
     // What changes no replicas has the same number twice.
     let replicas = (from != to).then_some((from, to));
     Some(Action {
-        t_s: seconds(decision.at),
+        t_s,
         action: action.name(),
         service: action.service().name().into(),
         pod: (!part.is_empty()).then(|| part.to_owned()),
@@ -305,9 +317,4 @@ fn done(decision: &Decision) -> Option<Action> {
         verdict: decision.proposal.verdict.clone(),
         rule: decision.proposal.origin.to_string(),
     })
-}
-
-/// Since the scenario's start, in whole milliseconds.
-pub fn seconds(at: Time) -> f64 {
-    (at.seconds_since(course::START) * 1e3).round() / 1e3
 }
