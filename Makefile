@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces
+.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,16 @@ deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules,
 	@mkdir -p deploy/helm/headroom/crds
 	$(CARGO) run --locked -- crd > deploy/helm/headroom/crds/serviceobjectives.yaml
 	deploy/render.sh
+
+# What builds and draws them lies in the cache; the link lets the compiler find it beside the sources.
+dashboards: ## make dashboards/*.json from dashboards/src, and hold them against Grafana's types
+	tests/real/setup.sh
+	@ln -sfn $(HEADROOM_CACHE)/real/dashboards/node_modules dashboards/node_modules
+	cd dashboards && npm run --silent build && npm run --silent literals
+
+dashboards-preview: dashboards ## play a demo, and draw every panel from a real Prometheus' answers (3 min)
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/see.py --pictures
 
 # Needs a nightly compiler and cargo-fuzz. Without a sanitizer: the code is safe Rust, a finding is a panic.
 fuzz: ## feed the decoders and the engine what nobody would send (SECONDS, FUZZ_TARGETS)
@@ -99,3 +109,8 @@ accept-traces: ## traces as they really are: each scenario with each disturbance
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/traces.py
 	python3 tests/accept/shapes.py
+
+accept-see: ## what people see: dashboards, alerts, and pictures of incidents, from a real Prometheus (8 min)
+	tests/real/setup.sh
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/see.py

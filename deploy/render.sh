@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What is made from other files: the chart's copy of the shipped rules, and the kustomize base, which is the chart as
-# it comes, in the namespace `headroom`. A test finds out when this was forgotten. `make deploy` runs it.
+# What is made from other files: the chart's copies of the shipped rules, of the dashboards and of Prometheus' rules, and
+# the kustomize base, which is the chart as it comes, in the namespace `headroom`. A test finds out when this was forgotten. `make deploy` runs it.
 #
-#   deploy/render.sh [FOLDER]    writes FOLDER/base and FOLDER/rules instead, for that test
+#   deploy/render.sh [FOLDER]    writes FOLDER/base, FOLDER/rules, FOLDER/dashboards and FOLDER/prometheus instead, for that test
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${HEADROOM_CACHE:-$HOME/.cache/headroom}/control-plane
@@ -14,7 +14,15 @@ base=${1:+$1/base}
 base=${base:-$here/kustomize/base}
 rules=${1:+$1/rules}
 rules=${rules:-$chart/rules}
-mkdir -p "$base" "$rules"
+dashboards=${1:+$1/dashboards}
+dashboards=${dashboards:-$chart/dashboards}
+prometheus=${1:+$1/prometheus}
+prometheus=${prometheus:-$chart/prometheus}
+mkdir -p "$base" "$rules" "$dashboards" "$prometheus"
+
+rm -f "$dashboards"/*.json
+cp "$here"/../dashboards/headroom-*.json "$dashboards/"
+cp "$here/prometheus/rules.yaml" "$prometheus/"
 
 rm -f "$rules"/*.rhai
 for rule in "$here"/../rules/*.rhai; do

