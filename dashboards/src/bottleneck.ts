@@ -49,16 +49,18 @@ export const verdictsOverTime = (width: number, height: number) =>
   states({
     title: 'Bottleneck over time: which service, and why',
     description:
-      'A row for each service that held requests back, coloured by the verdict. No bar: it was no bottleneck. Where two rows hold at once, ' +
-      'different endpoints have different bottlenecks.',
+      'A row for each service that held requests back in the time shown, coloured by the verdict; green while it did not. Where two rows hold at ' +
+      'once, different endpoints have different bottlenecks.',
     width,
     height,
     empty: 'No bottleneck in this time',
     mappings: verdictCodes,
     queries: [
-      query('A', coded(S, codes, (verdict) => ofEntry('headroom_bottleneck', 'service_name=~"$service"', `verdict="${verdict}"`)), {
-        legend: SERVICE,
-      }),
+      query(
+        'A',
+        `${coded(S, codes, (verdict) => chosen('headroom_service_verdict', 'service_name=~"$service"', `verdict="${verdict}"`))} ${concerned}`,
+        { legend: SERVICE },
+      ),
     ],
   });
 

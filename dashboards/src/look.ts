@@ -10,7 +10,7 @@ export const VERDICTS: readonly { verdict: string; says: string; colour: string 
   { verdict: 'slow_dependency', says: 'slow dependency: waits for what it calls', colour: 'purple' },
   { verdict: 'bad_instance', says: 'bad pod: far from its siblings', colour: 'blue' },
   { verdict: 'regression', says: 'regression: a new version is slower', colour: 'dark-yellow' },
-  { verdict: 'amplification', says: 'amplification: a caller asks too often', colour: 'dark-purple' },
+  { verdict: 'amplification', says: 'amplification: a caller asks too often', colour: '#ff7ac6' },
   { verdict: 'failing', says: 'failing: errors start here', colour: 'red' },
   { verdict: 'unreachable', says: 'unreachable: refuses calls or never answers', colour: 'semi-dark-red' },
   { verdict: 'degraded', says: 'degraded: slower at the same load and version', colour: 'yellow' },

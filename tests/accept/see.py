@@ -566,13 +566,14 @@ def item_6(card, seed):
         for number, kind in enumerate(kinds, 1):
             system = drawn_system(kind, chance.randrange(1_000_000))
             path = write(pathlib.Path(directory) / f"{number}.yaml", json.dumps(system))
-            run = Run(f"incident-{number}", path, ONSET_S + LOOK_S + 30, directory=pathlib.Path(directory) / f"{number}")
+            run = Run(f"incident-{number}", path, ONSET_S + LOOK_S + 20, directory=pathlib.Path(directory) / f"{number}")
             stack.callback(run.end)
             runs.append(run)
             truth[number] = {"kind": kind, "truth": system["truth"], "faults": system["faults"]}
         for number, run in enumerate(runs, 1):
-            time.sleep(max(0, run.began + ONSET_S + LOOK_S - time.time()))
-            draw(program, folder / f"{number}", run.prometheus, run.began, time.time(), ".*", "--only", "headroom-bottleneck")
+            looked = run.began + ONSET_S + LOOK_S - 10
+            time.sleep(max(0, looked - time.time()))
+            draw(program, folder / f"{number}", run.prometheus, run.began, looked, ".*", "--only", "headroom-bottleneck")
             (folder / f"{number}" / "headroom-bottleneck.answers.json").unlink()
             (folder / f"{number}" / "headroom-bottleneck.layout.txt").unlink()
     write(OUT / "incidents-truth.json", json.dumps(truth, indent=1) + "\n")

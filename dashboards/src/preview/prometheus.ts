@@ -88,10 +88,13 @@ export class Prometheus {
         ? { time: `${moment.to}` }
         : { start: `${Math.ceil(moment.from / step) * step}`, end: `${moment.to}`, step: `${step}` };
     const data = await this.get<Reply['data']>(step === undefined ? 'query' : 'query_range', { query: expr, ...time });
-    return data.result.map(({ metric, value, values }) => {
+    const series = data.result.map(({ metric, value, values }) => {
       const { __name__, ...labels } = metric;
-      return { labels, points: (values ?? [value!]).map(([at, text]): [number, number] => [at, Number(text)]) };
+      // A share of nothing is no number, and none is drawn.
+      const points = (values ?? [value!]).map(([at, text]): [number, number] => [at, Number(text)]);
+      return { labels, points: points.filter(([, number]) => Number.isFinite(number)) };
     });
+    return series.filter(({ points }) => points.length > 0);
   }
 }
 
