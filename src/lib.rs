@@ -20,6 +20,7 @@
 //! - [`simulate`]: a cluster of pretend services, with its references
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`sql`]: SQL for people, in processes that may die of it
+//! - [`notices`]: what people should know, delivered to webhooks, Alertmanager, Slack and PagerDuty
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
 #![forbid(unsafe_code)]
@@ -45,6 +46,8 @@ pub mod journal;
 pub mod model;
 #[cfg(feature = "daemon")]
 pub mod net;
+#[cfg(feature = "daemon")]
+pub mod notices;
 #[cfg(feature = "daemon")]
 pub mod receive;
 #[cfg(feature = "daemon")]

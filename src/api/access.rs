@@ -180,7 +180,7 @@ pub async fn not_found(uri: Uri) -> Refusal {
         StatusCode::NOT_FOUND,
         format!("nothing is at {}", uri.path()),
         "the paths are /livez, /readyz, /metrics and /api/v1/{status,bottleneck,findings,services,entries,\
-         decisions,interventions,explain/ID,pause,resume,sql}",
+         decisions,notices,interventions,explain/ID,pause,resume,sql}",
     )
 }
 

@@ -33,6 +33,7 @@ use tower::Service;
 use crate::clock::Clock;
 use crate::config::HostName;
 use crate::net::{Descriptors, Http, Limits, Receipt};
+use crate::notices::outbox::Outbox;
 
 pub use access::{Access, Peer};
 pub use control::Control;
@@ -56,6 +57,8 @@ pub struct Api {
     pub controls: mpsc::Sender<Control>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
+    /// What waits for the receivers of notices.
+    pub notices: Arc<[Arc<Outbox>]>,
     pub clock: Clock,
     /// So long after the last tick it is no longer ready.
     pub ticks_late: Duration,
@@ -137,6 +140,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/entries", get(read::entries))
         .route("/api/v1/sight", get(read::sight))
         .route("/api/v1/decisions", get(read::decisions))
+        .route("/api/v1/notices", get(read::notices))
         .route("/api/v1/interventions", get(read::interventions))
         .route("/api/v1/explain/{id}", get(read::explanation))
         .route("/api/v1/sql", post(sql::sql))

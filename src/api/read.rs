@@ -126,6 +126,13 @@ pub async fn interventions(State(api): State<Api>) -> Json<Value> {
     answer(&snapshot, &[("interventions", json!(snapshot.interventions))])
 }
 
+/// What people were told of and is not over, and what became of the messages to each receiver.
+pub async fn notices(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    let receivers: Vec<Value> = api.notices.iter().map(|outbox| json!(outbox.shown())).collect();
+    answer(&snapshot, &[("standing", json!(snapshot.notices)), ("receivers", receivers.into())])
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {

@@ -8,7 +8,7 @@ use super::History;
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
 use crate::engine::{Notice, Tallies};
-use crate::model::{ClusterState, Origin, Pauses, ServiceId, Time};
+use crate::model::{ClusterState, Hold, Origin, Pauses, ServiceId, Time};
 use crate::sql::Table;
 use crate::verify::InterventionReport;
 
@@ -36,6 +36,13 @@ pub struct Snapshot {
     pub tallies: Tallies,
     /// What people were told of and is not over.
     pub notices: Vec<Notice>,
+}
+
+impl Snapshot {
+    /// Whether another replica of headroom leads, and this one watches.
+    pub fn follows(&self) -> bool {
+        self.cluster.workloads.iter().any(|workload| matches!(workload.held, Some(Hold::Leader { .. })))
+    }
 }
 
 /// Where the spans are that were received, and what they take. Counts are since the start.

@@ -55,6 +55,7 @@ fn fixture(config: config::Api) -> Fixture {
         controls: controls_in,
         metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
         sql: Arc::new(Sql::start(&tokio::runtime::Handle::current(), &config, Arc::default()).unwrap()),
+        notices: Arc::default(),
         clock: Clock::system(),
         ticks_late: Duration::MAX,
         access: Arc::new(Access::new(config.token.as_ref(), config.callers)),

@@ -28,19 +28,36 @@ fn parse_token(text: &str) -> Result<Token, std::convert::Infallible> {
 
 impl Server {
     pub fn get(&self, path: &[&str]) -> Result<Value, Error> {
-        self.ask(Method::GET, path, None)
+        self.ask(Method::GET, path, &[], None)
+    }
+
+    /// With parameters of the query.
+    pub fn get_with(&self, path: &[&str], parameters: &[(&str, &str)]) -> Result<Value, Error> {
+        self.ask(Method::GET, path, parameters, None)
     }
 
     pub fn post(&self, path: &[&str], body: &Value) -> Result<Value, Error> {
-        self.ask(Method::POST, path, Some(body))
+        self.ask(Method::POST, path, &[], Some(body))
     }
 
-    fn ask(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Value, Error> {
+    fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-        runtime.block_on(self.send(method, path, body))
+        runtime.block_on(self.send(method, path, parameters, body))
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Value, Error> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, Error> {
         let server = self.server.to_string();
         let unreachable = |cause: String| Error::Unreachable { server: server.clone(), cause };
         let mut url = self.server.clone();
@@ -49,6 +66,9 @@ impl Server {
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(path);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy() // the server is named by its address; a proxy meant for the internet is not on the way

@@ -11,7 +11,7 @@ use crate::model::Time;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;
 use crate::sql::QueryError as SqlError;
-use crate::{config, engine, journal, receive};
+use crate::{config, engine, journal, notices, receive};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +80,8 @@ pub enum Error {
     QueryFile { path: PathBuf, cause: String },
     #[error("{}", lines(errors))]
     Queries { errors: Vec<QueryError> },
+    #[error("there is no table named `{name}`; the tables are {known}")]
+    NoTable { name: String, known: String },
     #[error("there is no query named `{name}`; the queries are {known}")]
     NoQuery { name: String, known: String },
     #[error("the log filter `{filter}` is wrong: {cause}; write a level such as info, or target=level")]
@@ -95,6 +97,10 @@ pub enum Error {
         HumanBytes(*memory), HumanBytes(*given), HumanBytes(*needed)
     )]
     AddressSpace { memory: u64, given: u64, needed: u64 },
+    #[error(transparent)]
+    Notices(#[from] notices::client::Error),
+    #[error("no receiver of notices is meant: {known}; add one to notify.receivers, or name one with --receiver")]
+    NoReceiver { known: String },
     #[error("cannot start the runtime: {0}; raise the limit of threads or of memory")]
     Runtime(io::Error),
     #[error(

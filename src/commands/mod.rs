@@ -15,7 +15,9 @@ mod doctor;
 mod draw;
 mod error;
 mod explain;
+mod keys;
 mod man;
+mod notify_test;
 mod output;
 mod pause;
 mod queries;
@@ -32,6 +34,9 @@ mod sql;
 mod sql_child;
 mod stations;
 mod status;
+mod table;
+mod terminal;
+mod top;
 mod traces;
 mod version;
 mod watched_files;
@@ -70,11 +75,13 @@ pub enum Command {
     SqlChild(sql_child::Args),
     Queries(queries::Args),
     Status(status::Args),
+    Top(top::Args),
     Explain(explain::Args),
     Report(report::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     CheckConfig(check_config::Args),
+    NotifyTest(notify_test::Args),
     ConfigSchema(config_schema::Args),
     Crd(crd::Args),
     Completion(completion::Args),
@@ -99,11 +106,13 @@ impl Command {
             Command::SqlChild(args) => sql_child::run(args),
             Command::Queries(args) => queries::run(args, out),
             Command::Status(args) => status::run(args, out),
+            Command::Top(args) => top::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Report(args) => report::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
+            Command::NotifyTest(args) => notify_test::run(args, out),
             Command::ConfigSchema(args) => config_schema::run(args, out),
             Command::Crd(args) => crd::run(args, out),
             Command::Completion(args) => completion::run(args, out),

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
+use super::table::aligned;
 use crate::model::{printable, spans};
 use crate::receive::decode::Options;
 use crate::receive::files::{self, Damage};
+use crate::sql::described::{DESCRIBED, Described};
 use crate::sql::{self, Builder, Limits, Program, QueryError};
 
 /// Half of a small machine.
@@ -19,7 +21,8 @@ const MEMORY_BYTES: u64 = 4 << 30;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom sql 'select service, count(*) from spans group by 1' --file a.jsonl.zst
-  headroom sql 'show tables'
+  headroom sql --describe spans
+  headroom sql \"select * from spans where trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'\"
   headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
@@ -28,7 +31,11 @@ form, headroom's Parquet, or - for standard input.
 Exit codes: 0 answered; 2 usage or input error.")]
 pub struct Args {
     /// One read-only statement
-    query: String,
+    #[arg(required_unless_present = "describe")]
+    query: Option<String>,
+    /// Say what each table and column holds, of all tables or of one
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, conflicts_with_all = ["query", "file"])]
+    describe: Option<Option<String>>,
     /// Files of spans; without it a running server is asked
     #[arg(long, value_name = "FILE", num_args = 1..)]
     file: Vec<String>,
@@ -40,10 +47,40 @@ pub struct Args {
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    if args.file.is_empty() { ask_server(&args, out) } else { ask_files(&args, out) }
+    match (&args.describe, &args.query) {
+        (Some(table), _) => describe(table.as_deref(), args.json, out),
+        (None, Some(query)) if args.file.is_empty() => ask_server(&args, query, out),
+        (None, query) => ask_files(&args, query.as_deref().unwrap_or_default(), out),
+    }
 }
 
-fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
+/// Tables and columns in words, without a server: they are the same everywhere.
+fn describe(wanted: Option<&str>, as_json: bool, out: &mut dyn Write) -> Result<Answer, Error> {
+    let tables: Vec<_> = DESCRIBED.iter().filter(|table| wanted.is_none_or(|name| table.name == name)).collect();
+    if let (Some(name), []) = (wanted, tables.as_slice()) {
+        let known = DESCRIBED.iter().map(|table| table.name).collect::<Vec<_>>().join(", ");
+        return Err(Error::NoTable { name: name.to_owned(), known });
+    }
+    if as_json {
+        let column =
+            |(name, kind, meaning): (&str, String, &str)| json!({"name": name, "type": kind, "meaning": meaning});
+        let table = |table: &&Described| json!({"name": table.name, "row": table.row, "columns": table.columns().map(column).collect::<Vec<_>>()});
+        writeln!(out, "{:#}", Value::Array(tables.iter().map(table).collect()))?;
+        return Ok(Answer::Yes);
+    }
+    for (n, table) in tables.iter().enumerate() {
+        if n > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}: {}", table.name, table.row)?;
+        let rows: Vec<Vec<String>> =
+            table.columns().map(|(name, kind, meaning)| vec![format!("  {name}"), kind, meaning.to_owned()]).collect();
+        aligned(&rows).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    Ok(Answer::Yes)
+}
+
+fn ask_files(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Error> {
     let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
     let mut table = Builder::new(&spans::schema()).map_err(failed)?;
     for file in &args.file {
@@ -63,7 +100,7 @@ fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
     };
     let program = Program::own().map_err(failed)?;
     let (mut columns, mut rows) = (None, Vec::new());
-    let ended = sql::ask_once(&program, "spans", &table, &args.query, limits, |line| {
+    let ended = sql::ask_once(&program, "spans", &table, query, limits, |line| {
         match &columns {
             None => columns = Some(serde_json::from_str::<Vec<String>>(line)?),
             Some(_) if args.json => writeln!(out, "{line}")?,
@@ -79,8 +116,8 @@ fn ask_files(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
     Ok(Answer::Yes)
 }
 
-fn ask_server(args: &Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    let answer = args.server.post(&["sql"], &json!({"query": args.query}))?;
+fn ask_server(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Error> {
+    let answer = args.server.post(&["sql"], &json!({"query": query}))?;
     let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
     if args.json {
         for row in rows {

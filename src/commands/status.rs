@@ -1,13 +1,15 @@
 //! `headroom status`: what holds requests back now, what is paused, and what is under way.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
-use super::output::Output;
+use super::output::{Table, TableFormat, TableOutput};
+use crate::config::parse_duration;
 use crate::model::printable;
 
 /// Show what a running `headroom serve` finds and does: mode, pauses, bottleneck, open interventions.
@@ -15,24 +17,52 @@ use crate::model::printable;
 #[command(after_help = "Examples:
   headroom status
   headroom status -o wide
+  headroom status --watch 5s
   headroom status --json | jq -r .bottleneck.service
 
 Exit codes: 0 answered; 2 usage or input error, or no server.")]
 pub struct Args {
     #[command(flatten)]
-    output: Output,
+    output: TableOutput,
+    /// Ask again every so often until it is ended, each answer below the one before
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "2s", value_parser = every)]
+    watch: Option<Duration>,
     #[command(flatten)]
     server: Server,
 }
 
+fn every(text: &str) -> Result<Duration, String> {
+    parse_duration(text).filter(|every| !every.is_zero()).ok_or_else(|| "write a duration, such as 2s".into())
+}
+
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
-    let status = args.server.get(&["status"])?;
-    if !args.output.document(&status, out)? {
-        for (what, text) in lines(&status, args.output.is_wide()) {
-            writeln!(out, "{what:<14}{}", printable(&text))?;
+    loop {
+        let status = args.server.get(&["status"])?;
+        let told = lines(&status, args.output.is_wide());
+        match args.output.format() {
+            TableFormat::Text | TableFormat::Wide => {
+                told.iter().try_for_each(|(what, text)| writeln!(out, "{what:<14}{}", printable(text)))?;
+            }
+            TableFormat::Csv => {
+                let head = ["what", "text"].map(str::to_owned).to_vec();
+                // A line without a heading goes on with the one above.
+                let mut heading = "";
+                let rows = told.into_iter().map(|(what, text)| {
+                    heading = if what.is_empty() { heading } else { what };
+                    vec![heading.to_owned(), text]
+                });
+                args.output.print(&status, &[Table([head].into_iter().chain(rows).collect())], out)?;
+            }
+            TableFormat::Json | TableFormat::Yaml => args.output.print(&status, &[], out)?,
         }
+        let Some(every) = args.watch else { return Ok(Answer::Yes) };
+        if matches!(args.output.format(), TableFormat::Text | TableFormat::Wide) {
+            writeln!(out)?;
+        }
+        out.flush()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+        runtime.block_on(async { tokio::time::sleep(every).await });
     }
-    Ok(Answer::Yes)
 }
 
 /// What each line is about (empty: goes on), and its text.

@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod notify;
 mod values;
 
 use std::net::SocketAddr;
@@ -146,6 +147,7 @@ impl Checker<'_> {
                 .collect(),
             receive: self.receive(&at("receive")),
             api: self.api(&at("api")),
+            notify: self.notify(&at("notify")),
             metrics: self.settings(&at("metrics"), Metrics::SETTINGS, Metrics::default()),
             window: window::Config {
                 operations: self.operations(root),

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use super::units::{HumanBytes, HumanDuration, human_share};
-use super::{Api, Bounds, Config, Journal, Limits, Metrics, Receive, Service};
+use super::{Api, Bounds, Config, Journal, Limits, Metrics, Notify, Receive, ReceiverKind, Service};
 use crate::model::Work;
 use crate::model::setting::{Kind, Setting, Value};
 use crate::{analyse, decide, guard, verify, window};
@@ -161,6 +161,11 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
             "names that have series of their own in /metrics; what comes past a bound is counted in `_other`, see metrics.md",
             settings(Metrics::SETTINGS),
         ),
+        Key::section(
+            "notify",
+            "who is told of what people should know; without receivers it is in the log, the API and SQL alone, see notices.md",
+            notify(),
+        ),
         Key::section("window", "what is kept in memory; a span takes about 82 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
         Key::section("analyse", "how bottlenecks are found", analyse()),
@@ -264,6 +269,34 @@ fn api() -> Vec<Key> {
             ),
         ])
         .collect()
+}
+
+fn notify() -> Vec<Key> {
+    let receivers = vec![
+        Key::text("name", "on-call", "for people and metrics; without it the kind's"),
+        Key::value(
+            "kind",
+            Written::Choice(&ReceiverKind::NAMES),
+            "webhook",
+            "`webhook`, `alertmanager`, `slack` or `pagerduty`",
+        ),
+        Key::text(
+            "url",
+            "https://hooks.example/headroom",
+            "where it is reached; of an Alertmanager its address suffices, PagerDuty's is known",
+        ),
+        Key::path(
+            "secret_file",
+            "webhook.secret",
+            "signs a webhook (HMAC-SHA256), is the bearer token of an Alertmanager or the routing key of PagerDuty",
+        ),
+        Key::text("secret", "correct-horse-battery", "the secret itself, in place of a file"),
+    ];
+    let receivers = Key {
+        shape: Shape::List(receivers),
+        ..Key::section("receivers", "places that are told; `headroom notify-test` tries them", [])
+    };
+    [receivers].into_iter().chain(settings(Notify::SETTINGS)).collect()
 }
 
 fn analyse() -> Vec<Key> {

@@ -11,6 +11,7 @@ mod expand;
 mod host;
 mod keys;
 mod node;
+mod notify;
 mod objective;
 mod outline;
 mod problem;
@@ -31,6 +32,7 @@ pub use crate::guard::Mode;
 pub use callers::{Caller, Role};
 pub use host::{HostName, host_of, is_own};
 use node::{Node, Root};
+pub use notify::{Notify, Receiver, ReceiverKind};
 pub use objective::{Bounds, Objective, Pattern, Selector};
 use outline::Outline;
 pub use problem::{Error, Problem};
@@ -57,6 +59,7 @@ pub struct Config {
     pub receive: Receive,
     pub api: Api,
     pub metrics: Metrics,
+    pub notify: Notify,
     pub window: window::Config,
     pub limits: Limits,
     pub analyse: Analyse,
@@ -85,6 +88,7 @@ impl Default for Config {
             receive: Receive::default(),
             api: Api::default(),
             metrics: Metrics::default(),
+            notify: Notify::default(),
             // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
             window: window::Config {
                 duration: Duration::from_secs(300),

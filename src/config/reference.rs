@@ -36,7 +36,10 @@ fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
     let indent = "  ".repeat(depth);
     // Sections that change what headroom does by being there are the operator's to add.
     let is_off = is_off
-        || matches!(key.name, "journal" | "learnt" | "cluster" | "tls" | "objectives" | "operations" | "services");
+        || matches!(
+            key.name,
+            "journal" | "learnt" | "cluster" | "tls" | "receivers" | "objectives" | "operations" | "services"
+        );
     let prefix = if is_off { "#: " } else { "" };
     comment(out, &indent, &described(key));
     let line = |out: &mut String, text: String| out.push_str(&format!("{prefix}{indent}{text}\n"));

@@ -84,7 +84,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn one_problem_is_one_line() {
-    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, operations, sidecars, services, receive, api, metrics, window, limits, analyse, rules, guard, verify, journal, learnt, cluster");
+    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, operations, sidecars, services, receive, api, metrics, notify, window, limits, analyse, rules, guard, verify, journal, learnt, cluster");
 }
 
 #[test]
@@ -329,4 +329,37 @@ fn what_is_printed_is_a_configuration() {
         let printed = serde_json::to_string(&config).unwrap();
         assert_eq!(Config::parse(&printed, Path::new("again.json")).unwrap(), config, "{printed}");
     }
+}
+
+#[test]
+fn receivers_of_notices_take_a_few_lines() {
+    let config = parse(
+        "notify:\n  group_wait: 2s\n  receivers:\n    - {kind: slack, url: \"https://hooks.example/services/T/B/x\"}\n    \
+         - {name: am, kind: alertmanager, url: \"http://alertmanager:9093\"}\n    - {kind: pagerduty, secret: R0UT1NGKEYR0UT1NGKEY}\n",
+    );
+    let notify = config.unwrap().notify;
+    let urls: Vec<&str> = notify.receivers.iter().map(|receiver| receiver.url.as_str()).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://hooks.example/services/T/B/x",
+            "http://alertmanager:9093/api/v2/alerts",
+            "https://events.pagerduty.com/v2/enqueue"
+        ]
+    );
+    assert_eq!((notify.receivers[0].name.as_str(), notify.group_wait), ("slack", Duration::from_secs(2)));
+    let written = notify.receivers[0].written().to_string();
+    assert!(!written.contains("services/T") && written.contains("https://hooks.example/…"), "{written}");
+    let told = complaint(
+        "notify: {receivers: [{kind: pagerduty}, {kind: mail, url: x}, {kind: webhook, url: \"ftp://secret-place\"}, {kind: slack}]}",
+    );
+    for path in [
+        "notify.receivers[0].secret_file: is missing",
+        "notify.receivers[1].kind: `mail` is none of webhook, alertmanager, slack, pagerduty",
+        "notify.receivers[2].url: is no address",
+        "notify.receivers[3].url: is missing",
+    ] {
+        assert!(told.contains(path), "{path}: {told}");
+    }
+    assert!(!told.contains("secret-place"), "an address may be a secret: {told}");
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::written;
 use super::units::{HumanDuration, human_share};
-use super::{Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Objective, Receive, Selector, Service};
+use super::{Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Notify, Objective, Receive, Selector, Service};
 use crate::model::setting::{Kind, Setting, Value as Set};
 use crate::model::{Declared, Work};
 use crate::{analyse, decide, guard, verify, window};
@@ -57,6 +57,12 @@ fn objective(Objective { selector, bounds }: &Objective) -> Value {
 fn declared(Declared { entry, name, work }: &Declared) -> Value {
     let work = work.map(Work::as_str);
     with(Map::new(), [("entry", json!(entry)), ("name", json!(name)), ("work", json!(work))])
+}
+
+fn notify(notify: &Notify) -> Value {
+    let receivers: Vec<Value> = notify.receivers.iter().map(super::Receiver::written).collect();
+    let receivers = if receivers.is_empty() { Value::Null } else { receivers.into() };
+    with(settings(Notify::SETTINGS, notify), [("receivers", receivers)])
 }
 
 fn cluster(cluster: &Cluster) -> Value {
@@ -114,6 +120,7 @@ impl Config {
                 ("receive", receive),
                 ("api", api),
                 ("metrics", settings(Metrics::SETTINGS, &self.metrics).into()),
+                ("notify", notify(&self.notify)),
                 ("window", settings(window::Config::SETTINGS, &self.window).into()),
                 ("limits", settings(Limits::SETTINGS, &self.limits).into()),
                 ("analyse", with(analyse, [("queries", json!(self.analyse.queries))])),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Engine;
 use crate::action::Action;
@@ -25,7 +25,13 @@ pub struct Notice {
     /// The rule's own words: what is wrong and what to do.
     pub message: String,
     pub because: String,
+    /// In RFC 3339 for who reads JSON.
+    #[serde(serialize_with = "as_text")]
     pub since: Time,
+}
+
+fn as_text<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 /// By origin, service and verdict, as the guard tells news from repetitions.

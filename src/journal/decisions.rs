@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampNanosecondArra
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
+use crate::action::Action;
 use crate::guard::{Decision, Outcome};
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -23,12 +24,13 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("replicas_to", DataType::UInt32, true),
         text("gate", true),
         text("reason", true),
+        text("message", true),
     ]))
 });
 
 /// `action` is named as rules call it, or `raise_floor`; `outcome` is `permitted`, `observed`, `notified` or `refused`;
 /// `gate` is the one that refused, or of what is only observed the first that would; `reason` says why (of all that would
-/// refuse), or where a gate cut the step down.
+/// refuse), or where a gate cut the step down; `message` is what a notification tells people.
 pub fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
@@ -36,8 +38,8 @@ pub fn schema() -> SchemaRef {
 /// One row a decision, in their order.
 pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<RecordBatch, ArrowError> {
     let mut at = Vec::new();
-    let mut text: [StringBuilder; 9] = Default::default();
-    let [id, rule, service, action, verdict, because, outcome, gate, reason] = &mut text;
+    let mut text: [StringBuilder; 10] = Default::default();
+    let [id, rule, service, action, verdict, because, outcome, gate, reason, message] = &mut text;
     let (mut from, mut to) = (UInt32Builder::new(), UInt32Builder::new());
     for decision in decisions {
         let proposal = &decision.proposal;
@@ -64,13 +66,30 @@ pub fn table<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Result<Re
         to.append_option(step.map(|(_, to)| to));
         gate.append_option(refused_by);
         reason.append_option(why);
+        message.append_option(match &proposal.action {
+            Action::Notify(notify) => Some(notify.message.as_str()),
+            _ => None,
+        });
     }
-    let [id, rule, service, action, verdict, because, outcome, gate, reason] =
+    let [id, rule, service, action, verdict, because, outcome, gate, reason, message] =
         text.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
     let at = Arc::new(TimestampNanosecondArray::from(at).with_timezone("UTC"));
     let (from, to) = (Arc::new(from.finish()), Arc::new(to.finish()));
-    let columns =
-        vec![id, at as ArrayRef, rule, service, action, verdict, because, outcome, from, to as ArrayRef, gate, reason];
+    let columns = vec![
+        id,
+        at as ArrayRef,
+        rule,
+        service,
+        action,
+        verdict,
+        because,
+        outcome,
+        from,
+        to as ArrayRef,
+        gate,
+        reason,
+        message,
+    ];
     RecordBatch::try_new(schema(), columns)
 }
 

@@ -6,14 +6,18 @@
 //! - [`Pool`]: the children, kept warm; who waits, who gives way, who is killed
 //! - [`Shelf`]: the tables, written once as Arrow IPC into memory that the children read
 //! - [`child`]: what a child does, from its first line to its end
+//! - [`described`]: every table and column in words
+//! - `hex_ids`: ids compare with hexadecimal text
 //! - `bounds`: how large a statement may be before it is planned
 //!
 //! The SQL of the tick is not this one (`analyse::rollup::sql`).
 
 mod bounds;
 pub mod child;
+pub mod described;
 mod error;
 mod handed;
+mod hex_ids;
 mod message;
 mod pool;
 mod process;

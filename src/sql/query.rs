@@ -7,12 +7,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 
+use super::hex_ids::{self, HexIds};
 use super::message::Limits;
 use super::{QueryError, bounds};
 
@@ -62,7 +65,15 @@ fn context(limits: &Limits) -> Result<SessionContext, DataFusionError> {
         // A query that would spill to disk is refused instead: the daemon's disk is for its journal.
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
-    Ok(SessionContext::new_with_config_rt(config, runtime))
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_analyzer_rules(hex_ids::analyzer_rules())
+        .build();
+    let mut context = SessionContext::new_with_state(state);
+    context.register_expr_planner(Arc::new(HexIds))?;
+    Ok(context)
 }
 
 fn failed(error: DataFusionError) -> QueryError {

@@ -11,9 +11,9 @@ use crate::skip::measured;
 use imports::Imports;
 
 /// As `src/lib.rs` lists them: a module imports only from those before it.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "model", "clock", "disk", "net", "receive", "window", "analyse", "action", "decide", "guard", "act", "verify",
-    "journal", "engine", "simulate", "config", "sql", "api", "commands",
+    "journal", "engine", "simulate", "config", "sql", "notices", "api", "commands",
 ];
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.

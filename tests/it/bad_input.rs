@@ -153,7 +153,11 @@ fn rules_that_are_wrong_are_reported_and_the_others_go_on() {
     assert_eq!((said["rule"].as_str(), said["text"].as_str()), (Some("well"), Some("well")));
     assert!(heard.iter().all(|error| !error.contains("unfinished") && !error.contains("unreached")), "{heard:#?}");
     assert!(metric(&daemon, "headroom_decide_rule_failures_total") >= 6.0);
-    assert_eq!(metric(&daemon, "headroom_guard_decisions_total{outcome=\"notified\"}"), 1.0, "`well` goes on");
+    assert_eq!(
+        metric(&daemon, "headroom_guard_decisions_total{rule=\"well\",action=\"notify\",outcome=\"notified\"}"),
+        1.0,
+        "`well` goes on"
+    );
     send_good(&daemon);
     assert_eq!(daemon.terminate(), 0);
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "serve",
     "demo",
     "diagnose",
@@ -25,6 +25,8 @@ const COMMANDS: [&str; 19] = [
     "sql",
     "queries",
     "status",
+    "top",
+    "notify-test",
     "explain",
     "pause",
     "resume",
@@ -113,7 +115,7 @@ fn version_and_manual_pages_are_written() {
     assert_eq!((code, out.as_str()), (0, concat!("headroom ", env!("CARGO_PKG_VERSION"), " (no release)\n")));
     let (code, out, error) = run(directory.path(), &["man", "."]);
     assert_eq!(code, 0, "{error}");
-    assert_eq!(out, "20 pages in .\n");
+    assert_eq!(out, "22 pages in .\n");
     assert!(std::fs::read_to_string(directory.path().join("headroom-status.1")).unwrap().contains(".SH SYNOPSIS"));
 }
 

@@ -256,6 +256,14 @@ declare! {
     Interventions: Counter Rule ["rule", "action", "stage"] "verify_interventions", "Interventions by the stage that they reached: applied, judging, verified, no_effect, given_back or superseded";
     InterventionsOpen: Gauge Process [] "verify_interventions_open", "Interventions that have not ended";
 
+    // Notices.
+    NotifyCauses: Gauge Process [] "notify_causes", "Causes that people were told of, by any means, and that last";
+    NotifyMessages: Counter Receiver ["receiver", "outcome"] "notify_messages", "Messages to a receiver by what became of them: delivered, or dead (given up)";
+    NotifyAttempts: Counter Receiver ["receiver", "outcome"] "notify_attempts", "Requests to a receiver by how they ended: ok, refused, unavailable (429, 5xx), unreachable or timed_out";
+    NotifySuppressed: Counter Receiver ["reason"] "notify_suppressed", "Causes that needed no message of their own: grouped with others";
+    NotifyQueued: Gauge Receiver ["receiver"] "notify_queued_messages", "Messages that wait for a receiver";
+    NotifyOldest: Gauge Receiver ["receiver"] "notify_oldest_seconds", "How long the oldest message has waited for a receiver; 0 without any";
+
     // headroom itself.
     Build: Info Process ["version", "commit"] "build", "Version of headroom";
     Ticks: Counter Process [] "engine_ticks", "Ticks of the engine";

@@ -10,7 +10,7 @@ use super::traffic::Traffic;
 use crate::analyse::{Compliance, EntryFinding, Findings, ObjectiveStatus, ServiceFinding, SightLevel, Verdict};
 use crate::api::Snapshot;
 use crate::guard::Mode;
-use crate::model::{Hold, ServiceId};
+use crate::model::ServiceId;
 
 const STATUSES: [&str; 3] =
     [ObjectiveStatus::Met.as_str(), ObjectiveStatus::AtRisk.as_str(), ObjectiveStatus::Missed.as_str()];
@@ -47,8 +47,8 @@ pub fn show(page: &mut Page, snapshot: &Snapshot, traffic: &Traffic) {
         let labels = Labels::service(service.as_str()).with("rule", origin.kind_or_rule());
         page.flag(Name::BreakerOpen, &Arc::new(labels), true);
     }
-    let follows = |held: &Option<Hold>| matches!(held, Some(Hold::Leader { .. }));
-    page.flag(Name::Leader, &none, !snapshot.cluster.workloads.iter().any(|workload| follows(&workload.held)));
+    page.flag(Name::Leader, &none, !snapshot.follows());
+    page.whole(Name::NotifyCauses, &none, snapshot.notices.len() as u64);
     for entry in findings.entries.iter().filter(|entry| traffic.entries.has_room_for(&entry.entry)) {
         show_entry(page, entry, findings);
     }

@@ -26,6 +26,7 @@ use super::Snapshot;
 use crate::clock::Stopwatch;
 use crate::config;
 use crate::journal::Entry;
+use crate::notices::outbox::Outbox;
 use crate::receive;
 use crate::sql::Counters;
 use decided::Decided;
@@ -45,6 +46,7 @@ pub struct Metrics {
     receivers: Option<Arc<receive::Counters>>,
     sql: Option<(Arc<Counters>, Arc<AtomicU64>)>,
     has_api_server: bool,
+    notices: Vec<Arc<Outbox>>,
 }
 
 impl Default for Metrics {
@@ -62,12 +64,18 @@ impl Metrics {
             receivers: None,
             sql: None,
             has_api_server: false,
+            notices: Vec::new(),
         }
     }
 
     /// Calls of the API server too, where there is one.
     pub fn with_api_server(self) -> Metrics {
         Metrics { has_api_server: true, ..self }
+    }
+
+    /// What waits for the receivers of notices.
+    pub fn with_notices(self, notices: Vec<Arc<Outbox>>) -> Metrics {
+        Metrics { notices, ..self }
     }
 
     /// What became of people's statements, and what the tables take that are kept for them.
@@ -145,6 +153,7 @@ impl Metrics {
         if let Some((counters, shelf_bytes)) = &self.sql {
             own::show_sql(&mut page, counters, shelf_bytes);
         }
+        own::show_notices(&mut page, &self.notices);
         if self.has_api_server {
             own::show_api_server(&mut page);
         }

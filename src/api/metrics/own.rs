@@ -9,6 +9,7 @@ use super::labels::Labels;
 use super::page::{Page, Value};
 use crate::act::kubernetes::retry::ATTEMPTS;
 use crate::api::{Snapshot, Spans};
+use crate::notices::outbox::Outbox;
 use crate::receive;
 use crate::sql;
 
@@ -144,6 +145,26 @@ pub fn show_sql(page: &mut Page, counters: &sql::Counters, shelf_bytes: &AtomicU
     }
     page.whole(Name::SqlProcesses, &none, read(started));
     page.whole(Name::SqlShelf, &none, read(shelf_bytes));
+}
+
+/// What waits for the receivers of notices, and what became of the rest.
+pub fn show_notices(page: &mut Page, outboxes: &[Arc<Outbox>]) {
+    let shown: Vec<_> = outboxes.iter().map(|outbox| outbox.shown()).collect();
+    for one in &shown {
+        let labels = Arc::new(Labels::default().with("receiver", &one.name));
+        for (outcome, messages) in [("delivered", one.counts.delivered), ("dead", one.counts.dead)] {
+            page.labelled(Name::NotifyMessages, &labels, ("outcome", outcome), Value::Whole(messages));
+        }
+        for (outcome, attempts) in &one.counts.attempts {
+            page.labelled(Name::NotifyAttempts, &labels, ("outcome", *outcome), Value::Whole(*attempts));
+        }
+        page.whole(Name::NotifyQueued, &labels, one.waiting as u64);
+        page.number(Name::NotifyOldest, &labels, one.oldest_s);
+    }
+    // All receivers are told the same.
+    if let Some(grouped) = shown.iter().map(|one| one.counts.grouped).max() {
+        page.labelled(Name::NotifySuppressed, &Arc::default(), ("reason", "grouped"), Value::Whole(grouped));
+    }
 }
 
 /// Calls of the Kubernetes API server.

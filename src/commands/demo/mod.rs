@@ -9,7 +9,6 @@ mod live;
 mod picture;
 mod story;
 mod summary;
-mod terminal;
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -24,7 +24,7 @@ use crate::journal::Entry;
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
-use crate::sql::Table;
+use crate::sql::{Table, described};
 
 pub struct Core {
     pub engine: Engine,
@@ -180,6 +180,7 @@ impl Core {
             breakers: self.engine.open_breakers(),
             tables: (self.engine.tables().into_iter())
                 .map(|(name, schema, batches)| Table { name, schema, batches })
+                .chain([described::table()])
                 .collect(),
             history: kept.history.clone(),
             spans: self.spans(resident),

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::action::Action;
 use crate::analyse::Verdict;
 use crate::commands::error::Error;
 use crate::guard::Outcome;
@@ -20,6 +21,14 @@ pub fn start(filter: &str) -> Result<(), Error> {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
     started.map_err(|error| wrong(error.to_string()))
+}
+
+/// What people are told; empty for another action.
+fn told(action: &Action) -> &str {
+    match action {
+        Action::Notify(notify) => &notify.message,
+        _ => "",
+    }
 }
 
 /// Logs what people follow as it happens; the rest at debug level.
@@ -50,7 +59,10 @@ pub fn entry(entry: &Entry) {
                     let would = decision.would();
                     info!(id, rule, %service, from, to, would, refusals = refused_by.len(), because, "would act");
                 }
-                Outcome::Notified => warn!(id, rule, %service, because, "notification"),
+                Outcome::Notified => {
+                    let message = told(&decision.proposal.action);
+                    warn!(id, rule, %service, notice = message, because, "notification");
+                }
                 Outcome::Refused { gate, reason } => info!(id, rule, %service, ?gate, reason, "refused"),
             }
         }

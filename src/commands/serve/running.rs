@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -34,6 +36,7 @@ use crate::disk;
 use crate::engine::{Engine, Event};
 use crate::model::Time;
 use crate::net::{self, Listener};
+use crate::notices::{Notices, Standing};
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
 
 /// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
@@ -118,10 +121,13 @@ impl Running {
         let metrics = Metrics::new(&config.metrics)
             .with_receivers(receivers.counters())
             .with_sql(answers.counters().clone(), shelf_bytes.clone());
-        let metrics = Arc::new(if kubernetes.is_some() { metrics.with_api_server() } else { metrics });
-
+        let metrics = if kubernetes.is_some() { metrics.with_api_server() } else { metrics };
+        let notices = Notices::new(&config.notify);
+        let outboxes = notices.outboxes();
+        let metrics = metrics.with_notices(outboxes.clone());
         let (feed, keeper) = metrics.feed();
         tasks.spawn_thread("keeper of metrics", Role::Critical, move || keeper.run())?;
+        let metrics = Arc::new(metrics);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
         let (snapshots, snapshot) = watch::channel(Arc::new(before_the_first_tick(config.mode, clock.now())));
@@ -180,6 +186,13 @@ impl Running {
             tasks.spawn("rule watcher", Role::Critical, watching);
         }
 
+        if !outboxes.is_empty() {
+            for delivering in notices.deliveries()? {
+                tasks.spawn("delivery of notices", Role::Critical, delivering);
+            }
+            tasks.spawn("notices", Role::Critical, notices.follow(standing(snapshot.clone())));
+        }
+
         let ports =
             Ports { api: listener.local_addr().map_err(listen)?, grpc: receivers.grpc(), http: receivers.http() };
         let api = Api {
@@ -188,6 +201,7 @@ impl Running {
             controls: controls_in,
             metrics,
             sql: Arc::new(answers),
+            notices: outboxes.into(),
             clock: api_clock,
             // Some ticks of any length, and what a machine that stalls for a moment needs.
             ticks_late: config.tick * 5 + Duration::from_secs(2),
@@ -245,6 +259,17 @@ impl Running {
             warn!("the cluster did not answer to the end");
         }
     }
+}
+
+/// What stands after each tick, for who tells people.
+fn standing(snapshots: watch::Receiver<Arc<Snapshot>>) -> BoxStream<'static, Standing> {
+    let next = async |mut snapshots: watch::Receiver<Arc<Snapshot>>| {
+        snapshots.changed().await.ok()?;
+        let snapshot = snapshots.borrow_and_update().clone();
+        let standing = Standing { notices: snapshot.notices.clone(), follows: snapshot.follows(), at: snapshot.at };
+        Some((standing, snapshots))
+    };
+    futures::stream::unfold(snapshots, next).boxed()
 }
 
 /// Nothing is known yet.

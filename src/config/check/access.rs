@@ -36,15 +36,20 @@ impl Checker<'_> {
 
     /// The token of a section, written there or in a file.
     pub(super) fn token(&mut self, at: &At<'_>) -> Option<Token> {
-        let (path, text) = match (at.node.text("token"), at.node.text("token_file")) {
+        self.token_of(at, "token", "token_file")
+    }
+
+    /// The same under other keys.
+    pub(super) fn token_of(&mut self, at: &At<'_>, key: &str, file_key: &str) -> Option<Token> {
+        let (path, text) = match (at.node.text(key), at.node.text(file_key)) {
             (None, None) => return None,
             (Some(_), Some(_)) => {
-                self.problem(&at.key("token"), "is given twice", "keep token or token_file");
+                self.problem(&at.key(key), "is given twice", format!("keep {key} or {file_key}"));
                 return None;
             }
-            (Some(token), None) => (at.key("token"), token.to_owned()),
+            (Some(token), None) => (at.key(key), token.to_owned()),
             (None, Some(file)) => {
-                let path = at.key("token_file");
+                let path = at.key(file_key);
                 match disk::read_text(&self.directory.join(file), TOKEN_BYTES_MAX) {
                     Ok(text) => (path, text.trim().to_owned()),
                     Err(error) => {
@@ -58,7 +63,7 @@ impl Checker<'_> {
         if text.len() < Token::CHARACTERS_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             let remedy = "make one with `openssl rand -base64 24`";
             let cause =
-                format!("a token has at least {} characters, printable and without spaces", Token::CHARACTERS_MIN);
+                format!("a {key} has at least {} characters, printable and without spaces", Token::CHARACTERS_MIN);
             self.problem(&path, cause, remedy);
             return None;
         }

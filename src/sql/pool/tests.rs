@@ -158,3 +158,31 @@ async fn an_answer_is_cut_at_its_rows_and_its_bytes() {
     let cut: Value = serde_json::from_slice(&wide).unwrap();
     assert_eq!((cut["rows"].as_array().unwrap().len(), &cut["truncated"]), (2, &Value::Bool(true)));
 }
+
+/// FIELD 21: `where trace_id = '<hex>'` was 'Cannot infer common argument type'.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_compare_with_the_text_that_people_write() {
+    let (pool, _) = pool(SETTINGS);
+    let all = 10 + 2 * 4096;
+    let (zeros, others) = ("0".repeat(32), "AB".repeat(16));
+    for (condition, rows) in [
+        (format!("trace_id = '{zeros}'"), all),
+        (format!("'{zeros}' = s.trace_id"), all),
+        (format!("trace_id <> '{zeros}'"), 0),
+        (format!("trace_id < '{others}'"), all),
+        (format!("trace_id in ('{others}', '{zeros}')"), all),
+        (format!("trace_id not in ('{others}')"), all),
+        (format!("trace_id in (select trace_id from spans where trace_id = '{others}')"), 0),
+        (format!("case when span_id = '{}' then true else false end", "0".repeat(16)), all),
+    ] {
+        let sql = format!("select count(*) as n from spans s where {condition}");
+        let counted = ask(&pool, &sql).await.unwrap_or_else(|error| panic!("{condition}: {error}"));
+        assert_eq!(counted[0]["n"], rows, "{condition}");
+    }
+    let joined = "select count(*) as n from spans a join other b on a.trace_id = b.trace_id";
+    assert_eq!(ask(&pool, joined).await.unwrap()[0]["n"], all);
+    for wrong in ["trace_id = '4bf9'", "trace_id in ('nothing')"] {
+        let error = ask(&pool, &format!("select * from spans where {wrong}")).await.unwrap_err().to_string();
+        assert!(error.contains("write its 32 hexadecimal digits"), "{error}");
+    }
+}

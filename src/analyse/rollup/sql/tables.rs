@@ -35,6 +35,9 @@ pub fn sql_type(data_type: &DataType) -> String {
         DataType::Int32 => "int".into(),
         DataType::Float64 => "double".into(),
         DataType::Boolean => "boolean".into(),
+        DataType::UInt32 => "int".into(),
+        DataType::FixedSizeBinary(bytes) => format!("id ({bytes} bytes)"),
+        DataType::List(of) => format!("list of {}", sql_type(of.data_type())),
         other => other.to_string(),
     }
 }
