@@ -190,7 +190,7 @@ export function bottleneck(): DashboardBuilder {
     .withPanel(
       rows({
         title: 'What is slow: endpoints against their objectives',
-        description: 'Latency at the quantile of the objective, over the last seconds. Worst first.',
+        description: 'Latency at the quantile of the objective, errors and burn are of the last seconds; “Missed” is the share of slow or failed requests in the whole time shown. Worst first.',
         width: 12,
         height: 7,
         empty: 'No requests',
@@ -200,6 +200,12 @@ export function bottleneck(): DashboardBuilder {
           query('C', once('entry', ofEntry('headroom_entry_objective_latency_seconds')), { table: true }),
           query('D', once('entry', ofEntry('headroom_entry_error_ratio')), { table: true }),
           query('E', once('entry', ofEntry('headroom_entry_objective_burn_ratio')), { table: true }),
+          query(
+            'F',
+            `${once('entry', `increase(${ofEntry('headroom_entry_missed_requests_total')}[$__range])`)} ` +
+              `/ ${once('entry', `increase(${ofEntry('headroom_entry_requests_total')}[$__range])`)}`,
+            { table: true },
+          ),
         ],
         columns: [
           { from: 'entry', name: 'Endpoint' },
@@ -208,8 +214,9 @@ export function bottleneck(): DashboardBuilder {
           { from: 'Value #C', name: 'May take', unit: 's', decimals: 2, width: 80 },
           { from: 'Value #D', name: 'Errors', unit: 'percentunit', decimals: 1, width: 75 },
           { from: 'Value #E', name: 'Burn', unit: 'suffix:x', decimals: 1, width: 75, steps: [[null, 'text'], [1, 'red']], coloured: 'text' },
+          { from: 'Value #F', name: 'Missed', unit: 'percentunit', decimals: 1, width: 75, steps: [[null, 'text'], [0.01, 'orange'], [0.05, 'red']], coloured: 'text' },
         ],
-        sort: [['Burn', 'desc']],
+        sort: [['Burn', 'desc'], ['Missed', 'desc']],
       }),
     )
     .withPanel(
