@@ -183,5 +183,41 @@ export function decisions(): DashboardBuilder {
         columns: [{ from: 'service_name', name: 'Service', link: true }, { from: 'service_namespace', name: 'Namespace' }],
         sort: [['Service', 'asc']],
       }),
+    )
+    .withPanel(
+      series({
+        title: 'Notices', width: 6, height: 7, empty: 'Nobody was told', unit: 'none', decimals: 0, min: 0, bars: true,
+        description: 'Messages to people, by receiver. Dead: every attempt failed; the message is in the log and the journal all the same. Suppressed: repeated, or grouped with others of one cause.',
+        queries: [
+          query('A', `sum by (receiver, outcome) (${each('receiver, outcome', 'headroom_notify_messages_total')})`, { legend: '{{receiver}} {{outcome}}' }),
+          query('B', `sum by (reason) (${each('reason', 'headroom_notify_suppressed_total')})`, { legend: 'suppressed: {{reason}}' }),
+        ],
+        looks: [['/ dead$/', { colour: 'red' }]],
+      }),
+    )
+    .withPanel(
+      series({
+        title: 'Attempts to deliver', width: 6, height: 7, empty: 'Nobody was told', unit: 'none', decimals: 0, min: 0, bars: true,
+        description: 'Each attempt at a receiver, by how it ended. `headroom notify-test` sends one to each.',
+        queries: [query('A', `sum by (receiver, outcome) (${each('receiver, outcome', 'headroom_notify_attempts_total')})`, { legend: '{{receiver}} {{outcome}}' })],
+        looks: [['/ ok$/', { colour: 'green' }]],
+      }),
+    )
+    .withPanel(
+      series({
+        title: 'Messages that wait, and causes that fire', width: 6, height: 7, empty: 'No receiver is configured (notify)', unit: 'none', decimals: 0, min: 0,
+        description: 'A cause is told once, and again when it is over; messages wait while a receiver does not answer.',
+        queries: [
+          query('A', once('receiver', 'headroom_notify_queued_messages'), { legend: '{{receiver}} waiting' }),
+          query('B', 'max (headroom_notify_causes)', { legend: 'causes' }),
+        ],
+      }),
+    )
+    .withPanel(
+      series({
+        title: 'Age of the oldest message that waits', width: 6, height: 7, empty: 'No receiver is configured (notify)', unit: 's', min: 0,
+        description: 'More than minutes: the receiver is down, or refuses.',
+        queries: [query('A', once('receiver', 'headroom_notify_oldest_seconds'), { legend: '{{receiver}}' })],
+      }),
     );
 }
