@@ -211,6 +211,25 @@ def tail_sampled(requests):
     lose(requests, lambda span: span["traceId"] not in kept)
 
 
+@disturbance(same=False, partial=True, doctor="tail_sampled")
+def tail_sampled_and_said(requests):
+    """The same by a Collector that writes its policy to each instrumentation scope (`recordpolicy`)."""
+    tail_sampled(requests)
+    for request in requests:
+        for resource in request["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                policy = {"key": "tailsampling.policy", "value": {"stringValue": "slow-or-failed"}}
+                scope.setdefault("scope", {}).setdefault("attributes", []).append(policy)
+
+
+@disturbance(same=False)
+def sampled_at_the_head(requests):
+    """One trace in four, and each says so."""
+    for _, span in spans(requests):
+        span["traceState"] = "ot=th:c"
+    lose(requests, lambda span: int(span["traceId"][-14:], 16) < 0xC0000000000000)
+
+
 @disturbance(same=False, partial=True)
 def service_not_instrumented(requests):
     """One service passes its context on and sends no span."""
@@ -251,6 +270,11 @@ def is_call(span):
     return span.get("kind") in (CLIENT, SERVER) and " /" in span["name"]
 
 
+def without_route(span):
+    """Takes away what would name the operation better than the span's name."""
+    span["attributes"] = [pair for pair in span.get("attributes", []) if pair["key"] not in ("http.route", "rpc.service")]
+
+
 def numbered(name, text):
     return name.replace("{id}", text) if "{id}" in name else f"{name}/{text}"
 
@@ -260,6 +284,7 @@ def ids_in_names(requests):
     """Each request and each call has a number of its own in its name."""
     for number, (_, span) in enumerate(spans(requests)):
         if is_call(span):
+            without_route(span)
             span["name"] = numbered(span["name"], str(number))
 
 
@@ -268,6 +293,7 @@ def words_in_names(requests):
     """Each request has a word of its own in its name, which no form gives away."""
     for _, span in spans(requests):
         if is_root(span) and is_call(span):
+            without_route(span)
             digits = f"{int(chance(span['traceId'], 'word') * 1e8):08d}"
             span["name"] = numbered(span["name"], digits.translate(str.maketrans("0123456789", "abcdefghij")))
 

@@ -3,8 +3,8 @@
 
     shapes.py [--only ITEM…] [--runs N] [--requests N]
 
-1 the shipped scenarios with spans added to each call (what keeps the number of spans is in `disturb.py`); 5 one broken attribute in each request; 6 pods that slow
-alike. HEADROOM_BIN names another program than the release build.
+1 the shipped scenarios with spans added to each call (what keeps the number of spans is in `disturb.py`); 5 one broken
+attribute in each request, and hostile queries; 6 pods that slow alike. HEADROOM_BIN names another program than the release build.
 """
 
 import argparse
@@ -14,13 +14,15 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import tempfile
+import threading
 import time
 
 import course
 from diagnosis import play
-from hard import Daemon, field
+from hard import MEMORY_MIB, STATEMENTS, Daemon, field, request, span
 from scorecard import Scorecard, headroom, last_line
 
 CLIENT, SERVER = 3, 2
@@ -180,6 +182,53 @@ def item_5(card, number):
         daemon.stop()
 
 
+QUERIES, LIMIT_S = 100, 5
+
+
+def family_mib(pid):
+    """What a process and its children have in memory, what they share counted once."""
+    total = 0
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            of = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if entry.name == str(pid) or of[1] == str(pid):
+                total += int(re.search(r"Pss:\s+(\d+)", (entry / "smaps_rollup").read_text())[1])
+        except (OSError, IndexError, TypeError):
+            pass
+    return total / 1024
+
+
+def hostile_queries(card):
+    """One after the other, each at its limit of time; then an ordinary one."""
+    daemon = Daemon()
+    try:
+        for _ in range(50):
+            daemon.send(request(b"shop", [span() for _ in range(200)]))
+        most, watching = [0.0], threading.Event()
+
+        def watch():
+            while not watching.wait(0.05):
+                most[0] = max(most[0], family_mib(daemon.process.pid))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        longest = 0.0
+        for number in range(QUERIES):
+            began = time.monotonic()
+            status, _ = daemon.sql(f"{STATEMENTS[number % len(STATEMENTS)]} -- {number}", timeout=60)
+            took = time.monotonic() - began
+            longest = max(longest, took)
+            card.sample("5.queries", {"statement": number % len(STATEMENTS), "status": status, "seconds": round(took, 2)})
+        status, _ = daemon.sql("select count(*) from spans")
+        watching.set()
+        watcher.join()
+        card.at_most("5.queries.longest", longest, "s", LIMIT_S + 1)
+        card.at_most("5.queries.memory", most[0], "MiB", MEMORY_MIB * 1.2)
+        card.equal("5.queries.ordinary", status, "status", 200)
+    finally:
+        daemon.stop()
+
+
 # 6. Pods that slow alike.
 
 UNIFORM = """
@@ -275,7 +324,7 @@ def main():
     parser.add_argument("--requests", type=int, default=10_000)
     options = parser.parse_args()
     card = Scorecard("shapes")
-    items = {1: lambda: item_1(card), 5: lambda: item_5(card, options.requests), 6: lambda: item_6(card, options.runs)}
+    items = {1: lambda: item_1(card), 5: lambda: (item_5(card, options.requests), hostile_queries(card)), 6: lambda: item_6(card, options.runs)}
     for number in options.only:
         items[number]()
     raise SystemExit(card.finish())
