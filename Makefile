@@ -39,8 +39,9 @@ test: ## run every test; installs what they need
 	fi; \
 	exit $$status
 
-lint: ## formatting, and clippy with warnings denied
+lint: ## formatting, clippy with warnings denied, and what comes from elsewhere: licences, versions, advisories
 	$(CARGO) fmt --check
+	python3 tests/supply.py
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 bench: ## what a span costs: decoding beside prost, window, critical path, ticks up to 10 M spans
@@ -101,8 +102,8 @@ accept-diagnosis: ## whether one diagnosis holds on systems nobody tuned it on: 
 	$(CARGO) build --locked --release
 	python3 tests/accept/diagnosis.py
 
-accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, pages of others, a soak
-	$(CARGO) build --locked --release --bin headroom
+accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, fuzzing, pages of others, a soak
+	$(CARGO) build --locked --release --bin headroom --example fuzz
 	python3 tests/accept/hard.py
 
 accept-traces: ## traces as they really are: each scenario with each disturbance, and what doctor says of them

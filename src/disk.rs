@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// What only the owner may read or write: decisions, names of services, what was learnt.
 const PRIVATE: u32 = 0o600;
 
@@ -51,9 +53,11 @@ pub fn read_text(path: &Path, bytes_max: u64) -> Result<String, Unfit> {
     if text.len() as u64 > bytes_max { Err(Unfit::TooLarge { bytes_max }) } else { Ok(text) }
 }
 
-/// Opens a file to append to, its owner's alone whatever the umask and its rights so far.
+/// Opens a file to append to, its owner's alone whatever the umask and its rights so far. A pipe is an error while nobody
+/// reads it, rather than a wait for a reader.
 pub fn append_private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).append(true).mode(PRIVATE).open(path)?;
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().create(true).append(true).mode(PRIVATE).custom_flags(at_once).open(path)?;
     make_private(&file)?;
     Ok(file)
 }
@@ -97,6 +101,19 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
         assert!(read_text(&link, 100).is_err());
+    }
+
+    /// A journal that is a pipe held the start up for ever, and SIGTERM with it.
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(append_private(&pipe).is_err());
+        let _reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let mut file = append_private(&pipe).unwrap();
+        let filled = (0..1_000).map(|_| file.write_all(&[0; 4_096])).find_map(Result::err).unwrap();
+        assert_eq!(filled.kind(), io::ErrorKind::WouldBlock, "it does not wait for the reader either");
     }
 
     #[test]

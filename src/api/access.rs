@@ -12,10 +12,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::warn;
 
+use super::issued::{Found, Provider, Reviews};
+use super::jwt::Unverified;
 use super::{Api, Refusal};
 use crate::clock::Stopwatch;
 use crate::config::callers::{digest, is_same};
 use crate::config::{Caller, Role, Token};
+use crate::model::printable;
 
 /// Where a request comes from; put into its extensions by whoever accepted the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +36,13 @@ pub enum Identity {
 }
 
 /// Who may ask, and who lately tried in vain.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Access {
     /// Of the token that all share.
     shared: Option<[u8; 32]>,
     callers: Vec<Caller>,
+    provider: Option<Provider>,
+    reviews: Option<Reviews>,
     failures: Mutex<HashMap<Option<IpAddr>, Failures>>,
 }
 
@@ -57,14 +62,37 @@ const PEERS_MAX: usize = 4_096;
 
 impl Access {
     pub fn new(shared: Option<&Token>, callers: Vec<Caller>) -> Access {
-        Access { shared: shared.map(|token| digest(token.reveal())), callers, failures: Mutex::default() }
+        Access { shared: shared.map(|token| digest(token.reveal())), callers, ..Access::default() }
+    }
+
+    /// Takes the tokens that these issue too.
+    pub fn with_issuers(self, provider: Option<Provider>, reviews: Option<Reviews>) -> Access {
+        Access { provider, reviews, ..self }
     }
 
     fn asks_for_a_token(&self) -> bool {
-        self.shared.is_some() || !self.callers.is_empty()
+        self.shared.is_some() || !self.callers.is_empty() || self.provider.is_some() || self.reviews.is_some()
     }
 
-    /// Whose token it is. All are compared, in a time that tells nothing.
+    /// Whose token it is, as those say who issue some. Whoever presented many wrong ones has nobody asked for them: what is
+    /// known already, or can be told from the token itself, is let in all the same.
+    async fn ask(&self, token: &str, may_ask: bool) -> Found {
+        if let (Some(provider), Some(unverified)) = (&self.provider, Unverified::read(token))
+            && provider.issued(&unverified)
+        {
+            return provider.identify(unverified).await;
+        }
+        match &self.reviews {
+            Some(reviews) => match reviews.known(token) {
+                Some(found) => found,
+                None if may_ask => reviews.identify(token).await,
+                None => Found::No,
+            },
+            None => Found::No,
+        }
+    }
+
+    /// Whose token it is, of those in the configuration. All are compared, in a time that tells nothing.
     fn identify(&self, token: &str) -> Option<Identity> {
         let presented = digest(token);
         let mut found = None;
@@ -77,6 +105,14 @@ impl Access {
             found = Some(Identity::Unnamed);
         }
         found
+    }
+
+    /// Whether this peer lately presented more wrong tokens than are each looked into.
+    fn is_barred(&self, peer: Option<IpAddr>) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures
+            .get(&peer)
+            .is_some_and(|failures| failures.count >= FAILURES_MAX && failures.since.elapsed() <= DRAINED)
     }
 
     /// Counts a failed attempt; how many of this peer there were lately.
@@ -103,7 +139,11 @@ fn in_words(peer: Option<IpAddr>) -> String {
 
 /// Lets a request through when no token is asked for or it presents a right one, and says who it is.
 pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let identity = match identity(&api.access, &request) {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let path = request.uri().path();
+    // Nothing of the request is borrowed while others are asked: its body cannot be shared.
+    let token = bearer(request.headers()).map(str::to_owned);
+    let identity = match identity(&api.access, peer, path.to_owned(), token).await {
         Ok(identity) => identity,
         Err(refusal) => return ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response(),
     };
@@ -111,34 +151,53 @@ pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Ne
     next.run(request).await
 }
 
-fn identity(access: &Arc<Access>, request: &Request) -> Result<Identity, Refusal> {
+async fn identity(
+    access: &Arc<Access>,
+    peer: Option<IpAddr>,
+    path: String,
+    token: Option<String>,
+) -> Result<Identity, Refusal> {
     if !access.asks_for_a_token() {
         return Ok(Identity::Unnamed);
     }
-    let Some(token) = bearer(request.headers()) else {
+    let Some(token) = token else {
         return Err(Refusal::new(
             StatusCode::UNAUTHORIZED,
             "this API asks for a bearer token",
             "send the header `Authorization: Bearer TOKEN`, with the token of `api` in the configuration",
         ));
     };
-    if let Some(identity) = access.identify(token) {
+    if let Some(identity) = access.identify(&token) {
         return Ok(identity);
     }
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    match access.ask(&token, !access.is_barred(peer)).await {
+        Found::Caller { name, role } => return Ok(Identity::Named { name, role }),
+        Found::Nobody { name } => {
+            warn!(peer = in_words(peer), path, name = %printable(&name), "a caller with a good token may do nothing here");
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                format!("{} may do nothing here", printable(&name)),
+                "ask for a place in `viewers` or `operators` of api.oidc or api.token_review",
+            ));
+        }
+        Found::Unknown { cause } => {
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, cause, "ask again in a minute"));
+        }
+        Found::No => {}
+    }
     let count = access.failed(peer);
     if count > FAILURES_MAX {
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too many wrong tokens from this address",
-            "correct the token; a right one is let in at once",
+            "correct the token; a right one of the configuration is let in at once",
         ));
     }
-    warn!(peer = in_words(peer), path = request.uri().path(), count, "API token rejected");
+    warn!(peer = in_words(peer), path, count, "API token rejected");
     Err(Refusal::new(
         StatusCode::UNAUTHORIZED,
         "token rejected",
-        "present the token of `api` in the configuration, or one of its tokens_file",
+        "present the token of `api` in the configuration, one of its tokens_file, or one of its issuers",
     ))
 }
 
@@ -149,7 +208,7 @@ pub async fn operators(Extension(identity): Extension<Identity>, request: Reques
         Identity::Named { name, role: Role::Viewer } => Refusal::new(
             StatusCode::FORBIDDEN,
             format!("{name} is a viewer and may change nothing"),
-            "ask an operator, or write `operator` behind this name in api.tokens_file",
+            "ask an operator, or make this name one in api.tokens_file or in `operators` of its issuer",
         )
         .into_response(),
     }

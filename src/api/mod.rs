@@ -7,6 +7,8 @@
 mod access;
 mod control;
 pub mod history;
+mod issued;
+mod jwt;
 pub mod metrics;
 mod origin;
 mod read;
@@ -21,8 +23,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
 use http::Request;
@@ -32,12 +35,13 @@ use tower::Service;
 
 use crate::clock::Clock;
 use crate::config::HostName;
-use crate::net::{Descriptors, Http, Limits, Receipt};
+use crate::net::{Descriptors, Heard, Http, Limits, Receipt, caught};
 use crate::notices::outbox::Outbox;
 
 pub use access::{Access, Peer};
 pub use control::Control;
 pub use history::History;
+pub use issued::{Provider, Reviews};
 pub use metrics::Metrics;
 pub use refusal::Refusal;
 pub use snapshot::{Readiness, Snapshot, Spans};
@@ -94,6 +98,9 @@ pub const HTTP: Http = Http {
     streams_max: 16,
 };
 
+/// What the API offers while TLS is set up.
+pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
 /// Connections of the API, with the descriptors that it shares with two receivers.
 pub fn limits(descriptors: Descriptors) -> Limits {
     Limits {
@@ -107,17 +114,24 @@ pub fn limits(descriptors: Descriptors) -> Limits {
 /// Answers the requests of a listener.
 pub fn answers(api: Api) -> impl Fn(IpAddr, Request<Incoming>) -> Answering + Clone + Send + Sync + 'static {
     let router = router(api);
-    move |peer, mut request| {
-        // Bodies are small and have a deadline; an answer may take longer than the places allow for.
-        if let Some(receipt) = request.extensions().get::<Receipt>() {
-            receipt.received();
-        }
+    move |peer, request| {
+        // An answer may take longer than the places allow for; a body that trickles may not.
+        let receipt = request.extensions().get::<Receipt>().cloned();
+        let mut request = request.map(|body| Heard::new(body, receipt));
         request.extensions_mut().insert(Peer(peer));
         let mut router = router.clone();
         Box::pin(async move {
-            // A router is always ready, and its error has no value.
-            let Ok(response) = Service::<Request<Incoming>>::call(&mut router, request).await;
-            response
+            let answering = Service::<Request<Heard<Incoming>>>::call(&mut router, request);
+            match caught(answering).await {
+                // A router is always ready, and its error has no value.
+                Some(Ok(response)) => response,
+                None => Refusal::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "headroom failed on this request",
+                    "report it as a bug, with the line `panic` of the log",
+                )
+                .into_response(),
+            }
         })
     }
 }

@@ -94,6 +94,7 @@ async fn every_refusal_names_its_remedy() {
         get(&api, "/nowhere").await,
         get(&api, "/api/v1/sql").await,
         get(&api, "/api/v1/explain/d-0").await,
+        get(&api, "/api/v1/explain/%ff").await,
         get(&api, "/api/v1/decisions?size=3").await,
         get(&api, "/readyz").await,
     ];

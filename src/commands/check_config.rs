@@ -13,7 +13,7 @@ use super::{query_files, rule_files, stations};
 use crate::analyse::rollup::sql::QueryError;
 use crate::config::{self, Config, Problem};
 use crate::model::nearest;
-use crate::receive;
+use crate::net::check_tls;
 
 /// Check a configuration and all that `serve` would load by it (rules, queries, certificates): every problem at once.
 #[derive(clap::Args)]
@@ -104,9 +104,11 @@ fn beyond_the_file(config: &Config, file: &Path, spans: &[String]) -> Result<Vec
         Err(Error::Queries { errors }) => found.extend(errors.iter().map(Found::query)),
         Err(error) => return Err(error),
     }
-    if let Some(Err(error)) = stations::receive(config).tls.as_ref().map(receive::tls::check) {
-        let (path, remedy) = ("receive.tls".to_owned(), "name PEM files that belong together".to_owned());
-        found.push(Found::in_file(file, &Problem { path, cause: error.to_string(), remedy }));
+    for (path, tls) in [("receive.tls", &config.receive.tls), ("api.tls", &config.api.tls)] {
+        if let Some(Err(error)) = tls.as_ref().map(|tls| check_tls(&stations::tls(tls))) {
+            let (path, remedy) = (path.to_owned(), "name PEM files that belong together".to_owned());
+            found.push(Found::in_file(file, &Problem { path, cause: error.to_string(), remedy }));
+        }
     }
     if !spans.is_empty() {
         let moments = Traces::read(spans)?.moments();

@@ -8,6 +8,7 @@ use crate::analyse::rollup::sql::QueryError;
 use crate::config::HumanBytes;
 use crate::guard::ActError;
 use crate::model::Time;
+use crate::net::TlsError;
 use crate::receive::decode::DecodeError;
 use crate::simulate::ScenarioError;
 use crate::sql::QueryError as SqlError;
@@ -90,6 +91,14 @@ pub enum Error {
     Unreachable { server: String, cause: String },
     #[error("{server}: {error}; {remedy}")]
     Refused { server: String, status: u16, error: String, remedy: String },
+    #[error(
+        "api.token_review needs a Kubernetes to ask, and none is configured; add cluster.kubernetes, or run in one"
+    )]
+    NobodyToAsk,
+    #[error("api.oidc: {0}; name PEM files that can be read")]
+    Provider(String),
+    #[error("api.tls: {0}; name PEM files that belong together")]
+    Tls(#[from] TlsError),
     #[error("cannot prepare the processes that answer SQL: {0}; raise the limits of memory, files and processes")]
     SqlChild(io::Error),
     #[error(

@@ -10,7 +10,7 @@ use crate::disk;
 use crate::journal::{self, Writer};
 use crate::model::Time;
 use crate::receive::queue;
-use crate::{analyse, engine, guard, receive, window};
+use crate::{analyse, engine, guard, net, receive, window};
 
 pub fn settings(config: &Config) -> engine::Settings {
     let objective = |entry: String, bounds: &config::Bounds| analyse::Objective {
@@ -50,7 +50,7 @@ pub fn receive(config: &Config) -> receive::Config {
     receive::Config {
         grpc: Some(received.grpc),
         http: Some(received.http),
-        tls: received.tls.map(|tls| receive::Tls { cert: tls.cert, key: tls.key, client_ca: tls.client_ca }),
+        tls: received.tls.as_ref().map(tls),
         token: received.token.map(|token| receive::Token::new(token.reveal())),
         body_bytes_max: bytes(received.body_bytes_max),
         decompressed_bytes_max: bytes(received.decompressed_bytes_max),
@@ -64,6 +64,11 @@ pub fn receive(config: &Config) -> receive::Config {
         assume_weight: embedded_url(config).map(|_| 1.0),
         ..receive::Config::default()
     }
+}
+
+/// The files by which a socket speaks TLS.
+pub fn tls(tls: &config::Tls) -> net::Tls {
+    net::Tls { cert: tls.cert.clone(), key: tls.key.clone(), client_ca: tls.client_ca.clone() }
 }
 
 pub fn queue_limits(config: &Config) -> queue::Limits {

@@ -332,13 +332,19 @@ impl Checker<'_> {
         let default = Api {
             token: self.token(at),
             callers: self.callers(at),
+            tls: self.tls(at),
+            oidc: self.oidc(at),
+            token_review: self.token_review(at),
             hosts: self.hosts(at),
             origins: self.origins(at),
             ..Api::default()
         };
         let api = self.settings(at, Api::SETTINGS, default);
-        if ["token", "token_file", "tokens_file"].iter().all(|key| at.node.text(key).is_none()) {
-            let remedy = "add api.token_file or api.tokens_file, or listen on 127.0.0.1";
+        // One that was asked for and is wrong has its own problem already.
+        let authenticates = ["token", "token_file", "tokens_file"].iter().any(|key| at.node.text(key).is_some())
+            || ["oidc", "token_review"].iter().any(|key| at.node.section(key).is_some());
+        if !authenticates {
+            let remedy = "add api.token_file, api.tokens_file, api.oidc or api.token_review, or listen on 127.0.0.1";
             self.loopback(&at.key("listen"), api.listen, remedy);
         }
         api

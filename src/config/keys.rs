@@ -231,20 +231,57 @@ fn token(file: &'static str, whose: &'static str) -> [Key; 2] {
 fn receive() -> Vec<Key> {
     let mut keys = settings(Receive::SETTINGS);
     keys.extend(token("receive.token", "holds the bearer token that senders present"));
-    keys.push(Key::section(
-        "tls",
+    keys.push(tls(
         "PEM files of the receivers",
+        "with it senders must present a certificate that this authority signed",
+    ));
+    keys
+}
+
+fn tls(whose: &'static str, client_ca: &'static str) -> Key {
+    Key::section(
+        "tls",
+        whose,
         [
             Key::path("cert", "server.pem", "the certificate chain"),
             Key::path("key", "server.key", "its private key"),
-            Key::path(
-                "client_ca",
-                "senders.pem",
-                "with it senders must present a certificate that this authority signed",
-            ),
+            Key::path("client_ca", "clients.pem", client_ca),
         ],
-    ));
-    keys
+    )
+}
+
+/// Which of those that somebody else vouches for may do what.
+fn people() -> [Key; 2] {
+    [
+        Key::text(
+            "operators",
+            "\"ada@example.org, group:sre\"",
+            "who may pause and resume too: names, `group:NAME`, or `*` for all whose token is good",
+        ),
+        Key::text("viewers", "\"*\"", "who may read: the same; whoever is in neither list is refused"),
+    ]
+}
+
+fn oidc() -> Key {
+    let issuer = Key::text("issuer", "https://login.example.org", "the provider, as its tokens name it (`iss`)");
+    let audience = Key::text("audience", "headroom", "whom its tokens must be for (`aud`)");
+    let keys_file =
+        Key::path("keys_file", "keys.json", "its public keys (JWKS); without it they are asked of the issuer");
+    let ca_file =
+        Key::path("ca_file", "ca.pem", "the authority of the issuer's certificate, where the system does not know it");
+    let claim = |name, default: &str, doc| Key { default: Some(default.into()), ..Key::text(name, "", doc) };
+    let claims = [
+        claim("name_claim", "sub", "the claim that names the caller, such as `email`"),
+        claim("groups_claim", "groups", "the claim that lists the caller's groups"),
+    ];
+    let keys = [issuer, audience, keys_file, ca_file].into_iter().chain(claims).chain(people());
+    Key::section("oidc", "an OpenID provider whose tokens (JWT) callers present", keys)
+}
+
+fn token_review() -> Key {
+    let audience = Key::text("audience", "headroom", "whom the tokens must be for");
+    let doc = "callers present tokens of Kubernetes, such as service accounts'; its API server is asked whose they are";
+    Key::section("token_review", doc, [audience].into_iter().chain(people()))
 }
 
 fn api() -> Vec<Key> {
@@ -267,6 +304,9 @@ fn api() -> Vec<Key> {
                 "https://grafana.example",
                 "web pages of these origins may call it, beside its own; all others are refused",
             ),
+            tls("PEM files of the API", "with it callers must present a certificate that this authority signed"),
+            oidc(),
+            token_review(),
         ])
         .collect()
 }

@@ -9,6 +9,8 @@ pub mod callers;
 mod check;
 mod expand;
 mod host;
+mod issuers;
+pub mod jwks;
 mod keys;
 mod node;
 mod notify;
@@ -31,6 +33,7 @@ use serde_saphyr::DuplicateKeyPolicy;
 pub use crate::guard::Mode;
 pub use callers::{Caller, Role};
 pub use host::{HostName, host_of, is_own};
+pub use issuers::{Oidc, People, TokenReview, Who};
 use node::{Node, Root};
 pub use notify::{Notify, Receiver, ReceiverKind};
 pub use objective::{Bounds, Objective, Pattern, Selector};
@@ -219,6 +222,10 @@ pub struct Api {
     pub token: Option<Token>,
     /// Callers with tokens of their own.
     pub callers: Vec<Caller>,
+    pub tls: Option<Tls>,
+    /// Whose tokens it takes beside.
+    pub oidc: Option<Oidc>,
+    pub token_review: Option<TokenReview>,
     /// Names that it answers to, beside those of this machine and addresses.
     pub hosts: Vec<HostName>,
     /// Web origins that may call it, beside its own.
@@ -244,6 +251,9 @@ impl Default for Api {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             token: None,
             callers: Vec::new(),
+            tls: None,
+            oidc: None,
+            token_review: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             // A person waits this long; a scan of a full window takes about a second.

@@ -38,7 +38,16 @@ fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
     let is_off = is_off
         || matches!(
             key.name,
-            "journal" | "learnt" | "cluster" | "tls" | "receivers" | "objectives" | "operations" | "services"
+            "journal"
+                | "learnt"
+                | "cluster"
+                | "tls"
+                | "oidc"
+                | "token_review"
+                | "receivers"
+                | "objectives"
+                | "operations"
+                | "services"
         );
     let prefix = if is_off { "#: " } else { "" };
     comment(out, &indent, &described(key));

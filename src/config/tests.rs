@@ -103,9 +103,28 @@ fn enforcing_needs_something_to_act_on() {
 #[test]
 fn beyond_loopback_someone_must_ask_who_is_there() {
     insta::assert_snapshot!(complaint(r#"receive: {grpc: "0.0.0.0:4317"}"#), @"headroom.yaml: receive.grpc: 0.0.0.0:4317 is reached from beyond this machine without authentication; add receive.token_file or receive.tls.client_ca, or listen on 127.0.0.1");
-    insta::assert_snapshot!(complaint(r#"api: {listen: "[::]:8080"}"#), @"headroom.yaml: api.listen: [::]:8080 is reached from beyond this machine without authentication; add api.token_file or api.tokens_file, or listen on 127.0.0.1");
+    insta::assert_snapshot!(complaint(r#"api: {listen: "[::]:8080"}"#), @"headroom.yaml: api.listen: [::]:8080 is reached from beyond this machine without authentication; add api.token_file, api.tokens_file, api.oidc or api.token_review, or listen on 127.0.0.1");
     assert!(parse(r#"{receive: {grpc: "0.0.0.0:4317", token: correct-horse-battery}}"#).is_ok());
     assert!(parse(r#"{api: {listen: "0.0.0.0:8080", token: correct-horse-battery}}"#).is_ok());
+}
+
+#[test]
+fn who_others_vouch_for_is_told_with_whom_and_what_they_may() {
+    let oidc = "issuer: https://login.example.org, audience: headroom, viewers: '*', operators: 'group:sre'";
+    let config = parse(&format!("{{api: {{listen: '0.0.0.0:8080', oidc: {{{oidc}}}}}}}")).unwrap();
+    let written = config.written();
+    assert_eq!(written["api"]["oidc"]["operators"], "group:sre");
+    assert_eq!(parse(&written.to_string()).unwrap(), config, "what is printed is read");
+    assert_eq!(config.api.oidc.unwrap().people.role("ada", &[]), Some(Role::Viewer));
+    insta::assert_snapshot!(
+        complaint("api: {oidc: {issuer: 'login.example.org', audience: headroom}, token_review: {viewers: '*'}}"),
+        @r"
+    headroom.yaml: 3 problems
+      api.oidc: lets nobody in; list names, `group:NAME` or `*` in viewers or operators
+      api.oidc.issuer: `login.example.org` is not an address that can be asked; begin it with https://, or give its keys with keys_file
+      api.token_review.audience: is missing; write whom the tokens are for, such as headroom
+    "
+    );
 }
 
 #[test]

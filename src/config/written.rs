@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::keys::written;
 use super::units::{HumanDuration, human_share};
-use super::{Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Notify, Objective, Receive, Selector, Service};
+use super::{
+    Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Notify, Objective, Oidc, People, Receive, Selector,
+    Service, Tls, TokenReview, Who,
+};
 use crate::model::setting::{Kind, Setting, Value as Set};
 use crate::model::{Declared, Work};
 use crate::{analyse, decide, guard, verify, window};
@@ -65,6 +68,34 @@ fn notify(notify: &Notify) -> Value {
     with(settings(Notify::SETTINGS, notify), [("receivers", receivers)])
 }
 
+fn tls(Tls { cert, key, client_ca }: &Tls) -> Value {
+    with(Map::new(), [("cert", json!(cert)), ("key", json!(key)), ("client_ca", json!(client_ca))])
+}
+
+fn oidc(oidc: &Oidc) -> Value {
+    let [operators, viewers] = people(&oidc.people);
+    let more = [
+        ("issuer", json!(oidc.issuer)),
+        ("audience", json!(oidc.audience)),
+        ("ca_file", json!(oidc.ca_file)),
+        ("name_claim", json!(oidc.name_claim)),
+        ("groups_claim", json!(oidc.groups_claim)),
+        operators,
+        viewers,
+    ];
+    with(Map::new(), more)
+}
+
+fn token_review(review: &TokenReview) -> Value {
+    let [operators, viewers] = people(&review.people);
+    with(Map::new(), [("audience", json!(review.audience)), operators, viewers])
+}
+
+fn people(people: &People) -> [(&'static str, Value); 2] {
+    let listed = |who: &[Who]| list(who.iter().map(|who| json!(who)));
+    [("operators", listed(&people.operators)), ("viewers", listed(&people.viewers))]
+}
+
 fn cluster(cluster: &Cluster) -> Value {
     match cluster {
         Cluster::Embedded { url } => json!({"embedded": {"url": url}}),
@@ -87,20 +118,16 @@ impl Config {
     pub fn written(&self) -> Value {
         let receive = with(
             settings(Receive::SETTINGS, &self.receive),
-            [(
-                "tls",
-                self.receive.tls.as_ref().map_or(Value::Null, |tls| {
-                    let more =
-                        [("cert", json!(tls.cert)), ("key", json!(tls.key)), ("client_ca", json!(tls.client_ca))];
-                    with(Map::new(), more)
-                }),
-            )],
+            [("tls", self.receive.tls.as_ref().map_or(Value::Null, tls))],
         );
         let api = with(
             settings(Api::SETTINGS, &self.api),
             [
                 ("hosts", list(self.api.hosts.iter().map(|host| json!(host)))),
                 ("origins", list(self.api.origins.iter().map(|origin| json!(origin)))),
+                ("tls", self.api.tls.as_ref().map_or(Value::Null, tls)),
+                ("oidc", self.api.oidc.as_ref().map_or(Value::Null, oidc)),
+                ("token_review", self.api.token_review.as_ref().map_or(Value::Null, token_review)),
             ],
         );
         let services = self.services.iter().map(|(name, of)| (name.clone(), settings(Service::SETTINGS, of).into()));

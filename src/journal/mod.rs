@@ -15,4 +15,4 @@ pub use crate::decide::RuleSource;
 pub use entry::{Entry, Phase, What};
 pub use explain::{ExplainError, Explanation, explain};
 pub use reader::{Journal, ReadError, read};
-pub use writer::{WriteError, Writer};
+pub use writer::{Line, WriteError, Writer};

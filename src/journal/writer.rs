@@ -56,7 +56,7 @@ impl<W: Write> Writer<W> {
     ) -> Writer<W> {
         let mut ring = Ring { bytes_max: ring_bytes_max, ..Ring::default() };
         if file_bytes > 0 {
-            ring.push(Line { text: b"\n".to_vec(), holds: Holds::Nothing });
+            ring.push(Line { at: Time::MIN, text: b"\n".to_vec(), holds: Holds::Nothing });
         }
         Writer { sink, rotate, file_bytes_max, file_bytes, ring, failing: false, rotation_failing: false }
     }
@@ -64,8 +64,14 @@ impl<W: Write> Writer<W> {
     /// Append one entry. An error is returned when trouble starts; while it lasts, entries are kept and
     /// counted in silence, and one attempt is made with each entry.
     pub fn append(&mut self, entry: &Entry) -> Result<(), WriteError> {
-        self.ring.push(Line::new(entry, Holds::Entry)?);
-        self.ring.own_up(entry.at)?;
+        self.append_line(Line::of(entry)?)
+    }
+
+    /// The same, of an entry that was turned into text already.
+    pub fn append_line(&mut self, line: Line) -> Result<(), WriteError> {
+        let at = line.at;
+        self.ring.push(line);
+        self.ring.own_up(at)?;
         let written = self.ring.write_to(&mut self.sink, &mut self.file_bytes).and_then(|()| self.sink.flush());
         let was_failing = std::mem::replace(&mut self.failing, written.is_err());
         match written {
@@ -80,7 +86,7 @@ impl<W: Write> Writer<W> {
         self.ring.lines.len()
     }
 
-    /// Entries lost since the start.
+    /// Entries that it lost since the start.
     pub fn dropped_total(&self) -> u64 {
         self.ring.dropped_total
     }
@@ -100,7 +106,9 @@ impl<W: Write> Writer<W> {
     }
 }
 
-struct Line {
+/// An entry as it is written.
+pub struct Line {
+    at: Time,
     text: Vec<u8>,
     holds: Holds,
 }
@@ -115,10 +123,24 @@ enum Holds {
 }
 
 impl Line {
+    pub fn of(entry: &Entry) -> Result<Line, WriteError> {
+        Line::new(entry, Holds::Entry)
+    }
+
+    /// The owning up to entries that were lost before they came to a writer.
+    pub fn gap(at: Time, dropped: u64) -> Result<Line, WriteError> {
+        Line::new(&Entry { at, what: What::Gap { dropped } }, Holds::Gap(dropped))
+    }
+
+    /// Bytes of its text.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     fn new(entry: &Entry, holds: Holds) -> Result<Line, WriteError> {
         let mut text = serde_json::to_vec(entry)?;
         text.push(b'\n');
-        Ok(Line { text, holds })
+        Ok(Line { at: entry.at, text, holds })
     }
 }
 
@@ -161,7 +183,7 @@ impl Ring {
     fn own_up(&mut self, at: Time) -> Result<(), WriteError> {
         if self.dropped > 0 {
             let dropped = std::mem::take(&mut self.dropped);
-            let gap = Line::new(&Entry { at, what: What::Gap { dropped } }, Holds::Gap(dropped))?;
+            let gap = Line::gap(at, dropped)?;
             self.bytes += gap.text.len();
             self.lines.insert(self.first_unwritten(), gap);
         }
@@ -281,6 +303,15 @@ mod tests {
         assert_eq!(gap as usize + read.len() - 1, 101, "every entry is there or counted: {read:?}");
         assert!(waiting < 10);
         assert_eq!(read.last(), Some(&101));
+    }
+
+    #[test]
+    fn what_was_lost_before_it_came_here_is_owned_up_to() {
+        let disk = Disk::with_room(10_000);
+        let mut writer = Writer::new(disk.clone(), 0, never());
+        writer.append(&ingested(1)).unwrap();
+        writer.append_line(Line::gap(Time(2), 7).unwrap()).unwrap();
+        assert_eq!((spans_and_gaps(&disk.text()), writer.dropped_total()), (vec![1, -7], 0));
     }
 
     #[test]

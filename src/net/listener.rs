@@ -1,7 +1,7 @@
 //! One listening socket: accepts, wraps in TLS, serves HTTP/1 and HTTP/2 with bounds on both, drains.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::often::Often;
-use super::places::{Limits, Place, Places, Receipt};
+use super::places::{Limits, Place, Places, Receipt, Taken};
 
 /// How HTTP is spoken. What is not here is the same for all.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,10 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection whose time is up may finish what it is about to send.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Connections that were sent away and are not gone yet: far fewer than the descriptors that are kept for files.
+const ENDING_MAX: usize = 16;
+/// How often it is looked whether the listener itself is to stop, while these are waited for.
+const ENDING_LOOK: Duration = Duration::from_millis(100);
 /// When the system has no more descriptors, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -67,6 +71,19 @@ impl Http {
             .max_local_error_reset_streams(ERROR_RESETS_MAX);
         if self.http2_only { builder.http2_only() } else { builder }
     }
+}
+
+/// Connections that wait to be accepted, where the system allows as many (Linux: `net.core.somaxconn`): of more, each waits a
+/// second or longer for its next try.
+const BACKLOG: u32 = 4_096;
+
+/// A socket that listens.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port is free again as soon as nobody listens there.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A socket and how its connections are treated.
@@ -115,12 +132,26 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(place) = places.take(peer) else {
-                if let Some(times) = refused.happened() {
-                    tracing::warn!(times, %peer, listener = http.name, "all connections are busy: another was refused");
+            // Who was sent away holds its descriptor until its task has ended: no more come in meanwhile.
+            while connections.len() >= limits.connections_max + ENDING_MAX && !stop.is_cancelled() {
+                let _ = tokio::time::timeout(ENDING_LOOK, connections.join_next()).await;
+            }
+            let place = loop {
+                match places.take(peer) {
+                    Taken::Place(place) => break Some(place),
+                    Taken::Wait(left) => tokio::select! {
+                        () = tokio::time::sleep(left) => {}
+                        () = stop.cancelled() => break None,
+                    },
+                    Taken::Full => {
+                        if let Some(times) = refused.happened() {
+                            tracing::warn!(times, %peer, listener = http.name, "all connections are busy: another was refused");
+                        }
+                        break None;
+                    }
                 }
-                continue;
             };
+            let Some(place) = place else { continue };
             let (tls, places, answer, stop) = (tls.clone(), places.clone(), answer.clone(), stop.clone());
             connections.spawn(async move {
                 let connection = Connection { peer, http, places, place, stop };

@@ -24,6 +24,18 @@ pub struct Limits {
 /// A request that is still arriving after this long is slow: its connection is among those that give way.
 const SLOW_MS: u64 = 2_000;
 
+/// A connection keeps its place for so long whoever else wants it: its request is read by then, where it was sent at once.
+const SETTLED_MS: u64 = 50;
+
+/// What becomes of a newcomer.
+pub(super) enum Taken {
+    Place(Place),
+    /// Not yet: all that would give way have only just come.
+    Wait(Duration),
+    /// All places are worked for.
+    Full,
+}
+
 pub(super) struct Places {
     limits: Limits,
     seats: Mutex<Slab<Arc<Seat>>>,
@@ -121,8 +133,8 @@ impl Places {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a newcomer, if need be that of another; None where all are worked for.
-    pub fn take(self: &Arc<Places>, peer: IpAddr) -> Option<Place> {
+    /// A place for a newcomer, if need be that of another.
+    pub fn take(self: &Arc<Places>, peer: IpAddr) -> Taken {
         let seat = Arc::new(Seat {
             peer,
             since: Stopwatch::start(),
@@ -134,13 +146,18 @@ impl Places {
         });
         let mut seats = self.lock();
         if seats.len() >= self.limits.connections_max {
-            let key = who_gives_way(&seats)?;
+            let Some(key) = who_gives_way(&seats) else { return Taken::Full };
+            // However many come, each has had its moment to say something: those behind them wait at the door, in order.
+            let age_ms = seats.get(key).map_or(SETTLED_MS, |seat| seat.age_ms());
+            if age_ms < SETTLED_MS {
+                return Taken::Wait(Duration::from_millis(SETTLED_MS - age_ms));
+            }
             // Its place is free from now on; its task sees that it was evicted, and takes nothing more.
             seats.remove(key).evicted.cancel();
         }
         let key = seats.insert(seat.clone());
         drop(seats);
-        Some(Place { places: self.clone(), key, seat })
+        Taken::Place(Place { places: self.clone(), key, seat })
     }
 
     /// Waits until the connection's time is up.
@@ -166,7 +183,7 @@ fn who_gives_way(seats: &Slab<Arc<Seat>>) -> Option<usize> {
 }
 
 /// What a request tells of its connection; it lies in the request's extensions.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Receipt(Arc<Answering>);
 
 /// A request from its head to its answer.
@@ -202,6 +219,7 @@ impl Drop for Answering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Heard;
 
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
@@ -211,6 +229,17 @@ mod tests {
         Places::new(Limits { connections_max, first_request, idle })
     }
 
+    /// A place for a newcomer, as soon as those there have settled.
+    fn taken(places: &Arc<Places>, peer: IpAddr) -> Place {
+        loop {
+            match places.take(peer) {
+                Taken::Place(place) => return place,
+                Taken::Wait(left) => std::thread::park_timeout(left),
+                Taken::Full => panic!("all are worked for"),
+            }
+        }
+    }
+
     fn answer(place: &Place) {
         Receipt::begin(&place.seat).received();
     }
@@ -218,10 +247,10 @@ mod tests {
     #[test]
     fn the_silent_give_way_before_those_that_were_answered() {
         let places = places(3);
-        let honest = places.take(ONE).unwrap();
+        let honest = taken(&places, ONE);
         answer(&honest);
-        let silent: Vec<Place> = (0..2).map(|_| places.take(ONE).unwrap()).collect();
-        let newcomer = places.take(ONE).unwrap();
+        let silent: Vec<Place> = (0..2).map(|_| taken(&places, ONE)).collect();
+        let newcomer = taken(&places, ONE);
         assert!(!honest.seat.evicted.is_cancelled() && !newcomer.seat.evicted.is_cancelled());
         assert_eq!(silent.iter().filter(|place| place.seat.evicted.is_cancelled()).count(), 1);
         drop(silent);
@@ -231,29 +260,61 @@ mod tests {
     #[test]
     fn the_peer_with_most_places_loses_one() {
         let places = places(4);
-        let few = places.take(OTHER).unwrap();
-        let many: Vec<Place> = (0..3).map(|_| places.take(ONE).unwrap()).collect();
+        let few = taken(&places, OTHER);
+        let many: Vec<Place> = (0..3).map(|_| taken(&places, ONE)).collect();
         many.iter().for_each(answer);
-        let _newcomer = places.take(OTHER).unwrap();
+        let _newcomer = taken(&places, OTHER);
         assert!(!few.seat.evicted.is_cancelled(), "though it was never answered");
         assert_eq!(many.iter().filter(|place| place.seat.evicted.is_cancelled()).count(), 1);
     }
 
     #[test]
+    fn who_has_only_just_come_is_not_sent_away_at_once() {
+        let places = places(1);
+        let first = taken(&places, ONE);
+        assert!(matches!(places.take(OTHER), Taken::Wait(left) if left <= Duration::from_millis(SETTLED_MS)));
+        assert!(!first.seat.evicted.is_cancelled());
+        taken(&places, OTHER);
+        assert!(first.seat.evicted.is_cancelled());
+    }
+
+    /// A request whose body trickles held a place of the API for as long as its answer may take.
+    #[tokio::test]
+    async fn a_request_is_worked_on_from_the_end_of_its_body() {
+        use http_body_util::{BodyExt, Full, StreamBody};
+        use hyper::body::Frame;
+
+        let places = places(1);
+        let place = taken(&places, ONE);
+        let request = Receipt::begin(&place.seat);
+        let frames = ["a", "b"].map(|text| Ok::<_, std::io::Error>(Frame::data(text.as_bytes())));
+        let mut body = Heard::new(StreamBody::new(futures::stream::iter(frames)), Some(request.clone()));
+        let is_worked_on = || place.seat.rank().is_none();
+        assert!(body.frame().await.is_some() && !is_worked_on());
+        assert!(body.frame().await.is_some() && body.frame().await.is_none() && is_worked_on());
+        drop((body, request));
+        let request = Receipt::begin(&place.seat);
+        let nothing = Heard::new(Full::<bytes::Bytes>::default(), Some(request.clone()));
+        assert!(is_worked_on(), "there is no body to wait for");
+        drop(nothing);
+    }
+
+    #[test]
     fn what_is_worked_on_is_never_ended() {
         let places = places(1);
-        let place = places.take(ONE).unwrap();
+        let place = taken(&places, ONE);
         let request = Receipt::begin(&place.seat);
         request.received();
-        assert!(places.take(OTHER).is_none());
+        assert!(matches!(places.take(OTHER), Taken::Full));
         drop(request);
-        assert!(places.take(OTHER).is_some() && place.seat.evicted.is_cancelled());
+        taken(&places, OTHER);
+        assert!(place.seat.evicted.is_cancelled());
     }
 
     #[test]
     fn time_runs_out_without_a_first_request_and_then_without_any() {
         let limits = Limits { connections_max: 1, first_request: Duration::ZERO, idle: Duration::from_secs(60) };
-        let place = Places::new(limits).take(ONE).unwrap();
+        let place = taken(&Places::new(limits), ONE);
         assert_eq!(place.seat.time_left(&limits), None);
         answer(&place);
         assert!(place.seat.time_left(&limits) > Some(Duration::from_secs(50)));

@@ -4,12 +4,19 @@ use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
 
 use super::refusal::Refusal;
+
+/// A usual batch of an SDK, with what it takes while it is decompressed.
+pub(super) const SMALL_BYTES: usize = 512 << 10;
+/// Of the budget, kept for those.
+const RESERVED_PART: usize = 8;
 
 /// Bytes of all requests under way, against one limit.
 #[derive(Debug)]
@@ -36,10 +43,13 @@ impl Charge {
         Arc::new(Charge { budget: budget.clone(), bytes: AtomicUsize::new(0) })
     }
 
-    /// Adds to the share; false when the budget is spent.
+    /// Adds to the share; false when the budget is spent. What is small may go past it a little: whoever fills it does so with
+    /// what is large, and the others go on.
     pub(super) fn add(&self, bytes: usize) -> bool {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.budget.used.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.budget.bytes_max
+        let own = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let used = self.budget.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let reserve = if own <= SMALL_BYTES { self.budget.bytes_max / RESERVED_PART } else { 0 };
+        used <= self.budget.bytes_max + reserve
     }
 }
 
@@ -57,12 +67,49 @@ pub(super) struct Metered<B> {
     read: usize,
     limit_bytes: usize,
     /// What an overloaded receiver answers.
-    retry_after: std::time::Duration,
+    retry_after: Duration,
+    pace: Pace,
 }
 
 impl<B> Metered<B> {
-    pub fn new(inner: B, charge: Arc<Charge>, limit_bytes: usize, retry_after: std::time::Duration) -> Metered<B> {
-        Metered { inner, charge, read: 0, limit_bytes, retry_after }
+    pub fn new(inner: B, charge: Arc<Charge>, limit_bytes: usize, retry_after: Duration) -> Metered<B> {
+        Metered { inner, charge, read: 0, limit_bytes, retry_after, pace: Pace::new(PACE_LOOK) }
+    }
+}
+
+/// How often it is looked at whether a body still comes.
+const PACE_LOOK: Duration = Duration::from_secs(2);
+/// By then so much of it must have come: a modem brings it, and whoever holds a place with a byte now and then does not.
+const PACE_BYTES_MIN: usize = 8 << 10;
+/// And, where much was sent already, this part of it: memory that is held costs its holder as much traffic.
+const PACE_PART: usize = 16;
+
+/// Whether a body comes as fast as it must.
+#[derive(Debug)]
+struct Pace {
+    every: Duration,
+    look: Pin<Box<Sleep>>,
+    /// Bytes of the body at the last look.
+    read_before: usize,
+}
+
+impl Pace {
+    fn new(every: Duration) -> Pace {
+        Pace { every, look: Box::pin(tokio::time::sleep(every)), read_before: 0 }
+    }
+
+    /// Looks, when it is time to; the waker of `cx` is woken at the next look.
+    fn poll(&mut self, read: usize, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        while self.look.as_mut().poll(cx).is_ready() {
+            let bytes = read - self.read_before;
+            let bytes_min = PACE_BYTES_MIN.max(self.read_before / PACE_PART);
+            if bytes < bytes_min {
+                return Err(Refusal::TooSlowly { bytes, bytes_min, over: self.every });
+            }
+            self.read_before = read;
+            self.look.set(tokio::time::sleep(self.every));
+        }
+        Ok(())
     }
 }
 
@@ -75,10 +122,18 @@ where
     type Error = Refusal;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refusal>>> {
-        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(Refusal::Broken(error.to_string())))),
-            Some(Ok(frame)) => frame,
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let frame = match polled {
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Refusal::Broken(error.to_string())))),
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Pending => {
+                let read = self.read;
+                return match self.pace.poll(read, cx) {
+                    Ok(()) => Poll::Pending,
+                    Err(refusal) => Poll::Ready(Some(Err(refusal))),
+                };
+            }
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         self.read += bytes;
@@ -186,7 +241,10 @@ fn undecompressable(encoding: &'static str, error: &io::Error) -> Refusal {
 mod tests {
     use std::cell::Cell;
     use std::io::Write;
-    use std::time::Duration;
+
+    use futures::StreamExt;
+    use futures::task::noop_waker;
+    use http_body_util::StreamBody;
 
     use super::*;
 
@@ -246,15 +304,56 @@ mod tests {
         assert_eq!(Compression::from_header("GZIP").unwrap(), Compression::Gzip);
     }
 
+    /// Polls once at a look, and tells what came of it.
+    async fn looked_at(pace: &mut Pace, read: usize) -> Result<(), String> {
+        pace.look.set(tokio::time::sleep(Duration::ZERO));
+        pace.look.as_mut().await;
+        pace.every = Duration::from_secs(3_600);
+        let waker = noop_waker();
+        pace.poll(read, &mut Context::from_waker(&waker)).map_err(|refusal| refusal.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_as_fast_as_a_modem_or_as_what_it_holds() {
+        let mut pace = Pace::new(Duration::ZERO);
+        assert_eq!(looked_at(&mut pace, 8 << 10).await, Ok(()));
+        assert_eq!(looked_at(&mut pace, 4 << 20).await, Ok(()));
+        assert_eq!(looked_at(&mut pace, (4 << 20) + (256 << 10)).await, Ok(()), "a sixteenth of what is there");
+        let refused = looked_at(&mut pace, (4 << 20) + (300 << 10)).await.unwrap_err();
+        assert_eq!(refused, "the body came too slowly: 45056 bytes in 3600 s, 278528 are the least");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_is_let_go() {
+        let beginning = Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"a beginning")));
+        let body = StreamBody::new(futures::stream::iter([beginning]).chain(futures::stream::pending()));
+        let mut metered = Metered::new(body, Charge::new(&Budget::new(100)), 100, Duration::ZERO);
+        metered.pace = Pace::new(Duration::from_millis(1));
+        let mut next = async || std::future::poll_fn(|cx| Pin::new(&mut metered).poll_frame(cx)).await.unwrap();
+        assert!(next().await.is_ok());
+        assert!(matches!(next().await, Err(Refusal::TooSlowly { bytes: 11, .. })));
+    }
+
+    #[test]
+    fn what_is_small_finds_room_where_large_ones_fill_it() {
+        let budget = Budget::new(16 * SMALL_BYTES);
+        let large = Charge::new(&budget);
+        assert!(large.add(16 * SMALL_BYTES));
+        assert!(!Charge::new(&budget).add(SMALL_BYTES + 1));
+        let small = [Charge::new(&budget), Charge::new(&budget)];
+        assert!(small.iter().all(|charge| charge.add(SMALL_BYTES)));
+        assert!(!Charge::new(&budget).add(1), "the reserve is bounded too");
+    }
+
     #[test]
     fn a_spent_budget_is_given_back() {
-        let budget = Budget::new(10);
+        let budget = Budget::new(7); // too little for a reserve
         let first = Charge::new(&budget);
-        assert!(first.add(6));
-        let second = Charge::new(&budget);
-        assert!(!second.add(5));
-        drop(second);
         assert!(first.add(4));
+        let second = Charge::new(&budget);
+        assert!(!second.add(4));
+        drop(second);
+        assert!(first.add(3));
         drop(first);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use crate::net::Tls;
 
 /// Settings of the receivers; checked by [`Receivers::start`](super::Receivers::start).
 #[derive(Clone, Debug)]
@@ -23,8 +24,10 @@ pub struct Config {
     pub decompressed_bytes_max: usize,
     /// Bytes of all requests that are being received or wait for the core.
     pub requests_bytes_max: usize,
-    /// Bytes that one request may take beside its own while it is decoded; a thread decodes one at a time.
+    /// Bytes that one request may take beside its own while it is decoded; one of at most 512 KiB a quarter of that.
     pub decoded_bytes_max: usize,
+    /// Requests of more than 512 KiB that are decoded at once; others wait.
+    pub decoders: usize,
     /// Spans of one request: what the core takes is taken whole, between two ticks.
     pub request_spans_max: usize,
     /// Set by whoever watches memory: while it is true every request is told to come back.
@@ -59,6 +62,8 @@ impl Default for Config {
             requests_bytes_max: 256 << 20,
             // 60 000 spans of JSON, or 200 000 of protobuf: more than the next bound lets through.
             decoded_bytes_max: 64 << 20,
+            // A thread decodes one at a time: as many as there are processors, of any machine.
+            decoders: 1024,
             // Eight of a Collector's usual batches; of traces of one span each they keep the core for a fifth of a second.
             request_spans_max: 65_536,
             memory_is_full: Arc::default(),
@@ -74,16 +79,6 @@ impl Default for Config {
             assume_weight: None,
         }
     }
-}
-
-/// PEM files of the server, and of those who may connect.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    /// The certificate and the chain that signed it.
-    pub cert: PathBuf,
-    pub key: PathBuf,
-    /// With it, clients must show a certificate that it signed (mTLS).
-    pub client_ca: Option<PathBuf>,
 }
 
 /// A secret, never printed.

@@ -19,7 +19,7 @@ use super::body::Compression;
 use super::decode::{Encoding, Rejected};
 use super::intake::Intake;
 use super::refusal::Refusal;
-use crate::net::Receipt;
+use crate::net::{Receipt, caught};
 
 /// The one method that is served.
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -42,7 +42,7 @@ pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> R
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
-    match call(&intake, request).await {
+    match caught(call(&intake, request)).await.unwrap_or(Err(Refusal::Failed)) {
         Ok(rejected) => accepted(&rejected),
         Err(refusal) => {
             intake.counters.refuse(&refusal);
@@ -67,7 +67,7 @@ async fn call(intake: &Intake, request: Request<Incoming>) -> Result<Rejected, R
     let charge = intake.charge();
     let timeout = intake.request_timeout;
     let exporting = async {
-        let body = intake.meter(body, &charge).collect().await?.to_bytes();
+        let body = intake.meter(body, &charge)?.collect().await?.to_bytes();
         if let Some(receipt) = parts.extensions.get::<Receipt>() {
             receipt.received();
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use prost::Message;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::decode::{Encoding, Rejected};
 use super::grpc::response;
 use super::intake::Intake;
 use super::refusal::Refusal;
-use crate::net::Receipt;
+use crate::net::{Receipt, caught};
 
 const TRACES: &str = "/v1/traces";
 
@@ -25,7 +25,8 @@ const TRACES: &str = "/v1/traces";
 pub(super) async fn answer(intake: Arc<Intake>, request: Request<Incoming>) -> Response<tonic::body::Body> {
     let content_type = header(request.headers(), CONTENT_TYPE).parse::<Encoding>().ok();
     let (parts, mut body) = request.into_parts();
-    match take(&intake, &parts, &mut body, content_type).await {
+    let taken = caught(take(&intake, &parts, &mut body, content_type)).await;
+    match taken.unwrap_or(Err(Refusal::Failed)) {
         Ok((encoding, rejected)) => accepted(encoding, &rejected),
         Err(refusal) => {
             intake.counters.refuse(&refusal);
@@ -54,12 +55,8 @@ async fn take(
     }
     let encoding = content_type.ok_or_else(|| Refusal::ContentType(header(&parts.headers, CONTENT_TYPE).to_owned()))?;
     let compression = Compression::from_header(header(&parts.headers, CONTENT_ENCODING))?;
-    let limit_bytes = intake.body_bytes_max;
-    if body.size_hint().lower() > limit_bytes as u64 {
-        return Err(Refusal::TooLarge { limit_bytes });
-    }
     let charge = intake.charge();
-    let reading = intake.meter(body, &charge).collect();
+    let reading = intake.meter(body, &charge)?.collect();
     let body = match tokio::time::timeout(intake.request_timeout, reading).await {
         Ok(body) => body?.to_bytes(),
         Err(_) => return Err(Refusal::TooSlow { timeout: intake.request_timeout }),

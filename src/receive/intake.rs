@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, ORIGIN};
+use hyper::body::Body;
+use tokio::sync::Semaphore;
 
-use super::body::{Budget, Charge, Compression, Metered};
+use super::body::{Budget, Charge, Compression, Metered, SMALL_BYTES};
 use super::config::{Config, Token};
 use super::counters::Counters;
 use super::decode::{DecodeError, Encoding, Limits, Options, Rejected, decode};
@@ -45,6 +47,9 @@ pub struct Tapped {
     pub request: Bytes,
 }
 
+/// Of what a request may take while it is decoded, the part of a small one: these do not wait for each other.
+const SMALL_PART: usize = 4;
+
 /// Shared by all connections of all protocols.
 pub(super) struct Intake {
     inlet: Inlet,
@@ -56,6 +61,7 @@ pub(super) struct Intake {
     pub body_bytes_max: usize,
     pub decompressed_bytes_max: usize,
     decode_limits: Limits,
+    decoding: Semaphore,
     memory_is_full: Arc<AtomicBool>,
     pub request_timeout: Duration,
     hand_over_timeout: Duration,
@@ -76,6 +82,7 @@ impl Intake {
             body_bytes_max: config.body_bytes_max,
             decompressed_bytes_max: config.decompressed_bytes_max,
             decode_limits: Limits { memory_bytes: config.decoded_bytes_max, spans: config.request_spans_max },
+            decoding: Semaphore::new(config.decoders.clamp(1, Semaphore::MAX_PERMITS)),
             memory_is_full: config.memory_is_full.clone(),
             request_timeout: config.request_timeout,
             hand_over_timeout: config.hand_over_timeout,
@@ -92,9 +99,6 @@ impl Intake {
         if headers.contains_key(ORIGIN) {
             return Err(Refusal::Page);
         }
-        if self.memory_is_full.load(Ordering::Relaxed) {
-            return Err(self.overloaded());
-        }
         let Some(token) = &self.token else { return Ok(()) };
         let shown = headers.get(AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.as_bytes().split_at_checked(7)?;
@@ -107,10 +111,27 @@ impl Intake {
         Refusal::Overloaded { retry_after: self.retry_after }
     }
 
+    /// While memory is full only what is small is taken; the rest is told to come back.
+    fn bytes_max(&self, usual: usize) -> usize {
+        if self.memory_is_full.load(Ordering::Relaxed) { usual.min(SMALL_BYTES) } else { usual }
+    }
+
+    /// A request that is larger than is taken now.
+    fn too_large(&self, bytes_max: usize, usual: usize, refusal: Refusal) -> Refusal {
+        if bytes_max < usual { self.overloaded() } else { refusal }
+    }
+
     /// The content of a body, paid for while it is decompressed.
     pub fn decompress(&self, compression: Compression, body: Bytes, charge: &Charge) -> Result<Bytes, Refusal> {
         let pay = |bytes| if charge.add(bytes) { Ok(()) } else { Err(self.overloaded()) };
-        compression.decompress(body, self.decompressed_bytes_max, &pay)
+        let (usual, bytes_max) = (self.decompressed_bytes_max, self.bytes_max(self.decompressed_bytes_max));
+        if body.len() > bytes_max {
+            return Err(self.too_large(bytes_max, usual, Refusal::TooLargeDecompressed { limit_bytes: bytes_max }));
+        }
+        compression.decompress(body, bytes_max, &pay).map_err(|refusal| match refusal {
+            Refusal::TooLargeDecompressed { .. } => self.too_large(bytes_max, usual, refusal),
+            refusal => refusal,
+        })
     }
 
     /// The share of the memory for requests that one request will use.
@@ -119,18 +140,26 @@ impl Intake {
     }
 
     /// Puts a body under the limits.
-    pub fn meter<B>(&self, body: B, charge: &Arc<Charge>) -> Metered<B> {
-        Metered::new(body, charge.clone(), self.body_bytes_max, self.retry_after)
+    pub fn meter<B: Body>(&self, body: B, charge: &Arc<Charge>) -> Result<Metered<B>, Refusal> {
+        let (usual, limit_bytes) = (self.body_bytes_max, self.bytes_max(self.body_bytes_max));
+        if body.size_hint().lower() > limit_bytes as u64 {
+            return Err(self.too_large(limit_bytes, usual, Refusal::TooLarge { limit_bytes }));
+        }
+        Ok(Metered::new(body, charge.clone(), limit_bytes, self.retry_after))
     }
 
     /// Decodes a whole request and waits until the core has taken it. The spans that were rejected are the
     /// answer's partial success.
     pub async fn take(&self, encoding: Encoding, request: Bytes) -> Result<Rejected, Refusal> {
         let Stamp { received_at, latest } = (self.clock)();
+        let is_small = request.len() <= SMALL_BYTES;
+        // Never closed.
+        let turn = if is_small { None } else { self.decoding.acquire().await.ok() };
+        let memory_bytes = self.decode_limits.memory_bytes / if is_small { SMALL_PART } else { 1 };
         let options = Options {
             assume_weight: self.assume_weight,
             start_max: Some(latest + self.future_max),
-            limits: Some(self.decode_limits),
+            limits: Some(Limits { memory_bytes, ..self.decode_limits }),
             rescale: false,
         };
         let decoded = decode(encoding, &request, &options).map_err(|error| match error {
@@ -138,6 +167,7 @@ impl Intake {
             DecodeError::Foreign { .. } => Refusal::Foreign(error),
             DecodeError::Protobuf(_) | DecodeError::Json(_) => Refusal::Undecodable(error),
         })?;
+        drop(turn);
         let (bytes, spans) = (request.len(), decoded.batch.len());
         // Without a tap the request's memory is not needed while the core is waited for.
         let tapped = self.tap.as_ref().map(|tap| (tap, Tapped { received_at, encoding, request }));

@@ -23,12 +23,13 @@ pub mod queue;
 mod receivers;
 mod refusal;
 mod source_clocks;
-pub mod tls;
 
-pub use config::{Config, Tls, Token};
+pub use config::{Config, Token};
 pub use counters::Counters;
 pub use decode::{Decoded, Encoding, Reason, Rejected};
 pub use intake::{Clock, Stamp, Tap, Tapped};
 pub use queue::{Received, queue};
 pub use receivers::{Error, Receivers};
 pub use source_clocks::SourceClocks;
+
+pub use crate::net::Tls;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +12,7 @@ use super::connections::{self, Protocol};
 use super::counters::Counters;
 use super::intake::{Clock, Intake, Tap};
 use super::queue::Inlet;
-use super::tls::{self, TlsError};
-use crate::net::Listener;
+use crate::net::{Listener, TlsError, acceptor, listen};
 
 /// Why the receivers do not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +48,9 @@ impl Receivers {
         let mut bound = Vec::new();
         for (protocol, address) in [(Protocol::Grpc, config.grpc), (Protocol::Http, config.http)] {
             let Some(address) = address else { continue };
-            let tls = config.tls.as_ref().map(|tls| tls::acceptor(tls, protocol.alpn())).transpose()?;
+            let tls = config.tls.as_ref().map(|tls| acceptor(tls, protocol.alpn())).transpose()?;
             let failed = |cause| Error::Listen { address, cause };
-            let socket = TcpListener::bind(address).await.map_err(failed)?;
+            let socket = listen(address).map_err(failed)?;
             let address = socket.local_addr().map_err(failed)?;
             let limits = connections::limits(config.connections_max);
             bound.push((protocol, address, Listener { socket, http: protocol.http(), tls, limits }));

@@ -42,6 +42,10 @@ pub(super) enum Refusal {
     Overloaded { retry_after: Duration },
     #[error("the request was not complete after {} s", timeout.as_secs())]
     TooSlow { timeout: Duration },
+    #[error("the body came too slowly: {bytes} bytes in {} s, {bytes_min} are the least", over.as_secs())]
+    TooSlowly { bytes: usize, bytes_min: usize, over: Duration },
+    #[error("headroom failed on this request, which is not tried again: report it as a bug")]
+    Failed,
     #[error("{what} is not served here: headroom takes traces only, by {traces}")]
     Unserved { what: String, traces: &'static str },
     #[error("method {0} is not served here: POST traces")]
@@ -56,8 +60,17 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// Values of the metric label `reason`, in the order they are counted.
-    pub const LABELS: [&'static str; 8] =
-        ["unauthenticated", "too_large", "undecodable", "foreign", "overloaded", "too_slow", "unserved", "unsupported"];
+    pub const LABELS: [&'static str; 9] = [
+        "unauthenticated",
+        "too_large",
+        "undecodable",
+        "foreign",
+        "overloaded",
+        "too_slow",
+        "unserved",
+        "unsupported",
+        "failed",
+    ];
 
     pub fn label(&self) -> &'static str {
         match self {
@@ -68,7 +81,8 @@ impl Refusal {
             Refusal::Undecodable(_) | Refusal::Undecompressable { .. } | Refusal::Broken(_) => "undecodable",
             Refusal::Foreign(_) => "foreign",
             Refusal::Overloaded { .. } => "overloaded",
-            Refusal::TooSlow { .. } => "too_slow",
+            Refusal::TooSlow { .. } | Refusal::TooSlowly { .. } => "too_slow",
+            Refusal::Failed => "failed",
             Refusal::Unserved { .. } | Refusal::Method(_) => "unserved",
             Refusal::ContentType(_) | Refusal::ContentEncoding(_) | Refusal::GrpcEncoding(_) => "unsupported",
         }
@@ -88,7 +102,9 @@ impl Refusal {
             | Refusal::ContentType(_)
             | Refusal::ContentEncoding(_) => Code::InvalidArgument,
             Refusal::Overloaded { .. } => Code::Unavailable,
-            Refusal::TooSlow { .. } => Code::DeadlineExceeded,
+            Refusal::TooSlow { .. } | Refusal::TooSlowly { .. } => Code::DeadlineExceeded,
+            // As OTLP has it this is not sent again: what failed once would fail for ever.
+            Refusal::Failed => Code::Internal,
             Refusal::Unserved { .. } | Refusal::Method(_) | Refusal::GrpcEncoding(_) => Code::Unimplemented,
         }
     }
@@ -104,7 +120,8 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Refusal::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Refusal::TooSlow { .. } | Refusal::TooSlowly { .. } => StatusCode::REQUEST_TIMEOUT,
+            Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::Unserved { .. } => StatusCode::NOT_FOUND,
             Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::ContentType(_) | Refusal::ContentEncoding(_) | Refusal::GrpcEncoding(_) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use headroom::clock::{Clock, Stopwatch};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -175,6 +176,39 @@ fn hostile_rules_do_not_hold_the_loop() {
     let made = ticks() - before;
     assert!(made > 10.0, "{made} ticks in 6 s, of 30");
     assert_eq!(http(Method::GET, &format!("{}/readyz", daemon.api), None).0, 200);
+    assert_eq!(daemon.terminate(), 0);
+}
+
+/// The API has TLS of its own, its clients know its authority, and nobody else is let in.
+#[test]
+fn the_api_speaks_tls_and_its_clients_check_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &authority).unwrap();
+    let files = [("cert.pem", server.pem()), ("key.pem", key.serialize_pem()), ("ca.pem", authority.pem())];
+    files.iter().for_each(|(name, pem)| std::fs::write(directory.path().join(name), pem).unwrap());
+    let listen = LISTEN_ANYWHERE.replace("sql_timeout: 3s", "sql_timeout: 3s, tls: {cert: cert.pem, key: key.pem}");
+    std::fs::write(directory.path().join("headroom.yaml"), listen).unwrap();
+    let key_file = directory.path().join("key.pem");
+    std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let mut daemon = Daemon::start(directory.path(), &["--config", "headroom.yaml"]);
+    daemon.await_said("every account of this machine can read the private key; take that right away (chmod o-r)");
+    let port = daemon.api.rsplit_once(':').unwrap().1;
+    let (localhost, address) = (format!("https://localhost:{port}"), format!("https://127.0.0.1:{port}"));
+    let status = |server: &str, more: &[&str]| run(directory.path(), &[&["status", "--server", server], more].concat());
+    let (code, out, error) = status(&localhost, &["--ca-file", "ca.pem"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("observe"), "{out}");
+    // An authority that nobody named, a name that the certificate has not, and no TLS.
+    for (server, more) in
+        [(&localhost, &[][..]), (&address, &["--ca-file", "ca.pem"][..]), (&localhost.replace("https", "http"), &[])]
+    {
+        let (code, _, error) = status(server, more);
+        assert_eq!(code, 2, "{server} {more:?}: {error}");
+    }
     assert_eq!(daemon.terminate(), 0);
 }
 

@@ -10,6 +10,7 @@
 //! - [`diagnose`]: the service at fault, in a small shop whose faults we know; `diagnose` and `score`
 //! - [`endurance`]: memory over virtual hours, and faults that grow
 //! - [`engine_fuzz`]: the engine under arbitrary spans, events and times
+//! - [`faults`]: disks that are full or hang, a process that stands still, few descriptors, rules that are gone
 //! - [`formats`]: what an older version wrote is read
 //! - [`hostile`]: small inputs that would take the daemon down, its memory, or its time
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
@@ -39,6 +40,7 @@ mod diagnose;
 mod endurance;
 mod engine_fuzz;
 mod faketime;
+mod faults;
 mod formats;
 mod hostile;
 mod kubernetes;

@@ -106,6 +106,19 @@ impl Daemon {
     pub fn start_with(directory: &Path, args: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let mut command = headroom(directory);
         command.arg("serve").args(args).envs(environment.iter().copied());
+        Daemon::spawn(command)
+    }
+
+    /// The same, under what a shell's command sets first, such as `ulimit -n 256`.
+    pub fn start_under(directory: &Path, limit: &str, args: &[&str]) -> Daemon {
+        let program = headroom(directory).get_program().to_owned();
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(directory);
+        command.arg("-c").arg(format!("{limit}; exec \"$0\" serve \"$@\"")).arg(program).args(args);
+        Daemon::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Daemon {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::drain(child.stderr.take().unwrap());
         let mut daemon =
@@ -180,7 +193,12 @@ impl Daemon {
 
     /// Sends SIGTERM.
     pub fn signal(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.send_signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub fn send_signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 

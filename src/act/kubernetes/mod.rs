@@ -11,6 +11,7 @@
 //! - [`scaler`]: what KEDA asks
 //! - [`shelf`]: what is kept over restarts
 //! - [`share`]: who sees all spans
+//! - [`token_review`]: whose a token is
 //! - [`events`] and [`status`]: what the workload's people see
 
 pub mod change;
@@ -32,6 +33,7 @@ pub mod share;
 pub mod shelf;
 pub mod status;
 pub mod survey;
+pub mod token_review;
 pub mod watches;
 
 use std::collections::BTreeMap;

@@ -296,6 +296,7 @@ declare! {
     ReceiveRefused: Counter Process ["reason"] "receive_refused_requests", "Requests refused whole";
     JournalWaiting: Gauge Process [] "journal_waiting", "Entries that wait because the journal cannot be written";
     JournalDropped: Gauge Process [] "journal_dropped", "Entries lost since the start because the journal could not be written";
+    Panics: Counter Process [] "process_panics", "Panics that were caught; each is in the log, and worth a report";
     SqlStatements: Counter Process ["outcome"] "api_sql_statements", "SQL statements of people, by how they ended";
     SqlProcesses: Counter Process [] "api_sql_processes_started", "Processes started to answer SQL";
     SqlShelf: Gauge Process [] "api_sql_shelf_bytes", "Memory that holds tables for these processes to read";

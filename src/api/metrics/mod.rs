@@ -45,6 +45,8 @@ pub struct Metrics {
     traffic: Arc<Mutex<Traffic>>,
     receivers: Option<Arc<receive::Counters>>,
     sql: Option<(Arc<Counters>, Arc<AtomicU64>)>,
+    /// Panics of whatever thread or task.
+    panics: Option<&'static AtomicU64>,
     has_api_server: bool,
     notices: Vec<Arc<Outbox>>,
 }
@@ -63,6 +65,7 @@ impl Metrics {
             traffic: Arc::new(Mutex::new(Traffic::new(bounds))),
             receivers: None,
             sql: None,
+            panics: None,
             has_api_server: false,
             notices: Vec::new(),
         }
@@ -81,6 +84,11 @@ impl Metrics {
     /// What became of people's statements, and what the tables take that are kept for them.
     pub fn with_sql(self, counters: Arc<Counters>, shelf_bytes: Arc<AtomicU64>) -> Metrics {
         Metrics { sql: Some((counters, shelf_bytes)), ..self }
+    }
+
+    /// Panics of whatever thread or task.
+    pub fn with_panics(self, panics: &'static AtomicU64) -> Metrics {
+        Metrics { panics: Some(panics), ..self }
     }
 
     /// The receivers' counters beside those of the other stations.
@@ -147,6 +155,7 @@ impl Metrics {
         own.show(&mut page, snapshot, since_tick.as_secs_f64());
         decided.show(&mut page, &snapshot.tallies, &snapshot.interventions);
         own::show_process(&mut page);
+        own::show_panics(&mut page, self.panics);
         if let Some(counters) = &self.receivers {
             own::show_receivers(&mut page, counters);
         }

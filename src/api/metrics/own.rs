@@ -14,7 +14,7 @@ use crate::receive;
 use crate::sql;
 
 /// From a tick of an idle window to one that no longer keeps up with a second.
-const TICK_BOUNDS: &[f64] = &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+const TICK_BOUNDS: &[f64] = &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.0];
 
 /// Tenths up to two ticks; later than that something is wrong, and how much matters less.
 const DELAY_BOUNDS: &[f64] = &[
@@ -103,6 +103,11 @@ fn show_spans(page: &mut Page, spans: &Spans) {
         page.whole(name, &none, value);
     }
     page.number(Name::AdmittedShare, &none, spans.admitted_share);
+}
+
+/// Panics that were caught, wherever.
+pub fn show_panics(page: &mut Page, panics: Option<&AtomicU64>) {
+    page.whole(Name::Panics, &Arc::default(), panics.map_or(0, |panics| panics.load(Ordering::Relaxed)));
 }
 
 /// The receivers' own counters.

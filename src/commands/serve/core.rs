@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tracing::error;
 
 use super::delay::Delay;
+use super::journal_thread::JournalThread;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
 use crate::api::metrics::Feed;
 use crate::api::{Control, History, Metrics, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
-use crate::commands::stations::Journal;
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::ActError;
 use crate::guard::Permit;
@@ -30,7 +29,7 @@ pub struct Core {
     pub engine: Engine,
     pub clock: Clock,
     pub tick: Duration,
-    pub journal: Option<Journal>,
+    pub journal: Option<JournalThread>,
     pub permits: mpsc::Sender<Permit>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub metrics: Arc<Metrics>,
@@ -136,7 +135,10 @@ impl Core {
         // Recorded first, acknowledged second: kill -9 in between makes the sender send again, and no acknowledged span
         // is missing from the journal's counts.
         self.engine.take_records().into_iter().for_each(|entry| self.keep(kept, &entry));
-        ack.taken();
+        match &self.journal {
+            Some(journal) => journal.acknowledge(ack),
+            None => ack.taken(),
+        }
     }
 
     /// Follows the clocks of the senders, in one step that the journal knows.
@@ -161,12 +163,19 @@ impl Core {
         let before = self.snapshots.borrow().clone();
         for effect in effects {
             match effect {
-                Effect::Apply(permit) => self.apply(now, permit),
+                Effect::Apply(permit) => {
+                    // Recorded first here too, as far as the disk answers: what must not be lost lies on the object.
+                    if let Some(journal) = &self.journal {
+                        journal.written();
+                    }
+                    self.apply(now, permit);
+                }
                 Effect::Record(entry) => self.keep(kept, &entry),
             }
         }
         if let Some(journal) = &self.journal {
-            self.metrics.journal(journal.waiting(), journal.dropped_total());
+            let (waiting, dropped) = journal.waiting_and_dropped();
+            self.metrics.journal(waiting, dropped);
         }
         let snapshot = Snapshot {
             tick: before.tick + 1,
@@ -220,10 +229,7 @@ impl Core {
         log::entry(entry);
         self.metrics.count(entry);
         if let Some(journal) = &mut self.journal {
-            // It says so once when trouble starts, keeps what it can and tries again by itself.
-            if let Err(failure) = journal.append(entry) {
-                error!("{failure}");
-            }
+            journal.append(entry);
         }
         kept.history.push(entry);
     }

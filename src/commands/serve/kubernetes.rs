@@ -71,6 +71,11 @@ impl Reached {
         Ok(Some(Reached { client, standing, scaler, nodes_grow: kubernetes.nodes_grow }))
     }
 
+    /// To ask the API server other things.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Starts it, and KEDA's external scaler where one is configured.
     pub fn start(
         self,

@@ -13,7 +13,7 @@ use crate::journal::{Entry, What};
 
 pub fn start(filter: &str) -> Result<(), Error> {
     let wrong = |cause: String| Error::Log { filter: filter.to_owned(), cause };
-    let parsed = EnvFilter::try_new(filter).map_err(|error| wrong(error.to_string()))?;
+    let parsed = EnvFilter::try_new(with_quiet(filter)).map_err(|error| wrong(error.to_string()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr);
     let started = if io::stderr().is_terminal() {
         builder.with_target(false).try_init()
@@ -29,6 +29,16 @@ fn told(action: &Action) -> &str {
         Action::Notify(notify) => &notify.message,
         _ => "",
     }
+}
+
+/// Libraries that warn of each connection whose sender breaks their protocol, as often as one does. What comes of it is
+/// counted and said by `net`.
+const QUIET: [&str; 3] = ["h2", "hyper", "rustls"];
+
+/// A filter in which these say nothing, unless it names them.
+fn with_quiet(filter: &str) -> String {
+    let quiet = QUIET.iter().filter(|name| !filter.contains(**name)).map(|name| format!("{name}=off,"));
+    quiet.chain([filter.to_owned()]).collect()
 }
 
 /// Logs what people follow as it happens; the rest at debug level.
@@ -103,5 +113,17 @@ pub fn entry(entry: &Entry) {
         | What::ClusterUnchanged { .. } => {
             debug!(entry = ?entry.what, "recorded");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_named() {
+        assert_eq!(with_quiet("info"), "h2=off,hyper=off,rustls=off,info");
+        assert_eq!(with_quiet("warn,h2=debug"), "hyper=off,rustls=off,warn,h2=debug");
+        assert!(EnvFilter::try_new(with_quiet("headroom=debug")).is_ok());
     }
 }

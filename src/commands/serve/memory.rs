@@ -92,8 +92,9 @@ pub fn check_address_space(config: &Config) -> Result<(), Error> {
     }
 }
 
-/// What requests may take where all may take so much: a quarter while they arrive and are decompressed, an eighth while they
-/// wait for the engine, and each thread that decodes one an eighth beside it.
+/// What requests may take where all may take so much: a fifth while they arrive and are decompressed, an eighth while they
+/// wait for the engine, and each of the threads that decode one a part beside it. The rest is the program's own (80 MiB), what
+/// it knows, and what an allocator holds after a flood.
 pub fn within(
     limit: Option<u64>,
     mut receive: receive::Config,
@@ -101,14 +102,22 @@ pub fn within(
 ) -> (receive::Config, queue::Limits) {
     if let Some(limit) = limit {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        receive.requests_bytes_max = receive.requests_bytes_max.min(limit / 4);
+        receive.requests_bytes_max = receive.requests_bytes_max.min(limit / 5);
         // A body and its content are there at once, and the content twice while it grows.
         receive.decompressed_bytes_max = receive.decompressed_bytes_max.min(receive.requests_bytes_max / 3);
         receive.body_bytes_max = receive.body_bytes_max.min(receive.decompressed_bytes_max);
-        receive.decoded_bytes_max = receive.decoded_bytes_max.min(limit / 8);
+        receive.decoders = (limit / 5 / DECODER_BYTES).clamp(2, receive.decoders);
+        receive.decoded_bytes_max = receive.decoded_bytes_max.min(limit / 5 / receive.decoders.min(cores()));
         queue.bytes_max = queue.bytes_max.min(limit / 8);
     }
     (receive, queue)
+}
+
+/// What a request of a Collector's usual size takes while it is decoded, and more.
+const DECODER_BYTES: usize = 16 << 20;
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
 
 /// How often resident memory is looked at: what one core can decode meanwhile is some megabytes.

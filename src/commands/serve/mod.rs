@@ -4,10 +4,12 @@
 mod adapter;
 mod core;
 mod delay;
+mod journal_thread;
 mod kubernetes;
 mod learnt;
 mod log;
 mod memory;
+mod panics;
 mod rule_thread;
 mod running;
 mod shutdown;
@@ -56,6 +58,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Answer, Error> {
     log::start(&args.log)?;
+    panics::watch();
     let mut config = match &args.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),

@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,22 +19,25 @@ use tracing::{info, warn};
 use super::adapter::{Adapter, Pace};
 use super::core::{Core, Inputs};
 use super::delay::Delay;
+use super::journal_thread::JournalThread;
 use super::kubernetes::Reached;
 use super::learnt::{self, Place, Taker};
 use super::memory::{self, Memory};
+use super::panics;
 use super::rule_thread::RuleThread;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
+use crate::act::kubernetes::token_review::Reviewer;
 use crate::analyse::Findings;
-use crate::api::{self, Access, Api, Metrics, Readiness, Snapshot, Sql};
+use crate::api::{self, Access, Api, Metrics, Provider, Readiness, Reviews, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::commands::{query_files, rule_files, stations};
-use crate::config::{Config, Mode};
+use crate::config::{self, Config, Mode};
 use crate::disk;
 use crate::engine::{Engine, Event};
 use crate::model::Time;
-use crate::net::{self, Listener};
+use crate::net::{self, Listener, acceptor};
 use crate::notices::{Notices, Standing};
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
 
@@ -49,6 +51,8 @@ const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 /// Of which what was learnt may take this much to be kept: one write, and its repetitions.
 const KEEP_MAX: Duration = Duration::from_secs(3);
+/// Of which the last entries may take this much to reach a disk that is slow.
+const WRITE_MAX: Duration = Duration::from_secs(2);
 
 /// Events waiting for the engine: far more than a tick brings.
 const EVENTS_MAX: usize = 256;
@@ -61,6 +65,7 @@ const PERMITS_MAX: usize = 64;
 
 const ENGINE: &str = "engine";
 const ADAPTER: &str = "cluster adapter";
+const JOURNAL: &str = "journal writer";
 const KEEPER: &str = "keeper of what was learnt";
 
 /// Where it listens; written to `--ports-file` and to the log.
@@ -100,10 +105,21 @@ impl Running {
         }
         let journal = config.journal.as_ref().map(stations::journal).transpose()?;
         let kubernetes = Reached::of(config).await?;
+        let access = access(&config.api, kubernetes.as_ref())?;
+        let api_tls = config.api.tls.as_ref().map(|tls| acceptor(&stations::tls(tls), api::ALPN)).transpose()?;
+        warn_of_clear_tokens(&config.api);
+        warn_of_open_keys(config);
 
         let listen = |source| Error::Listen { what: "the API", address: config.api.listen, source };
-        let listener = TcpListener::bind(config.api.listen).await.map_err(listen)?;
+        let listener = net::listen(config.api.listen).map_err(listen)?;
         let mut tasks = Tasks::default();
+        let journal = match journal.map(JournalThread::new) {
+            Some((thread, write)) => {
+                tasks.spawn_thread(JOURNAL, Role::Critical, write)?;
+                Some(thread)
+            }
+            None => None,
+        };
         let limit = memory::limit(config);
         let (received, queued) = memory::within(limit, stations::receive(config), stations::queue_limits(config));
         let memory_is_full = received.memory_is_full.clone();
@@ -120,7 +136,8 @@ impl Running {
         let answers = Sql::start(sql, &config.api, shelf_bytes.clone()).map_err(Error::SqlChild)?;
         let metrics = Metrics::new(&config.metrics)
             .with_receivers(receivers.counters())
-            .with_sql(answers.counters().clone(), shelf_bytes.clone());
+            .with_sql(answers.counters().clone(), shelf_bytes.clone())
+            .with_panics(&panics::COUNT);
         let metrics = if kubernetes.is_some() { metrics.with_api_server() } else { metrics };
         let notices = Notices::new(&config.notify);
         let outboxes = notices.outboxes();
@@ -205,11 +222,11 @@ impl Running {
             clock: api_clock,
             // Some ticks of any length, and what a machine that stalls for a moment needs.
             ticks_late: config.tick * 5 + Duration::from_secs(2),
-            access: Arc::new(Access::new(config.api.token.as_ref(), config.api.callers.clone())),
+            access,
             hosts: config.api.hosts.clone().into(),
             origins: config.api.origins.clone().into(),
         };
-        let listener = Listener { socket: listener, http: api::HTTP, tls: None, limits: api::limits(descriptors) };
+        let listener = Listener { socket: listener, http: api::HTTP, tls: api_tls, limits: api::limits(descriptors) };
         tasks.spawn("API server", Role::Critical, listener.serve(api::answers(api), CancellationToken::new()));
         if let Some(path) = ports_file {
             write_ports(path, &ports)?;
@@ -249,6 +266,9 @@ impl Running {
         }
         // The receivers were the queue's only inlets: the engine takes what waits, ticks once more and ends.
         tasks.ended(ENGINE, DRAIN_MAX).await;
+        if !tasks.ended(JOURNAL, WRITE_MAX).await {
+            warn!("the journal's disk did not answer; its last entries are lost");
+        }
         // Only who leads may keep what was learnt, so that goes before the leave.
         if !tasks.ended(KEEPER, KEEP_MAX).await {
             warn!("learnt state was not written in time");
@@ -270,6 +290,37 @@ fn standing(snapshots: watch::Receiver<Arc<Snapshot>>) -> BoxStream<'static, Sta
         Some((standing, snapshots))
     };
     futures::stream::unfold(snapshots, next).boxed()
+}
+
+/// Who may ask, by the tokens of the configuration and by those that others issue.
+fn access(config: &config::Api, kubernetes: Option<&Reached>) -> Result<Arc<Access>, Error> {
+    let provider = config.oidc.clone().map(|oidc| Provider::new(oidc, Clock::system())).transpose();
+    let reviews = match (&config.token_review, kubernetes) {
+        (None, _) => None,
+        (Some(review), Some(reached)) => {
+            let reviewer = Reviewer::new(reached.client(), review.audience.clone());
+            Some(Reviews::new(reviewer, review.people.clone()))
+        }
+        (Some(_), None) => return Err(Error::NobodyToAsk),
+    };
+    let access = Access::new(config.token.as_ref(), config.callers.clone());
+    Ok(Arc::new(access.with_issuers(provider.map_err(Error::Provider)?, reviews)))
+}
+
+/// A token that goes over a network in the clear is everybody's.
+fn warn_of_clear_tokens(config: &config::Api) {
+    if config.tls.is_none() && !config.listen.ip().is_loopback() {
+        warn!(listen = %config.listen, "the API takes tokens without TLS: set api.tls, or put a proxy with TLS before it");
+    }
+}
+
+/// A private key that everybody can read is nobody's. It is taken all the same: a cluster mounts its Secrets so.
+fn warn_of_open_keys(config: &Config) {
+    for tls in [&config.receive.tls, &config.api.tls].into_iter().flatten() {
+        if disk::is_readable_by_all(&tls.key) {
+            warn!(key = %tls.key.display(), "every account of this machine can read the private key; take that right away (chmod o-r)");
+        }
+    }
 }
 
 /// Nothing is known yet.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::error;
 
+use super::panics::words_of;
 use crate::commands::error::Error;
 
 /// What becomes of `serve` when a task ends while it should run.
@@ -126,8 +127,7 @@ fn cause_of(error: JoinError) -> String {
 
 /// The words of a panic, where they are text.
 fn panicked(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("it panicked: {}", text.unwrap_or("without a word"))
+    format!("it panicked: {}", words_of(panic))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Who may connect: tokens and certificates.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{At, Checker};
-use crate::config::{Caller, HostName, Tls, Token, callers};
+use crate::config::jwks::{self, Jwks};
+use crate::config::{Caller, HostName, Oidc, People, Tls, Token, TokenReview, Who, callers, host_of, is_own};
 use crate::disk;
 
 /// A token is a line.
@@ -19,6 +21,71 @@ impl Checker<'_> {
             None => None,
         };
         Some(Tls { cert: cert?, key: key?, client_ca })
+    }
+
+    pub(super) fn oidc(&mut self, api: &At<'_>) -> Option<Oidc> {
+        let at = At { path: api.key("oidc"), node: api.node.section("oidc")? };
+        let issuer = self.word(&at, "issuer", "write the provider's address, as its tokens name it");
+        let audience = self.word(&at, "audience", "write whom the tokens are for, such as headroom");
+        let people = self.people(&at);
+        let issuer = issuer?;
+        let host = issuer.strip_prefix("https://").or_else(|| loopback_http(&issuer));
+        let keys = match at.node.text("keys_file") {
+            Some(file) => {
+                let (path, file) = (at.key("keys_file"), self.directory.join(file));
+                let read = disk::read_text(&file, jwks::BYTES_MAX)
+                    .map_err(|error| format!("cannot read {}: {error}", file.display()))
+                    .and_then(|text| Jwks::parse(&text).map_err(|cause| format!("{}: {cause}", file.display())));
+                match read {
+                    Ok(keys) => Some(keys),
+                    Err(cause) => {
+                        self.problem(&path, cause, "write the provider's JSON Web Key Set (RFC 7517) there");
+                        return None;
+                    }
+                }
+            }
+            None if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) => {
+                let remedy = "begin it with https://, or give its keys with keys_file";
+                self.problem(&at.key("issuer"), format!("`{issuer}` is not an address that can be asked"), remedy);
+                return None;
+            }
+            None => None,
+        };
+        let ca_file = match at.node.text("ca_file") {
+            Some(_) => Some(self.file(&at.key("ca_file"), at.node.text("ca_file"), "the authority, PEM")?),
+            None => None,
+        };
+        let claim = |key: &str, default: &str| at.node.text(key).unwrap_or(default).to_owned();
+        let (name_claim, groups_claim) = (claim("name_claim", "sub"), claim("groups_claim", "groups"));
+        Some(Oidc { issuer, audience: audience?, keys, ca_file, name_claim, groups_claim, people })
+    }
+
+    pub(super) fn token_review(&mut self, api: &At<'_>) -> Option<TokenReview> {
+        let at = At { path: api.key("token_review"), node: api.node.section("token_review")? };
+        let audience = self.word(&at, "audience", "write whom the tokens are for, such as headroom");
+        let people = self.people(&at);
+        Some(TokenReview { audience: audience?, people })
+    }
+
+    fn word(&mut self, at: &At<'_>, key: &str, remedy: &str) -> Option<String> {
+        match at.node.text(key).map(str::trim) {
+            Some(text) if !text.is_empty() => Some(text.to_owned()),
+            _ => {
+                self.problem(&at.key(key), "is missing", remedy);
+                None
+            }
+        }
+    }
+
+    /// Who may do what; without anybody the section lets nobody in.
+    fn people(&mut self, at: &At<'_>) -> People {
+        let list = |key: &str| at.node.text(key).map(Who::list).unwrap_or_default();
+        let people = People { operators: list("operators"), viewers: list("viewers") };
+        if people == People::default() {
+            let remedy = "list names, `group:NAME` or `*` in viewers or operators";
+            self.problem(&at.path, "lets nobody in", remedy);
+        }
+        people
     }
 
     fn file(&mut self, path: &str, file: Option<&str>, what: &str) -> Option<PathBuf> {
@@ -115,4 +182,11 @@ impl Checker<'_> {
         }
         origins
     }
+}
+
+/// Without TLS on this machine alone, where tests and proxies are.
+fn loopback_http(address: &str) -> Option<&str> {
+    let rest = address.strip_prefix("http://")?;
+    let host = host_of(rest.split('/').next().unwrap_or(rest));
+    (is_own(host) && !host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback())).then_some(rest)
 }

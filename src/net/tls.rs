@@ -9,7 +9,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use tokio_rustls::TlsAcceptor;
 
-use super::config::Tls;
+/// PEM files of the server, and of those who may connect.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate and the chain that signed it.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// With it, clients must show a certificate that it signed (mTLS).
+    pub client_ca: Option<PathBuf>,
+}
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +31,7 @@ pub enum TlsError {
 }
 
 /// Reads the files and prepares to accept connections that speak one of `protocols` (ALPN).
-pub(super) fn acceptor(tls: &Tls, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
+pub fn acceptor(tls: &Tls, protocols: &[&[u8]]) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = certificates("certificate", &tls.cert)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| TlsError::File {
@@ -55,7 +63,7 @@ pub(super) fn acceptor(tls: &Tls, protocols: &[&[u8]]) -> Result<TlsAcceptor, Tl
 }
 
 /// Whether TLS could be served with these files.
-pub fn check(tls: &Tls) -> Result<(), TlsError> {
+pub fn check_tls(tls: &Tls) -> Result<(), TlsError> {
     acceptor(tls, &[]).map(drop)
 }
 
