@@ -218,13 +218,14 @@ export function itself(): DashboardBuilder {
     )
     .withPanel(
       series({
-        title: 'Journal', width: 8, height: 7, empty: 'no answer', unit: 'none', decimals: 0, min: 0,
-        description: 'Entries that wait to be written, and those lost since the start. Both 0 when all is well.',
+        title: 'Journal, and panics that were caught', width: 8, height: 7, empty: 'no answer', unit: 'none', decimals: 0, min: 0,
+        description: 'Entries that wait to be written, and those lost since the start. All 0 when all is well; a panic is in the log, and worth a report.',
         queries: [
           query('A', `max by (instance) (${own('headroom_journal_waiting')})`, { legend: `${NAME} waiting` }),
           query('B', `max by (instance) (${own('headroom_journal_dropped')})`, { legend: `${NAME} lost` }),
+          query('C', `max by (instance) (${own('headroom_process_panics_total')})`, { legend: `${NAME} panics` }),
         ],
-        looks: [['/ lost$/', { colour: 'red' }]],
+        looks: [['/ (lost|panics)$/', { colour: 'red' }]],
       }),
     )
     .withPanel(

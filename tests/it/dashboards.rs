@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::skip::{cache, skip};
 
 /// Exported and on no dashboard, in no alert; each with the reason.
-const UNSHOWN: [(&str, &str); 31] = [
+const UNSHOWN: [(&str, &str); 25] = [
     ("headroom_bottleneck_blame_seconds", "the critical path by service shows the same over time"),
     ("headroom_analyse_blind", "headroom_sight has it as a state"),
     ("headroom_analyse_partial", "headroom_sight has it as a state"),
@@ -31,12 +31,6 @@ const UNSHOWN: [(&str, &str); 31] = [
     ("headroom_entry_p50_seconds", "the histogram has all quantiles"),
     ("headroom_entry_p99_seconds", "the histogram has all quantiles"),
     ("headroom_metrics_scrapes", "Prometheus counts its scrapes itself"),
-    ("headroom_notify_attempts", "headroom_notify_messages has what became of the messages"),
-    ("headroom_notify_causes", "the bottlenecks and silent failures have each of them"),
-    ("headroom_notify_messages", "only where receivers are configured; GET /api/v1/notices has the dead letters"),
-    ("headroom_notify_oldest_seconds", "only where receivers are configured; for alerts of one's own"),
-    ("headroom_notify_queued_messages", "only where receivers are configured; GET /api/v1/notices has what waits"),
-    ("headroom_notify_suppressed", "tells how much grouping saves, not whether all is well"),
     ("headroom_process_start_time_seconds", "for uptime in general dashboards of processes"),
     ("headroom_receive_acknowledged_spans", "headroom_receive_spans is the same a moment later"),
     ("headroom_receive_batches", "headroom_receive_requests has what came, before it was put together"),
