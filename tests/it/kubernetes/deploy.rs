@@ -47,12 +47,25 @@ fn the_chart_the_base_and_the_examples_are_valid() {
     let chart = deploy("helm/headroom");
     cluster.program("helm", &["lint", "--strict", &chart], "").unwrap();
     let narrowed = "act.namespaces={deploy-valid},replicas=3,config.tick=500ms";
-    for set in ["mode=enforce", narrowed] {
+    for set in ["mode=enforce", narrowed, "dashboards.enabled=true"] {
         let template = ["template", "other", &chart, "--namespace", "deploy-valid", "--set", set];
         let rendered = cluster.program("helm", &template, "").unwrap();
         let answer = dry(&rendered).unwrap();
         assert!(answer.contains("statefulset.apps/other serverside-applied (server dry run)"), "{answer}");
     }
+
+    // The kind is one of the Prometheus operator's, which is not here to try it.
+    let rules = [
+        "template",
+        "other",
+        &chart,
+        "--set",
+        "prometheusRule.enabled=true",
+        "--show-only",
+        "templates/prometheusrule.yaml",
+    ];
+    let rules = cluster.program("helm", &rules, "").unwrap();
+    assert!(rules.contains("kind: PrometheusRule") && rules.contains("- alert: HeadroomBlind"), "{rules}");
 
     // Its namespace must be there for what is in it to be tried.
     cluster.kubectl(&["apply", "--server-side", "--filename", &deploy("kustomize/base/namespace.yaml")]);
