@@ -268,6 +268,8 @@ fn must(log: f64) -> f64 {
 
 fn terms(kind: &Kind, signs: &ServiceSigns) -> f64 {
     match kind {
+        // What callers ask beside the requests they have is no load of the requests.
+        Kind::Saturated if signs.at(At::AskedMore) > 0.0 => must(signs.load_alone) + must(signs.own_load),
         Kind::Saturated => must(signs.load) + must(signs.own_load),
         Kind::Degraded => must(-signs.load),
         Kind::BadInstance(_) => signs.others_slow.map_or(0.0, |log| must(-log)),
