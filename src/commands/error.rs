@@ -50,6 +50,10 @@ pub enum Error {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Cluster(#[from] ActError),
+    #[error(
+        "{holder} leads by the Lease {lease} and would take it again; end it first, such as by `kubectl scale statefulset headroom --replicas 0`, or --force"
+    )]
+    StillLeads { lease: String, holder: String },
     #[error("the embedded cluster did not start: {0}; look at what it said above, or at the machine's limits")]
     ClusterStart(String),
     #[error(

@@ -15,6 +15,7 @@ mod doctor;
 mod draw;
 mod error;
 mod explain;
+mod give_back;
 mod keys;
 mod man;
 mod notify_test;
@@ -80,6 +81,7 @@ pub enum Command {
     Report(report::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
+    GiveBack(give_back::Args),
     CheckConfig(check_config::Args),
     NotifyTest(notify_test::Args),
     ConfigSchema(config_schema::Args),
@@ -111,6 +113,7 @@ impl Command {
             Command::Report(args) => report::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
+            Command::GiveBack(args) => give_back::run(args, out),
             Command::CheckConfig(args) => check_config::run(args, out),
             Command::NotifyTest(args) => notify_test::run(args, out),
             Command::ConfigSchema(args) => config_schema::run(args, out),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
-use super::table::aligned;
+use super::table::{aligned, csv};
 use crate::model::{printable, spans};
 use crate::receive::decode::Options;
 use crate::receive::files::{self, Damage};
@@ -24,6 +24,7 @@ const MEMORY_BYTES: u64 = 4 << 30;
   headroom sql --describe spans
   headroom sql \"select * from spans where trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'\"
   headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
+  headroom sql 'select service, replicas from services' --csv > services.csv
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
 form, headroom's Parquet, or - for standard input.
@@ -42,6 +43,9 @@ pub struct Args {
     /// Print one JSON object a row
     #[arg(long)]
     json: bool,
+    /// Print comma-separated values, the names of the columns first
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -111,7 +115,8 @@ fn ask_files(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Er
     ended?;
     if !args.json {
         let columns = columns.unwrap_or_default();
-        write!(out, "{}", table_of(&columns.iter().map(String::as_str).collect::<Vec<_>>(), &rows))?;
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        write!(out, "{}", if args.csv { csv_of(&columns, &rows) } else { table_of(&columns, &rows) })?;
     }
     Ok(Answer::Yes)
 }
@@ -126,22 +131,32 @@ fn ask_server(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, E
     } else {
         let columns: Vec<&str> =
             (answer["columns"].as_array().into_iter().flatten()).filter_map(|column| column["name"].as_str()).collect();
-        write!(out, "{}", table_of(&columns, rows))?;
+        write!(out, "{}", if args.csv { csv_of(&columns, rows) } else { table_of(&columns, rows) })?;
     }
     if answer["truncated"] == true {
-        writeln!(out, "the answer was cut short; add a limit, or raise api.sql_rows_max")?;
+        // Beside the answer, which programs read.
+        writeln!(std::io::stderr(), "headroom: the answer was cut short; add a limit, or raise api.sql_rows_max")?;
     }
     Ok(Answer::Yes)
 }
 
-/// The frame that Arrow draws, around cells that came as JSON.
-fn table_of(columns: &[&str], rows: &[Value]) -> String {
-    let cell = |value: &Value| match value {
+fn cell(value: &Value) -> String {
+    match value {
         Value::Null => String::new(),
         // Who names a service may not write on the terminal of who asks for it.
         Value::String(text) => printable(text).into_owned(),
         other => other.to_string(),
-    };
+    }
+}
+
+fn csv_of(columns: &[&str], rows: &[Value]) -> String {
+    let head = columns.iter().map(|name| printable(name).into_owned()).collect();
+    let line = |row: &Value| columns.iter().map(|name| cell(&row[*name])).collect();
+    csv(&std::iter::once(head).chain(rows.iter().map(line)).collect::<Vec<_>>())
+}
+
+/// The frame that Arrow draws, around cells that came as JSON.
+fn table_of(columns: &[&str], rows: &[Value]) -> String {
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|name| printable(name).into_owned()).collect()];
     lines.extend(rows.iter().map(|row| columns.iter().map(|name| cell(&row[*name])).collect()));
     let widths: Vec<usize> = (0..columns.len())
@@ -169,6 +184,12 @@ mod tests {
         let rows = [json!({"service": "shop\u{1b}[31m\nforged"})];
         let drawn = table_of(&["service"], &rows);
         assert!(drawn.contains(r"shop\u{1b}[31m\nforged") && !drawn.contains('\u{1b}'), "{drawn}");
+    }
+
+    #[test]
+    fn cells_of_csv_are_quoted_where_they_must_be() {
+        let rows = [json!({"operation": "GET /a,b \"x\"", "n": 12}), json!({"operation": null, "n": 1.5})];
+        assert_eq!(csv_of(&["operation", "n"], &rows), "operation,n\r\n\"GET /a,b \"\"x\"\"\",12\r\n,1.5\r\n");
     }
 
     #[test]

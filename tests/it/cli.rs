@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "serve",
     "demo",
     "diagnose",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 21] = [
     "explain",
     "pause",
     "resume",
+    "give-back",
     "check-config",
     "config-schema",
     "report",
@@ -115,7 +116,7 @@ fn version_and_manual_pages_are_written() {
     assert_eq!((code, out.as_str()), (0, concat!("headroom ", env!("CARGO_PKG_VERSION"), " (no release)\n")));
     let (code, out, error) = run(directory.path(), &["man", "."]);
     assert_eq!(code, 0, "{error}");
-    assert_eq!(out, "22 pages in .\n");
+    assert_eq!(out, "23 pages in .\n");
     assert!(std::fs::read_to_string(directory.path().join("headroom-status.1")).unwrap().contains(".SH SYNOPSIS"));
 }
 

@@ -5,10 +5,12 @@
 mod audit;
 mod bursts;
 mod chaos;
+mod chart;
 mod closed_loop;
 mod control_plane;
 mod deploy;
 mod faults;
+mod give_back;
 mod harness;
 mod keda;
 mod learnt;

@@ -134,8 +134,7 @@ impl Autoscalers {
     /// Adds ScaledObjects.
     pub fn add_scaled_objects(&mut self, resource: &ApiResource, objects: Vec<Arc<DynamicObject>>) {
         for object in objects {
-            let means = if asks(&object) { Means::ExternalScaler } else { Means::KedaMinimum };
-            self.add(means, "Deployment", resource, object);
+            self.add(means(Means::KedaMinimum, &object), "Deployment", resource, object);
         }
     }
 
@@ -154,6 +153,11 @@ impl Autoscalers {
         levers.sort_by_key(|lever| (lever.means == Means::HpaMinimum, lever.object.name_any()));
         levers
     }
+}
+
+/// How an object of this kind is moved: a ScaledObject that asks headroom is told, any other has its minimum raised.
+pub fn means(of_kind: Means, object: &DynamicObject) -> Means {
+    if of_kind == Means::KedaMinimum && asks(object) { Means::ExternalScaler } else { of_kind }
 }
 
 /// Whether a trigger of the ScaledObject asks headroom: its metadata says which service it stands for, under a key

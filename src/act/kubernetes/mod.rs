@@ -12,11 +12,13 @@
 //! - [`shelf`]: what is kept over restarts
 //! - [`share`]: who sees all spans
 //! - [`token_review`]: whose a token is
+//! - [`give_back`]: all that is held, given back by a person who removes headroom
 //! - [`events`] and [`status`]: what the workload's people see
 
 pub mod change;
 pub mod connect;
 pub mod events;
+pub mod give_back;
 pub mod leadership;
 pub mod lever;
 pub mod mapping;

@@ -48,6 +48,28 @@ pub fn close(live: &DynamicObject, intervention: InterventionId) -> Value {
     patch.done()
 }
 
+/// Takes off all that is headroom's. A floor that nobody changed goes back to what its owner had; with `replicas`, a
+/// workload to what it had before an intervention that is still open.
+pub fn give_back(means: Means, live: &DynamicObject, replicas: bool) -> Value {
+    let mut patch = Patch::on(live);
+    let annotations = live.metadata.annotations.as_ref();
+    let has = value(means, live);
+    if let Some(field) = means.field().filter(|_| means.is_floor())
+        && let Some(floor) = record::floor(annotations).filter(|floor| has == Some(floor.wanted))
+    {
+        patch.set(field, has.map(Value::from), floor.before.map(Value::from));
+    }
+    if let (Means::Replicas, Some(field), true) = (means, means.field(), replicas)
+        && let Some(open) =
+            record::intervention(annotations, Slot::Replicas).filter(|of| has == Some(of.replicas_after))
+    {
+        patch.set(field, has.map(Value::from), Some(Value::from(open.replicas_before)));
+    }
+    let own: Vec<String> = record::own_keys(live.annotations()).map(str::to_owned).collect();
+    own.iter().for_each(|key| patch.remove_annotation(key));
+    patch.done()
+}
+
 /// The same replicas through the scale subresource: sent as a dry run alone, for policies that match it.
 pub fn scale_subresource(from: u32, to: u32) -> Value {
     json!([
@@ -240,5 +262,25 @@ mod tests {
         let returned = told(note(&old, &InterventionRecord { id: "i-3-1".parse().unwrap(), ..lent() }));
         assert_eq!(returned[1..], ["remove intervention", "add intervention-cpu"]);
         assert_eq!(told(close(&old, lent().id))[1..], ["remove intervention"]);
+    }
+
+    #[test]
+    fn giving_back_takes_all_of_its_own_off_and_leaves_what_others_changed() {
+        let held = |min: u32| {
+            let annotations = json!({FLOOR: r#"{"before":2,"wanted":9}"#, "headroom.dev/later": "x", "other": "y"});
+            object(json!({"minReplicas": min}), Some(annotations))
+        };
+        let floor = told(give_back(Means::HpaMinimum, &held(9), false));
+        let expected = ["test /spec/minReplicas=9", "add /spec/minReplicas=2", "remove floor", "remove later"];
+        assert_eq!(floor[1..], expected);
+        let changed = told(give_back(Means::HpaMinimum, &held(5), false));
+        assert_eq!(changed[1..], ["remove floor", "remove later"], "5 is somebody else's");
+
+        let text = serde_json::to_string(&record()).unwrap();
+        let open = |replicas: u32| object(json!({"replicas": replicas}), Some(json!({INTERVENTION: text})));
+        assert_eq!(told(give_back(Means::Replicas, &open(9), false))[1..], ["remove intervention"]);
+        let back = told(give_back(Means::Replicas, &open(9), true));
+        assert_eq!(back[1..], ["test /spec/replicas=9", "add /spec/replicas=2", "remove intervention"]);
+        assert_eq!(told(give_back(Means::Replicas, &open(7), true))[1..], ["remove intervention"], "7 is not its own");
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, DynamicObject, EvictParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, EvictParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Map, Value, json};
 
@@ -139,6 +139,28 @@ async fn resize(
             // Those before it have it, and all give it back at the deadline.
             Err(error) if !gone(&error) => return Err(failed(service, error)),
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives every pod of a workload the CPU that its template says. One that is gone needs none.
+pub async fn as_the_template_says(client: &Client, name: &str, workload: &DynamicObject) -> Result<(), ActError> {
+    let template = cpu_of_template(workload);
+    let labels = workload.data["spec"]["selector"]["matchLabels"].as_object();
+    let Some(labels) = labels.filter(|labels| !labels.is_empty() && !template.is_empty()) else { return Ok(()) };
+    let labels: Vec<String> =
+        labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let api = Api::<Pod>::namespaced(client.clone(), &workload.namespace().unwrap_or_default());
+    let selected = ListParams::default().labels(&labels.join(","));
+    let pods = retried(|| api.list(&selected)).await.map_err(|error| failed(name, error))?;
+    let patch = Patch::Strategic(resources(&template, 1.0));
+    let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    for pod in pods.items.iter().map(ResourceExt::name_any) {
+        match retried(|| api.patch_resize(&pod, &written, &patch)).await {
+            Err(Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(failed(name, error)),
+            Ok(_) => {}
         }
     }
     Ok(())

@@ -35,6 +35,9 @@ pub struct Floor {
     pub wanted: u32,
 }
 
+/// What all its annotations on other people's objects begin with.
+const OWN: &str = "headroom.dev/";
+
 type Annotations = BTreeMap<String, String>;
 
 /// The open interventions by the keys they stand under. An annotation that cannot be read, or is of a kind that this
@@ -67,6 +70,12 @@ pub fn floor(annotations: Option<&Annotations>) -> Option<Floor> {
 
 fn read<T: serde::de::DeserializeOwned>(annotations: Option<&Annotations>, key: &str) -> Option<T> {
     serde_json::from_str(annotations?.get(key)?).ok()
+}
+
+/// The annotations that are headroom's own, whatever version wrote them. The scaler's key is not among them: it stands in
+/// a trigger's metadata.
+pub fn own_keys(annotations: &Annotations) -> impl Iterator<Item = &str> {
+    annotations.keys().map(String::as_str).filter(|key| key.starts_with(OWN))
 }
 
 /// An annotation's place in a JSON Patch (RFC 6901).

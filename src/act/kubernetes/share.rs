@@ -73,6 +73,11 @@ fn share(own: f64, others: &BTreeMap<String, Report>, now: Time) -> Option<(f64,
     Some((own / best.spans_per_s, name))
 }
 
+/// Whether a Lease is that of a headroom, which reports on it a few seconds after it started.
+pub fn is_of_headroom(lease: &Lease) -> bool {
+    lease.annotations().keys().any(|key| key.starts_with(PREFIX))
+}
+
 fn reports(lease: &Lease) -> BTreeMap<String, Report> {
     let report = |(key, value): (&String, &String)| {
         Some((key.strip_prefix(PREFIX)?.to_owned(), serde_json::from_str(value).ok()?))

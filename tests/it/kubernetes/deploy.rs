@@ -90,6 +90,10 @@ fn the_base_is_the_chart_and_the_rules_are_those_shipped() {
         files(Path::new(&deploy("helm/headroom/rules"))),
         "run `make deploy`"
     );
+    let crds = Path::new(&deploy("helm/headroom-crds/crds-as-made")).to_owned();
+    assert_eq!(files(&made.path().join("crds")), files(&crds), "run `make deploy`");
+    let collector = fs::read_to_string(made.path().join("collector/gateway.yaml")).unwrap();
+    assert_eq!(collector, fs::read_to_string(deploy("collector/gateway.yaml")).unwrap(), "run `make deploy`");
 }
 
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
