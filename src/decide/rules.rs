@@ -4,23 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
-    BasicStringPackage, LogicPackage, MoreStringPackage, Package,
-};
-use rhai::{AST, ASTNode, Array, Dynamic, Engine, EvalAltResult, Expr, Scope};
+use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, Scope};
 
 use super::blamed::Blamed;
-use super::draft::{self, Defaults, Draft, RuleDuration};
+use super::draft::{Defaults, Draft, RuleDuration};
 use super::error::RuleError;
+use super::language::{curries, engine};
 use super::limits::Limits;
+use super::memory::{Memory, Open};
 use super::proposal::Proposal;
 use super::slips;
 use super::source::RuleSource;
 use super::stage::{Here, Progress, Stage};
-use super::view::{self, Now};
+use super::view::Now;
 use crate::analyse::Findings;
-use crate::model::{ClusterState, Origin, ServiceId};
+use crate::model::{ClusterState, Origin, ServiceId, Time};
 
 /// What one tick's evaluation of all rules came to, in the order of the rules' names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +36,8 @@ pub struct Evaluated {
     pub stopped: Option<String>,
     /// Rules that went past a limit of their own, with what they are told from now on.
     over: Vec<(String, RuleError)>,
+    /// What rules remember from now on, of those that ended well.
+    remembered: Vec<(String, Memory)>,
     /// The job was left behind.
     abandoned: bool,
 }
@@ -69,6 +69,7 @@ pub struct Rules {
     rules: BTreeMap<String, Arc<Rule>>,
     /// Rules that are run no more until their text changes, and why.
     off: BTreeMap<String, RuleError>,
+    memories: BTreeMap<String, Memory>,
     /// Texts that did not load, and why: the same text is not tried again.
     rejected: BTreeMap<String, (RuleSource, RuleError)>,
 }
@@ -80,13 +81,16 @@ struct Runner {
     progress: Arc<Progress>,
     /// What the running rule printed; emptied after each.
     printed: Arc<Mutex<Vec<String>>>,
+    /// What the running rule remembers.
+    memory: Arc<Mutex<Open>>,
 }
 
 impl Runner {
     fn new(limits: Limits) -> Arc<Runner> {
-        let (progress, printed) = (Arc::<Progress>::default(), Arc::default());
+        let (progress, printed, memory) = (Arc::<Progress>::default(), Arc::default(), Arc::default());
         progress.start_over();
-        Arc::new(Runner { engine: engine(&limits, Arc::clone(&printed), progress.clone()), limits, progress, printed })
+        let engine = engine(&limits, Arc::clone(&printed), &memory, progress.clone());
+        Arc::new(Runner { engine, limits, progress, printed, memory })
     }
 }
 
@@ -104,7 +108,13 @@ impl Rules {
     }
 
     pub fn none(limits: Limits) -> Rules {
-        Rules { runner: Runner::new(limits), rules: BTreeMap::new(), off: BTreeMap::new(), rejected: BTreeMap::new() }
+        Rules {
+            runner: Runner::new(limits),
+            rules: BTreeMap::new(),
+            off: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+        }
     }
 
     /// Put these sources in force. A rule whose new text is bad keeps its last good version; one that is no
@@ -145,6 +155,7 @@ impl Rules {
             let rule = match loaded {
                 Ok(rule) => {
                     self.off.remove(name);
+                    self.memories.remove(name);
                     Some(rule)
                 }
                 Err(error) => {
@@ -156,6 +167,7 @@ impl Rules {
             self.rules.extend(rule.map(|rule| (name.clone(), rule)));
         }
         self.off.retain(|name, _| self.rules.contains_key(name));
+        self.memories.retain(|name, _| self.rules.contains_key(name));
         (errors, given_up)
     }
 
@@ -218,6 +230,8 @@ impl Rules {
             runner: self.runner.clone(),
             order: order.clone(),
             off: self.off.clone(),
+            memories: self.memories.clone(),
+            at: findings.at,
             stopped: stopped.map(str::to_owned),
             now: Now::new(findings, cluster),
             bottlenecks: findings.bottlenecks.iter().map(Blamed::of).collect(),
@@ -242,6 +256,7 @@ impl Rules {
         for (name, error) in &evaluated.over {
             self.off.insert(name.clone(), error.clone());
         }
+        self.memories.extend(evaluated.remembered.iter().cloned());
         if evaluated.abandoned {
             self.renew();
         }
@@ -265,6 +280,8 @@ struct Turn {
     runner: Arc<Runner>,
     order: Vec<(String, Arc<Rule>)>,
     off: BTreeMap<String, RuleError>,
+    memories: BTreeMap<String, Memory>,
+    at: Time,
     stopped: Option<String>,
     now: Now,
     /// Worst first.
@@ -275,7 +292,7 @@ struct Turn {
 
 impl Turn {
     fn run(self) {
-        let Turn { runner, order, off, stopped, now, bottlenecks, evaluated } = self;
+        let Turn { runner, order, off, mut memories, at, stopped, now, bottlenecks, evaluated } = self;
         let limits = &runner.limits;
         let part = (limits.tick_operations / order.len().max(1) as u64).min(PART_MAX);
         // What nobody may take from the rules that are yet to come.
@@ -291,7 +308,9 @@ impl Turn {
             if stopped.as_ref() == Some(name) {
                 return lock(&evaluated).give_up(name);
             }
+            Open::begin(&runner.memory, memories.remove(name).unwrap_or_default(), at);
             let ran = runner.run(rule, now.clone());
+            let memory = Open::end(&runner.memory);
             let used = runner.progress.operations.load(Ordering::Relaxed);
             left = left.saturating_sub(used);
             let mut evaluated = lock(&evaluated);
@@ -300,7 +319,10 @@ impl Turn {
                 return evaluated.give_up(name);
             }
             match ran {
-                Ok(drafts) => drafts.into_iter().for_each(|draft| evaluated.add(rule, draft, &bottlenecks)),
+                Ok(drafts) => {
+                    evaluated.remembered.push((name.clone(), memory));
+                    drafts.into_iter().for_each(|draft| evaluated.add(rule, draft, &bottlenecks));
+                }
                 Err(Failed { error, is_over }) => {
                     // It went past what is its own; one that merely found little left is run again.
                     if is_over && used >= limits.operations {
@@ -425,62 +447,6 @@ impl Evaluated {
             Err(reason) => self.skipped.push(Skipped { rule: name, service, reason }),
         }
     }
-}
-
-/// The engine of every rule: rhai's language and collections, our view and proposals, and nothing that reaches
-/// outside. It starts raw and takes only the packages below, because the standard set can sleep and read the
-/// clock, which would make a rule's answer depend on more than its argument.
-fn engine(limits: &Limits, printed: Arc<Mutex<Vec<String>>>, progress: Arc<Progress>) -> Engine {
-    let mut engine = Engine::new_raw();
-    ArithmeticPackage::new().register_into_engine(&mut engine);
-    LogicPackage::new().register_into_engine(&mut engine);
-    BasicMathPackage::new().register_into_engine(&mut engine);
-    BasicStringPackage::new().register_into_engine(&mut engine);
-    MoreStringPackage::new().register_into_engine(&mut engine);
-    BasicIteratorPackage::new().register_into_engine(&mut engine);
-    BasicArrayPackage::new().register_into_engine(&mut engine);
-    BasicMapPackage::new().register_into_engine(&mut engine);
-    BasicFnPackage::new().register_into_engine(&mut engine);
-    limits.apply(&mut engine);
-    engine.disable_symbol("eval").disable_symbol("import").disable_symbol("export");
-    engine.set_strict_variables(true).set_fail_on_invalid_map_property(true);
-    view::register(&mut engine);
-    draft::register(&mut engine);
-    engine.on_progress(move |operations| {
-        progress.operations.store(operations, Ordering::Relaxed);
-        let is_over = operations > progress.operations_max.load(Ordering::Relaxed);
-        (is_over || progress.is_stopped()).then_some(Dynamic::UNIT)
-    });
-    let lines_max = limits.printed_lines;
-    let keep = move |printed: &Mutex<Vec<String>>, text: String| {
-        let mut lines = lock(printed);
-        if lines.len() < lines_max {
-            lines.push(text);
-        }
-    };
-    let for_debug = printed.clone();
-    engine.on_print(move |text| keep(&printed, text.to_string()));
-    engine.on_debug(move |text, _, position| keep(&for_debug, format!("{position}: {text}")));
-    engine
-}
-
-/// Whether a text calls `curry` itself; closures that capture variables do so behind the scenes, on themselves alone.
-fn curries(ast: &AST) -> bool {
-    let mut found = false;
-    ast.walk(&mut |path| {
-        let call = match path.last() {
-            Some(ASTNode::Expr(Expr::FnCall(call, _))) => Some((call, call.args.first())),
-            Some(ASTNode::Expr(Expr::MethodCall(call, _))) => Some((call, None)),
-            _ => None,
-        };
-        if let Some((call, first)) = call
-            && call.name == "curry"
-        {
-            found |= !matches!(first, Some(Expr::DynamicConstant(value, _)) if value.is_fnptr());
-        }
-        !found
-    });
-    found
 }
 
 fn ends_in_too_many_operations(error: &EvalAltResult) -> bool {

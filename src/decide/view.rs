@@ -10,8 +10,9 @@ use std::sync::Arc;
 use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::draft::RuleDuration;
+use super::local_time::{self, LocalTime};
 use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, sentences};
-use crate::model::{ClusterState, TraceId};
+use crate::model::{ClusterState, Time, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
     engine
@@ -20,7 +21,8 @@ pub(super) fn register(engine: &mut Engine) {
         .build_type::<ServiceView>()
         .build_type::<EntryView>()
         .build_type::<SuspectView>()
-        .build_type::<EvidenceView>();
+        .build_type::<EvidenceView>()
+        .build_type::<LocalTime>();
 }
 
 /// The argument of `evaluate`. Built once a tick; every getter hands out shared values.
@@ -28,6 +30,7 @@ pub(super) fn register(engine: &mut Engine) {
 pub(super) struct Now(Arc<Inner>);
 
 struct Inner {
+    time: Time,
     at: String,
     complete_to: String,
     blind: bool,
@@ -49,6 +52,7 @@ impl Now {
         };
         let suspect = |s: &Suspect| Dynamic::from(SuspectView(Arc::new(s.clone())));
         Now(Arc::new(Inner {
+            time: findings.at,
             at: findings.at.to_string(),
             complete_to: findings.complete_to.to_string(),
             blind: findings.blind,
@@ -77,6 +81,13 @@ impl CustomType for Now {
             .with_get("entries", |now: &mut Now| now.0.entries.clone())
             .with_get("suspects", |now: &mut Now| now.0.suspects.clone())
             .with_get("silent_failures", |now: &mut Now| now.0.silent_failures.clone())
+            .with_fn("local", |now: &mut Now, zone: ImmutableString| LocalTime::of(now.0.time, &zone))
+            .with_fn(
+                "is_between",
+                |now: &mut Now, from: ImmutableString, to: ImmutableString, zone: ImmutableString| {
+                    LocalTime::of(now.0.time, &zone)?.is_between(&from, &to)
+                },
+            )
             .with_fn("service", |now: &mut Now, name: ImmutableString| {
                 let named = |s: &&Dynamic| {
                     s.read_lock::<ServiceView>().is_some_and(|s| s.0.0.service.as_str() == name.as_str())
@@ -108,6 +119,7 @@ pub(super) fn properties(of: &str) -> &'static [&'static str] {
         "entry" => EntryView::PROPERTIES,
         "suspect" => SuspectView::PROPERTIES,
         "evidence" => EvidenceView::PROPERTIES,
+        "local time" => local_time::PROPERTIES,
         _ => &[],
     }
 }
