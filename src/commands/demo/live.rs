@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::ctrl_c;
 
 use super::picture::{Picture, Title};
+use super::quit::Quit;
 use super::story::Story;
 use super::summary::Summary;
 use super::{Play, course};
@@ -51,6 +52,7 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
     let mut story = Story::new(&play.scenario, begins);
     let start = || Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime);
     let (runtime, queries) = (start()?, start()?);
+    let mut quit = Quit::listen(!play.json);
     let watched = runtime.block_on(async {
         let otlp = free_port()?;
         let mut cluster = Cluster::start(play, speed, begins, otlp).await?;
@@ -59,6 +61,7 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
         tokio::select! {
             served = serve(&config, clock, queries.handle(), None) => served.map(|()| None),
             _ = ctrl_c() => Ok(None),
+            () = quit.pressed() => Ok(None),
             measures = watch(play, speed, &cluster.client, &journal.path, &mut story, out) => {
                 let measures = measures?;
                 cluster.stop().await;
@@ -66,6 +69,8 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
             }
         }
     });
+    // From here on keys are lines again.
+    drop(quit);
     [runtime, queries].into_iter().for_each(Runtime::shutdown_background);
     let Some(measures) = watched? else {
         if !play.json {
@@ -91,8 +96,8 @@ async fn watch(
     if terminal.is_none() {
         story.open(play, out)?;
     }
-    let Scenario { name, horizon_s, .. } = &play.scenario;
-    let title = Title { scenario: name.clone(), seed: play.seed, speed, horizon_s: *horizon_s };
+    let Scenario { name, horizon_s, truth, .. } = &play.scenario;
+    let title = Title { scenario: name.clone(), seed: play.seed, speed, horizon_s: *horizon_s, onset_s: truth.onset_s };
     let (mut picture, mut tail) = (Picture::new(title), Tail::open(journal)?);
     let mut left = END_MAX;
     loop {

@@ -7,6 +7,7 @@
 pub mod course;
 mod live;
 mod picture;
+mod quit;
 mod story;
 mod summary;
 

@@ -86,6 +86,8 @@ pub struct Title {
     pub seed: u64,
     pub speed: f64,
     pub horizon_s: f64,
+    /// When the burst or fault begins; 0 where there is none.
+    pub onset_s: f64,
 }
 
 pub struct Picture {
@@ -115,15 +117,23 @@ impl Picture {
     /// At most `height` lines of at most `width` columns.
     pub fn frame(&self, live: &Live, story: &Story, size: (usize, usize), colour: bool) -> Vec<String> {
         let (width, height) = size;
-        let Title { scenario, seed, speed, horizon_s } = &self.title;
+        let Title { scenario, seed, speed, horizon_s, onset_s } = &self.title;
         let title = format!("headroom demo  {scenario}, seed {seed}, {speed} times real time");
-        let time = format!("  {:.0} of {horizon_s:.0} s", live.at_s);
-        let mut lines = vec![Line::of(Paint::Bold, title).and(Paint::Dim, time), Line::default()];
+        let time = format!("{:.0} of {horizon_s:.0} s", live.at_s);
+        let awaited = match (onset_s - live.at_s).ceil() {
+            left if left > 0.0 => format!("  it begins in {left:.0} s"),
+            _ => String::new(),
+        };
+        let mut lines = vec![
+            Line::of(Paint::Bold, title),
+            Line::of(Paint::Dim, time).and(Paint::Yellow, awaited).and(Paint::Dim, "  q quits"),
+            Line::default(),
+        ];
         lines.extend(self.entries(live, width));
         lines.push(Line::default());
         lines.extend(services(&live.services, story));
         lines.push(Line::default());
-        lines.extend(bottlenecks(story));
+        lines.extend(bottlenecks(story, width));
         lines.push(Line::default());
         // What happened takes the room that is left, the newest last.
         let room = height.saturating_sub(lines.len() + 1);
@@ -191,7 +201,8 @@ fn services(services: &[LiveService], story: &Story) -> Vec<Line> {
     lines
 }
 
-fn bottlenecks(story: &Story) -> Vec<Line> {
+/// The whole of each, over as many lines as it needs: the verdict comes last.
+fn bottlenecks(story: &Story, width: usize) -> Vec<Line> {
     if !story.sighted {
         return vec![Line::of(Paint::Yellow, BLIND)];
     }
@@ -201,7 +212,26 @@ fn bottlenecks(story: &Story) -> Vec<Line> {
             None => Line::of(Paint::Green, "no bottleneck"),
         }];
     }
-    story.bottlenecks.iter().map(|b| Line::of(Paint::Red, b.summary())).collect()
+    let rows = story.bottlenecks.iter().flat_map(|b| folded(&b.summary(), width));
+    rows.map(|row| Line::of(Paint::Red, row)).collect()
+}
+
+/// The words of a text in rows of a width; a word that is longer is a row of its own.
+fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split_whitespace() {
+        // There is always a last row: the first is there from the start.
+        let last = rows.len() - 1;
+        if rows[last].is_empty() {
+            rows[last].push_str(word);
+        } else if rows[last].chars().count() + 1 + word.chars().count() <= width {
+            rows[last].push(' ');
+            rows[last].push_str(word);
+        } else {
+            rows.push(word.to_owned());
+        }
+    }
+    rows
 }
 
 /// A told line over as many lines as it needs, the later ones indented.
@@ -214,19 +244,7 @@ fn wrapped(told: &Told, width: usize) -> Vec<Line> {
         Tone::Aside => Paint::Dim,
     };
     let room = width.saturating_sub(INDENT).max(20);
-    let mut rows = vec![String::new()];
-    for word in told.text.split_whitespace() {
-        // There is always a last row: the first is there from the start.
-        let last = rows.len() - 1;
-        if rows[last].is_empty() {
-            rows[last].push_str(word);
-        } else if rows[last].chars().count() + 1 + word.chars().count() <= room {
-            rows[last].push(' ');
-            rows[last].push_str(word);
-        } else {
-            rows.push(word.to_owned());
-        }
-    }
+    let rows = folded(&told.text, room);
     let head = format!("{:6.1} s  ", told.t_s);
     let row = |(index, row): (usize, String)| {
         let margin = if index == 0 { head.clone() } else { " ".repeat(INDENT) };
@@ -278,7 +296,7 @@ mod tests {
     }
 
     fn drawn(size: (usize, usize), colour: bool) -> Vec<String> {
-        let title = Title { scenario: "login-storm".into(), seed: 1, speed: 4.0, horizon_s: 305.0 };
+        let title = Title { scenario: "login-storm".into(), seed: 1, speed: 4.0, horizon_s: 305.0, onset_s: 20.0 };
         let mut picture = Picture::new(title);
         (1..=8).for_each(|second| picture.observe(&live(second)));
         picture.observe(&live(8));
@@ -290,9 +308,21 @@ mod tests {
         insta::assert_snapshot!(drawn((90, 24), false).join("\n"));
     }
 
+    /// 60, 80 and 120 columns, as most terminals are: nothing that matters is cut.
+    #[test]
+    fn the_verdict_is_whole_at_any_usual_width() {
+        for width in [60, 80, 120] {
+            let lines = drawn((width, 24), false);
+            insta::assert_snapshot!(format!("{width}_columns"), lines.join("\n"));
+            let text = lines.join(" ");
+            assert!(text.contains("ingress POST /login") && text.contains("auth is saturated"), "{width}");
+            assert!(lines[1].contains("it begins in 12 s"), "{width}: {}", lines[1]);
+        }
+    }
+
     #[test]
     fn before_the_first_span_it_is_blind() {
-        assert_eq!(bottlenecks(&Story::default())[0].render(90, false), BLIND);
+        assert_eq!(bottlenecks(&Story::default(), 90)[0].render(90, false), BLIND);
     }
 
     #[test]

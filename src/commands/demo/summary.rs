@@ -164,7 +164,7 @@ impl fmt::Display for Summary {
             "{}, seed {}: {} requests from the onset at {} s",
             self.scenario, self.seed, self.requests, self.onset_s
         )?;
-        writeln!(f, "{:32}{:>10}{:>10}{:>14}", "", "headroom", "without", "at the onset*")?;
+        writeln!(f, "{:32}{:>10}{:>10}{:>14}", "", "headroom", "no action", "ideal*")?;
         let mut row =
             |what: &str, cells: [String; 3]| writeln!(f, "{what:32}{:>10}{:>10}{:>14}", cells[0], cells[1], cells[2]);
         row(
@@ -193,7 +193,7 @@ impl fmt::Display for Summary {
         for found in &self.findings {
             writeln!(f, "{found}")?;
         }
-        write!(f, "* ordered at the onset, knowing the peak: the limit of any reaction")
+        write!(f, "* ideal: every pod of the peak ordered at the onset, the limit of any reaction")
     }
 }
 
