@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see dashboards dashboards-preview
+.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ release: export HEADROOM_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/n
 release: export HEADROOM_BUILT = $(shell date -u +%Y-%m-%d)
 release: ## build the release binary, which knows its commit and date
 	$(CARGO) build --locked --release --bin headroom
+
+dist: release ## what is given to people, in the target folder: archive, .deb, completions, man pages, SBOM, checksums
+	dist/make.sh
 
 deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules, the kustomize base
 	tests/control-plane/build.sh
@@ -115,3 +118,8 @@ accept-see: ## what people see: dashboards, alerts, and pictures of incidents, f
 	tests/real/setup.sh
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/see.py
+
+accept-stranger: ## a stranger installs it and stays: tests by line, captures, report, chart, dist
+	tests/control-plane/build.sh
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/stranger.py
