@@ -83,10 +83,13 @@ impl Report {
 
     fn write(&self, out: &mut dyn Write) -> Result<(), Error> {
         let Report { seen_share, endpoints, services, .. } = self;
+        let plural = |is_one: bool| if is_one { "" } else { "s" };
         writeln!(
             out,
-            "{} of traces seen whole; {endpoints} endpoints, {services} services; verdict {}",
+            "{} of traces seen whole; {endpoints} endpoint{}, {services} service{}; verdict {}",
             percent(*seen_share),
+            plural(*endpoints == 1),
+            plural(*services == 1),
             self.verdict
         )?;
         if self.hindrances.is_empty() {

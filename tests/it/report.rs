@@ -15,6 +15,7 @@ use headroom::simulate::{Scenario, Simulation};
 use prost::Message;
 
 use crate::process::run;
+use crate::skip::measured;
 
 const STORM: &str = include_str!("demo/small.yaml");
 /// The storm breaks at 30 s and is over at 130 s.
@@ -24,13 +25,17 @@ const HAND_TO: u32 = 8;
 
 /// The journal of the course; with a hand, or without one.
 fn play(hand: bool) -> Vec<Entry> {
+    play_at(START, 1, hand)
+}
+
+fn play_at(start: Time, seed: u64, hand: bool) -> Vec<Entry> {
     let scenario = Scenario::from_yaml("storm", STORM).unwrap();
-    let mut simulation = Simulation::new(&scenario, 1, START);
+    let mut simulation = Simulation::new(&scenario, seed, start);
     let settings = Settings { mode: Mode::Observe, ..course::settings(&scenario) };
-    let mut engine = Engine::new(START, settings, &decide::shipped()).unwrap();
+    let mut engine = Engine::new(start, settings, &decide::shipped()).unwrap();
     let mut journal = Vec::new();
     for second in 1..=END_S {
-        let now = Time(START.0 + second * TICK_NS);
+        let now = Time(start.0 + second * TICK_NS);
         for delivery in simulation.run_until(now) {
             let options = decode::Options { assume_weight: Some(1.0), ..decode::Options::default() };
             let bytes = delivery.request.encode_to_vec();
@@ -103,6 +108,33 @@ fn a_simulated_course_is_told_by_who_ended_it() {
     assert!(page.contains("<svg") && page.ends_with("</body></html>\n") && !page.contains("<script"), "{page}");
     let document: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
     assert_eq!(document["incidents"][n]["decisions"][0]["judgement"], "right", "{document:#}");
+}
+
+/// Twelve storms in a week, of which somebody else ended three.
+#[test]
+fn a_week_of_twelve_incidents_is_told_by_who_ended_each() {
+    const INCIDENTS: i64 = 12;
+    const APART_S: i64 = 14 * 3600;
+    let by_hand = |n: i64| n % 4 == 1;
+    let start = |n: i64| Time(START.0 + n * APART_S * TICK_NS);
+    let week: Vec<Entry> = (0..INCIDENTS).flat_map(|n| play_at(start(n), n as u64 + 1, by_hand(n))).collect();
+    let hindsight = look_back(&week, Time::MIN);
+    let rightly = |n: &i64| {
+        let until = Time(start(*n).0 + END_S * TICK_NS);
+        let of_course = hindsight.incidents.iter().filter(|of| start(*n) <= of.from && of.from <= until);
+        let is_of_auth = |judged: &&headroom::journal::hindsight::Judged| judged.of.service == "auth";
+        let of_auth: Vec<_> = of_course.filter(|of| of.decisions.iter().any(|judged| is_of_auth(&judged))).collect();
+        let ended_by_hand = of_auth.iter().any(|of| of.ending == Ending::SomebodyElse);
+        !of_auth.is_empty() && ended_by_hand == by_hand(*n)
+    };
+    let right = (0..INCIDENTS).filter(rightly).count();
+    measured("report.classified_rightly", right, "incidents of 12");
+    assert_eq!(
+        right as i64,
+        INCIDENTS,
+        "{:#?}",
+        hindsight.incidents.iter().map(|of| (of.from, of.ending)).collect::<Vec<_>>()
+    );
 }
 
 fn report(directory: &Path, output: &str) -> String {
