@@ -18,7 +18,7 @@ use headroom::engine::{Engine, Settings};
 use headroom::model::{SpanBatch, Time};
 use headroom::receive::Encoding;
 use headroom::receive::decode::{Options, decode};
-use headroom::window::{self, Window};
+use headroom::window::{self, Beginning, Window};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -90,7 +90,7 @@ fn append(batches: &[SpanBatch]) -> Window {
 fn assemble_and_walk(batches: &[SpanBatch]) {
     let mut window = append(batches);
     // Long enough after the last span that every trace is closed.
-    let traces = window.close(Time(START.0 + 60_000_000_000), |_, _| false);
+    let traces = window.close(Time(START.0 + 60_000_000_000), |_, _| Beginning::Elsewhere);
     let mut tree = Tree::default();
     for trace in &traces {
         tree.rebuild(&trace.spans);

@@ -166,7 +166,7 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
             "who is told of what people should know; without receivers it is in the log, the API and SQL alone, see notices.md",
             notify(),
         ),
-        Key::section("window", "what is kept in memory; a span takes about 82 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
+        Key::section("window", "what is kept in memory; a span takes about 86 bytes", with_defaults(window::Config::SETTINGS, &Config::default().window)),
         Key::section("limits", "what headroom as a whole may take, see overload.md", settings(Limits::SETTINGS)),
         Key::section("analyse", "how bottlenecks are found", analyse()),
         Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),

@@ -92,7 +92,7 @@ impl Default for Config {
             api: Api::default(),
             metrics: Metrics::default(),
             notify: Notify::default(),
-            // Five minutes hold a burst from its onset to its recovery; at 81 bytes a span 512 MiB hold 20 000 spans a second.
+            // Five minutes hold a burst from its onset to its recovery; at 86 bytes a span 512 MiB hold 20 000 spans a second.
             window: window::Config {
                 duration: Duration::from_secs(300),
                 bytes_max: 512 << 20,

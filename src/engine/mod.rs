@@ -197,7 +197,7 @@ impl Engine {
 
     /// How far before now telemetry is complete.
     pub fn lag(&self, now: Time) -> Duration {
-        Duration::from_nanos(now.nanos_since(self.shard.window().complete_to(now)).max(0) as u64) // not negative
+        Duration::from_nanos(now.nanos_since(self.shard.window().analysed_to(now)).max(0) as u64) // not negative
     }
 
     /// Takes one batch of spans. The receiver has already rejected what is no span.

@@ -74,7 +74,7 @@ impl Shard {
     /// The same of what was absorbed so far, in the midst of a tick.
     pub fn take_absorbed(&mut self, now: Time, reference: &Reference) -> Portion {
         let arrived = Arrived {
-            complete_to: self.window.complete_to(now),
+            complete_to: self.window.analysed_to(now),
             last_received: self.window.last_received(),
             waiting: self.window.waiting_traces() as u64,
             spans: self.count_spans(),

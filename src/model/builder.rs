@@ -44,6 +44,8 @@ pub struct SpanCells<'a> {
     pub sampled_weight: Option<f64>,
     pub promoted: [Cell<'a>; PROMOTED.len()],
     pub work: Work,
+    pub link: Utf8<'a>,
+    pub sampled_by: Utf8<'a>,
 }
 
 /// The columns of a [`Source`].
@@ -70,6 +72,8 @@ pub struct SpanBuilder {
     weights: Vec<f64>,
     has_weight: Vec<bool>,
     works: Vec<u8>,
+    links: TextColumn,
+    samplers: TextColumn,
 }
 
 impl SpanBuilder {
@@ -96,6 +100,8 @@ impl SpanBuilder {
             weights: Vec::with_capacity(rows),
             has_weight: Vec::with_capacity(rows),
             works: Vec::with_capacity(rows),
+            links: TextColumn::with_capacity(rows),
+            samplers: TextColumn::with_capacity(rows),
         }
     }
 
@@ -118,7 +124,7 @@ impl SpanBuilder {
     }
 
     fn texts(&self) -> impl Iterator<Item = &TextColumn> {
-        self.sources.iter().chain([&self.operations, &self.peers]).chain(&self.promoted)
+        self.sources.iter().chain([&self.operations, &self.peers, &self.links, &self.samplers]).chain(&self.promoted)
     }
 
     /// A row on its own.
@@ -144,6 +150,8 @@ impl SpanBuilder {
             sampled_weight: row.sampled_weight,
             promoted: row.promoted.map(Cell::from),
             work: row.work,
+            link: row.link.into(),
+            sampled_by: row.sampled_by.into(),
         });
     }
 
@@ -179,6 +187,8 @@ impl SpanBuilder {
         self.weights.push(span.sampled_weight.unwrap_or_default());
         self.has_weight.push(span.sampled_weight.is_some());
         self.works.push(span.work as u8);
+        self.links.append(Cell::Text(span.link));
+        self.samplers.append(Cell::Text(span.sampled_by));
     }
 
     pub fn finish(mut self) -> SpanBatch {
@@ -206,6 +216,8 @@ impl SpanBuilder {
             third,
             Arc::new(Float64Array::new(exact(self.weights), Some(self.has_weight.into()))),
             dictionary_of(UInt8Array::new(exact(self.works), None), WORKS.clone()),
+            self.links.finish(),
+            self.samplers.finish(),
         ];
         // Every column has a row for each push, and the types of the schema.
         SpanBatch::of(RecordBatch::try_new(schema(), columns).expect("columns follow the schema"))
@@ -245,6 +257,8 @@ mod tests {
             sampled_weight: None,
             promoted: [Cell::from("/"), Cell::Number(200), Cell::from("")],
             work: Work::Request,
+            link: Utf8::EMPTY,
+            sampled_by: Utf8::EMPTY,
         };
         builder.source(&Source { service: "unused".into(), ..Source::default() });
         builder.source(&Source { service: "a".into(), pod: "a-0".into(), ..Source::default() });

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod intervention;
 pub mod names;
 mod near_miss;
+mod older_spans;
 pub mod pattern;
 pub mod pause;
 mod printable;

@@ -34,6 +34,8 @@ pub struct Span {
     pub version: Symbol,
     /// For a caller's span, who it says it calls.
     pub peer: Symbol,
+    /// Of a span that takes a message, the span of another trace that sent it, as [`SpanRow::link`] writes it.
+    pub link: Symbol,
     pub kind: Kind,
     pub status: Status,
     /// 0 when absent.
@@ -43,6 +45,8 @@ pub struct Span {
     pub is_declared: bool,
     /// Its service is a proxy that belongs to the workload beside it, as the operator says.
     pub is_sidecar: bool,
+    /// A tail sampler says that it chose its trace.
+    pub is_chosen: bool,
 }
 
 impl Span {
@@ -68,6 +72,7 @@ impl Span {
             peer: text(self.peer),
             sampled_weight: self.weight,
             work: self.work,
+            link: text(self.link),
             ..SpanRow::default()
         }
     }
@@ -82,6 +87,7 @@ impl Span {
             pod: same(self.pod),
             version: same(self.version),
             peer: same(self.peer),
+            link: same(self.link),
             ..*self
         }
     }
@@ -94,7 +100,9 @@ impl SpanBatch {
         let mut known = |column: usize| Known::of(&columns, column, |text| symbols.of(text));
         let [names, namespaces] = [text::SERVICE, text::NAMESPACE].map(&mut known);
         let [pods, versions, clusters, peers] = [text::POD, text::VERSION, text::CLUSTER, text::PEER].map(&mut known);
+        let links = known(text::LINK);
         let statuses = Known::of(&columns, text::HTTP_STATUS, status_number);
+        let chosen = Known::of(&columns, text::SAMPLED_BY, |rule| !rule.is_empty());
         let sidecars = Known::of(&columns, text::SERVICE, |name| operations.is_sidecar(name));
         // Neighbours mostly have one resource.
         let mut last = None;
@@ -131,12 +139,14 @@ impl SpanBatch {
                 pod: pods.at(row),
                 version: versions.at(row),
                 peer: peers.at(row),
+                link: links.at(row),
                 kind,
                 status: columns.status(row),
                 http_status: statuses.at(row),
                 work: work.unwrap_or_else(|| columns.work(row)),
                 is_declared,
                 is_sidecar: sidecars.at(row),
+                is_chosen: chosen.at(row),
             };
             (columns.trace_id(row), span)
         })

@@ -1,7 +1,7 @@
 //! The `spans` table: one Arrow schema and one checked view; `builder` fills it.
 //!
 //! Shapes and units are those of OTLP (opentelemetry-proto `trace/v1/trace.proto`): `start` is
-//! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 82 bytes a span:
+//! nanoseconds since the Unix epoch, `duration_ns` is end minus start. About 86 bytes a span:
 //! repeated text is dictionary-encoded with 16-bit keys within one batch, and past
 //! [`DICTIONARY_VALUES_MAX`] distinct values the rest becomes [`OTHER`].
 
@@ -16,7 +16,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, UInt8Type, UInt16Type,
 };
 
-use super::{ServiceId, SpanBuilder, SpanId, Time, TraceId, Work};
+use super::{ServiceId, SpanBuilder, SpanId, Time, TraceId, Work, older_spans};
 
 /// Distinct values one dictionary column of one batch keeps; below the 65 536 that 16-bit keys could name.
 pub const DICTIONARY_VALUES_MAX: usize = 60_000;
@@ -112,6 +112,11 @@ pub struct SpanRow<'a> {
     pub promoted: [&'a str; PROMOTED.len()],
     /// As far as the span itself tells.
     pub work: Work,
+    /// Of a span that takes a message, the span that sent it where the two are in different traces: trace id and span id in
+    /// hex, with `-` between.
+    pub link: &'a str,
+    /// The rule by which a tail sampler chose the trace, where it says so.
+    pub sampled_by: &'a str,
 }
 
 impl SpanRow<'_> {
@@ -150,18 +155,28 @@ pub(super) mod text {
     pub const HTTP_ROUTE: usize = 8;
     pub const HTTP_STATUS: usize = 9;
     pub const RPC_METHOD: usize = 10;
+    pub const LINK: usize = 11;
+    pub const SAMPLED_BY: usize = 12;
 }
 
-fn text_type() -> DataType {
+/// Text columns that came later, after [`WORK`].
+pub(super) const LATER_TEXTS: [&str; 2] = ["link", "sampled_by"];
+const TEXTS: usize = TEXT_COLUMNS.len() + PROMOTED.len() + LATER_TEXTS.len();
+
+/// Where a text column stands in the schema.
+const fn place_of(text: usize) -> usize {
+    if text < text::LINK { 7 + text } else { WORK_COLUMN + 1 + text - text::LINK }
+}
+
+pub(super) fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8))
 }
 
-fn enum_type() -> DataType {
+pub(super) fn enum_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
-/// The last column, which files of older versions lack: all their spans are requests.
-const WORK: &str = "work";
+pub(super) const WORK: &str = "work";
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![
@@ -176,11 +191,12 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     fields.extend(TEXT_COLUMNS.iter().chain(PROMOTED.iter()).map(|name| Field::new(*name, text_type(), false)));
     fields.push(Field::new("sampled_weight", DataType::Float64, true));
     fields.push(Field::new(WORK, enum_type(), false));
+    fields.extend(LATER_TEXTS.iter().map(|name| Field::new(*name, text_type(), false)));
     Arc::new(Schema::new(fields))
 });
 
 const WEIGHT_COLUMN: usize = 7 + TEXT_COLUMNS.len() + PROMOTED.len();
-const WORK_COLUMN: usize = WEIGHT_COLUMN + 1;
+pub(super) const WORK_COLUMN: usize = WEIGHT_COLUMN + 1;
 
 /// The schema of the `spans` table.
 pub fn schema() -> SchemaRef {
@@ -261,7 +277,7 @@ impl SpanBatch {
             kind: column(5).as_dictionary::<UInt8Type>().keys(),
             status: column(6).as_dictionary::<UInt8Type>().keys(),
             text: std::array::from_fn(|i| {
-                let dictionary = column(7 + i).as_dictionary::<UInt16Type>();
+                let dictionary = column(place_of(i)).as_dictionary::<UInt16Type>();
                 (dictionary.keys(), dictionary.values().as_string::<i32>())
             }),
             weight: column(WEIGHT_COLUMN).as_primitive(),
@@ -282,7 +298,7 @@ impl TryFrom<RecordBatch> for SpanBatch {
                     .zip(b.fields())
                     .all(|(x, y)| x.name() == y.name() && x.data_type() == y.data_type())
         };
-        let batch = with_work(batch);
+        let batch = older_spans::completed(batch);
         if same(&batch.schema(), &schema()) {
             let mut columns = batch.columns().to_vec();
             columns[5] = with_names(&columns[5], &Kind::NAMES);
@@ -295,20 +311,6 @@ impl TryFrom<RecordBatch> for SpanBatch {
         let names = |s: &Schema| s.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
         Err(NotSpans { expected: names(&schema()), found: names(&batch.schema()) })
     }
-}
-
-/// With the last column, where a file was written before there was one.
-fn with_work(batch: RecordBatch) -> RecordBatch {
-    if batch.num_columns() != WORK_COLUMN {
-        return batch;
-    }
-    let requests = UInt8Array::from(vec![Work::Request as u8; batch.num_rows()]);
-    let mut columns = batch.columns().to_vec();
-    columns.push(dictionary(requests, StringArray::from_iter_values(Work::NAMES)));
-    let schema = batch.schema();
-    let fields = schema.fields().iter().cloned().chain([Arc::new(Field::new(WORK, enum_type(), false))]);
-    // One column more, of as many rows.
-    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).unwrap_or(batch)
 }
 
 /// A column of an enumeration whose keys are its numbers. A Parquet reader and SQL make dictionaries of their own;
@@ -335,7 +337,7 @@ pub struct Columns<'a> {
     duration: &'a PrimitiveArray<Int64Type>,
     kind: &'a PrimitiveArray<UInt8Type>,
     status: &'a PrimitiveArray<UInt8Type>,
-    text: [(&'a PrimitiveArray<UInt16Type>, &'a StringArray); TEXT_COLUMNS.len() + PROMOTED.len()],
+    text: [(&'a PrimitiveArray<UInt16Type>, &'a StringArray); TEXTS],
     weight: &'a PrimitiveArray<Float64Type>,
     work: &'a PrimitiveArray<UInt8Type>,
 }
@@ -421,6 +423,8 @@ impl<'a> Columns<'a> {
             promoted: [text::HTTP_ROUTE, text::HTTP_STATUS, text::RPC_METHOD].map(text),
             sampled_weight: self.weight(row),
             work: self.work(row),
+            link: text(text::LINK),
+            sampled_by: text(text::SAMPLED_BY),
         }
     }
 }
@@ -479,17 +483,6 @@ mod tests {
         columns[6] = dictionary(UInt8Array::from(vec![1]), StringArray::from(vec!["ok", "error"]));
         let other = SpanBatch::try_from(RecordBatch::try_new(schema(), columns).unwrap()).unwrap();
         assert_eq!(other.row(0), batch.row(0));
-    }
-
-    #[test]
-    fn a_table_of_an_older_version_holds_requests() {
-        let mut builder = SpanBuilder::new();
-        builder.append(&SpanRow { work: Work::Probe, ..row(1, "a") });
-        let batch = builder.finish();
-        let without: Vec<usize> = (0..WORK_COLUMN).collect();
-        let older = SpanBatch::try_from(batch.record_batch().project(&without).unwrap()).unwrap();
-        assert_eq!((older.row(0).work, batch.row(0).work), (Work::Request, Work::Probe));
-        assert_eq!(older.row(0).service, "a");
     }
 
     #[test]

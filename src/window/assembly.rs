@@ -26,6 +26,28 @@ const CLOSED_MEMORY: Duration = Duration::from_secs(60);
 /// Closed ids remembered at most, about 70 bytes each; at more than this a minute the oldest are forgotten earlier.
 const CLOSED_MAX: usize = 1_000_000;
 
+/// When a span ended, by the receiver's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    At(Time),
+    /// Its host's clock cannot be used: before it was received.
+    Before(Time),
+}
+
+/// How long a trace waits for its root where nobody is known to send one: until it is, nothing can be said of the system.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where a trace begins whose root has not come, going by the first of its spans that is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// There: its caller sends no spans.
+    Here,
+    /// Before it, as its caller sent spans at other times.
+    Elsewhere,
+    /// Nobody was seen yet who calls it.
+    Unknown,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AssemblyCounters {
     pub closed: u64,
@@ -61,6 +83,8 @@ struct OpenTrace {
     is_later_part: bool,
     /// Its root has not come for a moment, and it does not begin where traces begin without one: it waits until it is idle.
     waits: bool,
+    /// How long it then waits at most.
+    patience: Duration,
     /// The earliest of its entries in the queue.
     queued: Time,
 }
@@ -68,8 +92,13 @@ struct OpenTrace {
 impl OpenTrace {
     /// A rooted trace is due at its root's end; children that outlive it are clipped anyway.
     fn due(&self, config: &Config, grace: &RootGrace) -> Time {
-        let wait =
-            if self.waits || self.is_later_part { config.trace_idle } else { grace.wait().min(config.trace_idle) };
+        let wait = if self.is_later_part {
+            config.trace_idle
+        } else if self.waits {
+            self.patience.max(grace.wait()).min(config.trace_idle)
+        } else {
+            grace.wait().min(config.trace_idle)
+        };
         self.root_end.unwrap_or(self.newest_end + wait)
     }
 }
@@ -102,8 +131,8 @@ pub(super) struct Assembly {
     spans: usize,
     /// Memory of traces that are gone, for new ones.
     spare: Vec<Vec<Span>>,
-    /// Spans at hand, each with its end by the receiver's clock, and the places of their traces.
-    coming: Vec<(TraceId, Span, Time)>,
+    /// Spans at hand, each with when it ended, and the places of their traces.
+    coming: Vec<(TraceId, Span, Ended)>,
     coming_places: Vec<Option<usize>>,
     counters: AssemblyCounters,
 }
@@ -117,11 +146,11 @@ const SPARE_USED_MIN: usize = 4;
 const AT_ONCE: usize = 256;
 
 impl Assembly {
-    /// Adds spans of traces, each with its end by the receiver's clock.
+    /// Adds spans of traces, each with when it ended.
     ///
     /// Most of the cost is to wait for memory: hundreds of thousands of open traces are in no cache. So all places are looked
     /// up first, in a loop in which the processor asks for many at once, and the spans are put there in a second one.
-    pub fn add(&mut self, config: &Config, received_at: Time, spans: impl IntoIterator<Item = (TraceId, Span, Time)>) {
+    pub fn add(&mut self, config: &Config, received_at: Time, spans: impl IntoIterator<Item = (TraceId, Span, Ended)>) {
         let mut spans = spans.into_iter();
         loop {
             let mut coming = std::mem::take(&mut self.coming);
@@ -159,6 +188,7 @@ impl Assembly {
                     newest_end: Time::MIN,
                     is_later_part: false,
                     waits: false,
+                    patience: Duration::ZERO,
                     queued: Time(i64::MAX),
                 };
                 Some(*new.insert(self.open.insert(trace)))
@@ -185,6 +215,7 @@ impl Assembly {
             newest_end: Time::MIN,
             is_later_part: true,
             waits: false,
+            patience: Duration::ZERO,
             queued: Time(i64::MAX),
         };
         let place = self.open.insert(part);
@@ -204,7 +235,7 @@ impl Assembly {
         }
     }
 
-    fn put(&mut self, config: &Config, place: usize, span: Span, end: Time) {
+    fn put(&mut self, config: &Config, place: usize, span: Span, ended: Ended) {
         let trace = &mut self.open[place];
         if trace.spans.len() >= config.trace_spans_max {
             self.counters.surplus_spans += 1;
@@ -212,7 +243,18 @@ impl Assembly {
         }
         trace.spans.push(span);
         self.spans += 1;
-        trace.newest_end = trace.newest_end.max(end);
+        let end = match ended {
+            Ended::At(end) => {
+                trace.newest_end = trace.newest_end.max(end);
+                end
+            }
+            // With the newest of what was seen of its trace: a root is sent last, and ends soon after what it waits for.
+            Ended::Before(_) if trace.newest_end > Time::MIN => trace.newest_end,
+            Ended::Before(received_at) => {
+                trace.newest_end = received_at;
+                received_at
+            }
+        };
         if span.parent.is_none() || trace.is_later_part && span.kind == Kind::Consumer {
             trace.root_end = Some(trace.root_end.map_or(end, |known| known.max(end)));
         }
@@ -233,7 +275,7 @@ impl Assembly {
         &mut self,
         config: &Config,
         complete_to: Time,
-        mut begins: impl FnMut(&Span) -> bool,
+        mut begins: impl FnMut(&Span) -> Beginning,
     ) -> Vec<AssembledTrace> {
         let mut traces = Vec::new();
         while let Some(&Reverse((queued, id, place))) = self.queue.peek() {
@@ -249,12 +291,15 @@ impl Assembly {
             let mut due = trace.due(config, &self.grace);
             let is_rooted = trace.root_end.is_some();
             if due <= queued && !is_rooted && !trace.waits && !trace.is_later_part && !forced {
-                if first_top(&trace.spans).is_some_and(|top| begins(&trace.spans[top])) {
-                    self.grace.closed(complete_to);
-                } else {
-                    trace.waits = true;
-                    self.waiting += 1;
-                    due = trace.due(config, &self.grace);
+                match first_top(&trace.spans).map_or(Beginning::Elsewhere, |top| begins(&trace.spans[top])) {
+                    Beginning::Here => self.grace.closed(complete_to),
+                    beginning => {
+                        trace.waits = true;
+                        trace.patience =
+                            if beginning == Beginning::Unknown { FIRST_PATIENCE } else { config.trace_idle };
+                        self.waiting += 1;
+                        due = trace.due(config, &self.grace);
+                    }
                 }
             }
             if due > queued {
@@ -347,6 +392,11 @@ impl Assembly {
     /// Open traces whose root has not come for longer than roots take.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// How much later traces are closed whose root never comes, as long as there are any.
+    pub fn root_delay(&self, complete_to: Time) -> Duration {
+        self.grace.delay(complete_to)
     }
 
     pub fn counters(&self) -> AssemblyCounters {

@@ -25,8 +25,8 @@ use crate::settings;
 
 use admission::Admission;
 pub use admission::AdmissionCounters;
-use assembly::Assembly;
-pub use assembly::{AssembledTrace, AssemblyCounters};
+pub use assembly::{AssembledTrace, AssemblyCounters, Beginning};
+use assembly::{Assembly, Ended};
 pub use clocks::Clock;
 use clocks::Clocks;
 use lag::ArrivalLag;
@@ -175,7 +175,12 @@ impl Window {
             if is_timed {
                 lag.record(received_at, end);
             }
-            Some((trace, span, if is_timed && end >= waited_since { end } else { received_at }))
+            let ended = match is_timed {
+                true if end >= waited_since => Ended::At(end),
+                true => Ended::At(received_at),
+                false => Ended::Before(received_at),
+            };
+            Some((trace, span, ended))
         });
         self.assembly.add(&self.config, received_at, spans);
         self.slices.push(batch, newest);
@@ -203,8 +208,8 @@ impl Window {
     }
 
     /// The traces that are complete at `now` and were not before, oldest first. `begins` says of the first span of a trace
-    /// whose root has not come whether traces begin there, because its callers send no spans.
-    pub fn close(&mut self, now: Time, mut begins: impl FnMut(&Span, &Symbols) -> bool) -> Vec<AssembledTrace> {
+    /// whose root has not come where the trace begins.
+    pub fn close(&mut self, now: Time, mut begins: impl FnMut(&Span, &Symbols) -> Beginning) -> Vec<AssembledTrace> {
         let complete_to = self.complete_to(now);
         self.usual_lag = self.lag.quantile();
         let symbols = &self.symbols;
@@ -254,6 +259,13 @@ impl Window {
     /// Event time up to which all but a few late spans have arrived: `now` less the lag that spans show.
     pub fn complete_to(&self, now: Time) -> Time {
         now - self.lag.quantile()
+    }
+
+    /// Event time up to which requests are analysed: where roots never come, it takes a moment more until it is known that
+    /// they do not.
+    pub fn analysed_to(&self, now: Time) -> Time {
+        let complete_to = self.complete_to(now);
+        complete_to - self.assembly.root_delay(complete_to)
     }
 
     /// All clocks stepped: what is held moves with them. How late spans come is learnt anew, as those that came between

@@ -18,6 +18,9 @@ const LATE_SHARE: f64 = 0.05;
 const CLOSED_MAX: u64 = 1_000;
 /// A slowdown is over after some minutes; then the wait is tried shorter again.
 const RELAX: Duration = Duration::from_secs(120);
+/// After the last trace without a root, seconds are still taken for complete only when such a trace would be there: as
+/// long as the pauses of a small endpoint.
+const DELAY_KEPT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct RootGrace {
@@ -26,11 +29,13 @@ pub(super) struct RootGrace {
     late: u64,
     /// When it was last changed.
     changed_at: Option<Time>,
+    /// When a trace was last closed without its root, after this wait.
+    waited_at: Option<Time>,
 }
 
 impl Default for RootGrace {
     fn default() -> RootGrace {
-        RootGrace { wait: LEAST, closed: 0, late: 0, changed_at: None }
+        RootGrace { wait: LEAST, closed: 0, late: 0, changed_at: None, waited_at: None }
     }
 }
 
@@ -39,8 +44,14 @@ impl RootGrace {
         self.wait
     }
 
+    /// How much later than others those traces are closed whose root never comes, as long as there are any.
+    pub fn delay(&self, complete_to: Time) -> Duration {
+        if self.waited_at.is_some_and(|at| at + DELAY_KEPT > complete_to) { self.wait } else { Duration::ZERO }
+    }
+
     /// A trace was closed at this event time without waiting longer for its root.
     pub fn closed(&mut self, complete_to: Time) {
+        self.waited_at = Some(complete_to);
         self.closed += 1;
         if self.closed >= CLOSED_MAX {
             (self.closed, self.late) = (self.closed / 2, self.late / 2);
@@ -60,11 +71,11 @@ impl RootGrace {
     }
 
     fn set(&mut self, at: Time, wait: Duration) {
-        *self = RootGrace { wait, changed_at: Some(at), ..RootGrace::default() };
+        *self = RootGrace { wait, changed_at: Some(at), waited_at: self.waited_at, ..RootGrace::default() };
     }
 
     pub fn step_clock(&mut self, step: ClockStep) {
-        step.move_all(&mut self.changed_at);
+        step.move_all(self.changed_at.iter_mut().chain(&mut self.waited_at));
     }
 }
 
@@ -91,6 +102,14 @@ mod tests {
         assert_eq!(seconds[99], 1);
         assert!(seconds[103..160].iter().all(|&wait| wait == 8), "{:?}", &seconds[100..160]);
         assert_eq!(seconds[599], 1);
+    }
+
+    #[test]
+    fn seconds_are_complete_later_while_traces_wait_in_vain() {
+        let mut grace = RootGrace::default();
+        assert_eq!(grace.delay(Time::from_secs(1)), Duration::ZERO);
+        grace.closed(Time::from_secs(1));
+        assert_eq!([2, 10, 11].map(|second| grace.delay(Time::from_secs(second)).as_secs()), [1, 1, 0]);
     }
 
     #[test]

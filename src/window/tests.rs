@@ -23,7 +23,7 @@ const SECOND: Time = Time::from_secs(1);
 
 /// Closes what is complete; no trace is known to begin without its root.
 fn close(window: &mut Window, now: Time) -> Vec<AssembledTrace> {
-    window.close(now, |_, _| false)
+    window.close(now, |_, _| Beginning::Elsewhere)
 }
 
 #[test]
@@ -64,7 +64,8 @@ fn a_trace_without_a_root_closes_as_partial_once_idle() {
 /// Closes what is complete, where `service operation` begins traces without a root.
 fn close_begun_by(window: &mut Window, now: Time, entry: &str) -> Vec<AssembledTrace> {
     let is_entry = |span: &Span, symbols: &Symbols| {
-        format!("{} {}", symbols.text(span.service), symbols.text(span.operation)) == entry
+        let name = format!("{} {}", symbols.text(span.service), symbols.text(span.operation));
+        if name == entry { Beginning::Here } else { Beginning::Elsewhere }
     };
     window.close(now, is_entry)
 }
@@ -77,6 +78,19 @@ fn a_trace_that_begins_where_callers_send_no_spans_closes_a_moment_after_its_new
     let closed = close_begun_by(&mut window, Time::from_secs(5), "a op");
     assert_eq!((closed.len(), closed[0].spans.len(), closed[0].has_root), (1, 2, false));
     assert_eq!(window.waiting_traces(), 0);
+}
+
+#[test]
+fn where_nobody_is_known_to_call_a_trace_waits_two_seconds_for_its_root() {
+    let closed_at = |beginning| {
+        let mut window = Window::new(Config::default());
+        window.ingest(SECOND, batch(&[(1, 2, 1, 100, 500)]));
+        (2..30).find(|&second| !window.close(Time::from_secs(second), |_, _| beginning).is_empty())
+    };
+    assert_eq!(
+        [Beginning::Here, Beginning::Unknown, Beginning::Elsewhere].map(closed_at),
+        [Some(5), Some(6), Some(14)]
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use headroom::analyse::{Findings, Objective, Verdict};
+use headroom::analyse::{Findings, HindranceKind, Objective, Verdict};
 use headroom::decide::shipped;
 use headroom::engine::{Effect, Engine, Event, Settings};
 use headroom::journal::What;
@@ -38,6 +38,8 @@ struct Sent {
     pod: String,
     peer: String,
     work: Work,
+    link: String,
+    sampled_by: String,
 }
 
 impl Sent {
@@ -60,6 +62,8 @@ impl Sent {
             pod: &self.pod,
             peer: &self.peer,
             work: self.work,
+            link: &self.link,
+            sampled_by: &self.sampled_by,
             sampled_weight: Some(1.0),
             ..SpanRow::default()
         });
@@ -374,6 +378,38 @@ fn the_age_of_messages_has_an_objective_of_its_own() {
     );
     let (at, others) = course.named("mailer");
     assert!(at.is_some() && others.is_empty(), "{at:?} {others:?}");
+}
+
+#[test]
+fn a_message_in_a_trace_of_its_own_is_as_old_as_its_link_says() {
+    let mut settings = Settings::default();
+    settings.analyse.objectives =
+        vec![Objective { entry: "mailer *".into(), latency_ns: 2 * SECOND, quantile: 0.99, errors: 0.01 }];
+    let course = run(settings, |numbers, n, _| {
+        let at = START.0 + (n * 1_000_000_000 / RATE) as i64;
+        let healthy = request(numbers, n, at, 20 * MS);
+        let waits = if n < ONSET_S * RATE { 200 * MS } else { 6 * SECOND };
+        let mut spans = mailed(numbers, n, healthy, waits);
+        let (trace, taken) = (spans[6].trace + (1 << 40), 6);
+        spans[taken].link =
+            format!("{}-{}", TraceId(u128::from(spans[taken].trace).to_be_bytes()), SpanId(spans[5].id.to_be_bytes()));
+        spans[taken].parent = 0;
+        spans[6..].iter_mut().for_each(|span| span.trace = trace);
+        spans
+    });
+    let mailer = course.last().entries.iter().find(|entry| entry.entry == "mailer process orders").unwrap();
+    assert_eq!((mailer.work, mailer.missed), (Work::Message, true));
+    assert!((6_000.0..8_000.0).contains(&mailer.p50_ms), "{}", mailer.p50_ms);
+}
+
+#[test]
+fn of_traces_that_a_tail_sampler_says_it_chose_no_bottleneck_is_named() {
+    let course = run(Settings::default(), |_, _, mut spans| {
+        spans.iter_mut().for_each(|span| span.sampled_by = "slow-traces".into());
+        spans
+    });
+    assert!(course.ticks.iter().all(|(_, f)| f.bottlenecks.is_empty() && f.verdict() == Verdict::Partial));
+    assert_eq!(course.last().hindrances()[0].kind, HindranceKind::TailSampled);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::analyse::learned::reference::Reference;
 use crate::analyse::telemetry::IdSpread;
 use crate::analyse::trace::Tree;
 use crate::model::{ClockStep, Kind, Span, Symbol, Symbols, Text, Time, TimeUnit, Work};
-use crate::window::AssembledTrace;
+use crate::window::{AssembledTrace, Beginning};
 use beginnings::Beginnings;
 use candidates::Candidates;
 use clock_samples::ClockSamples;
@@ -46,6 +46,8 @@ pub struct Absorber {
     /// Traces since the last take in which no request of an endpoint was seen.
     without_beginning: u64,
     ids: IdSpread,
+    /// Requests since the last take whose traces a tail sampler says that it chose, by entry operation.
+    chosen: HashMap<Symbol, u64, RandomState>,
 }
 
 /// Latency bounds by entry operation, looked up once for each reference and generation of symbols.
@@ -72,9 +74,20 @@ impl Bounds {
 }
 
 impl Absorber {
-    /// Whether traces whose root never came are known to begin with this span.
-    pub fn begins(&mut self, span: &Span, symbols: &Symbols, reference: &Reference) -> bool {
-        self.beginnings.is_entry(span, symbols, reference)
+    /// Where a trace begins whose root has not come and of which this is the first span.
+    pub fn begins(&mut self, span: &Span, symbols: &Symbols, reference: &Reference) -> Beginning {
+        if self.beginnings.is_entry(span, symbols, reference) {
+            return Beginning::Here;
+        }
+        let service = symbols.text(span.service);
+        // Of a span that takes requests, others must have sent the spans of its callers; of a call, its service those of the
+        // requests in which it calls.
+        let is_usual = if span.kind.is_callee() {
+            reference.callees.answers(service)
+        } else {
+            reference.remote_entries.takes_requests(service)
+        };
+        if is_usual { Beginning::Elsewhere } else { Beginning::Unknown }
     }
 
     /// Adds a closed trace; returns how many of its spans repeated another.
@@ -117,8 +130,13 @@ impl Absorber {
                 entry,
                 objective_ns: self.bounds.of(entry, work, reference, symbols),
                 remote_parent,
-                sent_at: top.sent_at.or_else(|| self.works.sent_at(trace.id, span.parent)),
+                sent_at: (top.sent_at)
+                    .or_else(|| self.works.sent_at(trace.id, span.parent))
+                    .or_else(|| self.works.sent_by(symbols.text(span.link))),
             });
+            if span.is_chosen {
+                *self.chosen.entry(entry).or_default() += 1;
+            }
         }
         for node in tree.nodes.iter().filter(|node| node.span.kind == Kind::Producer) {
             self.works.note_sent(trace.id, node.span.id, node.start);
@@ -153,6 +171,7 @@ impl Absorber {
             ids: std::mem::take(&mut self.ids),
             without_beginning: std::mem::take(&mut self.without_beginning),
             without_parent: self.beginnings.take(symbols),
+            chosen: self.chosen.drain().map(|(entry, count)| (symbols.text(entry).clone(), count)).collect(),
             clocks: self.clocks.take(symbols),
             works: self.works.take(symbols),
             received: self.tally.take_received(symbols),

@@ -24,6 +24,8 @@ pub struct Portion {
     pub without_parent: BTreeMap<[Text; 2], i64>,
     /// Spans whose times are in another unit than nanoseconds, by service.
     pub misdated: BTreeMap<(Text, TimeUnit), u64>,
+    /// Requests whose traces a tail sampler says that it chose, by entry operation.
+    pub chosen: BTreeMap<Text, u64>,
     /// Trace ids, as far as they tell of sampling.
     pub ids: IdSpread,
     /// How far hosts (service and pod) were ahead of their neighbours in traces in which clocks differ, in nanoseconds.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hex::FromHex;
 
 use crate::analyse::thresholds::memory::{ENTRIES_MAX, SENT_MAX};
 use crate::analyse::thresholds::works::{LONG_MIN, LONG_NS, SETTLED_MIN, SHORT_TIMES};
@@ -90,6 +91,13 @@ impl Works {
         self.sent.get(&(trace, sender?)).copied()
     }
 
+    /// When the message was sent that a span takes which is linked to its sender; a link as the table `spans` has it.
+    pub fn sent_by(&self, link: &str) -> Option<Time> {
+        let (trace, span) = link.split_once('-')?;
+        let ids = (TraceId(<_>::from_hex(trace).ok()?), SpanId(<_>::from_hex(span).ok()?));
+        self.sent.get(&ids).copied()
+    }
+
     /// Endpoints of other kinds than requests since the last call.
     pub fn take(&mut self, symbols: &Symbols) -> Kinds {
         self.kinds.drain().map(|(entry, kind)| (symbols.text(entry).clone(), kind)).collect()
@@ -125,6 +133,16 @@ mod tests {
         assert_eq!(aside([(1800.0, false); 10]), 10);
         let half: Vec<(f64, bool)> = [(30.0, false), (5.0, false)].repeat(50);
         assert_eq!(aside(half), 98, "but for the first that seemed to be requests");
+    }
+
+    #[test]
+    fn the_sender_of_a_message_is_found_by_its_link() {
+        let mut works = Works::default();
+        let (trace, span) = (TraceId([7; 16]), SpanId([9; 8]));
+        works.note_sent(trace, span, Time(5));
+        assert_eq!(works.sent_by(&format!("{trace}-{span}")), Some(Time(5)));
+        assert_eq!(works.sent_by(&format!("{trace}-{}", SpanId([8; 8]))), None);
+        assert_eq!([works.sent_by(""), works.sent_by("_other"), works.sent_by("07-09")], [None; 3]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Findings;
 use super::sentences::percent;
 use crate::analyse::telemetry::{ClockState, HostClock, SightLevel};
 use crate::analyse::thresholds::findings::hindrances::{REQUESTS_MIN, SHARE_MIN, SILENT_CALLER_MIN};
+use crate::analyse::thresholds::telemetry::sight::CHOSEN_MIN;
 use crate::model::Names;
 use crate::model::spans::OTHER;
 
@@ -147,15 +148,23 @@ impl Findings {
             });
         }
         for entry in sight.entries.iter().filter(|entry| entry.requests >= REQUESTS_MIN) {
-            if let Some(bound) = entry.tail_sampled_above_ms {
+            let name = &entry.entry;
+            let chosen = match entry.tail_sampled_above_ms {
+                Some(bound) => Some(format!(
+                    "traces of {name} slower than {bound:.0} ms are kept and few of the faster: a tail sampler"
+                )),
+                None if entry.chosen_share > CHOSEN_MIN => Some(format!(
+                    "{} of the traces of {name} were chosen by a tail sampler, as it writes itself",
+                    percent(entry.chosen_share)
+                )),
+                None => None,
+            };
+            if let Some(what) = chosen {
                 found.push(Hindrance {
                     kind: HindranceKind::TailSampled,
-                    subject: entry.entry.clone(),
+                    subject: name.clone(),
                     share: part(entry.requests, all),
-                    what: format!(
-                        "traces of {} slower than {bound:.0} ms are kept and few of the faster: a tail sampler",
-                        entry.entry
-                    ),
+                    what,
                     remedy: "send headroom the spans before the tail sampler (a second exporter of the Collector), or sample \
                              at the head with `ot=th`"
                         .into(),
@@ -377,6 +386,15 @@ mod tests {
             found[0].what,
             "no part of the names of 100 % of requests (front {*}) repeats, so they are one endpoint"
         );
+    }
+
+    #[test]
+    fn a_tail_sampler_that_says_so_is_told() {
+        let mut findings = seen();
+        findings.sight.entries[0].chosen_share = 0.98;
+        let found = &findings.hindrances()[0];
+        assert_eq!(found.kind, HindranceKind::TailSampled);
+        assert_eq!(found.what, "98 % of the traces of front GET / were chosen by a tail sampler, as it writes itself");
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Judge {
             came.spans.add(portion.arrived.spans);
             came.ids.merge(portion.ids);
             portion.misdated.into_iter().for_each(|(of, count)| *came.misdated.entry(of).or_default() += count);
+            portion.chosen.into_iter().for_each(|(entry, count)| *came.chosen.entry(entry).or_default() += count);
             for (host, mut ahead) in portion.clocks {
                 clocks.entry(host).or_default().append(&mut ahead);
             }
@@ -312,6 +313,7 @@ impl Judge {
         let mut learnt = Learnt { at: now, ..Learnt::default() };
         self.learned.baseline.keep(&mut learnt);
         self.learned.reference.operations.keep(&mut learnt);
+        self.learned.reference.remote_entries.keep(&mut learnt);
         self.learned.capacities.keep(&mut learnt);
         self.learned.starts.keep(&mut learnt);
         learnt
@@ -321,6 +323,7 @@ impl Judge {
     pub fn restore(&mut self, learnt: &Learnt) {
         self.learned.baseline.restore(learnt);
         self.learned.reference.operations.restore(learnt);
+        self.learned.reference.remote_entries.restore(learnt);
         self.learned.reference.version += 1;
         self.learned.capacities.restore(learnt);
         self.learned.starts.restore(learnt);

@@ -1,6 +1,6 @@
 //! Who answers which kind of call: used for calls that nobody answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::analyse::thresholds::memory::CALL_KINDS_MAX;
 use crate::model::Text;
@@ -12,6 +12,8 @@ pub type CallKind = [Text; 3];
 pub struct Callees {
     version: u64,
     known: BTreeMap<CallKind, Text>,
+    /// Whoever answered a call of somebody who sends spans.
+    services: BTreeSet<Text>,
 }
 
 impl Callees {
@@ -30,11 +32,19 @@ impl Callees {
             self.known.clear();
         }
         self.version += 1;
+        if self.services.len() < CALL_KINDS_MAX {
+            self.services.extend(latest.values().cloned());
+        }
         self.known.extend(latest);
     }
 
     pub fn of(&self, kind: &CallKind) -> Option<&Text> {
         self.known.get(kind)
+    }
+
+    /// Whether a service was seen to answer a call whose caller sends spans.
+    pub fn answers(&self, service: &Text) -> bool {
+        self.services.contains(service)
     }
 
     /// Changes with what is known.

@@ -4,8 +4,9 @@
 //! span was lost. The share tells them apart: behind a silent gateway many requests of an operation are so; where some spans
 //! are lost, few. Requests of such an operation are judged as those of an endpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::snapshot::{Learnt, RemoteEntry};
 use crate::analyse::rollup::{OperationKey, Rollups};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
 use crate::analyse::thresholds::telemetry::beginnings::{HALVE_AT, REQUESTS_MIN, SHARE_LEFT, SHARE_MIN};
@@ -38,6 +39,8 @@ impl Counts {
 pub struct RemoteEntries {
     version: u64,
     known: BTreeMap<Top, Counts>,
+    /// Services of which requests were seen.
+    serving: BTreeSet<Text>,
 }
 
 impl RemoteEntries {
@@ -46,11 +49,11 @@ impl RemoteEntries {
         for (top, count) in without_parent {
             self.known.entry(top).or_default().without_parent += count;
         }
-        if self.known.is_empty() {
-            return;
-        }
         let mut requests: BTreeMap<[&str; 2], i64> = BTreeMap::new();
         for (key, sums) in rollups.iter().flat_map(Rollups::rows::<OperationKey<&str>>) {
+            if self.serving.len() < NAMES_MAX && !self.serving.contains(key.service) {
+                self.serving.insert(key.service.into());
+            }
             for operation in [key.operation, ""] {
                 *requests.entry([key.service, operation]).or_default() += sums.requests;
             }
@@ -65,6 +68,25 @@ impl RemoteEntries {
         self.version += u64::from(before != self.entries());
     }
 
+    pub fn keep(&self, learnt: &mut Learnt) {
+        learnt.remote_entries = self.known.iter().filter(|(_, counts)| counts.is_entry).map(kept).collect();
+    }
+
+    /// Takes over what is not known here: a gateway that sent no spans before the restart sends none after it.
+    pub fn restore(&mut self, learnt: &Learnt) {
+        for one in &learnt.remote_entries {
+            let counts = Counts {
+                requests: one.requests.clamp(0, HALVE_AT),
+                without_parent: one.without_parent.clamp(0, HALVE_AT),
+                is_entry: true,
+            };
+            if counts.without_parent > 0 && self.known.len() < NAMES_MAX {
+                self.known.entry([one.service.as_str().into(), one.operation.as_str().into()]).or_insert(counts);
+            }
+        }
+        self.version += 1;
+    }
+
     fn entries(&self) -> Vec<Top> {
         self.known.iter().filter(|(_, counts)| counts.is_entry).map(|(top, _)| top.clone()).collect()
     }
@@ -74,9 +96,23 @@ impl RemoteEntries {
         !self.known.is_empty() && self.known.get(&[service.clone(), operation.clone()]).is_some_and(|one| one.is_entry)
     }
 
+    /// Whether requests of this service were seen, as far as their number is bounded.
+    pub fn takes_requests(&self, service: &Text) -> bool {
+        self.serving.contains(service)
+    }
+
     /// Changes with the entries.
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+fn kept(([service, operation], counts): (&Top, &Counts)) -> RemoteEntry {
+    RemoteEntry {
+        service: service.to_string(),
+        operation: operation.to_string(),
+        requests: counts.requests,
+        without_parent: counts.without_parent,
     }
 }
 
@@ -128,6 +164,18 @@ mod tests {
         assert!(is_entry(&ticks), "the old half still shows");
         ticks.extend([(100, 0); 40]);
         assert!(!is_entry(&ticks));
+    }
+
+    #[test]
+    fn what_was_learnt_outlives_a_restart() {
+        let mut entries = RemoteEntries::default();
+        entries.learn(BTreeMap::from([(top("GET /"), 50), (top("GET /rare"), 1)]), &rows(50));
+        let mut learnt = Learnt::default();
+        entries.keep(&mut learnt);
+        let mut after = RemoteEntries::default();
+        after.restore(&learnt);
+        let is_entry = |operation| after.is_entry(&top(operation)[0], &top(operation)[1]);
+        assert_eq!((is_entry("GET /"), is_entry("GET /rare")), (true, false));
     }
 
     #[test]

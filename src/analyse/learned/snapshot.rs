@@ -40,6 +40,18 @@ pub struct Learnt {
     pub at: Time,
     pub services: BTreeMap<String, Service>,
     pub entries: BTreeMap<String, Entry>,
+    /// Operations at which traces begin, as their callers send no spans.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote_entries: Vec<RemoteEntry>,
+}
+
+/// An operation whose callers send no spans, with its requests of late.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoteEntry {
+    pub(in crate::analyse) service: String,
+    pub(in crate::analyse) operation: String,
+    pub(in crate::analyse) requests: i64,
+    pub(in crate::analyse) without_parent: i64,
 }
 
 /// Of one service; what was never seen of it is left out.
@@ -106,7 +118,7 @@ struct Document {
 
 impl Learnt {
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.entries.is_empty()
+        self.services.is_empty() && self.entries.is_empty() && self.remote_entries.is_empty()
     }
 
     /// As a document of at most so many bytes, and how many services and entry operations found no place in it: those
@@ -115,10 +127,12 @@ impl Learnt {
         enum Part<'a> {
             Service(&'a str, &'a Service),
             Entry(&'a str, &'a Entry),
+            RemoteEntry(&'a RemoteEntry),
         }
         let services = self.services.iter().map(|(name, of)| (of.requests(), Part::Service(name, of)));
         let entries = self.entries.iter().map(|(name, of)| (of.sums.requests, Part::Entry(name, of)));
-        let mut parts: Vec<(i64, Part<'_>)> = services.chain(entries).collect();
+        let remote_entries = self.remote_entries.iter().map(|one| (one.requests, Part::RemoteEntry(one)));
+        let mut parts: Vec<(i64, Part<'_>)> = services.chain(entries).chain(remote_entries).collect();
         parts.sort_by_key(|(requests, _)| std::cmp::Reverse(*requests));
         let mut kept = Learnt { at: self.at, ..Learnt::default() };
         let (mut bytes, mut left_out) = (text(&kept).len(), 0);
@@ -127,6 +141,11 @@ impl Learnt {
             let size = match part {
                 Part::Service(name, of) => json(name).len() + json(of).len() + 2,
                 Part::Entry(name, of) => json(name).len() + json(of).len() + 2,
+                // The first brings the key of their list.
+                Part::RemoteEntry(one) if kept.remote_entries.is_empty() => {
+                    json(one).len() + r#","remote_entries":[]"#.len()
+                }
+                Part::RemoteEntry(one) => json(one).len() + 1,
             };
             if bytes + size > bytes_max {
                 left_out += 1;
@@ -136,6 +155,7 @@ impl Learnt {
             match part {
                 Part::Service(name, of) => _ = kept.services.insert(name.into(), of.clone()),
                 Part::Entry(name, of) => _ = kept.entries.insert(name.into(), of.clone()),
+                Part::RemoteEntry(one) => kept.remote_entries.push(one.clone()),
             }
         }
         (text(&kept), left_out)

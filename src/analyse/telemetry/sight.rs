@@ -15,7 +15,7 @@ use crate::analyse::rollup::{EntryKey, Rollups};
 use crate::analyse::statistics::eviction::{NAMES_MAX, forget_rare};
 use crate::analyse::thresholds::memory::SIGHT_LISTED_MAX;
 use crate::analyse::thresholds::telemetry::sight::{
-    AHEAD, CLEAR_ABOVE, PARTIAL_BELOW, PRESENT, TAIL_SAMPLED_AFTER, TELLING_REQUESTS, UNSEEN_MIN, WINDOW,
+    AHEAD, CHOSEN_MIN, CLEAR_ABOVE, PARTIAL_BELOW, PRESENT, TAIL_SAMPLED_AFTER, TELLING_REQUESTS, UNSEEN_MIN, WINDOW,
 };
 use crate::model::{ClockStep, Text, Time, TimeUnit};
 
@@ -121,6 +121,8 @@ pub struct EntrySight {
     /// requests are slow cannot be known then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail_sampled_above_ms: Option<f64>,
+    /// Share of them whose trace a tail sampler says that it chose.
+    pub chosen_share: f64,
 }
 
 /// How well one service is seen.
@@ -157,6 +159,8 @@ pub struct Came {
     pub spans: SpanCounts,
     pub misdated: BTreeMap<(Text, TimeUnit), u64>,
     pub ids: IdSpread,
+    /// Requests whose traces a tail sampler says that it chose, by entry operation.
+    pub chosen: BTreeMap<Text, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -165,6 +169,8 @@ struct EntryCounts {
     remote_parent: i64,
     incomplete: i64,
     unweighted: i64,
+    /// Of traces that a tail sampler says that it chose.
+    chosen: i64,
     /// Requests by bucket of duration.
     durations: BTreeMap<i32, i64>,
 }
@@ -176,6 +182,7 @@ impl EntryCounts {
         self.remote_parent += sign * other.remote_parent;
         self.incomplete += sign * other.incomplete;
         self.unweighted += sign * other.unweighted;
+        self.chosen += sign * other.chosen;
         for (&bucket, count) in &other.durations {
             let sum = self.durations.entry(bucket).or_default();
             *sum += sign * count;
@@ -194,8 +201,8 @@ pub struct Watch {
     entries: BTreeMap<Text, EntryCounts>,
     /// When durations of an endpoint, enough of them, last had no leap.
     without_leap: BTreeMap<Text, Time>,
-    /// Endpoints whose traces a tail sampler chose, and the duration above which it keeps them.
-    tail_sampled: BTreeMap<Text, i64>,
+    /// Endpoints whose traces a tail sampler chose, and the duration above which it keeps them where durations show one.
+    tail_sampled: BTreeMap<Text, Option<i64>>,
     /// Traces that wait for their beginning now.
     waiting: i64,
     /// When a request of an endpoint was last seen.
@@ -224,6 +231,9 @@ impl Watch {
             counts.incomplete += sums.incomplete;
             counts.unweighted += sums.unweighted;
             *counts.durations.entry(key.bucket).or_default() += sums.requests;
+        }
+        for (entry, of) in &mut tick.entries {
+            of.chosen += tick.came.chosen.get(entry).map_or(0, |&count| count as i64);
         }
         if !tick.entries.is_empty() {
             self.entry_at = Some(now);
@@ -255,10 +265,14 @@ impl Watch {
         self.tail_sampled.clear();
         for (entry, of) in &self.entries {
             let leap = leap_ns(&of.durations);
+            if of.chosen as f64 > of.requests as f64 * CHOSEN_MIN {
+                self.tail_sampled.insert(entry.clone(), leap);
+                continue;
+            }
             match (leap, self.without_leap.get(entry)) {
                 // What was without for long is slow now, rather than chosen; unless it goes on.
                 (Some(_), Some(at)) if *at + TAIL_SAMPLED_AFTER > now => {}
-                (Some(ns), _) => _ = self.tail_sampled.insert(entry.clone(), ns),
+                (Some(ns), _) => _ = self.tail_sampled.insert(entry.clone(), Some(ns)),
                 (None, _) if of.requests >= TELLING_REQUESTS => _ = self.without_leap.insert(entry.clone(), now),
                 (None, _) => {}
             }
@@ -320,7 +334,7 @@ impl Watch {
             entries: busiest(
                 &self.entries,
                 |of| of.requests,
-                |entry, of| EntrySight::of(entry, of, self.tail_sampled.get(entry).copied()),
+                |entry, of| EntrySight::of(entry, of, self.tail_sampled.get(entry).copied().flatten()),
             ),
             services: busiest(
                 &services,
@@ -357,6 +371,7 @@ impl EntrySight {
             whole_share: share(counts.requests - counts.incomplete),
             weighted_share: share(counts.requests - counts.unweighted),
             tail_sampled_above_ms: tail_sampled_ns.map(|ns| ns as f64 / 1e6),
+            chosen_share: share(counts.chosen),
         }
     }
 }

@@ -51,6 +51,9 @@ pub mod sight {
     /// How long a leap in the durations lasts, where they had none before, until it is a sampler's: a slowdown is over, or
     /// another shape, by then. Without it: a service that turned slow is told to be tail sampled.
     pub const TAIL_SAMPLED_AFTER: Duration = Duration::from_secs(60);
+    /// From this share on of requests whose trace a tail sampler says that it chose, all are its choice. Lower, a few traces
+    /// that somebody forced make an endpoint partial; higher, traces of which the root was lost hide a sampler.
+    pub const CHOSEN_MIN: f64 = 0.5;
 }
 
 /// Trace ids that lie in a part of their range alone, as a sampler by id that does not say so leaves them.

@@ -99,6 +99,7 @@ pub struct Attributes<'a> {
     messaging_operation: Value<'a>,
     messaging_template: Value<'a>,
     trigger: Value<'a>,
+    sampled_by: Value<'a>,
 }
 
 impl<'a> Slots<'a> for Attributes<'a> {
@@ -107,6 +108,10 @@ impl<'a> Slots<'a> for Attributes<'a> {
     fn slot(&mut self, key: Utf8<'_>) -> Option<&mut Value<'a>> {
         let key = key.as_bytes();
         Some(match key.len() {
+            13 if key == b"sampling.rule" => &mut self.sampled_by,
+            15 if key == b"sampling.policy" => &mut self.sampled_by,
+            19 if key == b"tailsampling.policy" => &mut self.sampled_by,
+            20 if key == b"meta.refinery.reason" => &mut self.sampled_by,
             8 if key == b"url.full" || key == b"http.url" => &mut self.url,
             8 if key == b"url.path" => &mut self.path,
             9 if key == b"http.host" => &mut self.host,
@@ -272,6 +277,13 @@ impl<'a> Attributes<'a> {
         } else {
             Work::Request
         }
+    }
+
+    /// The rule by which a tail sampler says that it chose the trace: `tailsampling.policy` (the Collector's `tail_sampling`
+    /// writes it to the scope), `sampling.policy`, `sampling.rule`, `meta.refinery.reason`.
+    #[inline]
+    pub fn sampled_by(&self) -> Utf8<'a> {
+        self.sampled_by.text()
     }
 
     /// Whom a caller's span says it calls. From the most to the least deliberate:

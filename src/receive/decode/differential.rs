@@ -64,6 +64,7 @@ fn span() -> impl Strategy<Value = ProstSpan> {
         "upstream_cluster",
         "server.address",
         "net.peer.name",
+        "sampling.policy",
         "other",
         "",
     ];
@@ -74,8 +75,9 @@ fn span() -> impl Strategy<Value = ProstSpan> {
         attributes,
         dropped_attributes_count: 2,
     });
-    let link = (id(16), attributes(KEYS)).prop_map(|(trace_id, attributes)| Link {
+    let link = (id(16), id(8), attributes(KEYS)).prop_map(|(trace_id, span_id, attributes)| Link {
         trace_id,
+        span_id,
         attributes,
         flags: 7,
         ..Link::default()
@@ -119,7 +121,7 @@ fn request() -> impl Strategy<Value = ExportTraceServiceRequest> {
         "k8s.statefulset.name",
         "other",
     ];
-    let scope = option::of(attributes(&["x"]).prop_map(|attributes| InstrumentationScope {
+    let scope = option::of(attributes(&["x", "tailsampling.policy"]).prop_map(|attributes| InstrumentationScope {
         name: "scope".to_owned(),
         attributes,
         ..InstrumentationScope::default()

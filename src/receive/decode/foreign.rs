@@ -158,6 +158,8 @@ struct JaegerSpan<'a> {
 struct JaegerReference<'a> {
     #[serde(borrow, default)]
     ref_type: Maybe<Text<'a>>,
+    #[serde(default, rename = "traceID")]
+    trace_id: Maybe<Id>,
     #[serde(default, rename = "spanID")]
     span_id: Maybe<Id>,
 }
@@ -212,6 +214,9 @@ impl JaegerSpan<'_> {
         }
         let is_parent = |reference: &&JaegerReference<'_>| reference.ref_type.as_str() == "CHILD_OF";
         let parent = self.references.0.iter().find(is_parent).map_or(&self.parent_span_id, |parent| &parent.span_id);
+        let followed = self.references.0.iter().find(|reference| reference.ref_type.as_str() == "FOLLOWS_FROM");
+        let sent =
+            followed.map(|sent| (whole_trace_id(&sent.trace_id), sent.span_id.0.as_ref().map_or(&[][..], Id::bytes)));
         let start = nanos(self.start_time);
         rows.push(&Span {
             trace_id: &whole_trace_id(&self.trace_id),
@@ -224,6 +229,7 @@ impl JaegerSpan<'_> {
             start_time_unix_nano: start,
             end_time_unix_nano: start.saturating_add(nanos(self.duration)),
             attributes,
+            link: sent.as_ref().map(|(trace, span)| (&**trace, *span)),
         });
     }
 }
@@ -300,6 +306,7 @@ impl ZipkinSpan<'_> {
             start_time_unix_nano: start,
             end_time_unix_nano: start.saturating_add(nanos(self.duration)),
             attributes,
+            link: None,
         });
     }
 }

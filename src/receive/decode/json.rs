@@ -81,7 +81,7 @@ pub struct Request<'a> {
 #[derive(Default, Deserialize)]
 struct ResourceSpans<'a> {
     #[serde(borrow, default)]
-    resource: Maybe<Object<ResourceAttributes<'a>>>,
+    resource: Maybe<Object<WithAttributes<'a>>>,
     #[serde(borrow, default, alias = "scope_spans", rename = "scopeSpans")]
     scope_spans: List<ScopeSpans<'a>>,
     /// What scopes were called before OTLP 0.15.
@@ -90,13 +90,15 @@ struct ResourceSpans<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct ResourceAttributes<'a> {
+struct WithAttributes<'a> {
     #[serde(borrow, default)]
     attributes: List<KeyValue<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 struct ScopeSpans<'a> {
+    #[serde(borrow, default, alias = "instrumentationLibrary", alias = "instrumentation_library")]
+    scope: Maybe<Object<WithAttributes<'a>>>,
     #[serde(borrow, default)]
     spans: List<JsonSpan<'a>>,
 }
@@ -124,6 +126,17 @@ struct JsonSpan<'a> {
     attributes: List<KeyValue<'a>>,
     #[serde(default)]
     status: Maybe<Object<JsonStatus>>,
+    #[serde(default)]
+    links: List<JsonLink>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonLink {
+    #[serde(default, alias = "trace_id")]
+    trace_id: Maybe<Id>,
+    #[serde(default, alias = "span_id")]
+    span_id: Maybe<Id>,
 }
 
 #[derive(Default, Deserialize)]
@@ -146,15 +159,19 @@ impl<'a> ResourceSpans<'a> {
         let attributes = self.resource.0.iter().flat_map(|resource| &resource.0.attributes.0);
         attributes.for_each(|KeyValue { key, value }| resource.set(key.as_str().into(), value.borrow()));
         rows.enter(resource);
-        let scopes = self.scope_spans.0.iter().chain(&self.library_spans.0);
-        scopes.flat_map(|scope| &scope.spans.0).for_each(|span| span.read(rows));
+        for of_scope in self.scope_spans.0.iter().chain(&self.library_spans.0) {
+            let mut scope = Attributes::default();
+            let attributes = of_scope.scope.0.iter().flat_map(|scope| &scope.0.attributes.0);
+            attributes.for_each(|KeyValue { key, value }| scope.set(key.as_str().into(), value.borrow()));
+            rows.enter_scope(scope);
+            of_scope.spans.0.iter().for_each(|span| span.read(rows));
+        }
     }
 }
 
 impl JsonSpan<'_> {
     fn read(&self, rows: &mut Rows<'_>) {
-        let ids =
-            [&self.trace_id, &self.span_id, &self.parent_span_id].map(|id| id.0.as_ref().map_or(&[][..], Id::bytes));
+        let ids = [&self.trace_id, &self.span_id, &self.parent_span_id].map(bytes_of);
         let mut attributes = Attributes::default();
         for KeyValue { key, value } in &self.attributes.0 {
             attributes.set(key.as_str().into(), value.borrow());
@@ -171,8 +188,13 @@ impl JsonSpan<'_> {
             start_time_unix_nano: self.start_time_unix_nano.0.map_or(0, |time| time.0),
             end_time_unix_nano: self.end_time_unix_nano.0.map_or(0, |time| time.0),
             attributes,
+            link: self.links.0.first().map(|link| (bytes_of(&link.trace_id), bytes_of(&link.span_id))),
         });
     }
+}
+
+fn bytes_of(id: &Maybe<Id>) -> &[u8] {
+    id.0.as_ref().map_or(&[][..], Id::bytes)
 }
 
 impl Request<'_> {
@@ -310,6 +332,21 @@ mod tests {
         let row = first.batch.row(0);
         assert_eq!((row.service, row.operation, row.http_status()), ("shop", "GET /", 503));
         assert_eq!((row.kind, row.status, row.duration_ns), (Kind::Server, Status::Error, 1_000_000_000));
+    }
+
+    #[test]
+    fn links_of_consumers_and_the_policies_of_tail_samplers_are_read() {
+        let request = r#"{"resourceSpans":[{"scopeSpans":[{"scope":{"attributes":[{"key":"tailsampling.policy","value":{"stringValue":"slow"}}]},
+            "spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"process orders","kind":5,
+            "startTimeUnixNano":"5","endTimeUnixNano":"7","links":[
+              {"traceId":"0af7651916cd43dd8448eb211c80319d","spanId":"b7ad6b7169203332"},
+              {"traceId":"0af7651916cd43dd8448eb211c80319e","spanId":"b7ad6b7169203333"}]}]},
+            {"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203334","name":"GET","kind":3,
+            "startTimeUnixNano":"5","endTimeUnixNano":"7","links":[{"traceId":"0af7651916cd43dd8448eb211c80319d","spanId":"00"}]}]}]}]}"#;
+        let decoded = decoded(request);
+        let said = |row: usize| (decoded.batch.row(row).link, decoded.batch.row(row).sampled_by);
+        assert_eq!(said(0), ("0af7651916cd43dd8448eb211c80319d-b7ad6b7169203332", "slow"));
+        assert_eq!(said(1), ("", ""));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! first time stepping over the spans.
 //! Source of the field numbers: opentelemetry-proto, `trace/v1/trace.proto`, `common/v1`, `resource/v1`.
 
-use super::attributes::{Slots, Value};
+use super::attributes::{Attributes, Slots, Value};
 use super::resource::Resource;
 use super::rows::{Rows, Span};
 use super::wire::{DEPTH_MAX, Declaration, Key, Reader, Shape, WireError, spare, text_of};
@@ -102,8 +102,17 @@ fn read_resource<'a>(message: Reader<'a>, depth: u32, resource: &mut Resource<'a
 }
 
 fn read_scope_spans<'a>(message: Reader<'a>, depth: u32, rows: &mut Rows<'a>) -> Result<(), WireError> {
+    const SCOPE_KEY: Key = Key::bytes(1);
     const SPANS: Key = Key::bytes(2);
+    let mut scope = Attributes::default();
+    rows.enter_scope(scope);
     message.each(|message, key| match key {
+        SCOPE_KEY => {
+            let (inner, depth) = message.message(depth)?;
+            spare(read_scope(inner, depth, &mut scope));
+            rows.enter_scope(scope);
+            Ok(())
+        }
         SPANS => {
             let (inner, depth) = message.message(depth)?;
             let mut span = Span::default();
@@ -117,6 +126,19 @@ fn read_scope_spans<'a>(message: Reader<'a>, depth: u32, rows: &mut Rows<'a>) ->
     })
 }
 
+/// A scope comes before its spans: all writers put it there.
+fn read_scope<'a>(message: Reader<'a>, depth: u32, scope: &mut Attributes<'a>) -> Result<(), WireError> {
+    const ATTRIBUTES: Key = Key::bytes(3);
+    message.each(|message, key| match key {
+        ATTRIBUTES => {
+            let (inner, depth) = message.message(depth)?;
+            spare(read_attribute(inner, depth, scope));
+            Ok(())
+        }
+        _ => SCOPE.check_field(key, message, depth),
+    })
+}
+
 fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result<(), WireError> {
     const TRACE_ID: Key = Key::bytes(1);
     const SPAN_ID: Key = Key::bytes(2);
@@ -127,6 +149,7 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
     const START_TIME: Key = Key::fixed64(7);
     const END_TIME: Key = Key::fixed64(8);
     const ATTRIBUTES: Key = Key::bytes(9);
+    const LINKS: Key = Key::bytes(13);
     const STATUS: Key = Key::bytes(15);
     const FLAGS: Key = Key::fixed32(16);
     message.each(|message, key| {
@@ -145,12 +168,32 @@ fn read_span<'a>(message: Reader<'a>, depth: u32, span: &mut Span<'a>) -> Result
             KIND => span.kind = Kind::from_otlp(enumeration(message.varint()?)),
             START_TIME => span.start_time_unix_nano = message.fixed64()?,
             END_TIME => span.end_time_unix_nano = message.fixed64()?,
+            LINKS => {
+                let (inner, depth) = message.message(depth)?;
+                let mut link = (&[][..], &[][..]);
+                let read = read_link(inner, depth, &mut link);
+                span.link = span.link.or(read.is_ok().then_some(link));
+                spare(read);
+            }
             STATUS => {
                 let (inner, depth) = message.message(depth)?;
                 spare(read_status(inner, depth, &mut span.status));
             }
             FLAGS => _ = message.fixed32()?, // every SDK writes it
             _ => SPAN.check_field(key, message, depth)?,
+        }
+        Ok(())
+    })
+}
+
+fn read_link<'a>(message: Reader<'a>, depth: u32, link: &mut (&'a [u8], &'a [u8])) -> Result<(), WireError> {
+    const TRACE_ID: Key = Key::bytes(1);
+    const SPAN_ID: Key = Key::bytes(2);
+    message.each(|message, key| {
+        match key {
+            TRACE_ID => link.0 = message.bytes()?,
+            SPAN_ID => link.1 = message.bytes()?,
+            _ => LINK.check_field(key, message, depth)?,
         }
         Ok(())
     })

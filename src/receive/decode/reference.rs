@@ -37,7 +37,14 @@ pub fn reference(request: &ExportTraceServiceRequest) -> Decoded {
             resource.set(attribute.key.as_str().into(), value(attribute));
         }
         rows.enter(resource);
-        for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
+        for (span, scope) in
+            resource_spans.scope_spans.iter().flat_map(|of| of.spans.iter().map(|span| (span, &of.scope)))
+        {
+            let mut scope_attributes = Attributes::default();
+            for attribute in scope.iter().flat_map(|scope| &scope.attributes) {
+                scope_attributes.set(attribute.key.as_str().into(), value(attribute));
+            }
+            rows.enter_scope(scope_attributes);
             let mut attributes = Attributes::default();
             span.attributes
                 .iter()
@@ -54,6 +61,7 @@ pub fn reference(request: &ExportTraceServiceRequest) -> Decoded {
                 start_time_unix_nano: span.start_time_unix_nano,
                 end_time_unix_nano: span.end_time_unix_nano,
                 attributes,
+                link: span.links.first().map(|link| (&*link.trace_id, &*link.span_id)),
             });
         }
     }

@@ -1,5 +1,7 @@
 //! Spans become rows here, whichever way they were written: checked, normalised, appended to the columns.
 
+use std::fmt::Write;
+
 use super::attributes::Attributes;
 use super::resource::Resource;
 use super::tracestate::adjusted_count;
@@ -20,6 +22,8 @@ pub struct Span<'a> {
     pub start_time_unix_nano: u64,
     pub end_time_unix_nano: u64,
     pub attributes: Attributes<'a>,
+    /// Trace id and span id of the first link.
+    pub link: Option<(&'a [u8], &'a [u8])>,
 }
 
 /// The rows of one request.
@@ -38,6 +42,9 @@ pub struct Rows<'a> {
     scope: Vec<u8>,
     operation: Vec<u8>,
     peer: Vec<u8>,
+    link: String,
+    /// The rule by which a tail sampler chose the spans of the present instrumentation scope.
+    sampled_by: Utf8<'a>,
     promoted: [String; PROMOTED.len()],
     /// Spans pushed, and how many of them are paid for.
     pushed: usize,
@@ -46,8 +53,8 @@ pub struct Rows<'a> {
     is_full: bool,
 }
 
-/// What a row takes in its columns while they grow: 85 bytes, and as many again while a column is copied to a larger place.
-const ROW_BYTES: usize = 170;
+/// What a row takes in its columns while they grow: 89 bytes, and as many again while a column is copied to a larger place.
+const ROW_BYTES: usize = 178;
 /// Rows that are paid for at once.
 const PAID_ROWS: usize = 1024;
 
@@ -66,6 +73,8 @@ impl<'a> Rows<'a> {
             scope: Vec::new(),
             operation: Vec::new(),
             peer: Vec::new(),
+            link: String::new(),
+            sampled_by: Utf8::EMPTY,
             promoted: Default::default(),
             pushed: 0,
             paid: 0,
@@ -78,6 +87,12 @@ impl<'a> Rows<'a> {
     pub fn enter(&mut self, resource: Resource<'a>) {
         self.resource = resource;
         self.entered = false;
+        self.sampled_by = Utf8::EMPTY;
+    }
+
+    /// The spans from now on are of an instrumentation scope with these attributes.
+    pub fn enter_scope(&mut self, scope: Attributes<'a>) {
+        self.sampled_by = scope.sampled_by();
     }
 
     /// Appends the span, or counts why not.
@@ -100,6 +115,11 @@ impl<'a> Rows<'a> {
             self.entered = true;
         }
         self.unnamed += u64::from(self.resource.is_unnamed());
+        // Links of other spans mean many things; that of a consumer says whose message it takes.
+        let link = match span.link {
+            Some(link) if span.kind == Kind::Consumer => linked(link, &mut self.link),
+            _ => Utf8::EMPTY,
+        };
         let peer = if span.kind.is_caller() { span.attributes.peer(&mut self.peer) } else { Utf8::EMPTY };
         self.builder.push(&SpanCells {
             trace_id: checked.trace_id,
@@ -114,6 +134,8 @@ impl<'a> Rows<'a> {
             sampled_weight: adjusted_count(span.trace_state).or(self.options.assume_weight),
             promoted: span.attributes.promoted(&mut self.promoted),
             work: span.attributes.work(span.kind, self.resource.is_job()),
+            link,
+            sampled_by: span.attributes.sampled_by().or(self.sampled_by),
         });
     }
 
@@ -144,6 +166,15 @@ impl<'a> Rows<'a> {
         let mended = Mended { overflowed, cut, rescaled: self.rescaled, unnamed: self.unnamed, ..Mended::default() };
         Ok(Decoded { batch: self.builder.finish(), rejected: self.rejected, mended })
     }
+}
+
+/// A link as the column `link` has it; empty where its ids are none.
+fn linked<'s>((trace, span): (&[u8], &[u8]), scratch: &'s mut String) -> Utf8<'s> {
+    let (Some(trace), Some(span)) = (id(trace).map(TraceId), id(span).map(SpanId)) else { return Utf8::EMPTY };
+    scratch.clear();
+    // Writing to a String cannot fail.
+    let _ = write!(scratch, "{trace}-{span}");
+    scratch.as_str().into()
 }
 
 /// Identity and times of a span that may enter the table.
