@@ -137,6 +137,7 @@ impl Report {
             "objectives_missed": self.missed,
             "suspects": self.diagnosis.suspects.iter().take(EXPLAINED_MAX).collect::<Vec<&Suspect>>(),
             "no_suspect": self.diagnosis.nothing_probability,
+            "runner_up": self.diagnosis.runner_up,
             "notes": self.notes,
         })
     }
@@ -169,6 +170,17 @@ impl Report {
             }
         }
         writeln!(out, "{:>4} {:>6.3}  no suspect here", "", self.diagnosis.nothing_probability)?;
+        self.write_runner_up(out)
+    }
+}
+
+impl Report {
+    /// Why the second is not the first, where the first is anything.
+    fn write_runner_up(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let first = self.diagnosis.suspects.first().filter(|first| first.score >= SHOWN_SCORE_MIN);
+        let Some((first, second)) = first.zip(self.diagnosis.runner_up.as_ref()) else { return Ok(()) };
+        let [for_it, why] = second.sentences(&first.service);
+        writeln!(out, "\n{for_it}.\n{why}.")?;
         Ok(())
     }
 }

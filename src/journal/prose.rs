@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use super::explain::{Explanation, Found, Moment, Story};
 use super::moment::{Happened, State};
 use crate::action::{Action, Change};
-use crate::analyse::sentences::{BLIND, percent, replicas};
-use crate::analyse::{Bottleneck, Evidence};
+use crate::analyse::sentences::{BLIND, percent, probability, replicas};
+use crate::analyse::{Bottleneck, Evidence, Verdict};
 use crate::guard::{Decision, Gate, Outcome, Refusal};
 use crate::model::Time;
 
@@ -171,6 +171,11 @@ impl Display for Found {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "  At {} ", clock(self.at))?;
         bottleneck(f, &self.bottleneck)?;
+        if let Some(second) = &self.bottleneck.runner_up {
+            let first = self.bottleneck.peer.as_ref().unwrap_or(&self.bottleneck.service);
+            let [for_it, why] = second.sentences(first);
+            writeln!(f, "  {for_it}.\n  {why}.")?;
+        }
         let labels = self.bottleneck.evidence.iter().map(|evidence| evidence.label().0.chars().count());
         let width = labels.max().unwrap_or(0);
         for evidence in &self.bottleneck.evidence {
@@ -188,8 +193,11 @@ impl Display for Found {
 fn bottleneck(f: &mut Formatter<'_>, b: &Bottleneck) -> fmt::Result {
     writeln!(f, "{}.", b.summary())?;
     let needed = b.replicas_needed.map_or("the need is not known".into(), |n| format!("the load needs {n}"));
-    let share = percent(b.score);
-    writeln!(f, "  {} of the excess time is at {}. It runs {}; {needed}.", share, b.service, replicas(b.replicas))
+    let sure = match b.verdict {
+        Verdict::Unknown => format!("{} of the excess time is at {}", percent(b.score), b.service),
+        _ => format!("Probability {}", probability(b.score)),
+    };
+    writeln!(f, "  {sure}. {} runs {}; {needed}.", b.service, replicas(b.replicas))
 }
 
 /// The sentence of [`Evidence`], in columns.

@@ -36,7 +36,7 @@ const ANALYSE: [&str; 12] = [
 const ANALYSE_CHILDREN_MAX: usize = 12;
 
 /// Numbers of the analysis that define a format or a unit, or only make it quicker: nothing is judged by them.
-const DEFINITIONS: [&str; 16] = [
+const DEFINITIONS: [&str; 17] = [
     "HOURS",
     "SECONDS_A_DAY",
     "SECONDS_AN_HOUR",
@@ -53,6 +53,7 @@ const DEFINITIONS: [&str; 16] = [
     "TABLE",
     "FEW",
     "WAITING_MAX",
+    "CALIBRATING",
 ];
 
 /// What runs on event time alone, and the words of the world that must not be in it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::callees::Callees;
 use super::durations::{Durations, Moments};
 use super::parameters::Parameters;
-use super::profile::{CallKind, KINDS_MAX, Profile};
+use super::profile::{CHILDREN_MAX, CallKind, Profile};
 use super::services::Party;
 use crate::analyse::statistics::mathematics::{MEDIAN_SQUARE, median, student3};
 use crate::analyse::thresholds::change::{LOSS_MIN, SPREAD_CALLS_MIN, STEPS_MAX, WHOLE_MIN, WHOLE_SHARE_MIN};
@@ -58,9 +58,12 @@ pub(super) struct Tables<'a> {
     pub by_callee: PodTable<'a>,
 }
 
-/// How many kinds of children a span must have before its own time counts, by service and operation: where spans are
-/// lost, the time of a lost child is taken for its parent's own, and a slow callee would make its callers look slow.
+/// How many children a span must have before its own time counts, by service and operation: where spans are lost, the time of
+/// a lost child is taken for its parent's own, and a slow callee would make its callers look slow.
 pub(super) struct Whole<'a>(BTreeMap<(&'a str, &'a str), u8>);
+
+/// Spans of an operation by how many children they have.
+type ByChildren = [u64; CHILDREN_MAX + 1];
 
 impl<'a> Whole<'a> {
     pub fn new(baseline: &'a Profile, incident: &'a Profile) -> Whole<'a> {
@@ -68,32 +71,38 @@ impl<'a> Whole<'a> {
         if baseline.orphan_share().max(incident.orphan_share()) < LOSS_MIN {
             return Whole(least);
         }
-        let (before, now) = (kinds(baseline), kinds(incident));
+        let (before, now) = (by_children(baseline), by_children(incident));
         for (operation, before) in before {
             let Some(now) = now.get(&operation) else { continue };
-            let is_enough = |counts: &[u64; KINDS_MAX + 1], least: usize| {
+            let is_enough = |counts: &ByChildren, least: usize| {
                 let (all, whole) = (counts.iter().sum::<u64>(), counts[least..].iter().sum::<u64>());
                 whole >= WHOLE_MIN && whole as f64 >= WHOLE_SHARE_MIN * all as f64
             };
-            let most = (0..=KINDS_MAX).rev().find(|&n| is_enough(&before, n) && is_enough(now, n));
-            least.insert(operation, most.unwrap_or(0) as u8);
+            let most = (0..=CHILDREN_MAX).rev().find(|&n| is_enough(&before, n) && is_enough(now, n));
+            // Of a few spans, those with as many children as healthy ones mostly have.
+            least.insert(operation, most.unwrap_or_else(|| usual(&before)) as u8);
         }
         Whole(least)
     }
 
-    fn takes(&self, service: &str, operation: &str, kinds: u8) -> bool {
-        self.0.get(&(service, operation)).is_none_or(|least| kinds >= *least)
+    fn takes(&self, service: &str, operation: &str, children: u8) -> bool {
+        self.0.get(&(service, operation)).is_none_or(|least| children >= *least)
     }
 }
 
-/// Of each operation, its spans by the number of kinds of children.
-fn kinds(profile: &Profile) -> BTreeMap<(&str, &str), [u64; KINDS_MAX + 1]> {
-    let mut kinds: BTreeMap<(&str, &str), [u64; KINDS_MAX + 1]> = BTreeMap::new();
+fn by_children(profile: &Profile) -> BTreeMap<(&str, &str), ByChildren> {
+    let mut spans: BTreeMap<(&str, &str), ByChildren> = BTreeMap::new();
     for (key, durations) in &profile.own {
-        let counts = kinds.entry((&key.service, &key.operation)).or_default();
-        counts[usize::from(key.kinds)] += durations.count();
+        let counts = spans.entry((&key.service, &key.operation)).or_default();
+        counts[usize::from(key.children)] += durations.count();
     }
-    kinds
+    spans
+}
+
+/// As many as at least half of them have.
+fn usual(counts: &ByChildren) -> usize {
+    let all: u64 = counts.iter().sum();
+    (0..=CHILDREN_MAX).rev().find(|&n| 2 * counts[n..].iter().sum::<u64>() >= all).unwrap_or(0)
 }
 
 impl<'a> Tables<'a> {
@@ -101,7 +110,7 @@ impl<'a> Tables<'a> {
         let mut tables = Tables { own: BTreeMap::new(), by_caller: BTreeMap::new(), by_callee: BTreeMap::new() };
         for (key, durations) in &profile.own {
             let (service, operation) = (&*key.service, &*key.operation);
-            if whole.takes(service, operation, key.kinds) {
+            if whole.takes(service, operation, key.children) {
                 tables.own.entry((Key::Own { service, operation }, &key.pod)).or_default().merge(durations);
             }
         }

@@ -9,6 +9,7 @@ mod calm;
 mod durations;
 mod evidence;
 pub mod live;
+mod mechanism;
 mod objectives;
 mod parameters;
 mod probability;
@@ -31,7 +32,7 @@ use self::evidence::{Model, Tables, Whole};
 use self::services::{Calls, Candidate, Party};
 use self::shape::Shape;
 use self::verdict::Facts;
-use crate::analyse::findings::{Suspect, Verdict};
+use crate::analyse::findings::{RunnerUp, Suspect, Verdict};
 pub use crate::analyse::thresholds::memory::EXPLAINED_MAX;
 
 #[cfg(test)]
@@ -43,6 +44,8 @@ pub struct Diagnosis {
     pub suspects: Vec<Suspect>,
     /// Probability that none of them is at fault: what the suspects' scores leave of 1.
     pub nothing_probability: f64,
+    /// The second of them, and what it lost by.
+    pub runner_up: Option<RunnerUp>,
 }
 
 /// Compares an incident with healthy time. Degenerate input (no baseline, one trace) gives low scores, no error.
@@ -59,7 +62,11 @@ pub fn localise_from(
 ) -> Diagnosis {
     let (callees, whole) = (Callees::new(baseline, incident), Whole::new(baseline, incident));
     let (healthy, now) = (Tables::healthy(baseline, &callees, &whole), Tables::new(incident, &callees, &whole));
-    let calls = Calls { before: callees.healthy_outcomes(baseline), now: callees.outcomes(incident) };
+    let calls = Calls {
+        before: callees.healthy_outcomes(baseline),
+        now: callees.outcomes(incident),
+        lost_share: (baseline.orphan_share(), incident.orphan_share()),
+    };
     let (healthy_merged, now_merged) = (healthy.merged(), now.merged());
     let typical_ns = baseline.typical_ns().or(incident.typical_ns()).unwrap_or(0.0);
     let model = Model::new(&healthy_merged, &now_merged, typical_ns, parameters);
@@ -89,7 +96,22 @@ pub fn localise_from(
         let is_worth_it = index < EXPLAINED_MAX && score >= explained_from;
         if is_worth_it { explained(suspect, *party, candidate, baseline, incident, &calls, &callees) } else { suspect }
     });
-    Diagnosis { suspects: suspects.collect(), nothing_probability }
+    let suspects: Vec<Suspect> = suspects.collect();
+    let runner_up = if let [first, second, ..] = &suspects[..] {
+        let (one, other) = (ranked[0].0, ranked[1].0);
+        Some(RunnerUp {
+            service: second.service.clone(),
+            verdict: second.verdict,
+            score: second.score,
+            shows: second.components.strongest(),
+            first_shows: first.components.strongest(),
+            waits_for_first: calls.waits_for(other, one),
+            first_waits: calls.waits_for(one, other),
+        })
+    } else {
+        None
+    };
+    Diagnosis { suspects, nothing_probability, runner_up }
 }
 
 /// Adds what the rows tell of a suspect: why, the measures, and traces to look at.

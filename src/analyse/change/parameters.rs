@@ -2,17 +2,32 @@
 //! system, however fast.
 
 pub use crate::analyse::thresholds::Parameters;
-use crate::analyse::thresholds::change::{CHANCE_MAX, ROUNDS, STEP};
+use crate::analyse::thresholds::change::{CALIBRATION_ROUNDS, CALIBRATION_STEP, CHANCE_MAX, ROUNDS, STEP};
 
 impl Parameters {
     /// Chooses parameters by a loss (smaller is better), for instance on incidents of one system before others are
     /// judged with them. Coordinate descent from where they stand, in a fixed order: the same losses choose the same.
-    pub fn fit(&self, mut loss: impl FnMut(&Parameters) -> f64) -> Parameters {
+    pub fn fit(&self, loss: impl FnMut(&Parameters) -> f64) -> Parameters {
+        self.descend(&PLACES, ROUNDS, STEP, loss)
+    }
+
+    /// The same of the two that turn evidence into probability, in smaller steps.
+    pub fn calibrate(&self, loss: impl FnMut(&Parameters) -> f64) -> Parameters {
+        self.descend(&PLACES[PLACES.len() - CALIBRATING..], CALIBRATION_ROUNDS, CALIBRATION_STEP, loss)
+    }
+
+    fn descend(
+        &self,
+        places: &[Place],
+        rounds: usize,
+        step: f64,
+        mut loss: impl FnMut(&Parameters) -> f64,
+    ) -> Parameters {
         let mut best = self.clone();
         let mut least = loss(&best);
-        for _ in 0..ROUNDS {
-            for place in PLACES {
-                for step in [STEP, 1.0 / STEP] {
+        for _ in 0..rounds {
+            for place in places {
+                for step in [step, 1.0 / step] {
                     let mut tried = best.clone();
                     place.step(&mut tried, step);
                     let found = loss(&tried);
@@ -47,7 +62,7 @@ impl Place {
 }
 
 /// Every parameter, those that rank suspects before those that only turn ranks into probabilities.
-const PLACES: [Place; 21] = [
+const PLACES: [Place; 26] = [
     Place::Scale(|p| &mut p.floor_share),
     Place::Scale(|p| &mut p.spread),
     Place::Scale(|p| &mut p.drift),
@@ -66,10 +81,18 @@ const PLACES: [Place; 21] = [
     Place::Scale(|p| &mut p.mix_drift),
     Place::Chance(|p| &mut p.knock_on),
     Place::Chance(|p| &mut p.pass_on),
+    Place::Chance(|p| &mut p.slow_by_failure),
+    Place::Chance(|p| &mut p.errors_by_failure),
+    Place::Chance(|p| &mut p.errors_by_lost_failure),
+    Place::Chance(|p| &mut p.cut_short),
     Place::Scale(|p| &mut p.knock_on_bar),
+    Place::Scale(|p| &mut p.knock_on_slope),
     Place::Scale(|p| &mut p.sharpness),
     Place::LogOdds(|p| &mut p.prior),
 ];
+
+/// So many of the last only turn ranks into probabilities.
+const CALIBRATING: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -82,6 +105,14 @@ mod tests {
         assert!((fitted.drift - 0.2).abs() < (start.drift - 0.2).abs() / 2.0, "{fitted:?}");
         assert!((fitted.prior + 1.0).abs() < 0.25, "{fitted:?}");
         assert_eq!(Parameters { drift: start.drift, prior: start.prior, ..fitted }, start);
+    }
+
+    #[test]
+    fn calibrating_moves_no_rank() {
+        let start = Parameters::default();
+        let calibrated = start.calibrate(|p| (p.sharpness - 1.0).abs() + (p.prior - 0.5).abs() + (p.drift - 0.2).abs());
+        assert!((calibrated.sharpness - 1.0).abs() < 0.2 && (calibrated.prior - 0.5).abs() < 0.2, "{calibrated:?}");
+        assert_eq!(Parameters { sharpness: start.sharpness, prior: start.prior, ..calibrated }, start);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::durations::Durations;
 use crate::analyse::thresholds::memory::NAMES_MAX;
-pub use crate::analyse::thresholds::memory::{EXEMPLARS_MAX, KINDS_MAX};
+pub use crate::analyse::thresholds::memory::{CHILDREN_MAX, EXEMPLARS_MAX};
 use crate::analyse::trace::request::begins_failure;
 use crate::analyse::trace::{Tree, TreeSpan, is_call};
 use crate::model::spans::OTHER;
@@ -51,8 +51,8 @@ pub struct OwnKey {
     pub service: Text,
     pub operation: Text,
     pub pod: Text,
-    /// How many kinds of children the span has, up to [`KINDS_MAX`]: the time of a child that was lost is its parent's.
-    pub kinds: u8,
+    /// How many children the span has, up to [`CHILDREN_MAX`]: the time of a child that was lost is its parent's.
+    pub children: u8,
 }
 
 /// A caller's span as far as it tells whom it calls.
@@ -320,12 +320,12 @@ impl Profile {
             }
             return;
         }
-        let kinds = self.absorb_children(tree, index, (service.clone(), operation.clone()));
-        self.own.entry(OwnKey { service, operation, pod, kinds }).or_default().add(tree.own_ns(index));
+        self.absorb_children(tree, index, (service.clone(), operation.clone()));
+        let children = tree.children(index).len().min(CHILDREN_MAX) as u8;
+        self.own.entry(OwnKey { service, operation, pod, children }).or_default().add(tree.own_ns(index));
     }
 
-    /// Returns how many kinds of children there are.
-    fn absorb_children(&mut self, tree: &Tree<SpanRow<'_>>, index: usize, parent: (Text, Text)) -> u8 {
+    fn absorb_children(&mut self, tree: &Tree<SpanRow<'_>>, index: usize, parent: (Text, Text)) {
         let mut children: BTreeMap<Child, u64> = BTreeMap::new();
         for &child in tree.children(index) {
             let span = &tree.nodes[child].span;
@@ -349,9 +349,8 @@ impl Profile {
                 *children.entry(Child { service: self.service(span), operation, answered_by }).or_default() += 1;
             }
         }
-        let kinds = children.len().min(KINDS_MAX) as u8;
         if children.is_empty() {
-            return kinds;
+            return;
         }
         let rows = self.children.entry(parent).or_default();
         for (child, count) in children {
@@ -359,7 +358,6 @@ impl Profile {
             counts.parents += 1;
             counts.children += count;
         }
-        kinds
     }
 
     /// A request taken by a service: a span whose parent is elsewhere.

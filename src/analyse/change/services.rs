@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::callees::OutcomeTable;
 use super::evidence::{Key, Model, PodTable, Table, Tables};
+use super::mechanism;
 use super::parameters::Parameters;
 use super::profile::PeerKey;
 use super::shape::Shape;
@@ -15,6 +16,7 @@ use crate::analyse::findings::Components;
 use crate::analyse::statistics::mathematics::{
     Share, ShareModel, coherent, log_mean_exp, log_sum_exp, perhaps, share_changed,
 };
+use crate::analyse::thresholds::change::{LEFT_MIN, LOSS_MIN};
 
 /// One side of a call: a service, or somebody who sends no spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,24 +42,26 @@ impl Components {
             + self.calls_out.map_or(0.0, |log| perhaps(parameters.starved, log))
     }
 
-    fn total(&self, parameters: &Parameters, pods: f64) -> f64 {
-        let shape =
-            [self.lost, self.failing, self.refused, self.asks_more].into_iter().flatten().map(even).sum::<f64>();
-        self.time(parameters) + pods + shape + self.cut_off.map_or(0.0, |log| perhaps(parameters.starved, log))
-    }
-
-    /// What a callee's fault may do to a caller; each of it may stay out.
-    fn symptoms(&self, parameters: &Parameters) -> f64 {
-        let slow = [self.own, self.calls_in].map(|log| (log, parameters.knock_on));
+    /// What the fault of somebody whom it waits for may do to a caller; each of it may stay out.
+    fn symptoms(&self, of: &Symptoms) -> f64 {
+        let Symptoms { slow, errors, others } = *of;
+        let slow = [self.own, self.calls_in].map(|log| (log, slow));
         // A failed call mostly fails the request, with what it would have called next, or is made again.
-        let failed = [self.lost, self.failing, self.refused, self.asks_more].map(|log| (log, parameters.pass_on));
-        let grown = slow.into_iter().chain(failed).filter_map(|(log, p)| Some((log.filter(|log| *log > 0.0)?, p)));
-        grown.map(|(log, p)| perhaps(p, log).max(0.0)).sum()
+        let others = [self.lost, self.refused, self.asks_more].map(|log| (log, others));
+        let shown = slow.into_iter().chain(others).chain([(self.failing, errors)]);
+        shown.map(|(log, chance)| perhaps(chance, growth(log)).max(0.0)).sum()
     }
 
     fn is_empty(&self) -> bool {
         *self == Components::default()
     }
+}
+
+/// Chances of what a caller shows of a callee's fault.
+struct Symptoms {
+    slow: f64,
+    errors: f64,
+    others: f64,
 }
 
 /// A fault need not show in every component.
@@ -103,8 +107,13 @@ impl<'a> Sides<'a> {
         });
         Components {
             own,
-            calls_in: pairs(self.calls_in.values(), parameters.share_of_callers, parameters),
-            calls_out: pairs(self.calls_out.values(), parameters.share_of_callees, parameters),
+            // All callers feel it, or just one of them does: what one edge alone shows is the callee's.
+            calls_in: pairs(self.calls_in.values(), parameters).map(|pairs| {
+                let one = log_sum_exp(&pairs) - (pairs.len() as f64 + 1.0).ln();
+                log_mean_exp(&[coherent(&pairs, parameters.share_of_callers), one])
+            }),
+            calls_out: pairs(self.calls_out.values(), parameters)
+                .map(|pairs| coherent(&pairs, parameters.share_of_callees)),
             refused: failures(&self.refused_in, parameters.share_of_callers),
             // With one callee alone nothing says that it is the caller.
             cut_off: failures(&self.refused_out, parameters.share_of_cut_off).filter(|_| self.refused_out.len() > 1),
@@ -112,21 +121,45 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// What its calls to one party show that its own state does not explain: a starved caller is slow towards everyone, and
-    /// at its own work; one that is cut off fails towards everyone.
-    fn towards(&self, party: Party<'a>, parameters: &Parameters) -> f64 {
+    /// What its calls to one party show that its own state does not explain, of time and of failures: a starved caller is slow
+    /// towards everyone, and at its own work; one that is cut off fails towards everyone.
+    fn towards(&self, party: Party<'a>, parameters: &Parameters) -> (f64, f64) {
         let pair = |keys: &Vec<f64>| coherent(keys, parameters.share_of_pair);
-        let other = |of: &&Party<'a>| **of != party;
-        let is_callees = |log: f64, others: Vec<f64>, own: f64| {
-            let callees = parameters.callee_first - coherent(&others, parameters.share_of_callees) - own;
-            log / (1.0 + (-callees).exp())
-        };
-        let others = self.calls_out.keys().filter(other).map(|of| pair(&self.calls_out[of])).collect();
+        let others = self.calls_out.iter().filter(|(of, _)| **of != party).map(|(_, keys)| pair(keys)).collect();
         let own = growth(self.components(parameters).own);
-        let time = is_callees(growth(self.calls_out.get(&party).map(pair)), others, own);
-        let others = self.refused_out.keys().filter(other).map(|of| self.refused_out[of]).collect();
-        time + is_callees(growth(self.refused_out.get(&party).copied()), others, 0.0)
+        let time = growth(self.calls_out.get(&party).map(pair)) * callees_share(others, own, parameters);
+        let failed = growth(self.refused_out.get(&party).copied());
+        (time, failed * callees_share(self.refused_to_others(party), 0.0, parameters))
     }
+
+    fn refused_to_others(&self, party: Party<'a>) -> Vec<f64> {
+        self.refused_out.iter().filter(|(of, _)| **of != party).map(|(_, log)| *log).collect()
+    }
+
+    /// Its calls that fail, where they were given up with the request that made them; those that fail towards one callee
+    /// alone are rather that one's, unless errors begin here as well.
+    fn cut_short(&self, parameters: &Parameters) -> CutShort {
+        let cut = |log: &f64| perhaps(parameters.cut_short, *log).max(0.0);
+        let shared = self.refused_out.iter().map(|(callee, log)| {
+            let callees = callees_share(self.refused_to_others(*callee), 0.0, parameters);
+            cut(log) * (1.0 - callees)
+        });
+        CutShort { by_slowness: shared.sum(), by_errors: self.refused_out.values().map(cut).sum() }
+    }
+}
+
+/// What its calls that fail say for one that cuts them short.
+#[derive(Default)]
+struct CutShort {
+    by_slowness: f64,
+    by_errors: f64,
+}
+
+/// How much of what one edge shows is the callee's: less, the more the other calls of its caller show the same, and the caller's
+/// own work.
+fn callees_share(others: Vec<f64>, own: f64, parameters: &Parameters) -> f64 {
+    let callees = parameters.callee_first - coherent(&others, parameters.share_of_callees) - own;
+    1.0 / (1.0 + (-callees).exp())
 }
 
 /// Failures on the edges of one side. Those that were hardly used do not make the others less sure: what counts is how
@@ -139,10 +172,10 @@ fn failures<K>(edges: &BTreeMap<K, f64>, share: f64) -> Option<f64> {
     (!logs.is_empty()).then(|| logs.iter().sum::<f64>() / independent)
 }
 
-/// The pairs of one service, each with its keys.
-fn pairs<'b>(pairs: impl Iterator<Item = &'b Vec<f64>>, share: f64, parameters: &Parameters) -> Option<f64> {
+/// The pairs of one service, each by its keys; None where there are none.
+fn pairs<'b>(pairs: impl Iterator<Item = &'b Vec<f64>>, parameters: &Parameters) -> Option<Vec<f64>> {
     let pairs: Vec<f64> = pairs.map(|keys| coherent(keys, parameters.share_of_pair)).collect();
-    (!pairs.is_empty()).then(|| coherent(&pairs, share))
+    (!pairs.is_empty()).then_some(pairs)
 }
 
 /// Judges every service and peer; the score is the log of how much better it explains the incident than healthy
@@ -190,7 +223,7 @@ pub(super) fn candidates<'a>(
         }
     }
     for candidate in candidates.values_mut() {
-        candidate.score = candidate.components.total(parameters, candidate.pods);
+        candidate.score = mechanism::log_likelihood(&candidate.components, candidate.pods);
     }
     knock_on(&mut candidates, &sides, calls, parameters);
     candidates
@@ -288,6 +321,8 @@ impl<'a> Candidate<'a> {
 pub(super) struct Calls<'a> {
     pub before: OutcomeTable<'a>,
     pub now: OutcomeTable<'a>,
+    /// Of the spans, those whose parent never came.
+    pub lost_share: (f64, f64),
 }
 
 impl<'a> Calls<'a> {
@@ -299,6 +334,8 @@ impl<'a> Calls<'a> {
         let prior = (failed + 0.5) / (all + 1.0);
         let failing = ShareModel { calls_max: f64::INFINITY, jump: parameters.stray_errors, prior };
         let silent = ShareModel { calls_max: f64::INFINITY, jump: parameters.lost_telemetry, prior: 0.5 };
+        // As many answers are lost as parents are: what is lost everywhere is nobody's.
+        let newly_lost = ((self.lost_share.1 - self.lost_share.0) / (1.0 - self.lost_share.0).max(LEFT_MIN)).max(0.0);
         let grown = |before: Share, now: Share, model: &ShareModel| {
             let log = share_changed(before, now, model);
             if now.value() > before.value() || log <= 0.0 { log } else { -log }
@@ -307,11 +344,17 @@ impl<'a> Calls<'a> {
             let before = self.before.get(pair).copied().unwrap_or_default();
             let share = |part: f64, all: f64| Share::new(part, all);
             let failed = grown(share(before.failed(), before.calls), share(now.failed(), now.calls), &failing);
-            let silent = grown(share(before.silent, before.calls), share(now.silent, now.calls), &silent);
+            let expected = before.silent + newly_lost * (before.calls - before.silent);
+            let silent = grown(share(expected, before.calls), share(now.silent, now.calls), &silent);
             // Who never sends spans is always silent.
             (*pair, if pair.1.is_peer || silent <= 0.0 { failed } else { failed.max(silent) })
         });
         pairs.filter(|(pair, log)| *log != 0.0 || self.before.contains_key(pair)).collect()
+    }
+
+    /// One calls the other, itself or through others.
+    pub fn waits_for(&self, one: Party<'a>, other: Party<'a>) -> bool {
+        !one.is_peer && transitive_callers(other, &self.callers()).contains(one.name)
     }
 
     fn callers(&self) -> BTreeMap<Party<'a>, BTreeSet<&'a str>> {
@@ -323,7 +366,8 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// The deepest changed place explains symptoms of its callers, as far as its own evidence could not come from them.
+/// The deepest changed place explains symptoms of its callers, as far as its own evidence could not come from them: what is slow
+/// all that they may show, what fails in time only that they fail.
 fn knock_on<'a>(
     candidates: &mut BTreeMap<Party<'a>, Candidate<'a>>,
     sides: &BTreeMap<Party<'a>, Sides<'a>>,
@@ -331,25 +375,36 @@ fn knock_on<'a>(
     parameters: &Parameters,
 ) {
     let callers = calls.callers();
-    let symptoms: BTreeMap<&str, f64> = (candidates.iter())
+    let is_lossy = calls.lost_share.0.max(calls.lost_share.1) >= LOSS_MIN;
+    let Parameters { knock_on, pass_on, slow_by_failure, errors_by_failure, errors_by_lost_failure, .. } = *parameters;
+    let of_slow = Symptoms { slow: knock_on, errors: pass_on, others: pass_on };
+    let errors = if is_lossy { errors_by_lost_failure } else { errors_by_failure };
+    let of_failing = Symptoms { slow: slow_by_failure, errors, others: pass_on };
+    let symptoms: BTreeMap<&str, (f64, f64)> = (candidates.iter())
         .filter(|(party, _)| !party.is_peer)
-        .map(|(party, candidate)| (party.name, candidate.components.symptoms(parameters)))
-        .filter(|(_, symptom)| *symptom > 0.0)
+        .map(|(party, Candidate { components, .. })| {
+            (party.name, (components.symptoms(&of_slow), components.symptoms(&of_failing)))
+        })
         .collect();
     let bar = (candidates.len() as f64).ln() + parameters.knock_on_bar;
+    let enters = |unexplained: f64| 1.0 / (1.0 + (parameters.knock_on_slope * (bar - unexplained)).exp());
     for (party, candidate) in candidates.iter_mut() {
         let direct = candidate.components;
         // Of what is seen on the edges to it, what the callers' own state does not explain.
         let edges = |caller: &&str| sides.get(&Party::service(caller)).map(|sides| sides.towards(*party, parameters));
-        let edges: Vec<f64> = callers.get(party).into_iter().flatten().filter_map(edges).collect();
-        let unexplained = growth(direct.own)
-            + candidate.pods
-            + growth(direct.failing)
-            + growth(direct.lost)
-            + growth((!edges.is_empty()).then(|| coherent(&edges, parameters.share_of_callers)));
-        let credited: f64 =
-            transitive_callers(*party, &callers).into_iter().filter_map(|caller| symptoms.get(caller)).sum();
-        candidate.score += perhaps(1.0 / (1.0 + (bar - unexplained).exp()), credited).max(0.0);
+        let (late, failed): (Vec<f64>, Vec<f64>) = callers.get(party).into_iter().flatten().filter_map(edges).unzip();
+        let of_edges = |logs: Vec<f64>| coherent(&logs, parameters.share_of_callers).max(0.0);
+        let time = growth(direct.own) + candidate.pods + of_edges(late);
+        let failure = growth(direct.failing) + growth(direct.lost) + of_edges(failed);
+        let waiting = transitive_callers(*party, &callers);
+        let (slow, failing) = (waiting.into_iter().filter_map(|caller| symptoms.get(caller)))
+            .fold((0.0, 0.0), |sum, symptoms| (sum.0 + symptoms.0, sum.1 + symptoms.1));
+        let cut_short = sides.get(party).map(|sides| sides.cut_short(parameters)).unwrap_or_default();
+        // Where spans are lost, errors seem to begin where a failing call is missing.
+        let cut_by_errors = if is_lossy { 0.0 } else { perhaps(enters(growth(direct.failing)), cut_short.by_errors) };
+        let by_time = perhaps(enters(time), slow + cut_short.by_slowness);
+        let by_failure = perhaps(enters(time + failure), failing) + cut_by_errors;
+        candidate.score += by_time.max(by_failure).max(0.0);
     }
 }
 
@@ -364,4 +419,36 @@ fn transitive_callers<'a>(of: Party<'a>, callers: &BTreeMap<Party<'a>, BTreeSet<
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyse::change::callees::Outcomes;
+
+    #[test]
+    fn a_callee_of_which_nothing_is_seen_explains_nothing() {
+        let (shop, database) = (Party::service("shop"), Party { name: "database", is_peer: true });
+        let candidate = |components: Components| Candidate { components, ..Candidate::default() };
+        let failing = Components { failing: Some(4.0), ..Components::default() };
+        let calm = Components { calls_in: Some(-1.4), refused: Some(-2.0), ..Components::default() };
+        let outcomes = OutcomeTable::from([(("shop", database), Outcomes { calls: 100.0, ..Outcomes::default() })]);
+        let calls = Calls { before: outcomes.clone(), now: outcomes, lost_share: (0.0, 0.0) };
+        let credited = |of_database: Components| {
+            let mut candidates = BTreeMap::from([(shop, candidate(failing)), (database, candidate(of_database))]);
+            knock_on(&mut candidates, &BTreeMap::new(), &calls, &Parameters::default());
+            candidates[&database].score
+        };
+        assert!(credited(calm) < 0.1, "{}", credited(calm));
+        let slow = Components { own: Some(8.0), ..calm };
+        assert!(credited(slow) > 3.0, "errors of callers follow from slowness: {}", credited(slow));
+    }
+
+    #[test]
+    fn what_one_edge_alone_shows_is_the_callees() {
+        let parameters = Parameters::default();
+        let alone = callees_share(vec![-3.5, -3.5], 0.0, &parameters);
+        let everywhere = callees_share(vec![8.0, 8.0], 0.0, &parameters);
+        assert!(alone > 0.8 && everywhere < 0.1, "{alone} {everywhere}");
+    }
 }

@@ -70,7 +70,7 @@ fn is_sound(diagnosis: &Diagnosis) {
 fn nothing_gives_no_suspects() {
     let nothing = Profile::default();
     let diagnosis = localise(&nothing, &nothing, &Parameters::default());
-    assert_eq!(diagnosis, Diagnosis { suspects: vec![], nothing_probability: 1.0 });
+    assert_eq!(diagnosis, Diagnosis { nothing_probability: 1.0, ..Diagnosis::default() });
     let spans: Vec<Short> = (1..9).map(|id| (0, id, id - 1, 0, 0, "a", Kind::Server, Status::Error)).collect();
     let one = profile(&spans);
     for (baseline, incident) in [(&nothing, &one), (&one, &nothing), (&one, &one)] {

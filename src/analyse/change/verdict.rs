@@ -155,14 +155,17 @@ pub(super) fn verdict(
     let cut_off = strongest(&[components.cut_off]);
     let asks_more = strongest(&[components.asks_more]);
     let failure = shape.max(refused).max(cut_off);
-    let fails_its_callers = refused.max(cut_off) > time && time < TIME_MIN;
+    let fails_in_time = time < TIME_MIN;
     if score < SCORE_MIN || time.max(failure).max(asks_more) <= 0.0 {
         Verdict::Unknown
     } else if refused > 0.0 && now.is_unreachable(before) {
         Verdict::Unreachable
     } else if asks_more > time.max(failure) {
         Verdict::Amplification
-    } else if shape > time || fails_its_callers {
+    } else if fails_in_time && refused > shape.max(cut_off).max(time) {
+        // Some of the calls to it are lost, and the others as fast as ever.
+        Verdict::Unreachable
+    } else if shape > time || fails_in_time && refused.max(cut_off) > time {
         Verdict::Failing
     } else if party.is_peer {
         Verdict::SlowDependency

@@ -106,6 +106,12 @@ impl Belief {
         chances
     }
 
+    /// The likeliest of all but one.
+    fn second_to(&self, first: &Cause) -> Option<(Cause, f64)> {
+        let others = self.chances().into_iter().filter(|(cause, _)| cause != first);
+        others.max_by(|(a, p), (b, q)| p.total_cmp(q).then(b.cmp(a)))
+    }
+
     fn likeliest(&self, least: f64) -> Option<(Cause, f64)> {
         let likeliest = self.chances().into_iter().max_by(|(a, p), (b, q)| p.total_cmp(q).then(b.cmp(a)));
         likeliest.filter(|(_, chance)| *chance >= least)
@@ -127,6 +133,11 @@ impl Course {
     /// It is likelier one of the known causes than none.
     pub fn is_known(&self) -> bool {
         self.first.is_begun && self.first.unknown < 0.5_f64.ln()
+    }
+
+    /// What was believed next to the first cause, and how likely it is.
+    pub fn runner_up(&self, first: &Cause) -> Option<(Cause, f64)> {
+        self.first.second_to(first)
     }
 
     /// What is told, the first cause first; nothing where none is likely enough.

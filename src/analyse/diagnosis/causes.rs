@@ -6,7 +6,7 @@ use super::graph::Graph;
 use super::observe::Shown;
 use super::observed::{Blame, BlameKind, Endpoint, Observed};
 use super::signs::{AT, At, OF, ServiceSigns, Signs};
-use crate::analyse::findings::Verdict;
+use crate::analyse::findings::{Sign, Verdict};
 use crate::analyse::rollup::window_totals::BlameAnswer;
 use crate::analyse::statistics::mathematics::perhaps;
 use crate::analyse::thresholds::causes::*;
@@ -188,6 +188,31 @@ impl<'a> Scene<'a> {
             .map_or(0.0, |signs| AT.iter().map(|sign| perhaps(at[*sign as usize], log(signs, *sign))).sum::<f64>());
         let calls = self.calls_to(&cause.place);
         here + calls.map(|logs| (0..OF.len()).map(|i| perhaps(of[i], logs[i])).sum::<f64>()).sum::<f64>()
+    }
+
+    /// What speaks for a cause most, of all that is seen at its place and on the calls to it.
+    pub fn shows(&self, cause: &Cause) -> Option<Sign> {
+        let signs = self.signs.services.get(&cause.place).filter(|_| !cause.kind.is_of_peer());
+        let log = |signs: &ServiceSigns, sign: At| match &cause.kind {
+            Kind::BadInstance(pod) if sign == At::OddPod => signs.pods.get(pod).copied().unwrap_or(0.0),
+            _ => signs.at(sign),
+        };
+        let mut seen: Vec<(f64, Sign)> = Vec::new();
+        for (at, of) in cause.kind.modes() {
+            if let Some(signs) = signs {
+                seen.extend(AT.map(|sign| (perhaps(at[sign as usize], log(signs, sign)), sign.shown())));
+            }
+            for logs in self.calls_to(&cause.place) {
+                seen.extend(OF.map(|sign| (perhaps(of[sign as usize], logs[sign as usize]), sign.shown())));
+            }
+        }
+        let best = seen.into_iter().max_by(|(a, sign), (b, other)| a.total_cmp(b).then(other.cmp(sign)));
+        best.filter(|(log, _)| *log > 0.0).map(|(_, sign)| sign)
+    }
+
+    /// Everyone who waits for a place.
+    pub fn waits_for(&self, place: &Text) -> BTreeSet<Text> {
+        self.graph.callers_of(place)
     }
 
     fn calls_to(&self, place: &Text) -> impl Iterator<Item = &[f64; OF.len()]> {

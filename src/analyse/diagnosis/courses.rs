@@ -42,9 +42,10 @@ impl Courses {
             let all = known.iter().flat_map(|known| &known.told);
             all.filter(|(cause, _)| *cause == told.cause).map(|(_, judgement)| judgement).next()
         };
-        let told = course.told(scene).into_iter().map(|told| {
+        let told = course.told(scene).into_iter().enumerate().map(|(index, told)| {
             let judgement = Judgement::of(&told, scene, window, &rows, before(&told));
-            (told.cause, judgement)
+            let second = course.runner_up(&told.cause).filter(|_| index == 0);
+            (told.cause.clone(), judgement.before(second, &told.cause, scene))
         });
         Followed { told: told.collect(), course, to }
     }

@@ -7,7 +7,7 @@ use super::belief::Told;
 use super::causes::{Cause, Kind, Scene};
 use super::observe::Window;
 use super::service_state::ServiceState;
-use crate::analyse::findings::{Evidence, Verdict};
+use crate::analyse::findings::{Evidence, RunnerUp, Verdict};
 use crate::analyse::rollup::window_totals::BlameAnswer;
 use crate::model::Text;
 
@@ -33,6 +33,8 @@ pub struct Judgement {
     pub at_limit: bool,
     /// The share of a request's hold that is not inflated by slow callees: capacity is corrected by it.
     pub undisturbed_share: f64,
+    /// The second likeliest cause.
+    pub runner_up: Option<RunnerUp>,
 }
 
 impl Judgement {
@@ -61,6 +63,7 @@ impl Judgement {
             at_limit: is_at_limit(told, state, window),
             undisturbed_share: state.map_or(1.0, ServiceState::undisturbed_share),
             operation: operation(&service, kind, rows).or(before.map(|b| b.operation.clone())).unwrap_or_default(),
+            runner_up: None,
             caller: before.and_then(|before| before.caller.clone()),
             version: before.and_then(|before| before.version.clone()),
             service,
@@ -88,6 +91,20 @@ impl Judgement {
             undisturbed_share: 1.0,
             ..Judgement::default()
         })
+    }
+
+    /// With what is second likeliest, beside the cause that is told.
+    pub fn before(self, second: Option<(Cause, f64)>, first: &Cause, scene: &Scene<'_>) -> Judgement {
+        let runner_up = second.map(|(second, chance)| RunnerUp {
+            service: second.place.to_string(),
+            verdict: second.kind.verdict(),
+            score: chance,
+            shows: scene.shows(&second),
+            first_shows: scene.shows(first),
+            waits_for_first: scene.waits_for(&first.place).contains(&second.place),
+            first_waits: scene.waits_for(&second.place).contains(&first.place),
+        });
+        Judgement { runner_up, ..self }
     }
 
     /// What only a cause of this kind has.

@@ -36,6 +36,8 @@ pub struct Shown {
 struct PairSums {
     calls: f64,
     errors: f64,
+    /// Errors of calls that no span answers.
+    untaken: f64,
     expected: f64,
     /// Of calls whose healthy length is known: how many, how long they took, and how long healthy ones take.
     known: f64,
@@ -53,6 +55,7 @@ impl Observed {
                 let calls = edge.sums.calls as f64;
                 sums.calls += calls;
                 sums.errors += edge.sums.errors as f64;
+                sums.untaken += if edge.answered { 0.0 } else { edge.sums.errors as f64 };
                 sums.expected += edge.sums.expected_milli as f64 / 1e3;
                 *failed_calls.entry(caller).or_default() += edge.sums.errors as f64;
                 // Of calls that nobody answered only the caller's patience is seen, unless nobody there ever sends spans.
@@ -86,6 +89,7 @@ impl PairSums {
             is_peer,
             longer: (self.known > 0.0 && self.healthy_ns > 0.0).then_some(longer),
             failed: Part { now: self.errors, all: self.calls, healthy: 0.0, healthy_all: HEALTHY_OUTCOMES },
+            untaken: self.untaken,
             more: (self.expected > 0.0).then(|| Growth::of(made, (self.expected, self.expected), 0.5, 1.0)),
         }
     }

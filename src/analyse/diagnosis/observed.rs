@@ -97,6 +97,8 @@ pub struct Calls {
     pub is_peer: bool,
     pub longer: Option<Growth>,
     pub failed: Part,
+    /// Of those that failed, the ones without any span of the callee: it did not take them, as far as is seen.
+    pub untaken: f64,
     /// Calls made over those that as many healthy requests make.
     pub more: Option<Growth>,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::observed::{AskedMore, Calls, Growth, Here, Observed, Part, Pod, Times};
+use crate::analyse::findings::Sign;
 use crate::analyse::statistics::mathematics::{Share, ShareModel, log_sum_exp, share_changed, student3};
 use crate::analyse::thresholds::change::LOAD_GROWTH_MIN;
 use crate::analyse::thresholds::signs::*;
@@ -42,6 +43,30 @@ pub enum Of {
 pub const AT: [At; 8] =
     [At::Slow, At::Vain, At::Refused, At::Gone, At::OddPod, At::SlowVersion, At::AskedMore, At::Errors];
 pub const OF: [Of; 4] = [Of::Longer, Of::Failed, Of::AllFailed, Of::More];
+
+impl At {
+    /// As people are told of it.
+    pub fn shown(self) -> Sign {
+        match self {
+            At::Slow => Sign::Slow,
+            At::Vain | At::Refused | At::Gone => Sign::CallsFail,
+            At::OddPod => Sign::OddPod,
+            At::SlowVersion => Sign::NewVersion,
+            At::AskedMore => Sign::AskedMore,
+            At::Errors => Sign::Errors,
+        }
+    }
+}
+
+impl Of {
+    pub fn shown(self) -> Sign {
+        match self {
+            Of::Longer => Sign::Slow,
+            Of::Failed | Of::AllFailed => Sign::CallsFail,
+            Of::More => Sign::AskedMore,
+        }
+    }
+}
 
 /// Log-likelihood ratios of a service.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +127,17 @@ fn more_often(part: Part) -> f64 {
     let log = share_changed(before, now, &model);
     let log = if now.value() > before.value() || log <= 0.0 { log } else { -log };
     bounded(log)
+}
+
+/// That nearly all calls fail and the callee takes none of them: a few say a little, and one that was taken that it is there.
+fn all_failed(untaken: f64, all: f64) -> f64 {
+    if all <= 0.0 {
+        0.0
+    } else if untaken > ALL_FAILED * all {
+        SEEN * (untaken / ALL_FAILED_MIN).min(1.0)
+    } else {
+        NOT_SEEN
+    }
 }
 
 /// What is either seen or not.
@@ -177,13 +213,11 @@ impl ServiceSigns {
 
 impl CallSigns {
     pub fn of(calls: &Calls) -> CallSigns {
-        let Part { now, all, .. } = calls.failed;
-        let is_all = now >= ALL_FAILED_MIN && now > ALL_FAILED * all;
         CallSigns {
             of: [
                 calls.longer.map_or(0.0, grown),
                 more_often(calls.failed),
-                if all > 0.0 { either(is_all) } else { 0.0 },
+                all_failed(calls.untaken, calls.failed.all),
                 calls.more.map_or(0.0, grown),
             ],
             is_peer: calls.is_peer,
@@ -224,6 +258,14 @@ mod tests {
         assert!(more_often(part(1.0, 300.0, 3.0)) < 1.0, "as many as ever");
         assert!(more_often(part(30.0, 100.0, 3.0)) > 5.0);
         assert!(more_often(part(0.0, 100.0, 500.0)) < 0.0, "fewer are no fault");
+    }
+
+    #[test]
+    fn calls_that_fail_after_they_were_taken_show_that_the_callee_is_there() {
+        assert_eq!(all_failed(20.0, 20.0), SEEN);
+        assert_eq!(all_failed(0.0, 20.0), NOT_SEEN, "all given up, and all taken late");
+        assert!(all_failed(1.0, 1.0) > 0.0 && all_failed(1.0, 1.0) < SEEN, "one call says a little");
+        assert_eq!(all_failed(0.0, 0.0), 0.0);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! shows them, and [`sentences`] puts them into words.
 
 mod hindrances;
+mod runner_up;
 pub mod sentences;
 
 pub use hindrances::{Hindrance, HindranceKind};
+pub use runner_up::{RunnerUp, Sign};
 use serde::{Deserialize, Serialize};
 
 use crate::analyse::telemetry::{MissingParents, Sight, SightLevel};
@@ -174,6 +176,9 @@ pub struct Bottleneck {
     /// Which part of the objective is missed.
     #[serde(default)]
     pub compliance: Compliance,
+    /// The second likeliest answer, and what it lost by; None where nothing else is likely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_up: Option<RunnerUp>,
     pub replicas: u32,
     /// Replicas the load needs; None when unknown (no capacity learnt, sampling weight unknown).
     pub replicas_needed: Option<u32>,

@@ -3,7 +3,7 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{Bottleneck, Compliance, Evidence, Findings, MissedObjective, ObjectiveStatus, Verdict};
+use super::{Bottleneck, Compliance, Evidence, Findings, MissedObjective, ObjectiveStatus, RunnerUp, Sign, Verdict};
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
@@ -294,6 +294,52 @@ impl Suspect {
     }
 }
 
+impl Sign {
+    /// What was seen of a service or a callee, as a clause.
+    fn of(self, service: &str) -> String {
+        match self {
+            Sign::Slow => format!("{service} is slow"),
+            Sign::ItsCallsLonger => format!("calls by {service} take longer, whomever it calls"),
+            Sign::FewerCalls => format!("{service} makes fewer calls for each request"),
+            Sign::Errors => format!("errors begin in {service}"),
+            Sign::CallsFail => format!("calls to {service} fail"),
+            Sign::ItsCallsFail => format!("calls by {service} fail, whomever it calls"),
+            Sign::AsksMore => format!("{service} makes more calls for each request"),
+            Sign::AskedMore => format!("{service} receives more calls for each request of its callers"),
+            Sign::OddPod => format!("one pod of {service} differs from the others"),
+            Sign::NewVersion => format!("the new version of {service} is slow"),
+        }
+    }
+}
+
+impl RunnerUp {
+    /// Two lines: what speaks for it, and why it is not the first.
+    pub fn sentences(&self, first: &str) -> [String; 2] {
+        let RunnerUp { service, verdict, score, shows, first_shows, waits_for_first, first_waits } = self;
+        let named = if *verdict == Verdict::Unknown { String::new() } else { format!(" ({})", verdict.as_str()) };
+        let for_it = match shows {
+            Some(sign) => sign.of(service),
+            None => format!("nothing that was seen of {service} itself speaks for it"),
+        };
+        let first_shows = first_shows.map(|sign| sign.of(first));
+        let why = match (first_shows, shows) {
+            (first_shows, Some(_)) if service == first => match first_shows {
+                Some(seen) => format!("what else was seen fits it less: {seen}"),
+                None => "what else was seen fits it less".into(),
+            },
+            (Some(seen), Some(_)) if *waits_for_first => format!("{service} waits for {first}, and {seen}"),
+            (Some(seen), Some(_)) if *first_waits => {
+                format!("more than {service} explains was seen of {first}: {seen}")
+            }
+            (Some(seen), Some(_)) => format!("it does not explain that {seen}"),
+            (Some(seen), None) => format!("what its callers show has a cause: {seen}"),
+            (None, _) => format!("{first} explains more of what was seen"),
+        };
+        let for_it = format!("Second likeliest: {service}{named}, probability {}: {for_it}", probability(*score));
+        [for_it, format!("Why it lost: {why}")]
+    }
+}
+
 impl Evidence {
     /// What is measured, in words, and the unit of its numbers.
     pub fn label(&self) -> (String, &'static str) {
@@ -370,6 +416,29 @@ mod tests {
     fn a_probability_is_one_that_a_person_can_read() {
         let seen = [0.999_993_581_390_186_6, 0.995, 0.87, 0.004, 0.0].map(probability);
         assert_eq!(seen, ["over 99.9 %", "99.5 %", "87 %", "0.4 %", "under 0.1 %"]);
+    }
+
+    #[test]
+    fn the_second_likeliest_is_told_with_what_it_lost_by() {
+        let second = RunnerUp {
+            service: "orders".into(),
+            verdict: Verdict::Saturated,
+            score: 0.04,
+            shows: Some(Sign::Slow),
+            first_shows: Some(Sign::CallsFail),
+            waits_for_first: true,
+            first_waits: false,
+        };
+        let [for_it, why] = second.sentences("stock");
+        assert_eq!(for_it, "Second likeliest: orders (saturated), probability 4 %: orders is slow");
+        assert_eq!(why, "Why it lost: orders waits for stock, and calls to stock fail");
+        let why = |second: RunnerUp| second.sentences("stock")[1].clone();
+        let mute = RunnerUp { shows: None, waits_for_first: false, ..second.clone() };
+        assert_eq!(why(mute), "Why it lost: what its callers show has a cause: calls to stock fail");
+        let apart = RunnerUp { waits_for_first: false, ..second.clone() };
+        assert_eq!(why(apart), "Why it lost: it does not explain that calls to stock fail");
+        let itself = RunnerUp { service: "stock".into(), ..second };
+        assert_eq!(why(itself), "Why it lost: what else was seen fits it less: calls to stock fail");
     }
 
     #[test]

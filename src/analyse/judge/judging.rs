@@ -372,6 +372,7 @@ impl Judge {
             objective_ms: entry.objective_ms,
             missed_share: entry.missed_share,
             compliance: entry.compliance.clone(),
+            runner_up: judgement.runner_up,
             replicas: 0,
             replicas_needed: None,
             evidence: judgement.evidence,

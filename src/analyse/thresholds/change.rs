@@ -15,7 +15,7 @@ pub const AMPLIFICATION_MIN: f64 = 1.5;
 pub const UNANSWERED_MIN: f64 = 0.5;
 /// The same of a peer without spans, all callers together: one that is slow makes many calls time out, and answers
 /// others. Without it: a slow third party is told to be gone.
-pub const UNANSWERED_BY_PEER_MIN: f64 = 0.9;
+pub const UNANSWERED_BY_PEER_MIN: f64 = 0.98;
 /// Evidence (log) from which on time speaks for itself: likelier by 20 to 1, so that callers who gave up on what is
 /// slow are its consequence. Without it: a slow service is told to fail since its callers give up.
 pub const TIME_MIN: f64 = 3.0;
@@ -85,6 +85,13 @@ pub const ROUNDS: usize = 2;
 /// A value is tried this much larger and smaller in each round; what a reason of the kind given above can leave
 /// open. Without it: fitting misses what lies between, or takes steps that change nothing.
 pub const STEP: f64 = 1.5;
+/// The same of `Parameters::calibrate`: two numbers alone, in as many rounds as bring them from one end of what is sensible to
+/// the other. Without it: what is printed still depends on where it began.
+pub const CALIBRATION_ROUNDS: usize = 10;
+/// A calibration that differs by less is not told apart on some hundred cases. Without it: the same as of `STEP`.
+pub const CALIBRATION_STEP: f64 = 1.2;
 /// Shares and chances stay below: at one they would forbid the other case. Without it: evidence against a chance of
 /// one is infinite.
 pub const CHANCE_MAX: f64 = 0.95;
+/// The share of spans that must be left before what is newly lost can be told from it. Without it: nothing is divided by.
+pub const LEFT_MIN: f64 = 0.1;

@@ -41,9 +41,9 @@ pub const ASIDE_TOLD_MAX: usize = 50;
 /// Exemplars kept a service: enough to choose from, few enough to read. Without it: a profile grows with its
 /// traces.
 pub const EXEMPLARS_MAX: usize = 5;
-/// Beyond, one more or less lost hardly shows. Without it: telling lost children from absent ones costs a pass for
-/// each.
-pub const KINDS_MAX: usize = 7;
+/// Children of a span that are counted: beyond, one more or less lost hardly shows. Without it: telling lost children from
+/// absent ones costs a pass for each.
+pub const CHILDREN_MAX: usize = 7;
 /// Suspects that get a verdict, evidence and exemplars: enough for those who read on after the first. Each costs a
 /// pass over the rows, and the rest has next to no probability. Without it: large systems pay a pass over all rows
 /// for suspects of no probability.

@@ -12,6 +12,7 @@ pub mod findings;
 pub mod healthy;
 pub mod judging;
 pub mod load;
+pub mod mechanisms;
 pub mod memory;
 pub mod observe;
 mod parameters;

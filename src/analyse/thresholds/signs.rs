@@ -44,7 +44,8 @@ pub const TWICE: f64 = 0.7;
 pub const ASKED_LEAST: f64 = 0.3;
 /// Nearly all calls fail, and so many do. Lower, a slow callee whose callers give up is told to be gone.
 pub const ALL_FAILED: f64 = 0.95;
-/// Fewer that fail are an accident.
+/// Fewer that fail say less, in proportion. Larger, a peer that is asked once a second and refuses every call is never gone;
+/// smaller, one refused call is an outage.
 pub const ALL_FAILED_MIN: f64 = 3.0;
 /// A pod differs from its siblings from here on (log): half as much again is what pods differ by anyway. Without
 /// it: the slowest of any few pods is bad.

@@ -186,14 +186,18 @@ impl Drawn {
         })
     }
 
-    fn diagnose(&self, parameters: &Parameters) -> CaseResult {
+    pub fn diagnose(&self, parameters: &Parameters) -> CaseResult {
         let diagnosis = localise(&self.normal, &self.incident, parameters);
         CaseResult::of(&self.name, "drawn", &self.truth, &self.incident, &diagnosis)
     }
 }
 
-/// Draws, simulates and diagnoses each on all of the machine's cores; the results are in the order of what was wanted.
-pub fn diagnose_drawn(wanted: &[(Kind, u64)], terms: Terms, parameters: &Parameters) -> Result<Vec<CaseResult>, Error> {
+/// Draws and simulates each on all of the machine's cores, and does with it what is asked; in the order of what was wanted.
+pub fn draw_all<T: Send>(
+    wanted: &[(Kind, u64)],
+    terms: Terms,
+    then: impl Fn(Drawn) -> T + Sync,
+) -> Result<Vec<T>, Error> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
@@ -201,7 +205,7 @@ pub fn diagnose_drawn(wanted: &[(Kind, u64)], terms: Terms, parameters: &Paramet
             let index = next.fetch_add(1, Ordering::Relaxed);
             wanted.get(index).map(|case| (index, case))
         } {
-            done.push((index, Drawn::of(kind, seed, terms)?.diagnose(parameters)));
+            done.push((index, then(Drawn::of(kind, seed, terms)?)));
         }
         Ok::<_, Error>(done)
     };

@@ -7,7 +7,8 @@ mod report;
 use std::io::Write;
 use std::path::Path;
 
-use self::cases::{CaseResult, Cases, diagnose_drawn};
+use self::cases::{CaseResult, Cases, Drawn, draw_all};
+use self::measures::overall;
 use super::answer::Answer;
 use super::draw::DrawnArgs;
 use super::error::Error;
@@ -23,6 +24,7 @@ use crate::simulate::draw::Kind;
   headroom score incidents/ --fit shop      the other systems, as shop would have it
   headroom score --drawn 10                 ten drawn systems for each of fifteen kinds of fault
   headroom score --drawn 10 --kinds refused black_hole --lose 0.5
+  headroom score --drawn 40 --calibrate     what turns evidence into probability
 
 incidents/labels.json names each case's files of spans and where the fault was:
   {\"shop-2026-11-02\": {
@@ -48,6 +50,9 @@ pub struct Args {
     /// Draw these kinds of fault alone
     #[arg(long, value_name = "KIND", num_args = 1.., value_parser = super::draw::kind, requires = "drawn")]
     kinds: Vec<Kind>,
+    /// Choose what turns evidence into probability (`sharpness`, `prior`) on the drawn cases, and print it
+    #[arg(long, requires = "drawn")]
+    calibrate: bool,
     #[command(flatten)]
     terms: DrawnArgs,
     /// Print one JSON document
@@ -92,7 +97,18 @@ fn drawn(args: &Args, seeds: u64) -> Result<Scored, Error> {
     let seeds = args.seeds_from..args.seeds_from.saturating_add(seeds);
     let wanted: Vec<(Kind, u64)> = seeds.flat_map(|seed| kinds.iter().map(move |kind| (*kind, seed))).collect();
     let took = Stopwatch::start();
-    let results = diagnose_drawn(&wanted, args.terms.terms(), &Parameters::default())?;
-    let seconds_per_case = took.elapsed().as_secs_f64() / results.len().max(1) as f64;
-    Ok(Scored { results, seconds_per_case, fitted: None })
+    let cases = draw_all(&wanted, args.terms.terms(), |case| {
+        let result = case.diagnose(&Parameters::default());
+        (args.calibrate.then_some(case), result)
+    })?;
+    let seconds_per_case = took.elapsed().as_secs_f64() / cases.len().max(1) as f64;
+    let (cases, results): (Vec<Option<Drawn>>, Vec<CaseResult>) = cases.into_iter().unzip();
+    if !args.calibrate {
+        return Ok(Scored { results, seconds_per_case, fitted: None });
+    }
+    let cases: Vec<Drawn> = cases.into_iter().flatten().collect();
+    let with = |parameters: &Parameters| cases.iter().map(|case| case.diagnose(parameters)).collect::<Vec<_>>();
+    let parameters = Parameters::default().calibrate(|parameters| overall(&with(parameters)).all.log_loss);
+    let fitted = Some(("the drawn cases".to_owned(), parameters.clone()));
+    Ok(Scored { results: with(&parameters), seconds_per_case, fitted })
 }

@@ -46,7 +46,8 @@ impl Second {
         let services = ["gateway", "shop", "stock"].map(|name| (Text::from(name), here.clone()));
         let calls = CALLS.map(|(caller, callee)| {
             let is_peer = callee.ends_with("db");
-            let calls = Calls { is_peer, longer: times(1.0), failed: part(0.0, 100.0), more: times(1.0) };
+            let failed = part(0.0, 100.0);
+            let calls = Calls { is_peer, longer: times(1.0), failed, untaken: 0.0, more: times(1.0) };
             ((Text::from(caller), Text::from(callee)), calls)
         });
         Second { observed: Observed { services: services.into(), calls: calls.into() }, blame: Vec::new() }
@@ -66,7 +67,7 @@ impl Second {
 
     fn failing(mut self, callee: &str, failed: f64) -> Second {
         let calls = self.observed.calls.iter_mut().filter(|((_, to), _)| **to == *callee);
-        calls.for_each(|(_, calls)| calls.failed = part(failed, 100.0));
+        calls.for_each(|(_, calls)| (calls.failed, calls.untaken) = (part(failed, 100.0), failed));
         self
     }
 
