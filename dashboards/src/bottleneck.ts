@@ -12,7 +12,17 @@ const cause = ofEntry('headroom_bottleneck', 'service_name=~"$service"');
 const causeWith = (metric: string): string =>
   once(CAUSE, `${cause} * on (${S}, entry, verdict) group_left () ${once(`${S}, entry, verdict`, ofEntry(metric, 'service_name=~"$service"'))}`);
 /** What the cause is tied to, in one column. */
-const where = (expr: string): string => `label_join(${expr}, "where", " ", "k8s_pod_name", "peer", "caller", "service_version")`;
+const where = (expr: string): string =>
+  // Each with the word that says what it is; of an amplification the version is the caller's.
+  [
+    ['version $1', 'service_version', '(.+)'],
+    ['asked by $1', 'asker', '([^ ].*)'],
+    ['waits for $1', 'peer', '(.+)'],
+    ['pod $1', 'k8s_pod_name', '(.+)'],
+  ].reduce(
+    (inner, [text, label, pattern]) => `label_replace(${inner}, "where", "${text}", "${label}", "${pattern}")`,
+    `label_join(${expr}, "asker", " ", "caller", "service_version")`,
+  );
 const STATUSES = [['met', 0], ['at_risk', 1], ['missed', 2]] as const;
 const codes = VERDICTS.map(({ verdict }, code) => [verdict, code] as const);
 
@@ -223,7 +233,7 @@ export function bottleneck(): DashboardBuilder {
       rows({
         title: 'Why: the service that holds requests back',
         description:
-          'Each bottleneck of the time shown, the present one first. “Where” is the pod, the dependency, the caller or the version that it is tied to; “Sure” how likely it is this cause.',
+          'Each bottleneck of the time shown, the present one first. “Where” is the pod, the dependency waited for, the caller that asks, or the version that it is tied to; “Sure” how likely it is this cause.',
         width: 12,
         height: 7,
         empty: 'No bottleneck in this time',
