@@ -113,6 +113,8 @@ const SPANS: &[&str] = &[
     "attribute `rpc.method`",
     "how many spans this one stands for; null where it is not known",
     "kind of work: `request`, `message`, `job`, `stream` or `probe`",
+    "of a span that takes a message of another trace, trace id and span id of the sender's, with `-` between; empty elsewhere",
+    "the rule by which a tail sampler chose the trace; empty where it does not say so",
 ];
 
 const TRACES_IN_WORDS: &[&str] = &[
