@@ -61,7 +61,7 @@ pub fn receive(config: &Config) -> receive::Config {
         retry_after: received.retry_after,
         future_max: received.future_max,
         // The embedded cluster's spans say so when they were sampled; without a word each stands for itself.
-        assume_weight: embedded_url(config).map(|_| 1.0),
+        assume_weight: received.assume_weight.or(embedded_url(config).map(|_| 1.0)),
         ..receive::Config::default()
     }
 }

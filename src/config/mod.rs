@@ -164,6 +164,8 @@ pub struct Receive {
     pub hand_over_timeout: Duration,
     pub retry_after: Duration,
     pub future_max: Duration,
+    /// How many spans one stands for that does not say so itself; None where that is not known.
+    pub assume_weight: Option<f64>,
 }
 
 impl Receive {
@@ -182,6 +184,7 @@ impl Receive {
         hand_over_timeout: Kind::millis(100, 600_000), "the engine may take so long to take one request";
         retry_after: Kind::millis(100, 600_000), "senders that are told to come back are told to do so after this";
         future_max: Kind::seconds(1, 86_400), "spans that start later than this after their receipt are rejected";
+        assume_weight: Kind::number(1.0, 1e6), "spans that one stands for whose sampler does not say so: 1 / its ratio";
     ];
 }
 
@@ -204,6 +207,7 @@ impl Default for Receive {
             hand_over_timeout: station.hand_over_timeout,
             retry_after: station.retry_after,
             future_max: station.future_max,
+            assume_weight: station.assume_weight,
         }
     }
 }

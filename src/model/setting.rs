@@ -116,6 +116,18 @@ impl Settable for Option<u64> {
     }
 }
 
+impl Settable for Option<f64> {
+    fn value(&self) -> Option<Value> {
+        self.map(Value::Number)
+    }
+
+    fn set(&mut self, value: Value) {
+        if let Value::Number(number) = value {
+            *self = Some(number);
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Copy)]
 pub struct Setting<C> {

@@ -128,7 +128,7 @@ impl Findings {
                 share: 1.0,
                 what: "no spans are received".into(),
                 remedy:
-                    "export OTLP to the receiver (port 4317 for gRPC, 4318 for HTTP); `headroom_receive_spans` counts \
+                    "export OTLP to the receiver (port 4317 for gRPC, 4318 for HTTP); `headroom_receive_spans_total` counts \
                          what arrives"
                         .into(),
             });
