@@ -11,6 +11,7 @@ use super::{ActError, Cluster};
 use crate::action::Change;
 use crate::guard::Permit;
 use crate::model::{ClusterState, DecisionId};
+use crate::net::https::root_cause;
 
 /// It runs on this machine and answers from memory; a step of its simulation may hold it up for a moment.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -99,13 +100,4 @@ impl Cluster for Embedded {
         };
         self.post("apply", &write).await
     }
-}
-
-/// The innermost reason, such as `connection refused`: the layers above say only that there was one.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::forms::Posted;
+use crate::net::https::root_cause;
 
 /// So much of an answer is read, for the reason in it.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -150,13 +151,4 @@ async fn judge(response: Response<Incoming>) -> Result<(), Failure> {
     } else {
         Failure::Refused { status: status_code, reason }
     })
-}
-
-/// The innermost reason, such as `connection refused`.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -13,6 +13,7 @@ use super::record::{self, MANAGER};
 use super::retry::{ATTEMPTS, Outcome, Reason, retried};
 use crate::action::{Change, CpuResize, Eviction, Slot};
 use crate::guard::{ActError, Permit};
+use crate::net::https::root_cause;
 
 /// Status writes of controllers move an object's version while its pods start; the change is then tried on the newer
 /// version, as long as what it was decided on still stands.
@@ -208,15 +209,6 @@ pub(super) fn failed(service: &str, error: Error) -> ActError {
         Error::Api(status) => ActError::Unreachable { cause: status.to_string() },
         error => ActError::Unreachable { cause: root_cause(&error) },
     }
-}
-
-/// The innermost reason: the layers above say only that there was one.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
