@@ -180,7 +180,9 @@ pub async fn explanation(
     let explanation = explain(&entries, &asked, now).map_err(|error| {
         let status = match error {
             ExplainError::Question { .. } => StatusCode::BAD_REQUEST,
-            ExplainError::NotFound { .. } | ExplainError::Empty => StatusCode::NOT_FOUND,
+            ExplainError::NotFound { .. } | ExplainError::NoDecision { .. } | ExplainError::Empty => {
+                StatusCode::NOT_FOUND
+            }
         };
         let remedy = "see /api/v1/decisions for what is at hand; for more run `headroom explain ID --journal FILE`";
         Refusal::new(status, error.to_string(), remedy)

@@ -52,12 +52,18 @@ struct Switch {
     #[arg(long)]
     reason: String,
     /// Who asks for it, where no token of one's own says so
-    #[arg(long, env = "USER")]
+    #[arg(long, env = "USER", default_value_t = this_user(), hide_default_value = true)]
     by: String,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
     server: Server,
+}
+
+/// Whoever runs this, where no environment says a name, as in a container.
+fn this_user() -> String {
+    let uid = std::fs::metadata("/proc/self").map(|process| std::os::unix::fs::MetadataExt::uid(&process));
+    uid.map_or_else(|_| "nobody known".into(), |uid| format!("uid {uid}"))
 }
 
 pub fn pause(args: PauseArgs, out: &mut dyn Write) -> Result<Answer, Error> {

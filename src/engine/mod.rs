@@ -6,6 +6,7 @@
 
 mod clock_steps;
 mod event;
+mod finding_news;
 mod notices;
 mod rule_news;
 mod shard;
@@ -19,7 +20,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Change;
-use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference, SightLevel, Verdict};
+use crate::analyse::{self, Findings, Judge, Learnt, Portion, Reference};
 use crate::decide::{self, Evaluated, Here, Proposal, RuleError, RuleSource, Rules, Stage};
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, Phase, What, decisions, interventions};
@@ -27,6 +28,7 @@ use crate::model::{ClockStep, ClusterState, DecisionId, Pause, Pauses, SpanBatch
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
 use clock_steps::ClockSteps;
+use finding_news::FindingNews;
 use notices::Notices;
 use rule_news::RuleNews;
 
@@ -108,15 +110,13 @@ pub struct Engine {
     /// What the verifier proposes; it passes the guard at the next review.
     give_back: Vec<Proposal>,
     /// What was found when the journal last heard of it.
-    said: Vec<(String, String, Verdict)>,
+    finding_news: FindingNews,
     rule_news: RuleNews,
     rule_failures: u64,
     tallies: Tallies,
     notices: Notices,
     /// For the shell, which takes it after each tick.
     closed: Vec<Closed>,
-    /// How much was seen then; None until it has seen anything.
-    sight: Option<SightLevel>,
     records: Vec<Entry>,
     decisions: Vec<guard::Decision>,
     reports: Vec<(Time, InterventionReport)>,
@@ -161,13 +161,12 @@ impl Engine {
             findings: Findings::blind(started_at),
             awaited: BTreeMap::new(),
             give_back: Vec::new(),
-            said: Vec::new(),
+            finding_news: FindingNews::default(),
             rule_news: RuleNews::default(),
             rule_failures: 0,
             tallies: Tallies::default(),
             notices: Notices::default(),
             closed: Vec::new(),
-            sight: None,
             records: Vec::new(),
             decisions: Vec::new(),
             reports: Vec::new(),
@@ -397,18 +396,8 @@ impl Engine {
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
         let context = context(now, self.mode, &self.pauses, cluster, &self.findings);
         let reviewed = self.guard.review(proposals, &context);
-        let held_back = self.findings.bottlenecks.iter().map(|b| (b.entry.clone(), b.service.clone(), b.verdict));
-        let silent_failures =
-            self.findings.silent_failures.iter().map(|s| (String::new(), s.service.clone(), s.verdict));
-        let said: Vec<_> = held_back.chain(silent_failures).collect();
-        // Sight that is lost, and that comes back, is news; before the first span there is none to lose.
-        let level = self.findings.sight.level;
-        let sight_changed = self.sight.is_some_and(|known| known != level);
-        if self.sight.is_some() || level != SightLevel::Blind {
-            self.sight = Some(level);
-        }
-        if said != self.said || !reviewed.is_empty() || sight_changed {
-            self.said = said;
+        if self.finding_news.hear(now, &self.findings) || !reviewed.is_empty() {
+            self.finding_news.told(now, &self.findings);
             self.record(now, What::Found { findings: self.findings.clone() });
         }
         for one in reviewed {

@@ -21,7 +21,9 @@ pub enum ExplainError {
     Question { asked: String, hint: String },
     #[error("the journal has nothing on {asked}; it covers {from} to {to}")]
     NotFound { asked: String, from: Time, to: Time },
-    #[error("the journal is empty; wait for the first tick")]
+    #[error("nothing has been decided from {from} to {to}; `headroom explain now` shows what is found")]
+    NoDecision { from: Time, to: Time },
+    #[error("the journal is empty as yet; wait a second for the first tick")]
     Empty,
 }
 
@@ -98,7 +100,7 @@ pub fn explain(entries: &[Entry], asked: &str, now: Time) -> Result<Explanation,
     }
     match asked {
         "last" => {
-            let decision = decisions(entries).last().ok_or_else(not_found)?;
+            let decision = decisions(entries).last().ok_or(ExplainError::NoDecision { from, to })?;
             return Ok(told(None, vec![story(entries, decision)]));
         }
         "now" => {

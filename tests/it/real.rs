@@ -29,6 +29,10 @@ const NAMED_WITHIN: Duration = Duration::from_secs(5);
 /// One stall of a busy machine may cost seconds; the promise is broken when it is not kept the second time.
 const ATTEMPTS: usize = 2;
 
+/// Requests a second before a burst, and how long they are learnt from.
+const CALM_RATE: u32 = 25;
+const HEALTHY_SECONDS: u64 = 10;
+
 const STOCK: &str = "loopback/shop/stock";
 
 /// One ensemble at a time: two would share two cores, and measure each other.
@@ -142,17 +146,16 @@ fn a_burst_that_is_too_much_for_one_service_is_its_saturation() {
         let route = Route { sdk: "http", collector: &["--to-grpc", &grpc], shop: &["--workers", "stock=4"] };
         let ensemble = Ensemble::start(&programs, target.directory(), &route);
         ensemble.slow_stock(75);
-        let load = ensemble.load("load", 25, 600);
+        let load = ensemble.load("load", CALM_RATE, 600);
         healthy(&target);
-        probe::until("healthy time has been learnt", SOON, || target.has_baseline().then_some(()));
+        learn(&target);
         let burst = ensemble.load("burst", 50, 600);
         let (_, took) = probe::until("a service is named", SOON, || target.bottleneck());
         let saturated = || target.bottleneck().filter(|found| found["verdict"] == "saturated");
-        let found = probe::within(SOON, saturated);
-        burst.stop();
-        if found.is_none() {
+        if probe::within(SOON, saturated).is_none() {
             return Err(format!("never saturated within {SOON:?}: {:?}", target.verdicts()));
         }
+        burst.stop();
         measured("named_within_s_saturated", format!("{:.2}", took.as_secs_f64()), "s");
         measured("healthy_again_s_saturated", format!("{:.2}", healthy(&target).as_secs_f64()), "s");
         load.stop();
@@ -176,6 +179,14 @@ fn unless_the_machine_stalls(attempt: impl Fn() -> Result<(), String>) {
 fn only_stock_was_named(target: &Target) -> Result<(), String> {
     let named = target.ever_named();
     if named == [STOCK] { Ok(()) } else { Err(format!("{named:?} were named")) }
+}
+
+/// Waits until healthy time has been learnt, and some seconds of it: of the first two or three nobody can say what load is
+/// usual, as part of a second counts there for a whole one.
+fn learn(target: &Target) {
+    probe::until("healthy time is being learnt", SOON, || target.has_baseline().then_some(()));
+    let enough = target.spans() + HEALTHY_SECONDS * u64::from(CALM_RATE) * SPANS_A_TRACE;
+    probe::until("healthy time has been learnt", SOON, || (target.spans() >= enough).then_some(()));
 }
 
 /// Waits until all is well, and how long that took.

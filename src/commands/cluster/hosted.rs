@@ -1,6 +1,6 @@
 //! The simulation as several tasks share it: one moves it on with the clock, others ask it and change it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Hosted {
     pub waiting: AtomicU64,
     /// Requests that found no room in the queue, or were refused for good.
     pub dropped: AtomicU64,
+    /// The most that the simulation was behind its clock, in nanoseconds of that clock.
+    pub behind_ns: AtomicI64,
 }
 
 struct Inner {
@@ -53,6 +55,7 @@ impl Hosted {
             stop: Notify::new(),
             waiting: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            behind_ns: AtomicI64::new(0),
         }
     }
 
@@ -119,6 +122,7 @@ impl Hosted {
 pub async fn run(hosted: Arc<Hosted>, clock: Clock, queue: mpsc::Sender<Delivery>) {
     while !hosted.finished() {
         let (stepping, now) = (hosted.clone(), clock.now());
+        hosted.behind_ns.fetch_max(now.nanos_since(hosted.read(Simulation::now)), Ordering::Relaxed);
         // Simulating takes a core while it lasts; the sockets go on beside it.
         let stepped = tokio::task::spawn_blocking(move || stepping.step(now)).await;
         let Ok((deliveries, behind)) = stepped else { return };

@@ -30,6 +30,8 @@ pub struct Shown {
     pub waiting: u64,
     /// Requests given up.
     pub dropped: u64,
+    /// The most that the cluster was behind its clock, in seconds of that clock.
+    pub behind_s: f64,
 }
 
 pub fn router(hosted: Arc<Hosted>, clock: &Clock) -> Router {
@@ -78,6 +80,7 @@ async fn live(State(hosted): State<Arc<Hosted>>) -> Json<Shown> {
         finished: hosted.finished(),
         waiting: hosted.waiting.load(Ordering::Relaxed),
         dropped: hosted.dropped.load(Ordering::Relaxed),
+        behind_s: hosted.behind_ns.load(Ordering::Relaxed) as f64 / 1e9,
     })
 }
 

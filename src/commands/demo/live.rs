@@ -27,7 +27,7 @@ use crate::commands::serve::serve;
 use crate::commands::stations;
 use crate::commands::terminal::Terminal;
 use crate::config::{self, Bounds, Config, Mode, Pattern, Selector};
-use crate::journal::Entry;
+use crate::journal::{Entry, What};
 use crate::model::Time;
 use crate::simulate::{Measures, References, Scenario};
 
@@ -39,6 +39,9 @@ const START_MAX: Duration = Duration::from_secs(20);
 
 /// After the scenario's end: for what headroom has not taken yet, and for the child to leave.
 const END_MAX: Duration = Duration::from_secs(5);
+
+/// A cluster or ticks further behind than this show headroom something else than the scenario.
+const BEHIND_S_MAX: f64 = 3.0;
 
 /// None when it was left early.
 pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summary>, Error> {
@@ -99,11 +102,12 @@ async fn watch(
     let Scenario { name, horizon_s, truth, .. } = &play.scenario;
     let title = Title { scenario: name.clone(), seed: play.seed, speed, horizon_s: *horizon_s, onset_s: truth.onset_s };
     let (mut picture, mut tail) = (Picture::new(title), Tail::open(journal)?);
-    let mut left = END_MAX;
-    loop {
+    let (mut left, mut ticks) = (END_MAX, Ticks::default());
+    let last = loop {
         tokio::time::sleep(LOOK).await;
         let shown: Shown = cluster.get("live").await?;
         for entry in tail.read()? {
+            ticks.see(&entry);
             match terminal {
                 Some(_) => story.take(&entry),
                 None => story.tell(&entry, play.json, out)?,
@@ -116,10 +120,10 @@ async fn watch(
         if shown.finished {
             left = left.saturating_sub(LOOK);
             if shown.waiting == 0 || left.is_zero() {
-                break;
+                break shown;
             }
         }
-    }
+    };
     if let Some(terminal) = terminal {
         terminal.leave(out)?;
         // The picture is gone; what it told stays.
@@ -127,7 +131,33 @@ async fn watch(
             writeln!(out, "{told}")?;
         }
     }
+    let behind_s = last.behind_s.max(ticks.late_s);
+    if !play.json && (behind_s > BEHIND_S_MAX || last.dropped > 0) {
+        let dropped = last.dropped;
+        writeln!(
+            out,
+            "This machine could not keep pace at {speed} times real time: it was up to {behind_s:.1} s behind and lost {dropped} \
+             exports, so what is told may be of that rather than of the system; play it at a lower --speed, or at --speed max."
+        )?;
+    }
     Ok(cluster.get("measures").await?)
+}
+
+/// How far apart ticks were, beyond the second that they should be.
+#[derive(Default)]
+struct Ticks {
+    last: Option<Time>,
+    late_s: f64,
+}
+
+impl Ticks {
+    fn see(&mut self, entry: &Entry) {
+        if let What::Ticked = entry.what {
+            let apart_s = self.last.map_or(0.0, |last| entry.at.seconds_since(last));
+            self.late_s = self.late_s.max(apart_s - course::TICK_NS as f64 / 1e9);
+            self.last = Some(entry.at);
+        }
+    }
 }
 
 /// What an operator of the scenario's system would write.

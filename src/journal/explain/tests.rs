@@ -160,6 +160,8 @@ fn a_quiet_minute_says_what_stood() {
 fn what_is_not_there_is_said_with_what_is() {
     insta::assert_snapshot!(["d-1-1", "15:00", "yesterday", "auht", "2026-11-25T14:03"].map(answer).join("\n"));
     assert_eq!(explain(&[], "14:03", at(0)), Err(ExplainError::Empty));
+    let ticked = Entry { at: at(0), what: What::Ticked };
+    assert_eq!(explain(&[ticked], "last", at(0)), Err(ExplainError::NoDecision { from: at(0), to: at(0) }));
 }
 
 /// FIELD 11: three minutes into an outage 'the journal has nothing', as nothing new had been written in that minute.

@@ -102,11 +102,16 @@ pub(super) fn all(entries: &[Entry]) -> Vec<Incident> {
     incidents.extend(open);
     for incident in &mut incidents {
         incident.to = incident.quiet_since;
-        incident.missed_requests = incident
+        // What misses as the journal ends has missed until then.
+        let end = incident.to.or(entries.last().map(|entry| entry.at));
+        let ends = incident.points.iter().skip(1).map(|point| point.at).chain(end);
+        let missed = incident
             .points
-            .windows(2)
-            .map(|pair| pair[0].missed_per_s * pair[1].at.seconds_since(pair[0].at).max(0.0))
-            .sum();
+            .iter()
+            .zip(ends)
+            .map(|(point, end)| point.missed_per_s * end.seconds_since(point.at).max(0.0));
+        // Not `sum`: that of nothing is -0, and people read it.
+        incident.missed_requests = missed.fold(0.0, |all, some| all + some);
     }
     incidents
 }
@@ -133,7 +138,8 @@ impl Incident {
     fn see(&mut self, at: Time, findings: &Findings) {
         self.quiet_since = None;
         let missed = findings.entries.iter().filter(|entry| entry.missed);
-        let missed_per_s = missed.map(|entry| entry.missed_share * entry.requests_per_s).sum();
+        let missed_per_s =
+            missed.map(|entry| entry.missed_share * entry.requests_per_s).fold(0.0, |all, one| all + one);
         let mut missed_share = 0.0_f64;
         for b in &findings.bottlenecks {
             missed_share = missed_share.max(b.missed_share);

@@ -269,3 +269,14 @@ fn pods_that_sent_spans_stand_in_for_a_cluster() {
     week.met(HOUR + 260);
     assert_eq!(judged(&look_back(&week.entries, Time::MIN)), ["after somebody else acted [right]"]);
 }
+
+#[test]
+fn what_misses_as_the_journal_ends_has_missed_until_then() {
+    let mut week = Week::new();
+    week.missed(HOUR, Verdict::Saturated);
+    week.push(HOUR + 30, What::Ticked);
+    let looked = look_back(&week.entries, Time::MIN);
+    let [incident] = &looked.incidents[..] else { panic!("one outage: {:?}", looked.incidents) };
+    // 100 requests a second, of which 0.4 miss.
+    assert_eq!(incident.missed_requests, 30.0 * 100.0 * 0.4);
+}
