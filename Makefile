@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger dashboards dashboards-preview
+.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-anticipate dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,8 @@ dist: release ## what is given to people, in the target folder: archive, .deb, c
 deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules, the kustomize base
 	tests/control-plane/build.sh
 	@mkdir -p deploy/helm/headroom/crds
-	$(CARGO) run --locked -- crd > deploy/helm/headroom/crds/serviceobjectives.yaml
+	$(CARGO) run --locked -- crd serviceobjectives > deploy/helm/headroom/crds/serviceobjectives.yaml
+	$(CARGO) run --locked -- crd capacityevents > deploy/helm/headroom/crds/capacityevents.yaml
 	deploy/render.sh
 
 # What builds and draws them lies in the cache; the link lets the compiler find it beside the sources.
@@ -120,6 +121,10 @@ accept-see: ## what people see: dashboards, alerts, and pictures of incidents, f
 	tests/real/setup.sh
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/see.py
+
+accept-anticipate: ## capacity before the bell: a school day with its calendar, and calendars that lie (40 min)
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/anticipate.py
 
 accept-stranger: ## a stranger installs it and stays: tests by line, captures, report, chart, dist
 	tests/control-plane/build.sh

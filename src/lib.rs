@@ -18,6 +18,7 @@
 //! - [`journal`]: every step, queryable
 //! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
 //! - [`simulate`]: a cluster of pretend services, with its references
+//! - [`schedule`]: events that are planned, and the floors that they mean
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`notices`]: what people should know, delivered to webhooks, Alertmanager, Slack and PagerDuty
@@ -50,6 +51,8 @@ pub mod net;
 pub mod notices;
 #[cfg(feature = "daemon")]
 pub mod receive;
+#[cfg(feature = "daemon")]
+pub mod schedule;
 #[cfg(feature = "daemon")]
 pub mod simulate;
 #[cfg(feature = "daemon")]

@@ -21,7 +21,7 @@ pub use findings::{
 };
 
 pub use judge::{Config, Judge, PodsWithSpans};
-pub use learned::{Learnt, Reference};
+pub use learned::{Carries, Demand, Learnt, Reference, ServiceDemand};
 pub use objective::Objective;
 pub use rollup::sql::{Error, Overrides};
 pub use telemetry::{

@@ -201,16 +201,29 @@ async fn identity(
     ))
 }
 
+/// Whether a request may change what headroom does, where the route itself decides who may ask otherwise.
+pub async fn may_operate(api: &Api, headers: &HeaderMap, peer: Option<IpAddr>, path: &str) -> Result<(), Response> {
+    let token = bearer(headers).map(str::to_owned);
+    match identity(&api.access, peer, path.to_owned(), token).await {
+        Ok(Identity::Unnamed | Identity::Named { role: Role::Operator, .. }) => Ok(()),
+        Ok(Identity::Named { name, role: Role::Viewer }) => Err(viewer(&name).into_response()),
+        Err(refusal) => Err(([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response()),
+    }
+}
+
+fn viewer(name: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::FORBIDDEN,
+        format!("{name} is a viewer and may change nothing"),
+        "ask an operator, or make this name one in api.tokens_file or in `operators` of its issuer",
+    )
+}
+
 /// Lets through who may change what headroom does.
 pub async fn operators(Extension(identity): Extension<Identity>, request: Request, next: Next) -> Response {
     match identity {
         Identity::Unnamed | Identity::Named { role: Role::Operator, .. } => next.run(request).await,
-        Identity::Named { name, role: Role::Viewer } => Refusal::new(
-            StatusCode::FORBIDDEN,
-            format!("{name} is a viewer and may change nothing"),
-            "ask an operator, or make this name one in api.tokens_file or in `operators` of its issuer",
-        )
-        .into_response(),
+        Identity::Named { name, role: Role::Viewer } => viewer(&name).into_response(),
     }
 }
 
@@ -239,7 +252,7 @@ pub async fn not_found(uri: Uri) -> Refusal {
         StatusCode::NOT_FOUND,
         format!("nothing is at {}", uri.path()),
         "the paths are /livez, /readyz, /metrics and /api/v1/{status,bottleneck,findings,services,entries,\
-         decisions,notices,interventions,explain/ID,pause,resume,sql}",
+         decisions,notices,interventions,schedule,explain/ID,pause,resume,sql,schedule/changes}",
     )
 }
 
@@ -247,6 +260,6 @@ pub async fn method_not_allowed(uri: Uri) -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("{} does not take this method", uri.path()),
-        "use POST for pause, resume and sql, GET for all else",
+        "use POST for pause, resume, sql and schedule/changes, GET for all else",
     )
 }

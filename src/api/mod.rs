@@ -13,6 +13,7 @@ pub mod metrics;
 mod origin;
 mod read;
 mod refusal;
+mod registrar;
 mod scrape;
 mod snapshot;
 mod sql;
@@ -44,7 +45,8 @@ pub use history::History;
 pub use issued::{Provider, Reviews};
 pub use metrics::Metrics;
 pub use refusal::Refusal;
-pub use snapshot::{Readiness, Snapshot, Spans};
+pub use registrar::{Registrar, Said};
+pub use snapshot::{Planning, Readiness, Snapshot, Spans};
 pub use sql::Sql;
 
 /// Requests are small: a query, a reason.
@@ -61,6 +63,8 @@ pub struct Api {
     pub controls: mpsc::Sender<Control>,
     pub metrics: Arc<Metrics>,
     pub sql: Arc<Sql>,
+    /// Where changes of the schedule come in.
+    pub registrar: Arc<Registrar>,
     /// What waits for the receivers of notices.
     pub notices: Arc<[Arc<Outbox>]>,
     pub clock: Clock,
@@ -156,12 +160,15 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/decisions", get(read::decisions))
         .route("/api/v1/notices", get(read::notices))
         .route("/api/v1/interventions", get(read::interventions))
+        .route("/api/v1/schedule", get(read::schedule))
         .route("/api/v1/explain/{id}", get(read::explanation))
         .route("/api/v1/sql", post(sql::sql))
         .route_layer(middleware::from_fn_with_state(api.clone(), access::authenticate));
     let answers = guarded
         .fallback(access::not_found)
         .method_not_allowed_fallback(access::method_not_allowed)
+        // A registrar that signs holds no token of the API; who may send is looked into there.
+        .route("/api/v1/schedule/changes", post(registrar::changed))
         .layer(middleware::from_fn_with_state(api.clone(), origin::guard));
     Router::new()
         // Probes come from a kubelet that holds no token; they say nothing but yes or no.

@@ -106,6 +106,12 @@ pub async fn entries(State(api): State<Api>) -> Json<Value> {
     answer(&snapshot, &[("entries", json!(snapshot.findings.entries))])
 }
 
+/// What is planned, what it raises and why, and what that costs.
+pub async fn schedule(State(api): State<Api>) -> Json<Value> {
+    let snapshot = api.snapshot();
+    answer(&snapshot, &[("schedule", json!(*snapshot.plan))])
+}
+
 /// How much of what happens is seen, for each endpoint and service, and what hinders it.
 pub async fn sight(State(api): State<Api>) -> Json<Value> {
     let snapshot = api.snapshot();

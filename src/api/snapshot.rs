@@ -9,6 +9,7 @@ use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
 use crate::engine::{Notice, Tallies};
 use crate::model::{ClusterState, Hold, Origin, Pauses, ServiceId, Time};
+use crate::schedule::{Plan, Problem};
 use crate::sql::Table;
 use crate::verify::InterventionReport;
 
@@ -36,6 +37,19 @@ pub struct Snapshot {
     pub tallies: Tallies,
     /// What people were told of and is not over.
     pub notices: Vec<Notice>,
+    /// What is planned, and what could not be read of it.
+    pub plan: Arc<Planning>,
+}
+
+/// What is planned, and what could not be read of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Planning {
+    pub planned_at: Option<Time>,
+    #[serde(flatten)]
+    pub plan: Plan,
+    pub replica_hours_a_day: f64,
+    pub problems: Vec<Problem>,
+    pub problems_left_out: usize,
 }
 
 impl Snapshot {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::analyse::learned::snapshot as learnt;
 use crate::analyse::rollup::sql::QueryError;
 use crate::config::HumanBytes;
 use crate::guard::ActError;
@@ -62,6 +63,8 @@ pub enum Error {
     NotLoopback { address: SocketAddr },
     #[error("--api has nothing to serve at --speed max, which opens no socket; give a speed such as 4")]
     NoApiAtOnce,
+    #[error("--learnt is read and written at --speed max alone; add that, or leave it out")]
+    LearntAtOnce,
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]
@@ -79,6 +82,11 @@ pub enum Error {
     NoStart { path: PathBuf },
     #[error(transparent)]
     Explain(#[from] journal::ExplainError),
+    #[error("{}: {cause}", path.display())]
+    Learnt { path: PathBuf, cause: learnt::Error },
+    #[cfg(not(feature = "calendar"))]
+    #[error("this build of headroom reads no calendars; build it with `--features calendar`, or take a release")]
+    NoCalendars,
     #[error("{}: {cause}", path.display())]
     Rules { path: PathBuf, cause: String },
     #[error("{}: {cause}", path.display())]

@@ -29,6 +29,7 @@ mod replay;
 mod report;
 mod rule_files;
 mod scenario;
+mod schedule;
 mod score;
 pub mod serve;
 mod sql;
@@ -79,6 +80,7 @@ pub enum Command {
     Top(top::Args),
     Explain(explain::Args),
     Report(report::Args),
+    Schedule(schedule::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     GiveBack(give_back::Args),
@@ -111,6 +113,7 @@ impl Command {
             Command::Top(args) => top::run(args, out),
             Command::Explain(args) => explain::run(args, out),
             Command::Report(args) => report::run(args, out),
+            Command::Schedule(args) => schedule::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::GiveBack(args) => give_back::run(args, out),

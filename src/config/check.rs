@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod notify;
+mod schedule;
 mod values;
 
 use std::net::SocketAddr;
@@ -159,6 +160,7 @@ impl Checker<'_> {
             rules: self.rules(&at("rules")),
             guard: self.settings(&at("guard"), guard::Config::SETTINGS, guard::Config::default()),
             verify: self.settings(&at("verify"), verify::Config::SETTINGS, verify::Config::default()),
+            schedule: self.schedule(&at("schedule")),
             journal: root.section("journal").and_then(|_| self.journal(&at("journal"))),
             learnt: root.section("learnt").and_then(|node| self.written("learnt.path", node.text("path"))),
             cluster: root.section("cluster").and_then(|_| self.cluster(&at("cluster"))),

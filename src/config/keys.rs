@@ -8,7 +8,7 @@ use super::units::{HumanBytes, HumanDuration, human_share};
 use super::{Api, Bounds, Config, Journal, Limits, Metrics, Notify, Receive, ReceiverKind, Service};
 use crate::model::Work;
 use crate::model::setting::{Kind, Setting, Value};
-use crate::{analyse, decide, guard, verify, window};
+use crate::{analyse, decide, guard, schedule, verify, window};
 
 /// One key.
 pub struct Key {
@@ -172,6 +172,11 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         Key::section("rules", "rules, and what one evaluation of one of them may take", rules()),
         Key::section("guard", "the bounds of every action", settings(guard::Config::SETTINGS)),
         Key::section("verify", "how an action is judged", settings(verify::Config::SETTINGS)),
+        Key::section(
+            "schedule",
+            "events that are planned, for which capacity is ready before they begin, see schedule.md",
+            schedule(),
+        ),
         Key::section(
             "journal",
             "every input and step as JSON lines, for `explain` and `replay`; without it they are kept in memory alone",
@@ -352,6 +357,58 @@ fn rules() -> Vec<Key> {
     let directory =
         Key::path("directory", "rules", "`*.rhai` files, reloaded when they change; without it the shipped rules run");
     [directory].into_iter().chain(settings(decide::Limits::SETTINGS)).collect()
+}
+
+fn zone(doc: &'static str) -> Key {
+    Key { default: Some("UTC".into()), ..Key::text("zone", "", doc) }
+}
+
+fn schedule() -> Vec<Key> {
+    let calendars = vec![
+        Key::text("name", "lectures", "for people; without it `calendar 1`, and so on"),
+        Key::path("file", "lectures.ics", "an iCalendar file"),
+        Key::text("url", "https://registrar.example/lectures.ics", "or a feed"),
+        Key::text("zone", "Europe/Berlin", "the time zone of events that name none; without it that of the schedule"),
+        Key::text(
+            "participants",
+            "X-SEATS",
+            "the property that says how many come; without it X-HEADROOM-PARTICIPANTS, else those invited are counted",
+        ),
+    ];
+    let number = |name, most, example, doc| Key::value(name, Written::Kind(Kind::number(0.0, most)), example, doc);
+    let loads = vec![
+        Key::text("entry", "\"ingress POST /login\"", "an endpoint as `service operation`, `*` stands for any text"),
+        number("per_participant", 1_000.0, "0.05", "requests a second of it for each participant, at the peak"),
+        Key::text("service", "auth", "or a service"),
+        number("per_replica", 1e7, "200", "participants that one replica of it carries"),
+    ];
+    let list = |name, doc, keys| Key { shape: Shape::List(keys), ..Key::section(name, doc, []) };
+    let matches = Key::text(
+        "match",
+        "\"exam, *klausur*\"",
+        "categories or titles of such events, `*` stands for any text; without it the kind's name",
+    );
+    let loads = list("loads", "what participants load; without it that is learnt from past events", loads);
+    let kind = [matches].into_iter().chain(settings(schedule::Kind::SETTINGS)).chain([loads]).collect();
+    let kinds = Key {
+        shape: Shape::Named(kind),
+        ..Key::section("kinds", "kinds of events by their names; an event is of the first that it fits", [])
+    };
+    let calendars =
+        list("calendars", "files and feeds (iCalendar); `headroom schedule` shows what they come to", calendars);
+    let webhook = Key::section(
+        "webhook",
+        "changes that a registrar sends to /api/v1/schedule/changes; without a secret it presents a token of the API",
+        [
+            Key::path("secret_file", "registrar.secret", "signs them (HMAC-SHA256, Standard Webhooks)"),
+            Key::text("secret", "correct-horse-battery", "the secret itself, in place of a file"),
+        ],
+    );
+    [zone("the time zone of events that name none")]
+        .into_iter()
+        .chain(settings(schedule::Settings::SETTINGS))
+        .chain([calendars, webhook, kinds])
+        .collect()
 }
 
 fn cluster() -> [Key; 2] {

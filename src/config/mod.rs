@@ -18,6 +18,7 @@ mod objective;
 mod outline;
 mod problem;
 pub mod reference;
+mod schedule;
 mod token;
 mod units;
 mod written;
@@ -39,6 +40,7 @@ pub use notify::{Notify, Receiver, ReceiverKind};
 pub use objective::{Bounds, Objective, Pattern, Selector};
 use outline::Outline;
 pub use problem::{Error, Problem};
+pub use schedule::Schedule;
 pub use token::Token;
 pub use units::{HumanBytes, HumanDuration, parse_bytes, parse_duration, parse_share};
 
@@ -69,6 +71,7 @@ pub struct Config {
     pub rules: Rules,
     pub guard: guard::Config,
     pub verify: verify::Config,
+    pub schedule: Schedule,
     /// None: decisions are kept in memory alone.
     pub journal: Option<Journal>,
     /// The file that keeps what was learnt over restarts; None: it is learnt anew, or kept in a ConfigMap of Kubernetes.
@@ -103,6 +106,7 @@ impl Default for Config {
             rules: Rules::default(),
             guard: guard::Config::default(),
             verify: verify::Config::default(),
+            schedule: Schedule::default(),
             journal: None,
             learnt: None,
             cluster: None,

@@ -45,6 +45,9 @@ fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
                 | "oidc"
                 | "token_review"
                 | "receivers"
+                | "calendars"
+                | "webhook"
+                | "kinds"
                 | "objectives"
                 | "operations"
                 | "services"
@@ -64,7 +67,8 @@ fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
         }
         Shape::Named(keys) => {
             line(out, format!("{}:", key.name));
-            line(out, "  auth:".to_owned());
+            let name = if key.name == "kinds" { "exam" } else { "auth" };
+            line(out, format!("  {name}:"));
             keys.iter().for_each(|key| add(out, key, depth + 2, is_off));
         }
         Shape::List(keys) => {

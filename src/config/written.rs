@@ -21,7 +21,7 @@ impl Serialize for Config {
 }
 
 /// Numbers stay numbers; what has a unit is text.
-fn settings<C>(settings: &[Setting<C>], config: &C) -> Map<String, Value> {
+pub(super) fn settings<C>(settings: &[Setting<C>], config: &C) -> Map<String, Value> {
     let one = |setting: &Setting<C>| {
         let value = (setting.value)(config)?;
         let written = match (setting.kind, value) {
@@ -38,13 +38,13 @@ fn settings<C>(settings: &[Setting<C>], config: &C) -> Map<String, Value> {
 }
 
 /// What stands beside settings, where it is set.
-fn with<const N: usize>(mut keys: Map<String, Value>, more: [(&str, Value); N]) -> Value {
+pub(super) fn with<const N: usize>(mut keys: Map<String, Value>, more: [(&str, Value); N]) -> Value {
     keys.extend(more.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.to_owned(), value)));
     Value::Object(keys)
 }
 
 /// Several names in one value.
-fn list(names: impl IntoIterator<Item = Value>) -> Value {
+pub(super) fn list(names: impl IntoIterator<Item = Value>) -> Value {
     let names: Vec<String> = names.into_iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     if names.is_empty() { Value::Null } else { json!(names.join(", ")) }
 }
@@ -160,6 +160,7 @@ impl Config {
                 ),
                 ("guard", settings(guard::Config::SETTINGS, &self.guard).into()),
                 ("verify", settings(verify::Config::SETTINGS, &self.verify).into()),
+                ("schedule", self.schedule.written()),
                 ("journal", self.journal.as_ref().map_or(Value::Null, journal)),
                 ("learnt", self.learnt.as_ref().map_or(Value::Null, |path| json!({"path": path}))),
                 ("cluster", self.cluster.as_ref().map_or(Value::Null, cluster)),

@@ -351,7 +351,8 @@ impl Engine {
 
     fn verify(&mut self, now: Time, permits: &mut Vec<Permit>) {
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-        let said = self.verifier.tick(now, &self.findings, cluster, self.judge.pods_with_spans());
+        let dropped = self.guard.dropped(cluster, now);
+        let said = self.verifier.tick(now, &self.findings, cluster, self.judge.pods_with_spans(), &dropped);
         self.follow(now, said, permits);
     }
 

@@ -5,6 +5,7 @@
 //! autoscaler and the configuration. The highest minimum and the lowest maximum win; a minimum never exceeds the maximum.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::config::Config;
 use super::review::{Context, Guard};
 use crate::action::{Action, Done, RaiseFloor};
 use crate::decide::Proposal;
-use crate::model::{ClusterState, InterventionId, Origin, ServiceId, Time, Workload};
+use crate::model::{ClusterState, InterventionId, InterventionRecord, Origin, ServiceId, Time, Workload};
 
 /// The least replicas of a service for a time: an input, which holds whether or not anything is seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,8 +28,33 @@ pub struct Floor {
 }
 
 impl Floor {
-    fn holds(&self, now: Time) -> bool {
+    pub(super) fn holds(&self, now: Time) -> bool {
         (self.from..self.until).contains(&now)
+    }
+}
+
+/// The floors that were told last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Floors {
+    told: Vec<Floor>,
+    /// Whether any were told in this life: until then a record on an object is all that is known of its floor.
+    is_known: bool,
+}
+
+impl Floors {
+    pub fn new(told: Vec<Floor>) -> Floors {
+        Floors { told, is_known: true }
+    }
+
+    fn holding<'a>(&'a self, service: &'a ServiceId, now: Time) -> impl Iterator<Item = &'a Floor> {
+        self.told.iter().filter(move |floor| floor.service == *service && floor.holds(now))
+    }
+
+    /// Whether an intervention holds a floor that nobody asks for any more: its event was cancelled, moved, or needs less.
+    pub fn drops(&self, service: &ServiceId, record: &InterventionRecord, now: Time) -> bool {
+        let is_floor = Done::of(record).is_some_and(|done| done.holds_floor_until(record).is_some());
+        let is_asked_for = || self.holding(service, now).any(|floor| floor.replicas >= record.replicas_after);
+        self.is_known && is_floor && !is_asked_for()
     }
 }
 
@@ -111,7 +137,7 @@ pub fn combine(minimums: &[Bound], maximums: &[Bound]) -> Bounds {
 }
 
 /// What bounds this workload now.
-pub fn bounds(workload: &Workload, config: &Config, floors: &[Floor], now: Time) -> Bounds {
+pub fn bounds(workload: &Workload, config: &Config, floors: &Floors, now: Time) -> Bounds {
     let bound = |replicas: u32, by: SetBy| Bound { replicas, by };
     // What an autoscaler keeps is its owner's word on the same question, and the one in force.
     let own = match &workload.autoscaler {
@@ -132,10 +158,11 @@ pub fn bounds(workload: &Workload, config: &Config, floors: &[Floor], now: Time)
         maximums.extend(of.max_replicas.map(|max| bound(max.max(least), by())));
         minimums.extend(of.min_replicas.map(|min| bound(min, by())));
     }
-    for floor in floors.iter().filter(|floor| floor.service == workload.service && floor.holds(now)) {
+    for floor in floors.holding(&workload.service, now) {
         minimums.push(bound(floor.replicas, SetBy::Floor { origin: floor.origin.clone(), until: floor.until }));
     }
-    for record in &workload.interventions {
+    let held = workload.interventions.iter().filter(|record| !floors.drops(&workload.service, record, now));
+    for record in held {
         let until = Done::of(record).and_then(|done| done.holds_floor_until(record)).filter(|until| now < *until);
         minimums.extend(until.map(|until| bound(record.replicas_after, SetBy::Intervention { id: record.id, until })));
     }
@@ -151,7 +178,17 @@ fn configured<'a>(config: &'a Config, service: &ServiceId) -> Option<(&'a str, C
 impl Guard {
     /// The floors in force from now on, in place of those before.
     pub fn set_floors(&mut self, floors: Vec<Floor>) {
-        self.floors = floors;
+        self.floors = Floors::new(floors);
+    }
+
+    /// Interventions whose floor nobody asks for any more.
+    pub fn dropped(&self, cluster: &ClusterState, now: Time) -> BTreeSet<InterventionId> {
+        let of = |workload: &Workload| {
+            let dropped =
+                workload.interventions.iter().filter(|record| self.floors.drops(&workload.service, record, now));
+            dropped.map(|record| record.id).collect::<Vec<_>>()
+        };
+        cluster.workloads.iter().flat_map(of).collect()
     }
 
     pub(super) fn bounds(&self, workload: &Workload, now: Time) -> Bounds {
@@ -178,7 +215,7 @@ impl Guard {
     /// Proposals to raise what runs to the floors that hold now: of several at one service the highest.
     pub(super) fn floor_proposals(&self, context: &Context<'_>) -> Vec<Proposal> {
         let replicas = |service: &ServiceId| context.cluster.workload(service.as_str()).map_or(0, |w| w.replicas);
-        let holding = self.floors.iter().filter(|floor| floor.holds(context.now));
+        let holding = self.floors.told.iter().filter(|floor| floor.holds(context.now));
         let mut short: Vec<&Floor> = holding.filter(|floor| floor.replicas > replicas(&floor.service)).collect();
         short.sort_by(|a, b| {
             let highest_first = b.replicas.cmp(&a.replicas);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::floors::{Bound, Floor, SetBy, combine};
+use super::floors::{Bound, Floor, Floors, SetBy, combine};
 use super::tests::{World, scale_in, scale_out};
 use super::*;
 use crate::action::{Change, Done, RaisedFloor, Scaling};
@@ -146,13 +146,42 @@ fn a_floor_holds_until_its_end_and_only_then_is_anything_given_back() {
     let refused = world.one(vec![scale_in("a", 2)]);
     assert_eq!(refused, "bounds: its minimum is 8: schedule \"monday exams\" until 1970-01-01T02:56:40.000Z");
     // A successor that knows no schedule yet reads the floor from the record.
-    world.guard.set_floors(vec![]);
+    world.guard.floors = Floors::default();
     let refused = world.one(vec![scale_in("a", 2)]);
     assert_eq!(refused, "bounds: its minimum is 8: i-10000-1 until 1970-01-01T02:56:40.000Z");
     while world.now < Time::from_secs(10_600) {
         world.tick(vec![]);
     }
     assert_eq!(world.one(vec![scale_in("a", 2)]), "8->4", "half at a time, as ever");
+}
+
+#[test]
+fn a_floor_that_nobody_asks_for_any_more_is_none_at_the_next_tick() {
+    let raised = || {
+        let mut world = World::new();
+        world.guard.set_floors(vec![exams(8)]);
+        let reviewed = world.tick(vec![]);
+        world.act(&reviewed);
+        world.findings.services[0].replicas_needed = Some(2);
+        for _ in 0..400 {
+            world.tick(vec![]);
+        }
+        world
+    };
+    let id = raised().cluster.workloads[0].interventions[0].id;
+    let is_dropped = |floors: Vec<Floor>| {
+        let mut world = raised();
+        world.guard.set_floors(floors);
+        let dropped = world.guard.dropped(&world.cluster, world.now).contains(&id);
+        (dropped, world.one(vec![scale_in("a", 2)]))
+    };
+    // Cancelled; moved away; for fewer, which is held all the same; and still asked for under another name.
+    assert_eq!(is_dropped(vec![]), (true, "8->4".into()));
+    let later = Floor { from: Time::from_secs(20_000), until: Time::from_secs(20_600), ..exams(8) };
+    assert_eq!(is_dropped(vec![later]), (true, "8->4".into()));
+    assert_eq!(is_dropped(vec![exams(6)]), (true, "8->6".into()));
+    let (dropped, refused) = is_dropped(vec![Floor { origin: Origin::Operator("ada".into()), ..exams(9) }]);
+    assert!(!dropped && refused.starts_with("8->9"), "{refused}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub mod review;
 pub use act_error::ActError;
 pub use config::{Config, Mode};
 pub use decision::{Decision, Gate, Outcome, Refusal, Reviewed};
-pub use floors::{Bound, Bounds, Configured, Floor, SetBy};
+pub use floors::{Bound, Bounds, Configured, Floor, Floors, SetBy};
 pub use permit::Permit;
 pub use review::{Context, Guard};
 

@@ -7,7 +7,7 @@ use super::causes::Causes;
 use super::config::{Config, Mode};
 use super::decision::{Decision, Outcome, Refusal, Reviewed};
 use super::decision_dedup::DecisionDedup;
-use super::floors::Floor;
+use super::floors::Floors;
 use super::gates::{Passing, waiting_ns};
 use super::memory::{Before, Memory, Pending};
 use super::permit::Permit;
@@ -42,7 +42,7 @@ pub struct Guard {
     pub(super) config: Config,
     /// Of the workloads in the cluster's last state.
     pub(super) memories: BTreeMap<ServiceId, Memory>,
-    pub(super) floors: Vec<Floor>,
+    pub(super) floors: Floors,
     /// By origin and service.
     pub(super) breakers: BTreeMap<(Origin, ServiceId), Breaker>,
     /// When permits were made, over the last minute; never longer than the rate allows.
@@ -58,7 +58,7 @@ impl Guard {
         Guard {
             config,
             memories: BTreeMap::new(),
-            floors: Vec::new(),
+            floors: Floors::default(),
             breakers: BTreeMap::new(),
             actions: VecDeque::new(),
             causes: Causes::default(),

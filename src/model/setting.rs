@@ -116,6 +116,18 @@ impl Settable for Option<u64> {
     }
 }
 
+impl Settable for Option<Duration> {
+    fn value(&self) -> Option<Value> {
+        self.map(Value::Duration)
+    }
+
+    fn set(&mut self, value: Value) {
+        if let Value::Duration(duration) = value {
+            *self = Some(duration);
+        }
+    }
+}
+
 impl Settable for Option<f64> {
     fn value(&self) -> Option<Value> {
         self.map(Value::Number)

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::scenario::{Entry, Scenario, seconds};
+use super::scenario::{Announced, Entry, Scenario, seconds};
 use super::status::{FAILED, OK, REFUSED, TIMED_OUT, UNREACHED};
 use crate::model::time::NANOS_PER_SECOND;
 
@@ -50,7 +50,23 @@ pub struct Measures {
     /// Names of the pods that a fault makes slow, whenever that is.
     #[serde(default)]
     pub bad_pods: Vec<String>,
+    /// While the participants of each event of the calendar are there, and shortly after.
+    #[serde(default)]
+    pub events: Vec<EventMeasures>,
 }
+
+/// Requests of all users that arrived while an event's participants were there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventMeasures {
+    pub title: String,
+    /// Whether a calendar had it.
+    pub announced: bool,
+    pub requests: u64,
+    pub violations: u64,
+}
+
+/// What a burst left behind is over by then.
+const AFTERMATH_S: usize = 60;
 
 /// A pod that was taken away for its controller to put another in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -292,6 +308,7 @@ impl Ledger {
             affected_arrived_s: affected.iter().map(|at| self.since_onset_s(*at)).collect(),
             first_unanswered_s: self.first_unanswered.map(|at| self.since_onset_s(at)),
             bad_pods: Vec::new(),
+            events: scenario.calendar.events.iter().filter_map(event_measures(&total)).collect(),
         }
     }
 
@@ -325,6 +342,18 @@ impl Ledger {
             }
         };
         scenario.entries.iter().zip(&self.entries).map(entry).collect()
+    }
+}
+
+/// Of an event to which somebody came, from the seconds in which they did.
+fn event_measures(
+    total: &impl Fn(std::ops::Range<usize>) -> (u64, u64),
+) -> impl Fn(&Announced) -> Option<EventMeasures> {
+    move |event| {
+        let (from_s, until_s) = event.load_s?;
+        let (requests, violations) = total(from_s as usize..until_s as usize + AFTERMATH_S);
+        let announced = event.announced.is_some();
+        Some(EventMeasures { title: event.title.clone(), announced, requests, violations })
     }
 }
 

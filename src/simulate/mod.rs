@@ -17,6 +17,7 @@
 //! | when faults begin and end, and what they change | `faults` |
 //! | what headroom sees and does: `state` and `apply` | `changes` |
 //! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry`; how calls end: `status` |
+//! | lectures and exams: what a calendar announces, and who comes | [`scenario::calendar`] |
 //! | what users got and what it cost | [`measures`] |
 //! | the loop over events | `simulation`, `schedule`, `slab` |
 //! | randomness that does not depend on the order of events | `random` |
@@ -50,7 +51,7 @@ mod telemetry;
 mod traffic;
 mod workers;
 
-pub use measures::{EntryMeasures, Live, LiveEntry, LiveService, Measures, Restart};
+pub use measures::{EntryMeasures, EventMeasures, Live, LiveEntry, LiveService, Measures, Restart};
 pub use references::{Policy, References, reference};
 pub use scenario::{PodKind, Scenario, ScenarioError};
 pub use simulation::{Simulation, Usage};

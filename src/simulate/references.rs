@@ -9,25 +9,34 @@ use crate::model::Time;
 /// The utilisation that `onset` plans the peak for.
 const ONSET_UTILISATION: f64 = 0.75;
 
+/// Between two looks of the oracle.
+const ORACLE_LOOKS_S: f64 = 5.0;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Changes nothing.
     Without,
     /// At the instant of the onset, orders for each expected target what the peak needs at 75 % utilisation.
     Onset,
+    /// Knows the rates to come: at every second each service is ordered what the highest of the next start-up time
+    /// needs at 75 % utilisation. The limit that nobody can pass.
+    Oracle,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct References {
     pub without: Measures,
     pub onset: Measures,
+    /// Where there is a calendar.
+    pub oracle: Option<Measures>,
 }
 
 impl References {
     /// Runs both to the horizon.
     pub fn run(scenario: &Scenario, seed: u64) -> References {
         let measures = |policy| reference(scenario, seed, policy, scenario.horizon_s).measures();
-        References { without: measures(Policy::Without), onset: measures(Policy::Onset) }
+        let oracle = (!scenario.calendar.events.is_empty()).then(|| measures(Policy::Oracle));
+        References { without: measures(Policy::Without), onset: measures(Policy::Onset), oracle }
     }
 }
 
@@ -42,10 +51,25 @@ impl Scenario {
 /// A simulation driven by the policy up to `until_s`.
 pub fn reference(scenario: &Scenario, seed: u64, policy: Policy, until_s: f64) -> Simulation {
     let mut simulation = Simulation::unobserved(scenario, seed);
-    if policy == Policy::Onset {
-        simulation.run_until(Time(seconds(scenario.truth.onset_s)));
-        for (&target, needed) in scenario.truth.targets.iter().zip(scenario.needed_at_peak()) {
-            simulation.order(target, needed);
+    match policy {
+        Policy::Without => {}
+        Policy::Onset => {
+            simulation.run_until(Time(seconds(scenario.truth.onset_s)));
+            for (&target, needed) in scenario.truth.targets.iter().zip(scenario.needed_at_peak()) {
+                simulation.order(target, needed);
+            }
+        }
+        Policy::Oracle => {
+            let (mut at_s, ahead_s) = (0.0, scenario.start_s());
+            while at_s < until_s {
+                for (service, needed) in
+                    scenario.replicas_over(at_s, at_s + ahead_s, ONSET_UTILISATION).iter().enumerate()
+                {
+                    simulation.order(service, *needed);
+                }
+                at_s += ORACLE_LOOKS_S;
+                simulation.run_until(Time(seconds(at_s.min(until_s))));
+            }
         }
     }
     simulation.run_until(Time(seconds(until_s)));

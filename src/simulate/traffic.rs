@@ -13,7 +13,8 @@ pub(super) const SLOT_NS: i64 = 100_000_000;
 /// Requests a second of an entry at an instant, without noise.
 pub(super) fn rate(entry: &Entry, at_s: f64) -> f64 {
     let base = if entry.table.is_empty() { entry.rate } else { entry.rate * interpolate(&entry.table, at_s) };
-    entry.shapes.iter().map(|shape| factor(shape, at_s)).product::<f64>() * base
+    let own = entry.shapes.iter().map(|shape| factor(shape, at_s)).product::<f64>() * base;
+    own + entry.surges.iter().map(|surge| surge.rate(at_s)).sum::<f64>()
 }
 
 fn factor(shape: &Shape, at: f64) -> f64 {

@@ -68,6 +68,8 @@ pub(super) struct Tick<'a> {
     /// The finding on its service, where telemetry is there and tells enough.
     pub(super) sight: Option<&'a ServiceFinding>,
     pub(super) pods_with_spans: Option<&'a BTreeSet<String>>,
+    /// It holds what nobody asks for any more.
+    pub(super) is_dropped: bool,
     pub(super) config: &'a Config,
 }
 
@@ -122,6 +124,7 @@ impl Watch {
         findings: &Findings,
         cluster: &ClusterState,
         pods_with_spans: Option<&BTreeSet<String>>,
+        is_dropped: bool,
         config: &Config,
     ) -> Vec<Verification> {
         let service = self.report.service.as_str();
@@ -142,6 +145,7 @@ impl Watch {
             findings,
             sight,
             pods_with_spans,
+            is_dropped,
             config,
         };
         let (state, reported) = self.state.clone().next(&tick);
@@ -235,13 +239,18 @@ impl Judging {
     }
 }
 
-/// Held → Held, asking for the return from the deadline on; the return takes its place. Held → Ended: another hand set
+/// Held → Held, asking for the return from the deadline on, or once nobody asks for it; the return takes its place. Held → Ended: another hand set
 /// other replicas than were held.
 fn held(tick: &Tick<'_>, workload: &Workload) -> Next {
     if let Some(next) = tick.another_hand(workload) {
         return next;
     }
-    let reported = if tick.now >= tick.done.held_until(tick.record) { tick.give_back() } else { Vec::new() };
+    let is_over = tick.now >= tick.done.held_until(tick.record);
+    let reported = match tick.is_dropped {
+        _ if is_over => tick.give_back(),
+        true => tick.give_back_early(),
+        false => Vec::new(),
+    };
     (State::Held, reported)
 }
 
@@ -299,6 +308,19 @@ impl Tick<'_> {
         let sets_replicas = self.record.replicas_after != self.record.replicas_before;
         let reason = format!("another hand set {} replicas", workload.replicas);
         (sets_replicas && workload.replicas != self.report.to).then(|| self.end(Stage::Superseded, &reason))
+    }
+
+    /// As [`Self::give_back`], before its time.
+    fn give_back_early(&self) -> Vec<Verification> {
+        let InterventionReport { service, origin, to, .. } = self.report;
+        let because = format!("{} asks for {to} replicas of {service} no more", origin.in_words());
+        let mut back = self.give_back();
+        for one in &mut back {
+            if let Verification::GiveBack(proposal) = one {
+                proposal.because.clone_from(&because);
+            }
+        }
+        back
     }
 
     /// A proposal like a rule's: it passes the guard.

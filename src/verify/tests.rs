@@ -1,13 +1,14 @@
 //! Every transition of an intervention's life, driven through the guard that made its permit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::action::{self, Action, Change, Eviction, ResizeCpu, RestartPod, ScaleIn, ScaleOut, Scaling};
+use crate::action::{self, Action, Change, Eviction, RaiseFloor, ResizeCpu, RestartPod, ScaleIn, ScaleOut, Scaling};
 use crate::analyse::{Bottleneck, Findings, PodsWithSpans, ServiceFinding, Verdict};
 use crate::decide::Proposal;
 use crate::guard::{self, Context, Guard, Mode, Permit};
-use crate::model::{ClusterState, Origin, Pauses, Pod, Time, Workload};
+use crate::model::{ClusterState, InterventionId, Origin, Pauses, Pod, Time, Workload};
 
 struct World {
     guard: Guard,
@@ -16,6 +17,7 @@ struct World {
     cluster: ClusterState,
     findings: Findings,
     pods: PodsWithSpans,
+    dropped: BTreeSet<InterventionId>,
 }
 
 fn bottleneck(verdict: Verdict) -> Bottleneck {
@@ -69,6 +71,7 @@ impl World {
             cluster: ClusterState { at: now, workloads: vec![workload] },
             findings,
             pods: PodsWithSpans::new(),
+            dropped: BTreeSet::new(),
         }
     }
 
@@ -140,7 +143,7 @@ impl World {
     fn tick(&mut self) -> Vec<Verification> {
         self.now = self.now + Duration::from_secs(1);
         (self.findings.at, self.cluster.at) = (self.now, self.now);
-        self.verifier.tick(self.now, &self.findings, &self.cluster, &self.pods)
+        self.verifier.tick(self.now, &self.findings, &self.cluster, &self.pods, &self.dropped)
     }
 
     /// Everything said within so many seconds.
@@ -338,10 +341,10 @@ fn a_stale_snapshot_brings_nothing_back() {
     let before = world.cluster.clone();
     world.scale_out(9);
     let first = world.cluster.clone();
-    assert!(world.verifier.tick(world.now, &world.findings, &before, &world.pods).is_empty());
+    assert!(world.verifier.tick(world.now, &world.findings, &before, &world.pods, &world.dropped).is_empty());
     world.now = world.now + Duration::from_secs(5);
     world.scale_out(12);
-    let said = world.verifier.tick(world.now, &world.findings, &first, &world.pods);
+    let said = world.verifier.tick(world.now, &world.findings, &first, &world.pods, &world.dropped);
     assert!(said.is_empty(), "{said:?}");
     assert_eq!(world.verifier.open().map(|r| r.id.to_string()).collect::<Vec<_>>(), ["i-10005-1"]);
 }
@@ -527,4 +530,20 @@ fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
     let said = lines(&world.verifier.applied(&permit, world.now));
     assert!(said[0].contains("i-10000-1 GivenBack: given back by i-"), "{said:?}");
     assert_eq!(world.workload().replicas, 4);
+}
+
+#[test]
+fn a_floor_is_given_back_at_its_end_or_once_nobody_asks_for_it() {
+    let given_back = |is_dropped: bool| {
+        let mut world = World::saturated();
+        let until = world.now + Duration::from_secs(600);
+        world.scale(Action::RaiseFloor(RaiseFloor { service: "a".into(), to: 8, until }));
+        assert_eq!(world.pass(60), [""; 0]);
+        world.dropped.extend(world.cluster.workloads[0].interventions.iter().map(|of| of.id).filter(|_| is_dropped));
+        world.now = if is_dropped { world.now } else { until };
+        let Some(Verification::GiveBack(back)) = world.tick().pop() else { panic!("nothing is given back") };
+        back.because
+    };
+    assert_eq!(given_back(true), "rule rule asks for 8 replicas of a no more");
+    assert_eq!(given_back(false), "8 replicas of a were held until 1970-01-01T02:56:40.000Z");
 }

@@ -1,6 +1,6 @@
 //! The open interventions: taken up when applied or found again, moved on at every tick, ended once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::config::Config;
 use super::judge::{State, Watch};
@@ -90,18 +90,21 @@ impl Verifier {
         reported
     }
 
-    /// Move every intervention on. What is found on the cluster and not followed yet is adopted first.
+    /// Move every intervention on. What is found on the cluster and not followed yet is adopted first. `dropped` hold what
+    /// nobody asks for any more.
     pub fn tick(
         &mut self,
         now: Time,
         findings: &Findings,
         cluster: &ClusterState,
         pods: &PodsWithSpans,
+        dropped: &BTreeSet<InterventionId>,
     ) -> Vec<Verification> {
         let mut reported = self.adopt(cluster, now);
         for watch in self.open.values_mut() {
             let pods = pods.get(&watch.report.service);
-            reported.extend(watch.tick(now, findings, cluster, pods, &self.config));
+            let is_dropped = dropped.contains(&watch.report.id);
+            reported.extend(watch.tick(now, findings, cluster, pods, is_dropped, &self.config));
         }
         let gone: Vec<InterventionId> =
             self.open.extract_if(.., |_, watch| watch.state == State::Gone).map(|(id, _)| id).collect();

@@ -60,7 +60,7 @@ fn check(factor: f64) {
         }
         Ok(())
     };
-    course::run(&scenario, 1, &[], |_| Ok(()), watch).unwrap();
+    course::run(&scenario, 1, &[], None, |_| Ok(()), watch).unwrap();
     assert!(judged >= 8, "only {judged} ticks were judged");
 }
 

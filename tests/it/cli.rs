@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Daemon, http, run};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "serve",
     "demo",
     "diagnose",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 22] = [
     "check-config",
     "config-schema",
     "report",
+    "schedule",
     "crd",
     "completion",
     "version",

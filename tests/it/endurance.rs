@@ -91,6 +91,7 @@ fn ticks_named(fault: &str, service: &str) -> (usize, usize, Vec<Verdict>) {
         &scenario,
         1,
         &[],
+        None,
         |_| Ok(()),
         |moment| {
             if moment.now.seconds_since(course::START) >= 36.0 {

@@ -22,6 +22,7 @@
 //! - [`replay`]: kept spans and a journal make the same decisions again
 //! - [`report`]: a simulated course in hindsight, and who ended its outage
 //! - [`rules`]: rules as an operator writes them, through to the guard
+//! - [`schedule`]: calendars shown and planned, a school day in small, and a registrar that changes it
 //! - [`shapes`]: traces as real senders write them: names, ids, sidecars, messages, streams, probes
 //! - [`sentences`]: what is said with numbers, read as a person reads it
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
@@ -53,6 +54,7 @@ mod receive;
 mod replay;
 mod report;
 mod rules;
+mod schedule;
 mod sentences;
 mod shapes;
 mod simulate;

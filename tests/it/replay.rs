@@ -50,6 +50,7 @@ fn kept() -> &'static Kept {
             &short_storm(),
             1,
             &shipped(),
+            None,
             |request| {
                 spans.write(request).unwrap();
                 Ok(())

@@ -175,7 +175,7 @@ fn from_findings_to_an_explained_intervention() {
         }
         now = now + Duration::from_secs(1);
         (findings.at, cluster.at) = (now, now);
-        said = verifier.tick(now, &findings, &cluster, &pods);
+        said = verifier.tick(now, &findings, &cluster, &pods, &BTreeSet::new());
     }
     assert_eq!(stages, [Stage::Applied, Stage::Judging, Stage::Verified]);
     assert_eq!(verifier.open().count(), 0);

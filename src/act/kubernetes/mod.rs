@@ -2,6 +2,7 @@
 //! the object it changes.
 //!
 //! - [`objective`]: the custom resource that opts a workload in
+//! - [`capacity_event`]: the custom resource by which people plan capacity
 //! - [`watches`] and [`survey`]: what runs, and which service it serves ([`mapping`])
 //! - [`lever`], [`patch`] and [`change`]: what is moved, as one JSON Patch, after a dry run
 //! - [`pods`]: one is evicted, or all are resized in place
@@ -15,6 +16,7 @@
 //! - [`give_back`]: all that is held, given back by a person who removes headroom
 //! - [`events`] and [`status`]: what the workload's people see
 
+pub mod capacity_event;
 pub mod change;
 pub mod connect;
 pub mod events;
@@ -52,6 +54,7 @@ use super::{ActError, Cluster};
 use crate::action::{Change, Scaling};
 use crate::guard::Permit;
 use crate::model::{ClusterState, Hold, ServiceId, Time};
+use capacity_event::Listed;
 use change::{Fence, Writer};
 use events::{Events, Reason};
 use leadership::{Leadership, Standing};
@@ -93,6 +96,7 @@ pub struct Kubernetes {
     found: BTreeMap<ServiceId, (Key, Found)>,
     statuses: watch::Sender<Arc<Vec<Surveyed>>>,
     answers: watch::Sender<Arc<Answers>>,
+    planned: watch::Sender<Arc<Vec<Listed>>>,
 }
 
 impl Kubernetes {
@@ -130,6 +134,7 @@ impl Kubernetes {
             found: BTreeMap::new(),
             statuses,
             answers: watch::Sender::default(),
+            planned: watch::Sender::default(),
         };
         (kubernetes, tasks)
     }
@@ -142,6 +147,11 @@ impl Kubernetes {
     /// What KEDA is answered, for [`scaler::serve`].
     pub fn answers(&self) -> watch::Receiver<Arc<Answers>> {
         self.answers.subscribe()
+    }
+
+    /// The CapacityEvents that stand, as they change.
+    pub fn planned(&self) -> watch::Receiver<Arc<Vec<Listed>>> {
+        self.planned.subscribe()
     }
 
     /// Whether this replica leads, as it changes.
@@ -224,6 +234,16 @@ impl Cluster for Kubernetes {
         workloads.sort_by(|a, b| a.service.cmp(&b.service));
         self.found = found;
         self.answers.send_replace(Arc::new(scaler::answers(&surveyed, &sight)));
+        if let Kind::Watched { objects, .. } = self.watches.capacity_events() {
+            let listed = capacity_event::list(&objects.state(), &surveyed);
+            self.planned.send_if_modified(|known| {
+                let is_news = **known != listed;
+                if is_news {
+                    *known = Arc::new(listed);
+                }
+                is_news
+            });
+        }
         self.statuses.send_replace(Arc::new(surveyed));
         Ok(ClusterState { at: now, workloads })
     }

@@ -59,6 +59,8 @@ pub struct Watches {
     pub nodes: Store<Node>,
     hpas: watch::Receiver<Kind>,
     scaled_objects: watch::Receiver<Kind>,
+    /// Known by name alone: the definition may not be there yet, nor the right to see them.
+    capacity_events: watch::Receiver<Kind>,
     /// By API version and kind.
     targets: BTreeMap<(String, String), watch::Receiver<Kind>>,
     tasks: JoinSet<()>,
@@ -74,6 +76,7 @@ impl Watches {
         let nodes = follow(Api::<Node>::all(client.clone()), (), "nodes", strip_node, &mut tasks);
         let hpas = kind(&client, "autoscaling/v2", "HorizontalPodAutoscaler", &mut tasks);
         let scaled_objects = kind(&client, "keda.sh/v1alpha1", "ScaledObject", &mut tasks);
+        let capacity_events = kind(&client, "headroom.dev/v1alpha1", "CapacityEvent", &mut tasks);
         Watches {
             client,
             objectives,
@@ -83,6 +86,7 @@ impl Watches {
             nodes,
             hpas,
             scaled_objects,
+            capacity_events,
             targets: BTreeMap::new(),
             tasks,
         }
@@ -124,6 +128,10 @@ impl Watches {
 
     pub fn scaled_objects(&self) -> Kind {
         self.scaled_objects.borrow().clone()
+    }
+
+    pub fn capacity_events(&self) -> Kind {
+        self.capacity_events.borrow().clone()
     }
 
     pub fn target(&self, target: &Target) -> Kind {

@@ -15,6 +15,13 @@ pub(in crate::analyse) struct Capacity {
     service_s: f64,
 }
 
+impl Capacity {
+    /// What a pod carries at its limit, by Little's law.
+    pub(in crate::analyse) fn erlangs(self) -> f64 {
+        self.per_pod_per_s * self.service_s
+    }
+}
+
 /// Warm pods at their limit, over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AtLimit {

@@ -3,6 +3,7 @@
 pub mod baseline;
 mod callees;
 pub mod capacity;
+pub mod demand;
 mod hour_of_day;
 mod objectives;
 mod operations;
@@ -12,6 +13,7 @@ pub mod reference;
 pub mod remote_entries;
 pub mod snapshot;
 
+pub use demand::{Carries, Demand, ServiceDemand};
 pub use objectives::Objectives;
 pub use operations::Operations;
 pub use reference::Reference;

@@ -44,10 +44,7 @@ impl PodStartup {
 
     /// What 95 of 100 pods are ready within, in seconds; None until one was seen to start.
     pub fn p95_s(&self, service: &ServiceId) -> Option<f64> {
-        let mut sorted: Vec<i64> = self.known.get(service)?.iter().copied().collect();
-        sorted.sort_unstable();
-        let rank = (sorted.len() as f64 * 0.95).ceil() as usize;
-        sorted.get(rank.max(1) - 1).map(|ms| *ms as f64 / 1e3)
+        p95_s(self.known.get(service)?.iter().copied())
     }
 
     pub fn keep(&self, learnt: &mut Learnt) {
@@ -64,6 +61,14 @@ impl PodStartup {
             }
         }
     }
+}
+
+/// What 95 of 100 starts took at most, in seconds; None of none.
+pub(super) fn p95_s(starts_ms: impl Iterator<Item = i64>) -> Option<f64> {
+    let mut sorted: Vec<i64> = starts_ms.collect();
+    sorted.sort_unstable();
+    let rank = (sorted.len() as f64 * 0.95).ceil() as usize;
+    sorted.get(rank.max(1) - 1).map(|ms| *ms as f64 / 1e3)
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub struct Learnt {
     /// Operations at which traces begin, as their callers send no spans.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remote_entries: Vec<RemoteEntry>,
+    /// What whoever plans ahead has learnt: carried unread, and gone before all else where there is no room.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub planned: serde_json::Value,
 }
 
 /// An operation whose callers send no spans, with its requests of late.
@@ -118,7 +121,7 @@ struct Document {
 
 impl Learnt {
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.entries.is_empty() && self.remote_entries.is_empty()
+        self.services.is_empty() && self.entries.is_empty() && self.remote_entries.is_empty() && self.planned.is_null()
     }
 
     /// As a document of at most so many bytes, and how many services and entry operations found no place in it: those
@@ -134,7 +137,11 @@ impl Learnt {
         let remote_entries = self.remote_entries.iter().map(|one| (one.requests, Part::RemoteEntry(one)));
         let mut parts: Vec<(i64, Part<'_>)> = services.chain(entries).chain(remote_entries).collect();
         parts.sort_by_key(|(requests, _)| std::cmp::Reverse(*requests));
-        let mut kept = Learnt { at: self.at, ..Learnt::default() };
+        let mut kept = Learnt { at: self.at, planned: self.planned.clone(), ..Learnt::default() };
+        // It shares the place with what the loop itself needs.
+        if text(&kept).len() > bytes_max / 4 {
+            kept.planned = serde_json::Value::Null;
+        }
         let (mut bytes, mut left_out) = (text(&kept).len(), 0);
         for (_, part) in parts {
             // Name, quotes, colon and comma come on top of what stands in it.
@@ -164,15 +171,7 @@ impl Learnt {
     /// # Errors
     /// Where the document is of somebody else, of another version, or of another time.
     pub fn decode(document: &str, now: Time) -> Result<Learnt, Error> {
-        let foreign = |error: serde_json::Error| Error::Foreign(error.to_string());
-        let Document { kind, schema, learnt } = serde_json::from_str(document).map_err(foreign)?;
-        if kind != KIND {
-            return Err(Error::Foreign(format!("its kind is `{kind}`, not {KIND}")));
-        }
-        if schema != SCHEMA {
-            return Err(Error::Schema { found: schema });
-        }
-        let learnt: Learnt = serde_json::from_value(learnt).map_err(foreign)?;
+        let learnt = Learnt::decode_of_any_age(document)?;
         let (at, age_s) = (learnt.at, now.seconds_since(learnt.at));
         if age_s > AGE_MAX_S {
             return Err(Error::Old { at });
@@ -181,6 +180,20 @@ impl Learnt {
             return Err(Error::Ahead { at });
         }
         Ok(learnt)
+    }
+
+    /// # Errors
+    /// Where the document is of somebody else, or of another version.
+    pub fn decode_of_any_age(document: &str) -> Result<Learnt, Error> {
+        let foreign = |error: serde_json::Error| Error::Foreign(error.to_string());
+        let Document { kind, schema, learnt } = serde_json::from_str(document).map_err(foreign)?;
+        if kind != KIND {
+            return Err(Error::Foreign(format!("its kind is `{kind}`, not {KIND}")));
+        }
+        if schema != SCHEMA {
+            return Err(Error::Schema { found: schema });
+        }
+        serde_json::from_value(learnt).map_err(foreign)
     }
 }
 

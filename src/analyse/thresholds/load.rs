@@ -14,6 +14,10 @@ pub const BLIND_STEP_FACTOR: u32 = 2;
 /// followed. Larger, one odd second is a pod's capacity; smaller, that of a release ago is.
 pub const CAPACITY_WEIGHT: f64 = 0.3;
 
+/// What is planned for a load that never was is at most this many pods of a service: more than any cluster runs of one.
+/// Without it: a share learnt of a handful of requests asks for any number.
+pub const PLANNED_REPLICAS_MAX: f64 = 100_000.0;
+
 /// Arrivals, from sojourns that grow.
 pub mod arrivals {
     /// The slope can come near one (nothing that started lately has ended); beyond this the estimate is a guess. Without it:

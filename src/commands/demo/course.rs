@@ -7,7 +7,8 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
-use crate::analyse::{self, Objective};
+use super::announcer::Announcer;
+use crate::analyse::{self, Learnt, Objective};
 use crate::commands::error::Error;
 pub use crate::commands::scenario::START;
 use crate::decide::RuleSource;
@@ -55,16 +56,22 @@ pub fn entry_name(scenario: &Scenario, entry: &Entry) -> String {
     format!("{id} {}", entry.operation)
 }
 
-/// Runs the scenario to its horizon. `spans` sees every request before it is decoded, `watch` every second.
+/// Runs the scenario to its horizon, with what was learnt before where that is given; what it learnt comes back. `spans` sees every request before it is decoded, `watch` every second.
 pub fn run(
     scenario: &Scenario,
     seed: u64,
     rules: &[RuleSource],
+    learnt: Option<&Learnt>,
     mut spans: impl FnMut(&ExportTraceServiceRequest) -> Result<(), Error>,
     mut watch: impl FnMut(&Moment<'_>) -> Result<(), Error>,
-) -> Result<Simulation, Error> {
+) -> Result<(Simulation, Learnt), Error> {
     let mut simulation = Simulation::new(scenario, seed, START);
     let mut engine = Engine::new(START, settings(scenario), rules)?;
+    let mut announcer = Announcer::of(scenario, START);
+    if let Some(learnt) = learnt {
+        announcer.restore(learnt);
+        engine.observe(START, Event::Learnt(learnt.clone()));
+    }
     let horizon = Time(START.0 + (scenario.horizon_s * 1e9) as i64);
     let mut now = START;
     while now < horizon {
@@ -77,6 +84,9 @@ pub fn run(
             engine.ingest(delivery.at, decoded.batch);
         }
         engine.observe(now, Event::Cluster(simulation.state()));
+        if let Some(floors) = announcer.tick(now, &engine) {
+            engine.observe(now, Event::Floors(floors));
+        }
         let mut entries = Vec::new();
         for effect in engine.tick(now) {
             match effect {
@@ -90,5 +100,7 @@ pub fn run(
         }
         watch(&Moment { now, engine: &engine, simulation: &simulation, entries: &entries })?;
     }
-    Ok(simulation)
+    let mut learnt = engine.learnt(now);
+    announcer.keep(now, &mut learnt);
+    Ok((simulation, learnt))
 }

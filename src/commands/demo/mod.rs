@@ -4,6 +4,7 @@
 //! as it always does. At `--speed max` ([`course`]) both run in one thread on virtual time, which gives the same
 //! output every time. Either way the journal tells the [`story`], and the [`summary`] compares.
 
+pub mod announcer;
 pub mod course;
 mod live;
 mod picture;
@@ -16,6 +17,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use crate::analyse::Learnt;
+use crate::analyse::learned::snapshot::BYTES_MAX;
 use crate::commands::answer::Answer;
 use crate::commands::error::Error;
 use crate::commands::recording::Recording;
@@ -24,6 +27,7 @@ pub use crate::commands::scenario::SEED;
 use crate::commands::scenario::{SCENARIO, Variant, finite_speed, scenario};
 use crate::config;
 use crate::decide::RuleSource;
+use crate::disk;
 use crate::simulate::{References, Scenario};
 use story::Story;
 use summary::Summary;
@@ -43,7 +47,8 @@ const SPEED: &str = "4";
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
 front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
-retry-storm, failing, early-return, beyond-capacity, calm; or a file of your own.
+retry-storm, failing, early-return, beyond-capacity, calm, school-day (8 h, for
+--speed max); or a file of your own.
 
 With --json: one line an action, {t_s, action, service, pod, from, to, verdict,
 rule}, where action is what the rule proposed (scale_out, notify, …)
@@ -86,6 +91,9 @@ pub struct Args {
     /// Serve headroom's API and metrics there while it plays; loopback only, and not at --speed max
     #[arg(long, value_name = "ADDRESS")]
     api: Option<SocketAddr>,
+    /// Begin with what was learnt there, if the file exists, and keep there what was learnt; at --speed max
+    #[arg(long, value_name = "FILE")]
+    learnt: Option<PathBuf>,
     /// Print JSON lines: actions, then the summary
     #[arg(long)]
     json: bool,
@@ -114,6 +122,7 @@ struct Play {
     rules: Option<PathBuf>,
     spans: Option<PathBuf>,
     journal: Option<PathBuf>,
+    learnt: Option<PathBuf>,
     api: Option<SocketAddr>,
     json: bool,
 }
@@ -121,6 +130,7 @@ struct Play {
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     match args.api {
         Some(_) if args.speed == Speed::Max => return Err(Error::NoApiAtOnce),
+        None if args.speed != Speed::Max && args.learnt.is_some() => return Err(Error::LearntAtOnce),
         Some(address) if !address.ip().is_loopback() => return Err(Error::NotLoopback { address }),
         _ => {}
     }
@@ -133,6 +143,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         rules: args.rules,
         spans: args.spans,
         journal,
+        learnt: args.learnt,
         api: args.api,
         json: args.json,
     };
@@ -155,6 +166,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
 /// Everything in this process on virtual time; the references run beside it.
 fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
     let rules = play.load_rules()?;
+    let learnt = play.learnt.as_deref().filter(|path| path.exists()).map(learnt_file).transpose()?;
     // Two, because the course lends each to a closure of its own.
     let mut spans = Recording::create(play.spans.as_deref(), None)?;
     let mut journal = Recording::create(None, play.journal.as_deref())?;
@@ -162,10 +174,11 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
     thread::scope(|scope| {
         let references = play.compares().then(|| scope.spawn(|| References::run(&play.scenario, play.seed)));
         story.open(play, out)?;
-        let simulation = course::run(
+        let (simulation, learnt) = course::run(
             &play.scenario,
             play.seed,
             &rules,
+            learnt.as_ref(),
             |request| spans.spans(request),
             |moment| {
                 for entry in moment.entries {
@@ -176,11 +189,22 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
             },
         )?;
         story.close(play.json, out)?;
+        if let Some(path) = &play.learnt {
+            let (document, _) = learnt.encode(BYTES_MAX);
+            disk::replace_private(path, &document).map_err(|source| Error::Write { path: path.clone(), source })?;
+        }
         spans.finish()?;
         journal.finish()?;
         let references = references.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         Ok(Summary::new(play, &story, &simulation.measures(), references.as_ref()))
     })
+}
+
+/// What an earlier run learnt, of whatever day.
+fn learnt_file(path: &Path) -> Result<Learnt, Error> {
+    let text =
+        disk::read_text(path, 64 << 20).map_err(|unfit| Error::Read { path: path.to_owned(), source: unfit.into() })?;
+    Learnt::decode_of_any_age(&text).map_err(|cause| Error::Learnt { path: path.to_owned(), cause })
 }
 
 impl Play {

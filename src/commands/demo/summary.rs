@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Play;
 use super::story::{Named, Story};
 use crate::analyse::Verdict;
-use crate::simulate::{Measures, References, Restart};
+use crate::simulate::{EventMeasures, Measures, References, Restart};
 
 /// The last line of `demo --json`. Shares are 0 to 1, of the requests that arrive in the scenario's measured window
 /// from the onset; pod-seconds are counted over the same window.
@@ -40,6 +40,11 @@ pub struct Summary {
     pub restarts: Vec<Restart>,
     pub pod_seconds: f64,
     pub pod_seconds_onset: Option<f64>,
+    /// Of one who knows the rates to come; null where the scenario has no calendar.
+    pub pod_seconds_oracle: Option<f64>,
+    pub slo_violation_share_oracle: Option<f64>,
+    /// Requests that arrived while an event's participants were there.
+    pub events: Vec<EventMeasures>,
     pub findings: Vec<FindingSummary>,
     /// From the onset to the arrival of each of the first twenty spans in which the fault shows, and to the end of the
     /// first call that it let be refused or time out.
@@ -80,6 +85,7 @@ impl Summary {
     pub fn new(play: &Play, story: &Story, measures: &Measures, references: Option<&References>) -> Summary {
         let without = references.map(|r| &r.without);
         let onset = references.map(|r| &r.onset);
+        let oracle = references.and_then(|r| r.oracle.as_ref());
         let onset_s = play.scenario.truth.onset_s;
         let healthy_restarted = measures.restarts.iter().filter(|restart| !restart.was_bad).count();
         Summary {
@@ -99,6 +105,9 @@ impl Summary {
             restarts: measures.restarts.clone(),
             pod_seconds: rounded(measures.pod_seconds, 3),
             pod_seconds_onset: onset.map(|m| rounded(m.pod_seconds, 3)),
+            pod_seconds_oracle: oracle.map(|m| rounded(m.pod_seconds, 3)),
+            slo_violation_share_oracle: oracle.map(|m| rounded(m.slo_violation_share, 6)),
+            events: measures.events.clone(),
             findings: findings(play, story, measures),
             affected_arrived_s: measures.affected_arrived_s.iter().map(|s| rounded(*s, 3)).collect(),
             first_unanswered_s: measures.first_unanswered_s.map(|s| rounded(s, 3)),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::picture::{self, escape};
 use super::words;
-use crate::journal::hindsight::{Hindsight, Judged};
+use crate::journal::hindsight::{Hindsight, Judged, Planned};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}svg{width:100%;height:auto}\
@@ -29,6 +29,10 @@ pub fn write(report: &Hindsight, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", picture::course(incident, report.to))?;
         list(out, &words::facts(incident))?;
         table(out, &incident.decisions, |judged| words::after(judged, incident))?;
+    }
+    if !report.planned.is_empty() {
+        writeln!(out, "<h2>Raised ahead of planned events</h2>")?;
+        list(out, &report.planned.iter().map(Planned::in_words).collect::<Vec<_>>())?;
     }
     if !report.others.is_empty() {
         writeln!(out, "<h2>Outside of outages</h2>")?;

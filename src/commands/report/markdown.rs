@@ -14,6 +14,10 @@ pub fn write(report: &Hindsight, out: &mut dyn Write) -> io::Result<()> {
         words::facts(incident).iter().try_for_each(|fact| writeln!(out, "- {}", text(fact)))?;
         table(out, &incident.decisions, |judged| words::after(judged, incident))?;
     }
+    if !report.planned.is_empty() {
+        writeln!(out, "\n## Raised ahead of planned events\n")?;
+        report.planned.iter().try_for_each(|planned| writeln!(out, "- {}", text(&planned.in_words())))?;
+    }
     if !report.others.is_empty() {
         writeln!(out, "\n## Outside of outages")?;
         table(out, &report.others, |judged| words::clock(judged.of.at))?;

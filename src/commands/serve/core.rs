@@ -13,8 +13,9 @@ use super::journal_thread::JournalThread;
 use super::learnt::Taker;
 use super::log;
 use super::memory::{Memory, resident_bytes};
+use crate::analyse::Demand;
 use crate::api::metrics::Feed;
-use crate::api::{Control, History, Metrics, Snapshot, Spans};
+use crate::api::{Control, History, Metrics, Planning, Said, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::engine::{Effect, Engine, Event};
 use crate::guard::ActError;
@@ -23,6 +24,7 @@ use crate::journal::Entry;
 use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
+use crate::schedule::{Kept as KeptOfPlans, Planner};
 use crate::sql::{Table, described};
 
 pub struct Core {
@@ -41,6 +43,11 @@ pub struct Core {
     pub delay: Delay,
     pub learnt: Taker,
     pub sources: SourceClocks,
+    pub planner: Planner,
+    /// The share of what a pod carries that it is to be used to.
+    pub utilisation: f64,
+    /// When what is learnt of demand is looked at again.
+    pub demand_due: Option<Time>,
 }
 
 /// What it is told beside batches.
@@ -48,6 +55,8 @@ pub struct Inputs {
     pub events: mpsc::Receiver<Event>,
     /// By people, who wait for the answer.
     pub controls: mpsc::Receiver<Control>,
+    /// Words of calendars, registrars and people on what is planned.
+    pub heard: mpsc::Receiver<Said>,
 }
 
 /// What the thread wakes up for.
@@ -59,6 +68,9 @@ enum Wake {
     /// The receivers are gone and nothing waits.
     Drained,
 }
+
+/// What entry operations ask of services changes by minutes.
+const DEMAND_EVERY: Duration = Duration::from_secs(60);
 
 /// What the entries so far come to, for the snapshot.
 #[derive(Default)]
@@ -76,11 +88,17 @@ impl Core {
             let wake = handle.block_on(next(&self.clock, next_due.at, &mut batches, &mut inputs));
             match wake {
                 Wake::Batch(received) => self.take(&mut kept, received),
-                Wake::Event(event) => self.engine.observe(self.clock.now(), event),
+                Wake::Event(event) => {
+                    if let Event::Learnt(learnt) = &event {
+                        self.planner.restore(&KeptOfPlans::of(learnt));
+                    }
+                    self.engine.observe(self.clock.now(), event);
+                }
                 Wake::Control(control) => self.obey(&mut kept, control),
                 Wake::Tick if next_due.put_off(self.engine.lag(self.clock.now())) => {}
                 Wake::Tick => {
                     let due = next_due.at;
+                    self.plan(&mut inputs.heard);
                     self.tick(&mut kept);
                     // Ticks that became due meanwhile are left out, so that batches get their turn.
                     let mut now = self.clock.now();
@@ -105,11 +123,44 @@ impl Core {
                         self.obey(&mut kept, control);
                     }
                     self.tick(&mut kept);
-                    self.learnt.take(&self.engine, self.clock.now());
+                    self.learnt.take(&self.engine, &self.planner, self.clock.now());
                     return;
                 }
             }
         }
+    }
+
+    /// Hears what is planned, and tells the engine of the floors that come of it.
+    fn plan(&mut self, heard: &mut mpsc::Receiver<Said>) {
+        let now = self.clock.now();
+        while let Ok(said) = heard.try_recv() {
+            match said {
+                Said::All { source, events, problems } => self.planner.hear(&source, events, problems),
+                Said::Of { source, events } => self.planner.hear_of(now, &source, events),
+            }
+        }
+        let is_due = self.demand_due.is_none_or(|due| now >= due);
+        if is_due && self.planner.has_events() {
+            self.demand_due = Some(now + DEMAND_EVERY);
+            self.planner.learn(Demand::of(&self.engine.learnt(now), self.utilisation));
+        }
+        if let Some(floors) = self.planner.tick(now, self.engine.findings(), self.engine.cluster()) {
+            self.engine.observe(now, Event::Floors(floors));
+        }
+    }
+
+    /// What is planned, for whoever asks: the same as before where nothing is new.
+    fn planning(&self, before: &Arc<Planning>) -> Arc<Planning> {
+        if before.planned_at == self.planner.planned_at() {
+            return before.clone();
+        }
+        Arc::new(Planning {
+            planned_at: self.planner.planned_at(),
+            plan: self.planner.plan().clone(),
+            replica_hours_a_day: self.planner.settings().replica_hours_a_day,
+            problems: self.planner.problems().told().to_vec(),
+            problems_left_out: self.planner.problems().more(),
+        })
     }
 
     /// Does what people ask for, and shows it before it says so: the next tick may be a while away.
@@ -196,12 +247,13 @@ impl Core {
             rule_failures: self.engine.rule_failures(),
             tallies: self.engine.tallies().clone(),
             notices: self.engine.notices(),
+            plan: self.planning(&before.plan),
         };
         self.metrics.tick(took);
         self.feed.closed(now, self.engine.take_closed());
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
-        self.learnt.tick(&self.engine, now);
+        self.learnt.tick(&self.engine, &self.planner, now);
     }
 
     fn spans(&self, resident: Option<u64>) -> Spans {

@@ -5,23 +5,26 @@ use std::sync::Arc;
 
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use super::tasks::{Role, Tasks};
 
+use crate::act::kubernetes::capacity_event::Listed;
 use crate::act::kubernetes::leadership::Standing;
 use crate::act::kubernetes::mapping::Seen;
 use crate::act::kubernetes::shelf::Shelf;
 use crate::act::kubernetes::status::Sight;
 use crate::act::kubernetes::{Kubernetes, connect, scaler};
-use crate::api::Snapshot;
+use crate::api::{Said, Snapshot};
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::config::{self, Config, Mode};
 use crate::guard::{Decision, Outcome};
 use crate::journal::What;
 use crate::model::{ServiceId, Time};
+use crate::schedule::bounds::{LASTS_MAX, shown};
+use crate::schedule::{Planned, Problem};
 
 /// What Kubernetes sets in every container.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
@@ -102,6 +105,42 @@ impl Reached {
             });
         }
         (kubernetes, shelf)
+    }
+}
+
+/// What people plan by CapacityEvents, told to the planner as it changes.
+pub async fn plan(mut planned: watch::Receiver<Arc<Vec<Listed>>>, heard: mpsc::Sender<Said>) {
+    while planned.changed().await.is_ok() {
+        let listed = planned.borrow_and_update().clone();
+        let problem = |one: &Listed, cause: &String| Problem {
+            source: CAPACITY_EVENTS.into(),
+            event: one.name.clone(),
+            cause: cause.clone(),
+        };
+        let problems = listed.iter().flat_map(|one| one.problems.iter().map(move |cause| problem(one, cause)));
+        let problems = problems.collect();
+        let events = listed.iter().map(event).collect();
+        if heard.send(Said::All { source: CAPACITY_EVENTS.into(), events, problems }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The source that all of them are.
+pub const CAPACITY_EVENTS: &str = "CapacityEvents";
+
+fn event(one: &Listed) -> Planned {
+    Planned {
+        id: one.uid.clone(),
+        source: format!("CapacityEvent {}", one.name),
+        title: shown(&one.title),
+        categories: one.kind.iter().map(|kind| shown(kind)).collect(),
+        starts: one.starts,
+        ends: one.ends.clamp(one.starts, one.starts + LASTS_MAX),
+        participants: one.participants,
+        cancelled: one.cancelled,
+        revision: one.generation,
+        floors: one.floors.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::disk::{self, Unfit};
 use crate::engine::{Engine, Event};
 use crate::model::{ClockStep, Time};
+use crate::schedule::Planner;
 
 /// Far beyond what is written: what is larger is another file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -46,10 +47,10 @@ impl Taker {
     }
 
     /// After a tick.
-    pub fn tick(&mut self, engine: &Engine, now: Time) {
+    pub fn tick(&mut self, engine: &Engine, planner: &Planner, now: Time) {
         let due = *self.due.get_or_insert(now + EVERY);
         if now >= due && !self.taken.is_closed() {
-            self.take(engine, now);
+            self.take(engine, planner, now);
         }
     }
 
@@ -59,9 +60,13 @@ impl Taker {
     }
 
     /// At the end, and when it is time.
-    pub fn take(&mut self, engine: &Engine, now: Time) {
+    pub fn take(&mut self, engine: &Engine, planner: &Planner, now: Time) {
         self.due = Some(now + EVERY);
-        let learnt = engine.learnt(now);
+        let mut learnt = engine.learnt(now);
+        let kept = planner.keep(now);
+        if !kept.is_empty() {
+            learnt.planned = serde_json::json!(kept);
+        }
         // A short life without traffic must not wipe out what the one before knew.
         if !learnt.is_empty() {
             self.taken.send_replace(Some(Arc::new(learnt)));

@@ -4,6 +4,7 @@
 mod adapter;
 mod core;
 mod delay;
+mod feeds;
 mod journal_thread;
 mod kubernetes;
 mod learnt;

@@ -19,8 +19,9 @@ use tracing::{info, warn};
 use super::adapter::{Adapter, Pace};
 use super::core::{Core, Inputs};
 use super::delay::Delay;
+use super::feeds;
 use super::journal_thread::JournalThread;
-use super::kubernetes::Reached;
+use super::kubernetes::{self, Reached};
 use super::learnt::{self, Place, Taker};
 use super::memory::{self, Memory};
 use super::panics;
@@ -29,7 +30,7 @@ use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
 use crate::act::kubernetes::token_review::Reviewer;
 use crate::analyse::Findings;
-use crate::api::{self, Access, Api, Metrics, Provider, Readiness, Reviews, Snapshot, Sql};
+use crate::api::{self, Access, Api, Metrics, Provider, Readiness, Registrar, Reviews, Snapshot, Sql};
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::commands::{query_files, rule_files, stations};
@@ -40,6 +41,7 @@ use crate::model::Time;
 use crate::net::{self, Listener, acceptor};
 use crate::notices::{Notices, Standing};
 use crate::receive::{self, Receivers, SourceClocks, Stamp, queue};
+use crate::schedule::{Kept, Planner};
 
 /// Everything is drained within this, as a cluster kills what takes longer (Kubernetes' default grace is 30 s).
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -59,6 +61,9 @@ const EVENTS_MAX: usize = 256;
 
 /// Orders of people waiting for it, each with its caller.
 const CONTROLS_MAX: usize = 16;
+
+/// Words of calendars, registrars and people waiting for the planner: each is taken at the next tick.
+const HEARD_MAX: usize = 64;
 
 /// Permits waiting for the cluster: `guard.actions_per_minute_max` bounds them well below.
 const PERMITS_MAX: usize = 64;
@@ -93,6 +98,10 @@ impl Running {
         sql: &Handle,
         ports_file: Option<&Path>,
     ) -> Result<Running, Error> {
+        #[cfg(not(feature = "calendar"))]
+        if !config.schedule.calendars.is_empty() {
+            return Err(Error::NoCalendars);
+        }
         let rules = rule_files::load(&config.rules)?;
         let overrides = query_files::load(&config.analyse)?;
         let mut settings = stations::settings(config);
@@ -100,11 +109,15 @@ impl Running {
         settings.window.seed = RandomState::new().build_hasher().finish();
         let stage = Box::new(RuleThread::default());
         let mut engine = Engine::with_stage(clock.now(), settings, &rules, stage)?;
+        let mut kept = Kept::default();
         if let Some(learnt) = config.learnt.as_ref().and_then(|path| learnt::read(path, clock.now())) {
+            kept = Kept::of(&learnt);
             engine.observe(clock.now(), Event::Learnt(learnt));
         }
         let journal = config.journal.as_ref().map(stations::journal).transpose()?;
         let kubernetes = Reached::of(config).await?;
+        let mut planner = planner(config, kubernetes.is_some());
+        planner.restore(&kept);
         let access = access(&config.api, kubernetes.as_ref())?;
         let api_tls = config.api.tls.as_ref().map(|tls| acceptor(&stations::tls(tls), api::ALPN)).transpose()?;
         warn_of_clear_tokens(&config.api);
@@ -166,10 +179,14 @@ impl Running {
             delay: Delay::default(),
             learnt,
             sources: SourceClocks::default(),
+            planner,
+            utilisation: config.analyse.station.target_utilisation,
+            demand_due: None,
         };
         let handle = Handle::current();
         let (controls_in, controls) = mpsc::channel(CONTROLS_MAX);
-        let inputs = Inputs { events, controls };
+        let (heard_in, heard) = mpsc::channel(HEARD_MAX);
+        let inputs = Inputs { events, controls, heard };
         tasks.spawn_thread(ENGINE, Role::Critical, move || core.run(&handle, outlet, inputs))?;
 
         let adapter = Adapter {
@@ -180,13 +197,15 @@ impl Running {
             metrics: metrics.clone(),
             last_words,
         };
-        let api_clock = clock.clone();
+        let (api_clock, feed_clock) = (clock.clone(), clock.clone());
         let mut place = config.learnt.clone().map(Place::File);
         match (stations::embedded(config)?, kubernetes) {
             (Some(cluster), _) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
             (None, Some(kubernetes)) => {
                 let (cluster, shelf) = kubernetes.start(clock.clone(), snapshot.clone(), &mut tasks);
                 place = place.or(Some(Place::ConfigMap(shelf)));
+                let planning = kubernetes::plan(cluster.planned(), heard_in.clone());
+                tasks.spawn("planner's view of CapacityEvents", Role::Helper, planning);
                 tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster));
             }
             (None, None) => drop(adapter),
@@ -194,6 +213,12 @@ impl Running {
         if let Some(place) = place {
             tasks.spawn(KEEPER, Role::Critical, learnt::keep(place, clock, events_in.clone(), taken));
         }
+        for calendar in config.schedule.calendars.iter().cloned() {
+            let following =
+                feeds::follow(calendar, config.schedule.station.clone(), feed_clock.clone(), heard_in.clone());
+            tasks.spawn("calendar", Role::Helper, following);
+        }
+        let registrar = Registrar::new(config.schedule.webhook.clone(), config.schedule.station.clone(), heard_in);
         if let Some(directory) = config.analyse.queries.clone() {
             let watching = query_files::watch(directory, overrides, events_in.clone());
             tasks.spawn("query watcher", Role::Critical, watching);
@@ -218,6 +243,7 @@ impl Running {
             controls: controls_in,
             metrics,
             sql: Arc::new(answers),
+            registrar: Arc::new(registrar),
             notices: outboxes.into(),
             clock: api_clock,
             // Some ticks of any length, and what a machine that stalls for a moment needs.
@@ -290,6 +316,15 @@ fn standing(snapshots: watch::Receiver<Arc<Snapshot>>) -> BoxStream<'static, Sta
         Some((standing, snapshots))
     };
     futures::stream::unfold(snapshots, next).boxed()
+}
+
+/// Whoever plans ahead, with the sources in the order that their words count in.
+fn planner(config: &Config, is_kubernetes: bool) -> Planner {
+    let calendars = config.schedule.calendars.iter().map(|calendar| calendar.name.as_str());
+    let by_hand = is_kubernetes.then_some(kubernetes::CAPACITY_EVENTS);
+    // A webhook says nothing until something changes: what was heard before a restart is all there is.
+    let sources: Vec<&str> = calendars.chain(by_hand).collect();
+    Planner::new(config.schedule.station.clone(), config.schedule.kinds.clone(), &sources)
 }
 
 /// Who may ask, by the tokens of the configuration and by those that others issue.

@@ -6,6 +6,7 @@
 mod changes;
 mod incident;
 mod judgement;
+mod planned;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use crate::model::{DecisionId, Time};
 pub use changes::Change;
 pub use incident::{Ending, Incident, Point};
 pub use judgement::{Judged, Judgement, Means, seconds};
+pub use planned::Planned;
 
 /// Everything there is to say of a stretch of time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +32,9 @@ pub struct Hindsight {
     pub incidents: Vec<Incident>,
     /// Decisions outside of outages: what is given back, what is told of silent failures.
     pub others: Vec<Judged>,
+    /// What was raised ahead of planned events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<Planned>,
     /// Times at which headroom started, and at which no spans arrived.
     pub starts: usize,
     pub blind: usize,
@@ -117,7 +122,8 @@ pub fn look_back(entries: &[Entry], from: Time) -> Hindsight {
     });
     let blind = blind.count();
     let starts = within().filter(|entry| matches!(entry.what, What::Started { .. })).count();
-    Hindsight { from, to, incidents, others, starts, blind }
+    let planned = planned::all(entries, from);
+    Hindsight { from, to, incidents, others, planned, starts, blind }
 }
 
 /// Refused for a moment only: it comes again by itself, and is looked at when it does.

@@ -78,6 +78,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
         services,
         peers: peers.collect(),
         entries: entries.collect(),
+        calendar: None,
         faults: plan.faults.iter().cloned().chain(around.faults.clone()).collect(),
         nodes: file::Nodes { count: 8, max: 16, ..file::Nodes::default() },
         pod_start: file::PodStart { pull_p50_s: 3.0, pull_p95_s: 8.0, cached_p50_s: 2.0, ..file::PodStart::default() },

@@ -3,6 +3,7 @@
 
 use indexmap::IndexMap;
 
+use super::calendar;
 use super::check_faults;
 use super::file::{self, Shape};
 use super::{
@@ -86,6 +87,8 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
     let mut problems = Problems::default();
     let p = &mut problems;
     let horizon_s = p.within("horizon_s", file.horizon_s, 1.0, HORIZON_S_MAX);
+    let mut entries: Vec<Entry> = file.entries.iter().enumerate().map(|(i, e)| entry(p, &file, i, e)).collect();
+    let calendar = calendar::check(p, &file, &mut entries);
     let scenario = Scenario {
         name: name.into(),
         description: file.description.trim().into(),
@@ -93,7 +96,8 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
         horizon_s,
         truth: truth(p, &file),
         services: file.services.iter().map(|(name, s)| service(p, &file, name, s)).collect(),
-        entries: file.entries.iter().enumerate().map(|(i, e)| entry(p, &file, i, e)).collect(),
+        entries,
+        calendar,
         peers: file.peers.iter().map(|(name, peer)| self::peer(p, name, peer)).collect(),
         faults: file.faults.iter().enumerate().map(|(i, f)| check_faults::fault(p, &file, i, f)).collect(),
         nodes: nodes(p, &file),
@@ -335,6 +339,7 @@ fn entry(p: &mut Problems, file: &file::File, index: usize, e: &file::Entry) -> 
         rate: p.within(&format!("{path}.traffic.rate"), e.traffic.rate, 0.0, RATE_MAX),
         shapes: e.traffic.shapes.clone(),
         table,
+        surges: Vec::new(),
     }
 }
 

@@ -32,6 +32,9 @@ pub(in crate::simulate) struct File {
     pub peers: IndexMap<String, Peer>,
     /// The request classes of the users.
     pub entries: Vec<Entry>,
+    /// What a calendar announces, and the traffic of those who come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<super::calendar::File>,
     #[serde(default)]
     pub faults: Vec<Fault>,
     #[serde(default)]

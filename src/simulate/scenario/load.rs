@@ -9,7 +9,10 @@ impl Scenario {
     /// is the same share of its service, and a maximum is as far away.
     pub fn scale_load(&mut self, factor: f64) {
         let times = |n: u32| ((f64::from(n) * factor).round() as u32).max(1);
-        self.entries.iter_mut().for_each(|entry| entry.rate *= factor);
+        for entry in &mut self.entries {
+            entry.rate *= factor;
+            entry.surges.iter_mut().for_each(|surge| surge.rate *= factor);
+        }
         self.peers.iter_mut().for_each(|peer| peer.connections = times(peer.connections));
         for fault in &mut self.faults {
             if let Trouble::Edge(_, EdgeTrouble::ExhaustedPool { connections, .. }) = &mut fault.trouble {
@@ -41,7 +44,8 @@ impl Scenario {
             Shape::Step { .. } | Shape::Ramp { .. } => Some(None),
             Shape::Bells { .. } | Shape::Noise { .. } | Shape::Csv(_) => None,
         });
-        let ends: Option<Vec<f64>> = faults.chain(shapes).collect();
+        let surges = self.entries.iter().flat_map(|entry| &entry.surges).map(|surge| Some(surge.ends_s()));
+        let ends: Option<Vec<f64>> = faults.chain(shapes).chain(surges).collect();
         ends?.into_iter().reduce(f64::max)
     }
 
@@ -113,6 +117,33 @@ impl Scenario {
             .collect()
     }
 
+    /// Pods that each service needs for all rates of a stretch of time to use at most `utilisation`, within its bounds.
+    pub fn replicas_over(&self, from_s: f64, until_s: f64, utilisation: f64) -> Vec<u32> {
+        // A second is a small part of the shortest rise that matters.
+        let instants = || std::iter::successors(Some(from_s), |at| Some(at + 1.0)).take_while(|at| *at <= until_s);
+        let mut most = vec![0.0_f64; self.services.len()];
+        for at in instants() {
+            let rates: Vec<f64> = self.entries.iter().map(|entry| traffic::rate(entry, at)).collect();
+            for (most, demand) in most.iter_mut().zip(self.demand(&rates)) {
+                *most = most.max(demand);
+            }
+        }
+        self.services
+            .iter()
+            .zip(most)
+            .map(|(s, d)| {
+                ((d / capacity(s.pods) / utilisation).ceil() as u32).clamp(s.min_replicas.max(1), s.max_replicas)
+            })
+            .collect()
+    }
+
+    /// What nearly all pods start and warm up within, in seconds.
+    pub fn start_s(&self) -> f64 {
+        let pull = self.pod_start.pull;
+        let pull_p95_ns = pull.median_ns * (Z95 * pull.sigma).exp();
+        (pull_p95_ns + self.pod_start.probe_ns + self.pod_start.warm_up_ns as f64) / 1e9
+    }
+
     /// Held threads, or cores, that each service needs on average for these rates of the entries.
     fn demand(&self, rates: &[f64]) -> Vec<f64> {
         let mut demand = vec![0.0; self.services.len()];
@@ -160,6 +191,9 @@ impl Scenario {
         call.probability * (callee + 2.0 * self.network_ns as f64)
     }
 }
+
+/// The 95th percentile of a standard normal distribution.
+const Z95: f64 = 1.644_853_6;
 
 /// Cores of a shared pod used at once while its quota lasts, over the quota: as the shipped scenarios have it.
 const BURST: f64 = 2.0;

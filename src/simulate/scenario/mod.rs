@@ -2,6 +2,7 @@
 //! is documented in `file.rs` and in every file under `examples/scenarios/`), checked once, and from then on
 //! made of indices: nothing in the simulation looks at a name.
 
+pub mod calendar;
 mod check;
 mod check_faults;
 pub(super) mod file;
@@ -11,10 +12,11 @@ use std::path::Path;
 
 use crate::model::printable;
 
+pub use calendar::{Announced, Calendar, LoadKind};
 pub use file::{Balance, CalleeNames, Objective, Shape, Unreachable};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
-const SHIPPED: [(&str, &str); 14] = [
+const SHIPPED: [(&str, &str); 15] = [
     ("exam-start", include_str!("../../../examples/scenarios/exam-start.yaml")),
     ("login-storm", include_str!("../../../examples/scenarios/login-storm.yaml")),
     ("login-storm-shared", include_str!("../../../examples/scenarios/login-storm-shared.yaml")),
@@ -29,6 +31,7 @@ const SHIPPED: [(&str, &str); 14] = [
     ("early-return", include_str!("../../../examples/scenarios/early-return.yaml")),
     ("beyond-capacity", include_str!("../../../examples/scenarios/beyond-capacity.yaml")),
     ("calm", include_str!("../../../examples/scenarios/calm.yaml")),
+    ("school-day", include_str!("../../../examples/scenarios/school-day.yaml")),
 ];
 
 /// Scenario files are small; past this something else was given by mistake.
@@ -57,6 +60,8 @@ pub struct Scenario {
     pub truth: Truth,
     pub services: Vec<Service>,
     pub entries: Vec<Entry>,
+    /// What is announced, and what comes of it.
+    pub calendar: Calendar,
     pub(super) peers: Vec<Peer>,
     pub(super) faults: Vec<Fault>,
     pub(super) nodes: Nodes,
@@ -199,6 +204,8 @@ pub struct Entry {
     pub(super) shapes: Vec<Shape>,
     /// Parsed `Shape::Csv`: (second, requests a second).
     pub(super) table: Vec<(f64, f64)>,
+    /// Of events' participants, beside its own traffic.
+    pub(super) surges: Vec<calendar::Surge>,
 }
 
 /// What goes wrong, from when to when.

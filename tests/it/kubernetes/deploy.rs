@@ -166,6 +166,7 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
     let Some(cluster) = installed("the_account_may_do_what_it_must_and_nothing_else") else { return };
     let must = [
         "watch headroom.dev/serviceobjectives *",
+        "watch headroom.dev/capacityevents *",
         "patch headroom.dev/serviceobjectives/status shop auth",
         "watch -/pods *",
         "watch -/resourcequotas *",
@@ -218,6 +219,7 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "delete keda.sh/scaledobjects shop auth",
         "patch headroom.dev/serviceobjectives shop auth",
         "create headroom.dev/serviceobjectives shop",
+        "patch headroom.dev/capacityevents shop exam",
         "patch policy/poddisruptionbudgets shop auth",
         "patch -/resourcequotas shop quota",
         "patch coordination.k8s.io/leases headroom other",
