@@ -16,7 +16,7 @@ SPEED ?= 4
 SECONDS ?= 600
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-anticipate dashboards dashboards-preview
+.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,3 +130,7 @@ accept-stranger: ## a stranger installs it and stays: tests by line, captures, r
 	tests/control-plane/build.sh
 	$(CARGO) build --locked --release --bin headroom
 	python3 tests/accept/stranger.py
+
+accept-shaping: ## who is turned away at the front door, how soon, and what it buys: scenarios on unseen seeds
+	$(CARGO) build --locked --release --bin headroom
+	python3 tests/accept/shaping.py

@@ -11,6 +11,7 @@
 //! - [`window`]: spans in time slices, traces assembled
 //! - [`analyse`]: critical path, rollups, SQL, the bottleneck and its verdict
 //! - [`action`]: what headroom can do, one file an action
+//! - [`shape`]: what a front door lets in, for the sake of one service behind it
 //! - [`decide`]: rhai rules turn findings into proposals
 //! - [`guard`]: proposals become permits, or refusals with a reason
 //! - [`act`]: the `Cluster` trait; takes permits only
@@ -53,6 +54,7 @@ pub mod notices;
 pub mod receive;
 #[cfg(feature = "daemon")]
 pub mod schedule;
+pub mod shape;
 #[cfg(feature = "daemon")]
 pub mod simulate;
 #[cfg(feature = "daemon")]

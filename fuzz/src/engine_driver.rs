@@ -443,6 +443,7 @@ impl Driver<'_> {
             | Event::Learnt(_)
             | Event::Floors(_)
             | Event::ClockStepped(_)
+            | Event::Traffic(_)
             | Event::Acted { .. } => {}
         }
         self.call(Call::Observe(self.clock, event));

@@ -12,6 +12,7 @@ use crate::action::Change;
 use crate::guard::Permit;
 use crate::model::{ClusterState, DecisionId};
 use crate::net::https::root_cause;
+use crate::shape::{EntryTraffic, Limits};
 
 /// It runs on this machine and answers from memory; a step of its simulation may hold it up for a moment.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -99,5 +100,13 @@ impl Cluster for Embedded {
             resource_version: permit.resource_version(),
         };
         self.post("apply", &write).await
+    }
+
+    async fn traffic(&mut self) -> Result<Option<Vec<EntryTraffic>>, ActError> {
+        self.ask(Method::POST, "traffic", None::<&()>).await
+    }
+
+    async fn limit(&mut self, limits: &Limits) -> Result<(), ActError> {
+        self.post("limits", limits).await
     }
 }

@@ -11,6 +11,7 @@ use std::future::Future;
 pub use crate::guard::ActError;
 use crate::guard::Permit;
 use crate::model::ClusterState;
+use crate::shape::{EntryTraffic, Limits};
 
 /// A place where workloads run.
 pub trait Cluster: Send {
@@ -20,6 +21,16 @@ pub trait Cluster: Send {
     /// Apply one permitted change: all of it in one write, or none of it. Applying the same permit twice
     /// is answered by `Conflict`, because the first write moved the resource version.
     fn apply(&mut self, permit: &Permit) -> impl Future<Output = Result<(), ActError>> + Send;
+
+    /// What came to a front door of its own since the last call; None where it has none.
+    fn traffic(&mut self) -> impl Future<Output = Result<Option<Vec<EntryTraffic>>, ActError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// What that front door is to keep from now on.
+    fn limit(&mut self, _limits: &Limits) -> impl Future<Output = Result<(), ActError>> + Send {
+        async { Ok(()) }
+    }
 
     /// Nothing is applied any more: whoever stands by may take over at once. Takes a few seconds at most.
     fn leave(&mut self) -> impl Future<Output = ()> + Send {

@@ -10,6 +10,10 @@ pub enum Criterion {
     LoadIsCarried,
     /// The pod's successor serves like its siblings. A name may come again: the time of creation tells them apart.
     PodsAlike { pod: String, created_at: Time },
+    /// Requests wait less at the target while traffic is kept from it. It ends as soon as the load fits.
+    ShorterQueue,
+    /// Nothing is to be proved, and nothing given back: it ends with its record, at its deadline.
+    RunsOut,
     /// Nothing is to be proved: it is held for a time and then given back.
     Held,
     /// Nothing is left to follow: what was lent is back, as this sentence says.

@@ -22,6 +22,8 @@ pub enum Pace {
     In { stabilisation_s: Option<f64> },
     /// Changes pods and leaves the replicas.
     Pods,
+    /// Turns requests away, and leaves pods and replicas.
+    Traffic,
     /// Gives back what headroom lent: breakers, cooldowns and budgets do not hold it up.
     Return,
 }
@@ -48,4 +50,5 @@ pub struct Step {
 pub struct Limits {
     pub resize_factor_max: f64,
     pub resize_lasting_max: Duration,
+    pub shape_lasting_max: Duration,
 }

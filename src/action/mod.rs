@@ -8,11 +8,13 @@
 mod call;
 mod criterion;
 mod gates;
+pub mod limit_rate;
 pub mod notify;
 pub mod raise_floor;
 pub mod resize_cpu;
 pub mod restart_pod;
 pub mod scale;
+pub mod shed;
 mod target;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -22,11 +24,13 @@ use crate::model::{InterventionId, InterventionRecord, ServiceId, Time, Workload
 pub use call::{Argument, Call, Request};
 pub use criterion::Criterion;
 pub use gates::{Limits, Pace, Sight, Step};
+pub use limit_rate::{LimitRate, LimitedRate, RateLimit};
 pub use notify::Notify;
 pub use raise_floor::{RaiseFloor, RaisedFloor};
 pub use resize_cpu::{CpuResize, ResizeCpu, ResizedCpu};
 pub use restart_pod::{Eviction, RestartPod, RestartedPod};
 pub use scale::{ScaleIn, ScaleOut, Scaling};
+pub use shed::{Shed, ShedTraffic, Shedding};
 pub use target::Target;
 
 /// What a proposal asks for. Replicas are absolute.
@@ -38,12 +42,21 @@ pub enum Action {
     RaiseFloor(RaiseFloor),
     RestartPod(RestartPod),
     ResizeCpu(ResizeCpu),
+    Shed(Shed),
+    LimitRate(LimitRate),
     Notify(Notify),
 }
 
 /// What rules call.
-pub static CALLS: [&Call; 5] =
-    [&scale::SCALE_OUT, &scale::SCALE_IN, &restart_pod::CALL, &resize_cpu::CALL, &notify::CALL];
+pub static CALLS: [&Call; 7] = [
+    &scale::SCALE_OUT,
+    &scale::SCALE_IN,
+    &restart_pod::CALL,
+    &resize_cpu::CALL,
+    &shed::CALL,
+    &limit_rate::CALL,
+    &notify::CALL,
+];
 
 /// The part of an object that an action changes. An object carries one open intervention for each slot: a further one
 /// for the same slot takes the place of the one before, one for another slot stands beside it.
@@ -55,16 +68,22 @@ pub enum Slot {
     Pods,
     /// The CPU of its pods.
     Cpu,
+    /// What is let in of the requests that cross it.
+    Traffic,
+    /// The rate of an entry operation that begins at it.
+    Rate,
 }
 
 impl Slot {
-    pub const ALL: [Slot; 3] = [Slot::Replicas, Slot::Pods, Slot::Cpu];
+    pub const ALL: [Slot; 5] = [Slot::Replicas, Slot::Pods, Slot::Cpu, Slot::Traffic, Slot::Rate];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Slot::Replicas => "replicas",
             Slot::Pods => "pods",
             Slot::Cpu => "cpu",
+            Slot::Traffic => "traffic",
+            Slot::Rate => "rate",
         }
     }
 
@@ -155,6 +174,8 @@ impl Action {
             Action::RaiseFloor(action) => action,
             Action::RestartPod(action) => action,
             Action::ResizeCpu(action) => action,
+            Action::Shed(action) => action,
+            Action::LimitRate(action) => action,
             Action::Notify(action) => action,
         }
     }
@@ -276,6 +297,10 @@ pub enum Change {
     RestartPod(Eviction),
     /// Give every pod so many times the CPU of its template, recorded on the workload before.
     ResizeCpu(CpuResize),
+    /// Record that requests are shed: those who keep limits go by the record.
+    Shed(Shedding),
+    /// Record that the rate of an entry operation is limited.
+    LimitRate(RateLimit),
     /// The intervention has come to its end: remove its record, leave the rest.
     Close { service: ServiceId, intervention: InterventionId },
 }
@@ -297,6 +322,8 @@ impl Change {
             Change::Scale(change) => Some(change),
             Change::RestartPod(change) => Some(change),
             Change::ResizeCpu(change) => Some(change),
+            Change::Shed(change) => Some(change),
+            Change::LimitRate(change) => Some(change),
             Change::Close { .. } => None,
         }
     }
@@ -306,6 +333,8 @@ impl Change {
             Change::Scale(change) => &change.service,
             Change::RestartPod(change) => &change.service,
             Change::ResizeCpu(change) => &change.service,
+            Change::Shed(change) => &change.service,
+            Change::LimitRate(change) => &change.service,
             Change::Close { service, .. } => service,
         }
     }
@@ -344,6 +373,8 @@ pub enum Done {
     RaisedFloor(RaisedFloor),
     RestartedPod(RestartedPod),
     ResizedCpu(ResizedCpu),
+    Shed(ShedTraffic),
+    LimitedRate(LimitedRate),
 }
 
 /// What each says of what it did, by its record.
@@ -384,6 +415,8 @@ impl Done {
             raise_floor::KIND => RaisedFloor::read(details).map(Done::RaisedFloor),
             restart_pod::KIND => RestartedPod::read(details).map(Done::RestartedPod),
             resize_cpu::KIND => ResizedCpu::read(details).map(Done::ResizedCpu),
+            shed::KIND => Some(Done::Shed(ShedTraffic)),
+            limit_rate::KIND => LimitedRate::read(details).map(Done::LimitedRate),
             scale::KIND => Some(Done::Scaled),
             _ => None,
         }
@@ -395,6 +428,8 @@ impl Done {
             Done::RaisedFloor(done) => done,
             Done::RestartedPod(done) => done,
             Done::ResizedCpu(done) => done,
+            Done::Shed(done) => done,
+            Done::LimitedRate(done) => done,
         }
     }
 

@@ -13,6 +13,8 @@ fn all() -> Vec<Action> {
         Action::RaiseFloor(RaiseFloor { service: service(), to: 8, until: Time::from_secs(600) }),
         Action::RestartPod(RestartPod { service: service(), pod: "a-1".into() }),
         Action::ResizeCpu(ResizeCpu { service: service(), factor: 1.5, lasting_s: 60.0 }),
+        Action::Shed(Shed { service: service(), lasting_s: 60.0 }),
+        Action::LimitRate(LimitRate { service: service(), route: "GET /b".into(), per_s: 50.0, lasting_s: 60.0 }),
         Action::Notify(Notify { service: service(), message: "look".into() }),
     ]
 }
@@ -36,7 +38,11 @@ fn plain() -> InterventionRecord {
     }
 }
 
-const LIMITS: Limits = Limits { resize_factor_max: 2.0, resize_lasting_max: std::time::Duration::from_secs(3600) };
+const LIMITS: Limits = Limits {
+    resize_factor_max: 2.0,
+    resize_lasting_max: std::time::Duration::from_secs(3600),
+    shape_lasting_max: std::time::Duration::from_secs(600),
+};
 
 #[test]
 fn every_action_says_of_itself_what_it_is() {

@@ -16,8 +16,8 @@ pub mod trace;
 
 pub use absorber::{Absorber, Arrived, Portion};
 pub use findings::{
-    Bottleneck, Compliance, EntryFinding, Evidence, Findings, Hindrance, HindranceKind, ObjectiveStatus,
-    ServiceFinding, Suspect, Verdict, sentences,
+    AskedBy, Bottleneck, Compliance, EntryFinding, Evidence, Findings, Hindrance, HindranceKind, ObjectiveStatus,
+    Offered, ServiceFinding, ServiceLoad, Suspect, Verdict, sentences,
 };
 
 pub use judge::{Config, Judge, PodsWithSpans};

@@ -39,6 +39,9 @@ pub struct Variant {
     /// Keep this share of the traces, whole (0.01: one in a hundred)
     #[arg(long, value_name = "SHARE", value_parser = Variant::share)]
     sampling: Option<f64>,
+    /// Put a gateway in front that asks headroom which requests to let in
+    #[arg(long)]
+    shape: bool,
     /// End at this second of the scenario, with nothing to compare
     #[arg(long, value_name = "SECONDS", value_parser = Variant::seconds)]
     pub until: Option<f64>,
@@ -86,6 +89,7 @@ impl Variant {
         if let Some(share) = self.sampling {
             scenario.sample(share);
         }
+        scenario.shaping |= self.shape;
         if let Some(until) = self.until {
             scenario.horizon_s = scenario.horizon_s.min(until);
         }
@@ -105,7 +109,8 @@ impl Variant {
             ("--sampling", number(self.sampling)),
             ("--until", number(self.until)),
         ];
-        given.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten().collect()
+        let given = given.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?])).flatten();
+        given.chain(self.shape.then(|| "--shape".to_owned())).collect()
     }
 }
 

@@ -35,5 +35,9 @@ pub fn shipped() -> Vec<RuleSource> {
         rule!("restart_bad_pod"),
         rule!("scale_in_idle"),
         rule!("scale_out_bottleneck"),
+        rule!("scale_out_for_shed"),
+        rule!("shed_beyond_capacity"),
+        rule!("shed_for_slow_dependency"),
+        rule!("shed_retry_storm"),
     ]
 }

@@ -11,7 +11,9 @@ use rhai::{Array, CustomType, Dynamic, Engine, ImmutableString, TypeBuilder};
 
 use super::draft::RuleDuration;
 use super::local_time::{self, LocalTime};
-use crate::analyse::{Bottleneck, EntryFinding, Evidence, Findings, ServiceFinding, Suspect, sentences};
+use crate::analyse::{
+    Bottleneck, EntryFinding, Evidence, Findings, Offered, ServiceFinding, ServiceLoad, Suspect, sentences,
+};
 use crate::model::{ClusterState, Time, TraceId};
 
 pub(super) fn register(engine: &mut Engine) {
@@ -48,7 +50,8 @@ impl Now {
         let bottleneck = |b: Bottleneck| BottleneckView(Arc::new(b));
         let service = |s: &ServiceFinding| {
             let workload = cluster.workload(s.service.as_str());
-            ServiceView(Arc::new((s.clone(), workload.map(|w| (w.min_replicas, w.max_replicas)))))
+            let bounds = workload.map(|w| (w.min_replicas, w.max_replicas));
+            ServiceView(Arc::new((s.clone(), bounds, findings.load(s.service.as_str()).cloned())))
         };
         let suspect = |s: &Suspect| Dynamic::from(SuspectView(Arc::new(s.clone())));
         Now(Arc::new(Inner {
@@ -192,9 +195,11 @@ getters!(BottleneckView, |b| {
     "exemplars" => exemplars(&b.exemplars),
 });
 
-/// The finding and, where the workload opted in, its bounds.
+/// The finding and, where the workload opted in, its bounds, and where its traffic may be shaped, what is asked of it.
 #[derive(Clone)]
-struct ServiceView(Arc<(ServiceFinding, Option<(u32, u32)>)>);
+struct ServiceView(Arc<ServiceFacts>);
+
+type ServiceFacts = (ServiceFinding, Option<(u32, u32)>, Option<ServiceLoad>);
 
 impl CustomType for ServiceView {
     fn build(mut builder: TypeBuilder<Self>) {
@@ -225,6 +230,12 @@ getters!(ServiceView, |s| {
     "opted_in" => s.1.is_some(),
     "min_replicas" => known(s.1.map(|(min, _)| count(min))),
     "max_replicas" => known(s.1.map(|(_, max)| count(max))),
+    "shapeable" => s.2.is_some(),
+    "demand" => known(s.2.as_ref().and_then(|load| load.offered.as_ref().and_then(Offered::factor))),
+    "demand_summary" => known(s.2.as_ref().and_then(ServiceLoad::demand)),
+    "shed_share" => s.2.as_ref().and_then(|load| load.offered).map_or(0.0, |offered| offered.shed_share()),
+    "queue" => known(s.2.as_ref().map(|load| Dynamic::from(RuleDuration::from_ms(load.queue_ms)))),
+    "queue_ms" => known(s.2.as_ref().map(|load| load.queue_ms)),
 });
 
 #[derive(Clone)]

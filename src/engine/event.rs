@@ -6,6 +6,7 @@ use crate::decide::RuleSource;
 use crate::guard::{ActError, Floor, Permit};
 use crate::journal::{Entry, Phase};
 use crate::model::{ClockStep, ClusterState, DecisionId, Time};
+use crate::shape::EntryTraffic;
 
 /// An input that is not a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub enum Event {
     ClockStepped(ClockStep),
     /// The floors that schedules, forecasts and people hold, in place of those before.
     Floors(Vec<Floor>),
+    /// What gateways saw since they were last asked.
+    Traffic(Vec<EntryTraffic>),
     /// What became of a permitted change.
     Acted {
         decision: DecisionId,

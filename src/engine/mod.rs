@@ -8,6 +8,7 @@ mod clock_steps;
 mod event;
 mod finding_news;
 mod notices;
+mod permit_key;
 mod rule_news;
 mod shard;
 mod tallies;
@@ -25,11 +26,13 @@ use crate::decide::{self, Evaluated, Here, Proposal, RuleError, RuleSource, Rule
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::journal::{Entry, Phase, What, decisions, interventions};
 use crate::model::{ClockStep, ClusterState, DecisionId, Pause, Pauses, SpanBatch, Time, spans};
+use crate::shape::{Limits, Shaper};
 use crate::verify::{self, InterventionReport, Verification, Verifier};
 use crate::window;
 use clock_steps::ClockSteps;
 use finding_news::FindingNews;
 use notices::Notices;
+use permit_key::PermitKey;
 use rule_news::RuleNews;
 
 pub use event::{Effect, Event};
@@ -98,6 +101,7 @@ pub struct Engine {
     stopped_loading: Vec<String>,
     stopped: Option<String>,
     guard: Guard,
+    shaper: Shaper,
     verifier: Verifier,
     cluster: ClusterState,
     /// What the clocks' steps make of it, where they make anything.
@@ -153,6 +157,7 @@ impl Engine {
             stopped_loading: Vec::new(),
             stopped: None,
             guard: Guard::new(settings.guard),
+            shaper: Shaper::default(),
             verifier: Verifier::new(settings.verify),
             cluster: ClusterState::default(),
             restamped: None,
@@ -274,6 +279,10 @@ impl Engine {
                 self.settle(at, decision, &change, error.is_none());
                 self.record(at, What::Acted { decision, change, error });
             }
+            Event::Traffic(traffic) => {
+                self.shaper.report(at, &traffic);
+                self.record(at, What::Traffic { traffic });
+            }
             Event::Floors(floors) => {
                 self.guard.set_floors(floors.clone());
                 self.record(at, What::Floors { floors });
@@ -296,6 +305,7 @@ impl Engine {
         self.judge.step_clock(now, step);
         self.shard.step_clock(step);
         self.guard.step_clock(step);
+        self.shaper.step_clock(step);
         self.verifier.step_clock(step);
         self.pauses.step_clock(step);
         self.notices.step_clock(step);
@@ -339,6 +349,9 @@ impl Engine {
                 self.record(now, What::AnalysisFailed { error: error.to_string() });
             }
         }
+        let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
+        self.shaper.tick(now, &mut self.findings, cluster);
+        self.judge.keep_away(self.shaper.kept_away(&self.findings));
         self.verify(now, &mut permits);
         self.decide(now, &mut permits);
         self.awaited.retain(|_, permit| permit.valid_until() >= now);
@@ -461,6 +474,11 @@ impl Engine {
         self.rule_failures
     }
 
+    /// What gateways are to keep, as of the last tick.
+    pub fn limits(&self) -> &Limits {
+        self.shaper.limits()
+    }
+
     /// Interventions that have not come to their end.
     pub fn interventions(&self) -> Vec<InterventionReport> {
         self.verifier.open().cloned().collect()
@@ -516,19 +534,6 @@ fn context<'a>(
 
 fn failure(error: RuleError) -> What {
     What::RuleFailed { rule: error.rule.clone(), error: error.to_string() }
-}
-
-/// A change and the close that follows it carry the same decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct PermitKey {
-    decision: DecisionId,
-    is_close: bool,
-}
-
-impl PermitKey {
-    fn new(decision: DecisionId, change: &Change) -> PermitKey {
-        PermitKey { decision, is_close: change.record().is_none() }
-    }
 }
 
 fn keep<T>(kept: &mut Vec<T>, one: T) {

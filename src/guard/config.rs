@@ -70,6 +70,11 @@ pub struct Config {
     pub resize_factor_max: f64,
     /// CPU is lent for so long at most; an hour of need is no burst.
     pub resize_lasting_max: Duration,
+    /// Between two decisions to shape the traffic of one service: the second one needs findings that the first one shows in.
+    pub shape_cooldown: Duration,
+    /// Requests are turned away for so long at most without being decided anew: a burst of any length is decided again, and
+    /// what nobody looks at ends.
+    pub shape_lasting_max: Duration,
     /// How long a breaker stays open: a cause that no scaling cured is not tried again at once, and a pager
     /// has been answered by then.
     pub breaker_open: Duration,
@@ -109,6 +114,8 @@ impl Default for Config {
             pod_again: seconds(15),
             resize_factor_max: 2.0,
             resize_lasting_max: seconds(3600),
+            shape_cooldown: seconds(5),
+            shape_lasting_max: seconds(600),
             breaker_open: seconds(600),
             findings_age_max: seconds(10),
             permit_valid: seconds(5),
@@ -122,7 +129,11 @@ impl Default for Config {
 impl Config {
     /// Those that actions hold by themselves.
     pub(super) fn limits(&self) -> Limits {
-        Limits { resize_factor_max: self.resize_factor_max, resize_lasting_max: self.resize_lasting_max }
+        Limits {
+            resize_factor_max: self.resize_factor_max,
+            resize_lasting_max: self.resize_lasting_max,
+            shape_lasting_max: self.shape_lasting_max,
+        }
     }
 }
 
@@ -156,6 +167,8 @@ impl Config {
         pod_again: Kind::seconds(1, DAY), "before a restart or resize that the cluster refused is asked for again";
         resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";
+        shape_cooldown: Kind::seconds(0, DAY), "between two decisions to shape the traffic of one service";
+        shape_lasting_max: Kind::seconds(1, DAY), "requests are turned away for so long at most without being decided anew";
         breaker_open: Kind::seconds(0, DAY), "no further step of a rule on a service where its last one had no effect";
         prove_within: Kind::seconds(1, DAY), "an action must be confirmed by then";
         findings_age_max: Kind::seconds(1, DAY), "older findings are not acted on";

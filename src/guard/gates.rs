@@ -117,8 +117,8 @@ impl Guard {
                 Err(refusal) => passing.hear(Err(refusal)),
             },
             // Of what no cluster knows there are no pods to ask about.
-            Pace::Pods | Pace::Return if opted_in.is_none() => {}
-            Pace::Pods | Pace::Return => match action.bounds(workload, &self.config.limits()) {
+            Pace::Pods | Pace::Traffic | Pace::Return if opted_in.is_none() => {}
+            Pace::Pods | Pace::Traffic | Pace::Return => match action.bounds(workload, &self.config.limits()) {
                 Ok(note) => passing.notes.extend(note),
                 Err(reason) => passing.hear(refuse(Gate::Bounds, reason)),
             },
@@ -165,6 +165,7 @@ impl Guard {
     ) -> Result<(), Refusal> {
         match action.pace() {
             Pace::Return => Ok(()),
+            Pace::Traffic => self.actions_left(),
             Pace::Pods => {
                 self.actions_left()?;
                 self.changed_left(action.at_stake(workload), context)
@@ -374,6 +375,11 @@ fn cooldown(
             let refused = memory.refused_since.contains_key(&slot);
             let lapse = if refused { config.pod_again } else { config.pod_cooldown };
             still("its pods were last changed", memory.last_change_of_pods(slot), lapse)
+        }
+        // What was let go is not limited again at once, or a load at the edge would be shed and let in by turns.
+        Pace::Traffic => {
+            let last = action.slot().and_then(|slot| memory.last_change.get(&slot).copied());
+            still("its traffic was last shaped", last, config.shape_cooldown)
         }
         Pace::Return => Ok(()),
     }

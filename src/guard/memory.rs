@@ -55,7 +55,7 @@ impl Memory {
                     self.baseline.get_or_insert(record.replicas_before);
                 }
                 Some(Slot::Replicas) => self.last_scale_in = self.last_scale_in.max(Some(record.applied_at)),
-                Some(slot @ (Slot::Pods | Slot::Cpu)) => {
+                Some(slot @ (Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate)) => {
                     let last = self.last_change.entry(slot).or_insert(record.applied_at);
                     *last = (*last).max(record.applied_at);
                 }
@@ -115,7 +115,8 @@ impl Memory {
 
     /// The last change of pods that was done, or that was tried for this slot.
     pub(super) fn last_change_of_pods(&self, slot: Slot) -> Option<Time> {
-        let counts = |of: &Slot| *of == slot || !self.refused_since.contains_key(of);
+        let is_of_pods = |of: &Slot| matches!(of, Slot::Pods | Slot::Cpu);
+        let counts = |of: &Slot| is_of_pods(of) && (*of == slot || !self.refused_since.contains_key(of));
         self.last_change.iter().filter(|(of, _)| counts(of)).map(|(_, at)| *at).max()
     }
 
@@ -139,7 +140,7 @@ impl Memory {
                 self.answered_need = None;
             }
             // Its time stays: what was refused is asked for again after a while, not at the next tick.
-            Slot::Pods | Slot::Cpu => {
+            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => {
                 if let Some(last) = self.last_change.get(&slot) {
                     self.refused_since.entry(slot).or_insert(*last);
                 }

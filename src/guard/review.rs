@@ -257,7 +257,7 @@ impl Guard {
                 memory.baseline.get_or_insert(from);
             }
             Slot::Replicas => memory.last_scale_in = Some(now),
-            Slot::Pods | Slot::Cpu => {
+            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => {
                 memory.last_change.insert(slot, now);
             }
         }

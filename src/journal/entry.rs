@@ -8,6 +8,7 @@ use crate::analyse::{Findings, Learnt, Overrides};
 use crate::decide::RuleSource;
 use crate::guard::{ActError, Decision, Floor};
 use crate::model::{ClockStep, ClusterState, DecisionId, ServiceId, Time};
+use crate::shape::EntryTraffic;
 use crate::verify::InterventionReport;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,10 @@ pub enum What {
     /// All clocks stepped; the entries after this one are stamped by the new time.
     ClockStepped {
         seconds: ClockStep,
+    },
+    /// What gateways saw since they were last asked.
+    Traffic {
+        traffic: Vec<EntryTraffic>,
     },
     /// A permitted change came back from the cluster.
     Acted {
@@ -159,6 +164,7 @@ impl Entry {
                 | Learnt { .. }
                 | ClockStepped { .. }
                 | Floors { .. }
+                | Traffic { .. }
                 | Acted { .. }
         )
     }

@@ -175,6 +175,7 @@ fn told(what: &What) -> Option<String> {
         | What::ClusterUnchanged { .. }
         | What::Learnt { .. }
         | What::Floors { .. }
+        | What::Traffic { .. }
         | What::Acted { error: None, .. }
         | What::RulePrinted { .. } => return None,
     })

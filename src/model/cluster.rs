@@ -79,6 +79,9 @@ pub struct Terms {
     pub eviction_blocked_by: Option<String>,
     /// Its pods may be resized in place.
     pub resizable: bool,
+    /// Requests may be turned away at the front door so that it can serve the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shapeable: bool,
 }
 
 impl Terms {

@@ -9,7 +9,7 @@ use super::scenario::{Callee, Duration, Retries, Target};
 use super::simulation::{CallId, Event, FrameId, Simulation};
 use super::slab::Id;
 use super::spans::{SpanRecord, Subject};
-use super::status::{OK, REFUSED, TIMED_OUT, UNREACHED};
+use super::status::{OK, REFUSED, SHED, TIMED_OUT, UNREACHED};
 
 /// Tokens a retry budget can save up, and starts with: a short hiccup may be retried at any traffic.
 pub(super) const BUDGET_MAX: f64 = 10.0;
@@ -36,6 +36,8 @@ pub(super) struct Call {
     span: u64,
     pub(super) key: Key,
     pub(super) attempt: u32,
+    /// What the front door asked its user to wait before another attempt.
+    again_ns: f64,
     sent: i64,
     /// The connection that it holds, of a pool that is exhausted.
     pool: Option<PoolId>,
@@ -47,7 +49,18 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn first(owner: Owner, trace: u128, key: Key) -> Call {
-        Call { owner, trace, span: 0, key, attempt: 0, sent: 0, pool: None, unsent: false, touched: false }
+        Call {
+            owner,
+            trace,
+            span: 0,
+            key,
+            attempt: 0,
+            again_ns: 0.0,
+            sent: 0,
+            pool: None,
+            unsent: false,
+            touched: false,
+        }
     }
 }
 
@@ -113,9 +126,20 @@ impl Simulation {
             Owner::User(_) => call.trace = (u128::from(key.child(0).id()) << 64) | u128::from(key.child(1).id()),
             Owner::Frame(..) => call.span = key.id(),
         }
-        let owner = call.owner;
+        let (owner, attempt) = (call.owner, call.attempt);
         let Some(destination) = self.destination(owner) else { return };
         self.schedule.push(self.now + destination.timeout_ns, Event::Timeout(id));
+        if let Owner::User(request) = owner {
+            let Some(entry) = self.requests.get(request).map(|request| request.entry) else { return };
+            if let Err(again_ns) = self.comes_in(entry, attempt) {
+                if let Some(call) = self.calls.get_mut(id) {
+                    call.again_ns = again_ns;
+                }
+                let answered = self.now + self.network(key, 2);
+                self.schedule.push(answered, Event::Reply { call: id, status: SHED });
+                return;
+            }
+        }
         let connection = match destination.caller {
             Some((caller, pod)) => self.connect(id, caller, pod, destination.callee),
             None => Connection::Unpooled,
@@ -256,7 +280,8 @@ impl Simulation {
         let (retries, budget) = retries;
         if status != OK && call.attempt < retries.attempts && *budget >= 1.0 {
             *budget -= 1.0;
-            let backoff = retries.backoff_ns * f64::from(1_u32 << call.attempt);
+            // Who is turned away at the front door is told when to come again, and does.
+            let backoff = (retries.backoff_ns * f64::from(1_u32 << call.attempt)).max(2.0 * call.again_ns);
             let jitter = 0.5 + 0.5 * call.key.child(7 + u64::from(call.attempt)).uniform();
             let again = self.calls.insert(Call {
                 attempt: call.attempt + 1,

@@ -33,7 +33,7 @@ impl Simulation {
             pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
             interventions: workload.interventions.clone(),
             held: None,
-            terms: Terms { resizable: true, ..Terms::default() },
+            terms: Terms { resizable: true, shapeable: self.scenario.shaping, ..Terms::default() },
         };
         let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
         workloads.sort_by(|a, b| a.service.cmp(&b.service));
@@ -62,6 +62,8 @@ impl Simulation {
                 self.restart(pod);
             }
             Change::ResizeCpu(CpuResize { factor, .. }) => self.lend_cpu(index, *factor),
+            // The record alone: the ingress goes by limits that follow from it.
+            Change::Shed(_) | Change::LimitRate(_) => {}
             Change::Close { intervention, .. } => {
                 let records = &mut self.workloads[index].interventions;
                 let before = records.len();

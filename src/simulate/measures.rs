@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::scenario::{Announced, Entry, Scenario, seconds};
-use super::status::{FAILED, OK, REFUSED, TIMED_OUT, UNREACHED};
+use super::status::{FAILED, OK, REFUSED, SHED, TIMED_OUT, UNREACHED};
 use crate::model::time::NANOS_PER_SECOND;
 
 /// The live view looks back this far: as long as a person remembers, and enough requests for a p99.
@@ -84,12 +84,18 @@ pub struct Restart {
 pub struct EntryMeasures {
     pub service: String,
     pub operation: String,
+    /// Who asks, where the scenario tells clients apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub client: String,
     pub priority: u8,
     pub requests: u64,
     /// Answered well, but later than the objective's latency.
     pub slow: u64,
     /// Answered 503 by a full queue or a proxy somewhere, or 502 because nobody took a call.
     pub refused: u64,
+    /// Answered 429 by the front door.
+    #[serde(default)]
+    pub shed: u64,
     /// Answered 500.
     #[serde(default)]
     pub failed: u64,
@@ -144,6 +150,7 @@ struct Second {
     good: u64,
     slow: u64,
     refused: u64,
+    shed: u64,
     failed: u64,
     timed_out: u64,
 }
@@ -226,6 +233,7 @@ impl Ledger {
             OK => second.slow += 1,
             TIMED_OUT => second.timed_out += 1,
             FAILED => second.failed += 1,
+            SHED => second.shed += 1,
             _ => {
                 debug_assert!(status == REFUSED || status == UNREACHED, "{status}");
                 second.refused += 1;
@@ -362,18 +370,20 @@ impl EntryLedger {
         let sum = |field: fn(&Second) -> u64| slice(&self.seconds, window.clone()).iter().map(field).sum::<u64>();
         let (requests, good) = (sum(|s| s.arrived), sum(|s| s.good));
         let (slow, refused, timed_out) = (sum(|s| s.slow), sum(|s| s.refused), sum(|s| s.timed_out));
-        let failed = sum(|s| s.failed);
+        let (failed, shed) = (sum(|s| s.failed), sum(|s| s.shed));
         let mut latencies = self.latencies_us.clone();
         EntryMeasures {
             service: scenario.services[entry.service].name.clone(),
             operation: entry.operation.clone(),
+            client: entry.client.clone(),
             priority: entry.priority,
             requests,
             slow,
             refused,
+            shed,
             failed,
             timed_out,
-            unfinished: requests - good - slow - refused - failed - timed_out,
+            unfinished: requests - good - slow - refused - shed - failed - timed_out,
             first_missed_s: self.first_missed_s(entry, window.start),
             violation_share: share(requests - good, requests),
             p50_ms: quantile_ms(&mut latencies, 0.5),

@@ -9,6 +9,7 @@
 //! | users: rate curves and Poisson arrivals | `traffic` |
 //! | a request's way: calls, timeouts, retries | `calls` |
 //! | the work of a pod for a call, step by step | `frames` |
+//! | the front door, which asks headroom whom to let in | `ingress` |
 //! | databases and other peers: connections, waiting | `peers` |
 //! | a pod's queue: thread pool, processor sharing with CPU quota | `workers`, `shared` |
 //! | pods, nodes, the load balancer | `pods` |
@@ -34,6 +35,7 @@ pub mod draw;
 mod edges;
 mod faults;
 mod frames;
+mod ingress;
 pub mod measures;
 mod peers;
 mod pods;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::calls::{Call, Request};
 use super::edges::{Edges, PoolId};
 use super::frames::Frame;
+use super::ingress::Ingress;
 use super::measures::{Ledger, Live, LiveService, Measures};
 use super::peers::PeerState;
 use super::pods::{Nodes, Pod, Workload};
@@ -110,6 +111,7 @@ pub struct Simulation {
     pub(super) entry_budgets: Vec<f64>,
     pub(super) telemetry: Telemetry,
     pub(super) ledger: Ledger,
+    pub(super) ingress: Ingress,
     request_key: Key,
     request_numbers: Vec<u32>,
     arrival_keys: Vec<(Key, Key)>,
@@ -157,6 +159,7 @@ impl Simulation {
             entry_budgets: vec![super::calls::BUDGET_MAX; entries],
             telemetry: Telemetry::new(scenario, seed, start, telemetry),
             ledger: Ledger::new(scenario),
+            ingress: Ingress::new(scenario),
             request_key: Key::of(seed, Purpose::Request),
             request_numbers: vec![0; entries],
             arrival_keys: (0..entries as u64).map(|e| (arrivals.child(e), noise.child(e))).collect(),

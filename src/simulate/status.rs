@@ -8,3 +8,5 @@ pub(super) const REFUSED: u16 = 503;
 pub(super) const TIMED_OUT: u16 = 504;
 /// Nobody took the call: the connection was refused or reset. It is also what the caller then answers, as a gateway does.
 pub(super) const UNREACHED: u16 = 502;
+/// By the front door, for the sake of a service behind it.
+pub(super) const SHED: u16 = 429;

@@ -25,6 +25,11 @@ pub struct Config {
     /// Below this, in milliseconds, waiting is noise and says nothing; blame alone decides. Runtimes that queue
     /// inside their own span show hardly any waiting.
     pub waiting_noise_ms: f64,
+    /// Traffic that is kept away shortens a queue within this time: one second of queue is worked off in two or three, and
+    /// spans tell of it two seconds later.
+    pub shaping_within: Duration,
+    /// So long must all that comes fit before it is let in: what comes in bursts of seconds is one overload.
+    pub shaping_calm: Duration,
     /// The record's removal is asked for again when it has not happened for so long.
     pub close_again: Duration,
 }
@@ -38,6 +43,8 @@ impl Default for Config {
             proof_share: 0.5,
             no_effect_share: 0.8,
             waiting_noise_ms: 5.0,
+            shaping_within: Duration::from_secs(20),
+            shaping_calm: Duration::from_secs(5),
             close_again: Duration::from_secs(5),
         }
     }
@@ -54,6 +61,8 @@ impl Config {
         proof_share: Kind::Share, "waiting that fell to this share of its worst proves an action at once";
         no_effect_share: Kind::Share, "waiting above this share of its worst at the deadline has not fallen";
         waiting_noise_ms: Kind::number(0.0, 60_000.0), "milliseconds of waiting below which blame alone decides";
+        shaping_within: Kind::seconds(1, DAY), "traffic that is kept away must shorten the queue within this time";
+        shaping_calm: Kind::seconds(0, DAY), "all that comes must fit for so long before it is let in again";
         close_again: Kind::seconds(1, DAY), "before the removal of a record that has not happened is asked for again";
     ];
 }

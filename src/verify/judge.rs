@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::config::Config;
 use super::report::{InterventionReport, Stage};
+use super::shaping::{Shaping, runs_out};
 use super::verifier::Verification;
 use crate::action::{Criterion, Done};
 use crate::analyse::{Findings, ServiceFinding};
@@ -31,6 +32,10 @@ pub(super) enum State {
     Judging(Judging),
     /// Held until the deadline, then given back.
     Held,
+    /// Traffic is kept away until the load fits again.
+    Shaping(Shaping),
+    /// It ends at its deadline.
+    RunsOut,
     /// It had no effect and is given back once calm has lasted.
     Owed { calm_since: Option<Time> },
     /// It has ended; the removal of its record was asked for then.
@@ -102,6 +107,10 @@ impl Watch {
                 State::Applied(Applied { waiting_ms_worst: waiting_ms_before, is_reported_late: false })
             }
             Criterion::Held => State::Held,
+            Criterion::ShorterQueue => {
+                State::Shaping(Shaping { queue_ms_worst: waiting_ms_before, ..Shaping::default() })
+            }
+            Criterion::RunsOut => State::RunsOut,
         };
         Watch { report, record, done, state }
     }
@@ -113,7 +122,8 @@ impl Watch {
         match state {
             State::Judging(judging) => step.move_all([&mut judging.warm_at]),
             State::Owed { calm_since: since } | State::Ended { close_asked_at: since } => step.move_all(since),
-            State::Applied(_) | State::Held | State::Gone => {}
+            State::Shaping(shaping) => step.move_all(&mut shaping.fits_since),
+            State::Applied(_) | State::Held | State::RunsOut | State::Gone => {}
         }
     }
 
@@ -162,7 +172,12 @@ impl Watch {
     pub(super) fn is_owed(&self) -> bool {
         match self.state {
             State::Held | State::Owed { .. } => true,
-            State::Applied(_) | State::Judging(_) | State::Ended { .. } | State::Gone => false,
+            State::Applied(_)
+            | State::Judging(_)
+            | State::Shaping(_)
+            | State::RunsOut
+            | State::Ended { .. }
+            | State::Gone => false,
         }
     }
 }
@@ -178,6 +193,8 @@ impl State {
             State::Applied(applied) => applied.next(tick, workload),
             State::Judging(judging) => judging.next(tick, workload),
             State::Held => held(tick, workload),
+            State::Shaping(shaping) => shaping.next(tick),
+            State::RunsOut => runs_out(tick),
             State::Owed { calm_since } => owed(calm_since, tick, workload),
             State::Ended { close_asked_at } => ended(close_asked_at, tick),
             State::Gone => (State::Gone, Vec::new()),
@@ -223,7 +240,7 @@ impl Applied {
             Criterion::PodsAlike { pod, created_at } => self.await_successor(tick, workload, pod, *created_at),
             // Applied → Ended: nothing was promised.
             Criterion::Returned(reason) => tick.end(Stage::Verified, reason),
-            Criterion::Held => held(tick, workload),
+            Criterion::Held | Criterion::ShorterQueue | Criterion::RunsOut => held(tick, workload),
         }
     }
 }
@@ -234,7 +251,9 @@ impl Judging {
             Criterion::LessWaiting => tick.another_hand(workload).unwrap_or_else(|| self.judge_less_waiting(tick)),
             Criterion::LoadIsCarried => tick.another_hand(workload).unwrap_or_else(|| self.judge_load_carried(tick)),
             Criterion::PodsAlike { pod, .. } => self.judge_pods_alike(tick, pod),
-            Criterion::Held | Criterion::Returned(_) => (State::Judging(self), Vec::new()),
+            Criterion::Held | Criterion::ShorterQueue | Criterion::RunsOut | Criterion::Returned(_) => {
+                (State::Judging(self), Vec::new())
+            }
         }
     }
 }

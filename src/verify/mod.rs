@@ -9,6 +9,7 @@ mod judge;
 mod pods;
 pub mod report;
 mod scaling;
+mod shaping;
 pub mod verifier;
 
 pub use config::Config;

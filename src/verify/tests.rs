@@ -117,6 +117,7 @@ impl World {
                 workload.pods.push(Pod { name: "a-new".into(), created_at: now, ready_at: None });
             }
             Change::ResizeCpu(_) => {}
+            Change::Shed(_) | Change::LimitRate(_) => {}
             Change::Close { intervention, .. } => workload.interventions.retain(|record| record.id != *intervention),
         }
         self.guard.settled(permit.decision(), true);

@@ -25,6 +25,7 @@
 //! - [`schedule`]: calendars shown and planned, a school day in small, and a registrar that changes it
 //! - [`shapes`]: traces as real senders write them: names, ids, sidecars, messages, streams, probes
 //! - [`sentences`]: what is said with numbers, read as a person reads it
+//! - [`shaping`]: requests are turned away at the front door, the right ones and no longer than it helps
 //! - [`simulate`]: the shipped scenarios are what they claim, and the simulated cluster is deterministic
 //! - [`traces`]: traces as they really are: roots that never come, clocks that are off, spans that are lost
 //!
@@ -57,6 +58,7 @@ mod rules;
 mod schedule;
 mod sentences;
 mod shapes;
+mod shaping;
 mod simulate;
 mod skip;
 mod traces;

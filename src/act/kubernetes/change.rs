@@ -11,7 +11,7 @@ use super::lever::{Lever, Means, value};
 use super::patch;
 use super::record::{self, MANAGER};
 use super::retry::{ATTEMPTS, Outcome, Reason, retried};
-use crate::action::{Change, CpuResize, Eviction, Slot};
+use crate::action::{Change, CpuResize, Eviction, RateLimit, Shedding, Slot};
 use crate::guard::{ActError, Permit};
 use crate::net::https::root_cause;
 
@@ -125,6 +125,8 @@ fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
         Change::Scale(scaling) => (Some(scaling), Slot::Replicas),
         Change::RestartPod(_) => (None, Slot::Pods),
         Change::ResizeCpu(_) => (None, Slot::Cpu),
+        Change::Shed(_) => (None, Slot::Traffic),
+        Change::LimitRate(_) => (None, Slot::Rate),
         Change::Close { intervention, .. } => {
             let is_recorded = record::interventions(annotations).iter().any(|record| record.id == *intervention);
             return if is_recorded { Standing::AsDecided } else { Standing::Done };
@@ -159,9 +161,10 @@ async fn attempt_on(
     let dry = PatchParams { dry_run: true, ..written.clone() };
     let operations = match change {
         Change::Scale(scaling) => patch::scale(lever.means, live, scaling.to, &scaling.record),
-        Change::RestartPod(Eviction { record, .. }) | Change::ResizeCpu(CpuResize { record, .. }) => {
-            patch::note(live, record)
-        }
+        Change::RestartPod(Eviction { record, .. })
+        | Change::ResizeCpu(CpuResize { record, .. })
+        | Change::Shed(Shedding { record, .. })
+        | Change::LimitRate(RateLimit { record, .. }) => patch::note(live, record),
         Change::Close { intervention, .. } => patch::close(live, *intervention),
     };
     let operations = json_patch(operations)?;

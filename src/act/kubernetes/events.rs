@@ -27,6 +27,7 @@ pub enum Reason {
     Scaled,
     Restarted,
     Resized,
+    Shaped,
     Refused,
     Reverted,
 }
@@ -37,6 +38,7 @@ impl Reason {
             Reason::Scaled => "HeadroomScaled",
             Reason::Restarted => "HeadroomRestarted",
             Reason::Resized => "HeadroomResized",
+            Reason::Shaped => "HeadroomShaped",
             Reason::Refused => "HeadroomRefused",
             Reason::Reverted => "HeadroomReverted",
         }
@@ -50,6 +52,7 @@ impl Reason {
             Slot::Replicas => Reason::Scaled,
             Slot::Pods => Reason::Restarted,
             Slot::Cpu => Reason::Resized,
+            Slot::Traffic | Slot::Rate => Reason::Shaped,
         }
     }
 
@@ -58,6 +61,7 @@ impl Reason {
         match self {
             Reason::Restarted => "Restart",
             Reason::Resized => "Resize",
+            Reason::Shaped => "Shape",
             Reason::Scaled | Reason::Refused | Reason::Reverted => "Scale",
         }
     }

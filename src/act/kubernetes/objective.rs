@@ -63,6 +63,10 @@ pub struct ServiceObjectiveSpec {
     /// Lets rules lend CPU to the pods in place for a time (`pods/resize`). No shipped rule does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resize_pods: bool,
+    /// Lets rules turn requests away at the gateways that ask headroom, the lowest priority first, while the workload cannot
+    /// serve all that cross it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shape_traffic: bool,
     /// `Observe` says what would be done. `Enforce` does it, where the configuration enforces too.
     #[serde(default)]
     pub mode: ObjectiveMode,

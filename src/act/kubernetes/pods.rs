@@ -44,7 +44,9 @@ pub async fn change(
             let workloads = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &found.resource);
             resize(&pods, &workloads, writer, found, permit, fence, lent.factor).await
         }
-        Change::Scale(_) | Change::Close { .. } => writer.write(&found.lever, permit, fence).await,
+        Change::Scale(_) | Change::Shed(_) | Change::LimitRate(_) | Change::Close { .. } => {
+            writer.write(&found.lever, permit, fence).await
+        }
     }
 }
 

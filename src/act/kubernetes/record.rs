@@ -15,7 +15,7 @@ pub const INTERVENTION: &str = "headroom.dev/intervention";
 pub fn key(slot: Slot) -> String {
     match slot {
         Slot::Replicas => INTERVENTION.to_owned(),
-        Slot::Pods | Slot::Cpu => format!("{INTERVENTION}-{}", slot.as_str()),
+        Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => format!("{INTERVENTION}-{}", slot.as_str()),
     }
 }
 

@@ -180,6 +180,7 @@ fn terms(spec: &ServiceObjectiveSpec) -> Terms {
         objectives: spec.objectives.iter().filter_map(promise).collect(),
         connections: spec.connections.iter().map(connections).collect(),
         resizable: spec.resize_pods,
+        shapeable: spec.shape_traffic,
         ..Terms::default()
     }
 }

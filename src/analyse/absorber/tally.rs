@@ -28,6 +28,7 @@ pub struct Tally {
     durations: Groups<DurationKey<Symbol>>,
     edges: Groups<EdgeKey<Symbol>>,
     operations: Groups<OperationKey<Symbol>>,
+    crossings: Groups<CrossingKey<Symbol>>,
     received: HashMap<Symbol, ReceivedCounts, RandomState>,
     /// Calls that were answered by somebody the reference does not name.
     answered: HashSet<(CallKind, Symbol), RandomState>,
@@ -151,6 +152,7 @@ impl Tally {
             written(&self.durations.take(symbols), symbols),
             written(&self.edges.take(symbols), symbols),
             written(&operations, symbols),
+            written(&self.crossings.take(symbols), symbols),
         ])
     }
 
@@ -223,7 +225,12 @@ impl Tally {
             if is_taken {
                 visit.walk(tree, index);
                 visit.calls.iter().for_each(|&call| visited[call] = true);
-                self.absorb_visit(tree, visit, with);
+                let work_ns = self.absorb_visit(tree, visit, with);
+                if let Some(request) = asked_by(tree, index, requests) {
+                    let second = tree.nodes[request.node].end.second();
+                    let key = CrossingKey { second, entry: request.entry, service: node.span.service };
+                    self.crossings.add(key, CrossingSums { calls: 1, work_ns });
+                }
             }
         }
         for (index, node) in tree.nodes.iter().enumerate() {
@@ -296,7 +303,8 @@ impl Tally {
         }
     }
 
-    fn absorb_visit(&mut self, tree: &Tree<Span>, visit: &Visit, with: &mut With<'_>) {
+    /// Returns what it holds a worker for in healthy time, or did where that is not known.
+    fn absorb_visit(&mut self, tree: &Tree<Span>, visit: &Visit, with: &mut With<'_>) -> i64 {
         let node = &tree.nodes[visit.top];
         let Span { service, operation, pod, version, weight, .. } = node.span;
         let hold_ns = node.duration_ns();
@@ -312,7 +320,8 @@ impl Tally {
         let refused = is_refusal(node.span.http_status) && !passed_on;
         let served = i64::from(!refused);
         let second = end.second();
-        let expected = if refused { None } else { self.known.expected(&node.span, with) };
+        let known = self.known.expected(&node.span, with);
+        let expected = known.filter(|_| !refused);
         let own_log = expected.map_or(0, |e| i64::from(bucket_of(visit.own_ns) - bucket_of(e.own_ns)));
         self.health.add(
             HealthKey { second, service, pod, version },
@@ -349,6 +358,8 @@ impl Tally {
             );
         }
         visit.calls.iter().for_each(|&call| self.absorb_call(tree, call, operation, with));
+        // What was refused would have cost as much.
+        known.map_or(served * hold_ns, |known| known.own_ns + known.callees_ns)
     }
 
     /// A call made: answered by a service, or by a peer that sends no spans, or by nobody in time.
@@ -464,6 +475,15 @@ impl Tally {
         let key = PathKey { second, entry, missed: true, at_risk: false, operation, service, peer, kind };
         self.paths.add(key, PathSums { traces: 1, exclusive_ns: cost_ns });
     }
+}
+
+/// The request of a user that a span works for.
+fn asked_by<'a>(tree: &Tree<Span>, index: usize, requests: &'a [Request]) -> Option<&'a Request> {
+    if let [only] = requests {
+        return Some(only);
+    }
+    let above = std::iter::successors(Some(index), |&node| tree.nodes[node].parent);
+    above.into_iter().find_map(|node| requests.iter().find(|request| request.node == node))
 }
 
 fn call_kind(caller: &Span) -> CallKind {

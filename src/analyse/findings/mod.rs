@@ -2,10 +2,12 @@
 //! shows them, and [`sentences`] puts them into words.
 
 mod hindrances;
+mod load;
 mod runner_up;
 pub mod sentences;
 
 pub use hindrances::{Hindrance, HindranceKind};
+pub use load::{AskedBy, Offered, ServiceLoad};
 pub use runner_up::{RunnerUp, Sign};
 use serde::{Deserialize, Serialize};
 
@@ -325,6 +327,9 @@ pub struct Findings {
     /// One for each entry operation that misses its objective, worst first.
     pub bottlenecks: Vec<Bottleneck>,
     pub services: Vec<ServiceFinding>,
+    /// Of the services whose traffic may be shaped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<ServiceLoad>,
     pub entries: Vec<EntryFinding>,
     /// Services that behave otherwise than in healthy time, whether or not an objective is missed; most likely first.
     /// From a sample of the traces: shape and duration of requests, not load.
@@ -374,6 +379,11 @@ impl Findings {
 
     pub fn service(&self, name: &str) -> Option<&ServiceFinding> {
         self.services.iter().find(|s| s.service.as_str() == name)
+    }
+
+    /// What is asked of a service whose traffic may be shaped.
+    pub fn load(&self, service: &str) -> Option<&ServiceLoad> {
+        self.loads.iter().find(|load| load.service.as_str() == service)
     }
 }
 

@@ -3,7 +3,10 @@
 //! A sentence must be true as it stands. Where it holds a measured number against an objective, the printed number is
 //! greater than the printed objective if the objective is missed, and not greater if it is only about to be missed.
 
-use super::{Bottleneck, Compliance, Evidence, Findings, MissedObjective, ObjectiveStatus, RunnerUp, Sign, Verdict};
+use super::{
+    Bottleneck, Compliance, Evidence, Findings, MissedObjective, ObjectiveStatus, Offered, RunnerUp, ServiceLoad, Sign,
+    Verdict,
+};
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
 
@@ -37,6 +40,14 @@ pub fn milliseconds(ms: f64) -> String {
 
 fn milliseconds_to(ms: f64, decimals: usize) -> String {
     format!("{} ms", number_to(ms, decimals))
+}
+
+impl ServiceLoad {
+    /// `auth is asked for 2.9 times what it can do`; None until that is known.
+    pub fn demand(&self) -> Option<String> {
+        let factor = self.offered.as_ref().and_then(Offered::factor)?;
+        Some(format!("{} is asked for {} times what it can do", self.service, number_to(factor, decimals_for(factor))))
+    }
 }
 
 /// `p99`, `p99.9`.

@@ -111,6 +111,7 @@ impl Judge {
         self.settle(in_fast, in_long, &view, &mut findings, &mut lessons);
         let capacities = self.capacities_after(&lessons);
         findings.services = self.service_findings(&findings, &answers, &services, cluster, &capacities);
+        findings.loads = self.service_loads(&answers, fast, cluster);
         complete_bottlenecks(&mut findings, cluster);
         let missed = findings.entries.iter().any(|entry| entry.missed);
         let changes = self.learned.changes.find(now, missed);

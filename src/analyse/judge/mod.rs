@@ -144,6 +144,8 @@ pub struct Judge {
     /// Endpoints that are left aside, with how many of their requests were since the start.
     aside: Kinds,
     learned: Learned,
+    /// Calls a second that gateways keep from a service.
+    kept_away: BTreeMap<ServiceId, f64>,
 }
 
 impl Judge {
@@ -161,6 +163,7 @@ impl Judge {
             pods: PodsWithSpans::new(),
             aside: Kinds::new(),
             learned: Learned { reference, ..Learned::default() },
+            kept_away: BTreeMap::new(),
         })
     }
 
@@ -182,6 +185,11 @@ impl Judge {
     pub fn promise(&mut self, cluster: &ClusterState) {
         let reference = &mut self.learned.reference;
         reference.version += u64::from(reference.objectives.promise(cluster));
+    }
+
+    /// Calls a second that gateways keep from each service, as of now: they are part of what it is needed for.
+    pub fn keep_away(&mut self, kept_away: BTreeMap<ServiceId, f64>) {
+        self.kept_away = kept_away;
     }
 
     /// Finds the bottlenecks of now, from the portions of all absorbers since the last tick.

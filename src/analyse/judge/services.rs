@@ -7,9 +7,9 @@ use super::judging::Stretch;
 use crate::analyse::diagnosis::arrival_rate::Arrivals;
 use crate::analyse::diagnosis::pod_health::PodHealth;
 use crate::analyse::diagnosis::service_state::ServiceState;
-use crate::analyse::findings::{Findings, ServiceFinding};
+use crate::analyse::findings::{AskedBy, Findings, ServiceFinding, ServiceLoad};
 use crate::analyse::learned::capacity::Capacities;
-use crate::analyse::rollup::window_totals::{Answers, ServiceSecond};
+use crate::analyse::rollup::window_totals::{Answers, CrossingAnswer, EntryAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
 use crate::analyse::thresholds::load::{AHEAD, BLIND_STEP_FACTOR, LOW_TRAFFIC_REQUESTS};
@@ -54,7 +54,8 @@ impl Judge {
             let workload = cluster.workload(service);
             let requests = there.sums.requests + there.sums.refused + there.sums.gave_up;
             let durations = answers.durations.get(service).cloned().unwrap_or_default();
-            let expected = there.arrivals.ahead(ahead_s);
+            // What is shed at the front door would come as well.
+            let expected = there.arrivals.ahead(ahead_s) + self.kept_away.get(&**service).copied().unwrap_or(0.0);
             let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
             let needed = capacities.replicas(service, expected, self.config.target_utilisation);
             // What was seen inside one window alone carries one bounded step, and none down.
@@ -83,4 +84,57 @@ impl Judge {
         };
         services.iter().map(finding).collect()
     }
+
+    /// What is asked of the services whose owners let their traffic be shaped.
+    pub(super) fn service_loads(
+        &self,
+        answers: &Answers,
+        stretch: Stretch,
+        cluster: &ClusterState,
+    ) -> Vec<ServiceLoad> {
+        let requests: BTreeMap<&Text, i64> =
+            answers.entries.iter().map(|EntryAnswer { entry, requests, .. }| (entry, *requests)).collect();
+        let load = |(service, seconds): (&Text, &Vec<ServiceSecond>)| {
+            cluster.workload(service).filter(|workload| workload.terms.shapeable)?;
+            let last = seconds.iter().find(|s| s.second == stretch.to.second() - 1).copied().unwrap_or_default().sums;
+            let mut window = HealthSums::default();
+            seconds.iter().filter(|s| s.second >= stretch.from.second()).for_each(|s| window.merge(&s.sums));
+            let crossings = answers.crossings.get(service).map_or(&[][..], Vec::as_slice);
+            Some(ServiceLoad {
+                service: ServiceId::from(&**service),
+                queue_ms: queue_ms(&last),
+                served_work_per_s: last.requests as f64
+                    * work_s(&last).or(work_s(&window)).unwrap_or(0.0)
+                    * last.weight(),
+                work_ms: work_s(&window).unwrap_or(0.0) * 1e3,
+                turned_away_per_s: (last.refused + last.gave_up) as f64 * last.weight(),
+                asked_by: crossings.iter().filter_map(|crossing| asked_by(crossing, &requests)).collect(),
+                offered: None,
+            })
+        };
+        answers.services.iter().filter_map(load).collect()
+    }
+}
+
+/// What one request holds a worker for in healthy time; where that is not known, what it holds one for now.
+fn work_s(sums: &HealthSums) -> Option<f64> {
+    let healthy_ns = (sums.expected_own_ns + sums.expected_callees_ns) as f64;
+    if sums.compared > 0 {
+        return Some(healthy_ns / 1e9 / sums.compared as f64);
+    }
+    (sums.requests > 0).then(|| sums.hold_ns as f64 / 1e9 / sums.requests as f64)
+}
+
+/// How much longer than in healthy time requests waited to be taken, or were worked on; of calls given up, how long they
+/// waited.
+fn queue_ms(sums: &HealthSums) -> f64 {
+    let ended = (sums.requests + sums.gave_up) as f64;
+    let slower_ns = (sums.compared_own_ns - sums.expected_own_ns).max(0) as f64;
+    if ended > 0.0 { (sums.wait_ns as f64 + slower_ns) / 1e6 / ended } else { 0.0 }
+}
+
+fn asked_by(crossing: &CrossingAnswer, requests: &BTreeMap<&Text, i64>) -> Option<AskedBy> {
+    let requests = requests.get(&crossing.entry).copied().filter(|requests| *requests > 0)? as f64;
+    let (calls, work_ms) = (crossing.sums.calls as f64 / requests, crossing.sums.work_ns as f64 / 1e6 / requests);
+    Some(AskedBy { entry: crossing.entry.to_string(), calls, work_ms })
 }

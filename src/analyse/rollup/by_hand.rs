@@ -15,6 +15,7 @@ pub struct Rows {
     pub durations: BTreeMap<DurationKey<Text>, CountSums>,
     pub edges: BTreeMap<EdgeKey<Text>, EdgeSums>,
     pub operations: BTreeMap<OperationKey<Text>, OperationSums>,
+    pub crossings: BTreeMap<CrossingKey<Text>, CrossingSums>,
 }
 
 impl Rows {
@@ -34,6 +35,7 @@ impl Rows {
             table(self.durations),
             table(self.edges),
             table(self.operations),
+            table(self.crossings),
         ])
     }
 }

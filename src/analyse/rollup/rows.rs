@@ -114,6 +114,7 @@ key!(HealthKey, HealthSums, 2, "service_health", text service, text pod, text ve
 key!(DurationKey, CountSums, 3, "service_durations", text service, bucket bucket);
 key!(EdgeKey, EdgeSums, 4, "service_edges", text caller, text version, text operation, text callee, flag answered);
 key!(OperationKey, OperationSums, 5, "service_operations", text service, text version, text operation);
+key!(CrossingKey, CrossingSums, 6, "entry_services", text entry, text service);
 
 /// An entry operation in one second (of the root's end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -311,6 +312,23 @@ sums! {
         gap_ns,
         /// Calls that as many healthy requests of the caller's operation make, in thousandths.
         expected_milli,
+    }
+}
+
+/// What the requests of an entry operation ask of one service, whether or not it lies on their critical path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CrossingKey<T> {
+    pub second: i64,
+    pub entry: T,
+    pub service: T,
+}
+
+sums! {
+    CrossingSums {
+        /// Requests that the service took for them.
+        calls,
+        /// What those hold a worker for in healthy time, where it knows their operation; else what they did hold one for.
+        work_ns,
     }
 }
 

@@ -46,7 +46,7 @@ impl Table {
 }
 
 /// By [`Key::TABLE`].
-pub static TABLES: LazyLock<[Table; 6]> = LazyLock::new(|| {
+pub static TABLES: LazyLock<[Table; 7]> = LazyLock::new(|| {
     [
         Table::of::<EntryKey<()>>(),
         Table::of::<PathKey<()>>(),
@@ -54,6 +54,7 @@ pub static TABLES: LazyLock<[Table; 6]> = LazyLock::new(|| {
         Table::of::<DurationKey<()>>(),
         Table::of::<EdgeKey<()>>(),
         Table::of::<OperationKey<()>>(),
+        Table::of::<CrossingKey<()>>(),
     ]
 });
 
@@ -199,7 +200,7 @@ impl<'a> Reader<'a> {
 
 /// The rows of one absorber over one tick: a batch for each table.
 #[derive(Clone, Debug)]
-pub struct Rollups([RecordBatch; 6]);
+pub struct Rollups([RecordBatch; 7]);
 
 impl Default for Rollups {
     fn default() -> Rollups {
@@ -209,7 +210,7 @@ impl Default for Rollups {
 
 impl Rollups {
     /// Batches in the order of the [tables](TABLES).
-    pub fn new(batches: [RecordBatch; 6]) -> Rollups {
+    pub fn new(batches: [RecordBatch; 7]) -> Rollups {
         debug_assert!(batches.iter().zip(&*TABLES).all(|(batch, table)| batch.schema() == table.schema));
         Rollups(batches)
     }

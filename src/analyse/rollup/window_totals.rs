@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordB
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 
-use super::rows::{EdgeSums, HealthSums, PathKind, Sums};
+use super::rows::{CrossingSums, EdgeSums, HealthSums, PathKind, Sums};
 use super::sql::{Error, Sql};
 use crate::analyse::statistics::histogram::quantile_ns;
 use crate::model::Text;
@@ -75,6 +75,13 @@ pub struct EdgeAnswer {
     pub sums: EdgeSums,
 }
 
+/// What the requests of one endpoint ask of a service over the fast window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CrossingAnswer {
+    pub entry: Text,
+    pub sums: CrossingSums,
+}
+
 /// All answers of one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answers {
@@ -85,6 +92,8 @@ pub struct Answers {
     pub durations: BTreeMap<Text, Vec<(i32, i64)>>,
     /// By caller.
     pub edges: BTreeMap<Text, Vec<EdgeAnswer>>,
+    /// By service.
+    pub crossings: BTreeMap<Text, Vec<CrossingAnswer>>,
 }
 
 impl Answers {
@@ -116,6 +125,13 @@ impl Answers {
             }
         }
         answers.read_edges(sql)?;
+        for rows in sql.run("crossings")?.iter().map(Rows::of) {
+            let (service, entry, sums) = (rows.text("service"), rows.text("entry"), rows.sums::<CrossingSums>());
+            for i in 0..rows.len() {
+                let row = CrossingAnswer { entry: entry.value(i).into(), sums: sums(i) };
+                answers.crossings.entry(service.value(i).into()).or_default().push(row);
+            }
+        }
         Ok(answers)
     }
 

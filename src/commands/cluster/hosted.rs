@@ -11,6 +11,7 @@ use crate::act::embedded::Write;
 use crate::clock::{Clock, Stopwatch};
 use crate::guard::ActError;
 use crate::model::Time;
+use crate::shape::{EntryTraffic, Limits};
 use crate::simulate::{Delivery, Simulation};
 
 /// The simulation moves in steps of this virtual time: short beside the 200 ms in which a Collector batches, and
@@ -80,6 +81,15 @@ impl Hosted {
             inner.changes.push(Applied { at, write });
         }
         Ok(())
+    }
+
+    /// What came to the front door since the last call.
+    pub fn traffic(&self) -> Option<Vec<EntryTraffic>> {
+        self.inner().simulation.traffic()
+    }
+
+    pub fn limit(&self, limits: &Limits) {
+        self.inner().simulation.limit(limits);
     }
 
     pub fn changes(&self) -> Vec<Applied> {

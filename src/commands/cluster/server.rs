@@ -18,6 +18,7 @@ use crate::act::embedded::{ClockReading, Write};
 use crate::clock::Clock;
 use crate::guard::ActError;
 use crate::model::ClusterState;
+use crate::shape::{EntryTraffic, Limits};
 use crate::simulate::{Live, Measures, Simulation};
 
 /// Answer of `GET /live`: the last seconds, for a person who watches.
@@ -44,6 +45,8 @@ pub fn router(hosted: Arc<Hosted>, clock: &Clock) -> Router {
         .route("/clock", get(move || async move { Json(reading) }))
         .route("/state", get(state))
         .route("/apply", post(apply))
+        .route("/traffic", post(traffic))
+        .route("/limits", post(limits))
         .route("/live", get(live))
         .route("/measures", get(measures))
         .route("/changes", get(changes))
@@ -72,6 +75,15 @@ async fn apply(State(hosted): State<Arc<Hosted>>, Json(write): Json<Write>) -> R
             (status, Json(error)).into_response()
         }
     }
+}
+
+async fn traffic(State(hosted): State<Arc<Hosted>>) -> Json<Option<Vec<EntryTraffic>>> {
+    Json(hosted.traffic())
+}
+
+async fn limits(State(hosted): State<Arc<Hosted>>, Json(limits): Json<Limits>) -> Json<serde_json::Value> {
+    hosted.limit(&limits);
+    Json(json!({}))
 }
 
 async fn live(State(hosted): State<Arc<Hosted>>) -> Json<Shown> {

@@ -87,6 +87,9 @@ pub fn run(
         if let Some(floors) = announcer.tick(now, &engine) {
             engine.observe(now, Event::Floors(floors));
         }
+        if let Some(traffic) = simulation.traffic() {
+            engine.observe(now, Event::Traffic(traffic));
+        }
         let mut entries = Vec::new();
         for effect in engine.tick(now) {
             match effect {
@@ -98,6 +101,7 @@ pub fn run(
                 }
             }
         }
+        simulation.limit(engine.limits());
         watch(&Moment { now, engine: &engine, simulation: &simulation, entries: &entries })?;
     }
     let mut learnt = engine.learnt(now);

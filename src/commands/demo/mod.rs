@@ -47,8 +47,8 @@ const SPEED: &str = "4";
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
 front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
-retry-storm, failing, early-return, beyond-capacity, calm, school-day (8 h, for
---speed max); or a file of your own.
+retry-storm, failing, early-return, beyond-capacity, metastable, noisy-tenant,
+calm, school-day (8 h, for --speed max); or a file of your own.
 
 With --json: one line an action, {t_s, action, service, pod, from, to, verdict,
 rule}, where action is what the rule proposed (scale_out, notify, …)
@@ -56,7 +56,8 @@ and t_s counts from the scenario's start; then one summary line. Its onset_s cou
 from the scenario's start too, first_correct_action_s and recovered_s from the
 onset (null: never). restarts has an element for each pod that was restarted, and
 whether a fault was in that pod; wrong_actions counts restarts of other pods, and
-changes of services that are no expected target. findings has
+changes of services that are no expected target; to turn requests away is wrong for
+other services than the scenario says. entries has what users got. findings has
 an element for each service and verdict that should be named: when, from the onset,
 users first missed an objective of a request that crosses the service (so the
 simulator; 5 s of it), when it was named, and how often another service or verdict

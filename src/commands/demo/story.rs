@@ -7,7 +7,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Play, course};
-use crate::action::Action as Proposed;
+use crate::action::{Action as Proposed, Target};
 use crate::analyse::{Bottleneck, Findings, Verdict};
 use crate::commands::error::Error;
 use crate::guard::{Decision, Gate, Outcome};
@@ -48,6 +48,8 @@ pub struct Story {
     /// Permitted, and not yet answered by the cluster: only what the cluster does is an action.
     permitted: BTreeMap<DecisionId, Decision>,
     expected: Vec<String>,
+    /// Services that requests are rightly kept from.
+    shed: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
     /// Services at fault with high probability though no objective is missed, with their verdict.
@@ -103,7 +105,8 @@ impl std::fmt::Display for Told {
 impl Story {
     /// Of a scenario that begins at this time.
     pub fn new(scenario: &Scenario, start: Time) -> Story {
-        Story { start, expected: scenario.expected_targets(), progress_s: PROGRESS_S, ..Story::default() }
+        let shed = scenario.truth.shed.iter().map(|&service| scenario.services[service].name.clone()).collect();
+        Story { start, expected: scenario.expected_targets(), shed, progress_s: PROGRESS_S, ..Story::default() }
     }
 
     /// Services scaled out, in the order of their first action.
@@ -122,7 +125,11 @@ impl Story {
     pub fn wrong_targets(&self) -> usize {
         let changes_target = |action: &&Action| action.pod.is_none() && action.action != "notify";
         let changes = self.actions.iter().filter(changes_target);
-        changes.filter(|action| !self.expected.contains(&action.service)).count()
+        let right = |action: &Action| match action.action {
+            "shed" => &self.shed,
+            _ => &self.expected,
+        };
+        changes.filter(|action| !right(action).contains(&action.service)).count()
     }
 
     /// When an expected target was first scaled out, in seconds since the scenario's start.
@@ -304,7 +311,10 @@ fn done(decision: &Decision, t_s: f64) -> Option<Action> {
     let Outcome::Permitted { from, to } = decision.outcome else { return None };
     let action = &decision.proposal.action;
     let target = action.target();
-    let part = target.part();
+    let part = match &target {
+        Target::Pod { pod, .. } => pod.as_str(),
+        Target::Workload(_) | Target::Floor(_) | Target::Route { .. } => "",
+    };
     // What changes no replicas has the same number twice.
     let replicas = (from != to).then_some((from, to));
     Some(Action {

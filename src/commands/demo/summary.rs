@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Play;
 use super::story::{Named, Story};
 use crate::analyse::Verdict;
-use crate::simulate::{EventMeasures, Measures, References, Restart};
+use crate::simulate::{EntryMeasures, EventMeasures, Measures, References, Restart};
 
 /// The last line of `demo --json`. Shares are 0 to 1, of the requests that arrive in the scenario's measured window
 /// from the onset; pod-seconds are counted over the same window.
@@ -46,6 +46,8 @@ pub struct Summary {
     /// Requests that arrived while an event's participants were there.
     pub events: Vec<EventMeasures>,
     pub findings: Vec<FindingSummary>,
+    /// What users got of each entry operation.
+    pub entries: Vec<EntryMeasures>,
     /// From the onset to the arrival of each of the first twenty spans in which the fault shows, and to the end of the
     /// first call that it let be refused or time out.
     pub affected_arrived_s: Vec<f64>,
@@ -109,6 +111,7 @@ impl Summary {
             slo_violation_share_oracle: oracle.map(|m| rounded(m.slo_violation_share, 6)),
             events: measures.events.clone(),
             findings: findings(play, story, measures),
+            entries: measures.entries.clone(),
             affected_arrived_s: measures.affected_arrived_s.iter().map(|s| rounded(*s, 3)).collect(),
             first_unanswered_s: measures.first_unanswered_s.map(|s| rounded(s, 3)),
             trouble_ends_s: play.scenario.trouble_ends_s(),

@@ -145,6 +145,7 @@ impl Run {
             What::Learnt { learnt } => Event::Learnt(learnt),
             What::ClockStepped { seconds } => Event::ClockStepped(seconds),
             What::Floors { floors } => Event::Floors(floors),
+            What::Traffic { traffic } => Event::Traffic(traffic),
             What::Acted { decision, change, error } => Event::Acted { decision, change, error },
             _ => return None,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::act::{ActError, Cluster};
@@ -11,6 +11,7 @@ use crate::api::Metrics;
 use crate::clock::Clock;
 use crate::engine::Event;
 use crate::guard::Permit;
+use crate::shape::Limits;
 
 /// How often, and how patiently.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct Adapter<W> {
     pub pace: Pace,
     pub permits: mpsc::Receiver<Permit>,
     pub events: mpsc::Sender<Event>,
+    /// What the front door of the cluster is to keep, where it has one.
+    pub limits: watch::Receiver<Arc<Limits>>,
     pub metrics: Arc<Metrics>,
     /// What only the leader may still say, once the engine is gone.
     pub last_words: W,
@@ -65,6 +68,11 @@ impl<W: Future> Adapter<W> {
                 Err(error) if std::mem::replace(&mut reachable, false) => warn!("cannot read the cluster: {error}"),
                 Err(_) => {}
             }
+            if let Ok(Some(traffic)) = deadline(&self.clock, self.pace, cluster.traffic()).await
+                && self.events.send(Event::Traffic(traffic)).await.is_err()
+            {
+                return;
+            }
             // A change is followed by a reading at once, so that the next tick decides on what is.
             tokio::select! {
                 permit = self.permits.recv() => match permit {
@@ -77,6 +85,11 @@ impl<W: Future> Adapter<W> {
                     }
                     None => return,
                 },
+                Ok(()) = self.limits.changed() => {
+                    let limits = self.limits.borrow_and_update().clone();
+                    // Those of the next tick follow, and these run out by themselves.
+                    let _ = deadline(&self.clock, self.pace, cluster.limit(&limits)).await;
+                }
                 () = self.clock.sleep(self.pace.poll) => {}
             }
         }
@@ -143,7 +156,8 @@ mod tests {
         let (events, heard) = mpsc::channel(8);
         let metrics = Arc::default();
         let (clock, hand) = by_hand::clock(Time(0));
-        (Adapter { clock, pace: Pace::new(POLL), permits, events, metrics, last_words }, hand, heard)
+        let (_, limits) = watch::channel(Arc::default());
+        (Adapter { clock, pace: Pace::new(POLL), permits, events, limits, metrics, last_words }, hand, heard)
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use crate::model::{ClockStep, Time};
 use crate::receive::queue::Outlet;
 use crate::receive::{Received, SourceClocks};
 use crate::schedule::{Kept as KeptOfPlans, Planner};
+use crate::shape::Limits;
 use crate::sql::{Table, described};
 
 pub struct Core {
@@ -34,6 +35,8 @@ pub struct Core {
     pub journal: Option<JournalThread>,
     pub permits: mpsc::Sender<Permit>,
     pub snapshots: watch::Sender<Arc<Snapshot>>,
+    /// What gateways are to keep, as of the last tick.
+    pub limits: watch::Sender<Arc<Limits>>,
     pub metrics: Arc<Metrics>,
     /// What closes in a tick, for who adds it up.
     pub feed: Feed,
@@ -253,6 +256,15 @@ impl Core {
         self.feed.closed(now, self.engine.take_closed());
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         self.snapshots.send_replace(Arc::new(snapshot));
+        let limits = self.engine.limits();
+        self.limits.send_if_modified(|kept| {
+            // Without any there is nothing to tell.
+            let is_news = !limits.is_empty() || !kept.is_empty();
+            if is_news {
+                *kept = Arc::new(limits.clone());
+            }
+            is_news
+        });
         self.learnt.tick(&self.engine, &self.planner, now);
     }
 

@@ -108,6 +108,7 @@ pub fn entry(entry: &Entry) {
         What::Gap { dropped } => error!(dropped, "journal entries lost: a replay across this point is not exact"),
         What::Started { .. }
         | What::Ingested { .. }
+        | What::Traffic { .. }
         | What::Ticked
         | What::Cluster { .. }
         | What::ClusterUnchanged { .. } => {

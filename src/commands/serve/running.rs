@@ -161,6 +161,7 @@ impl Running {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (permits_in, permits) = mpsc::channel(PERMITS_MAX);
         let (snapshots, snapshot) = watch::channel(Arc::new(before_the_first_tick(config.mode, clock.now())));
+        let (limits_in, limits) = watch::channel(Arc::default());
         let (readiness, readiness_out) = watch::channel(Readiness::Starting("the first tick"));
         let (learnt, taken) = Taker::new();
         let (kept, last_words) = oneshot::channel::<()>();
@@ -172,6 +173,7 @@ impl Running {
             journal,
             permits: permits_in,
             snapshots,
+            limits: limits_in,
             metrics: metrics.clone(),
             feed,
             memory: Memory::of(config),
@@ -194,6 +196,7 @@ impl Running {
             pace: Pace::new(config.tick),
             permits,
             events: events_in.clone(),
+            limits,
             metrics: metrics.clone(),
             last_words,
         };

@@ -64,6 +64,8 @@ impl Own {
         let replicas = match change {
             action::Change::Scale(scaling) => Some(scaling.to),
             action::Change::RestartPod(_) | action::Change::ResizeCpu(_) => None,
+            // It leaves pods and replicas alone.
+            action::Change::Shed(_) | action::Change::LimitRate(_) => return,
             action::Change::Close { .. } => return,
         };
         self.0.retain(|(done_at, ..)| at <= *done_at + SHOWN_WITHIN);

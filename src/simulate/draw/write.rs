@@ -50,6 +50,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
         file::Entry {
             service: system.services[operation.service].name.clone(),
             operation: operation.name.clone(),
+            client: String::new(),
             priority: 0,
             timeout_ms: (10.0 * latency_ms).clamp(3_000.0, 30_000.0).round(),
             retries: file::Retries::default(),
@@ -62,6 +63,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
         horizon_s: HORIZON_S,
         namespace: around.namespace.to_owned(),
         network_ms: system.network_ms,
+        shaping: false,
         truth: Some(file::Truth {
             targets: plan.targets.iter().map(name).collect(),
             verdict: plan.verdict.to_owned(),
@@ -72,6 +74,7 @@ pub(super) fn text(kind: Kind, system: &System, plan: Plan, around: Surroundings
                 .map(|(verdict, at)| file::Also { verdict: (*verdict).to_owned(), at: at.iter().map(name).collect() })
                 .collect(),
             places: plan.places.clone(),
+            shed: Vec::new(),
             onset_s: ONSET_S,
             window_s: HORIZON_S - ONSET_S - 5.0,
         }),

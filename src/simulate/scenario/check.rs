@@ -94,6 +94,7 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
         description: file.description.trim().into(),
         namespace: file.namespace.clone(),
         horizon_s,
+        shaping: file.shaping,
         truth: truth(p, &file),
         services: file.services.iter().map(|(name, s)| service(p, &file, name, s)).collect(),
         entries,
@@ -126,6 +127,7 @@ fn truth(p: &mut Problems, file: &file::File) -> Truth {
         at: Vec::new(),
         also: Vec::new(),
         places: Vec::new(),
+        shed: Vec::new(),
         onset_s: 0.0,
         window_s: file.horizon_s,
     };
@@ -151,6 +153,7 @@ fn truth(p: &mut Problems, file: &file::File) -> Truth {
     Truth {
         places: if truth.places.is_empty() { named.collect() } else { truth.places.clone() },
         at,
+        shed: services(p, "truth.shed", file, &truth.shed),
         also,
         targets,
         verdict: truth.verdict.clone(),
@@ -315,8 +318,8 @@ fn entry(p: &mut Problems, file: &file::File, index: usize, e: &file::Entry) -> 
     p.within(&format!("{path}.objective.quantile"), e.objective.quantile, 0.5, 0.999_999);
     p.within(&format!("{path}.objective.errors"), e.objective.errors, 0.0, 1.0);
     let mut table = Vec::new();
-    let same =
-        file.entries[..index].iter().position(|other| (&other.service, &other.operation) == (&e.service, &e.operation));
+    let class = |entry: &file::Entry| (entry.service.clone(), entry.operation.clone(), entry.client.clone());
+    let same = file.entries[..index].iter().position(|other| class(other) == class(e));
     if let Some(same) = same {
         p.add(&path, format!("is the request class of entries[{same}] again; add up their traffic"));
     }
@@ -331,6 +334,7 @@ fn entry(p: &mut Problems, file: &file::File, index: usize, e: &file::Entry) -> 
     Entry {
         service,
         operation: e.operation.clone(),
+        client: e.client.clone(),
         priority: e.priority,
         objective: e.objective,
         operation_index,

@@ -22,6 +22,9 @@ pub(in crate::simulate) struct File {
     /// One-way delay between any two pods, on average.
     #[serde(default = "network_ms")]
     pub network_ms: f64,
+    /// A gateway in front asks headroom which requests to let in, and the owners of all services let it turn some away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shaping: bool,
     /// Without it nothing is expected (`healthy`), and requests are counted over the whole horizon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
@@ -68,6 +71,9 @@ pub(in crate::simulate) struct Truth {
     /// has two ends.
     #[serde(default)]
     pub places: Vec<String>,
+    /// Services that requests are rightly kept from, where a gateway asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shed: Vec<String>,
     /// When the trouble begins.
     pub onset_s: f64,
     /// How long from the onset requests are counted.
@@ -275,6 +281,9 @@ pub(in crate::simulate) struct Peer {
 pub(in crate::simulate) struct Entry {
     pub service: String,
     pub operation: String,
+    /// Who asks. Request classes of one operation may differ in it alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub client: String,
     /// Higher is more important: an exam submit before a login before a page before a video.
     #[serde(default)]
     pub priority: u8,

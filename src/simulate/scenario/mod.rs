@@ -16,7 +16,7 @@ pub use calendar::{Announced, Calendar, LoadKind};
 pub use file::{Balance, CalleeNames, Objective, Shape, Unreachable};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
-const SHIPPED: [(&str, &str); 15] = [
+const SHIPPED: [(&str, &str); 17] = [
     ("exam-start", include_str!("../../../examples/scenarios/exam-start.yaml")),
     ("login-storm", include_str!("../../../examples/scenarios/login-storm.yaml")),
     ("login-storm-shared", include_str!("../../../examples/scenarios/login-storm-shared.yaml")),
@@ -30,6 +30,8 @@ const SHIPPED: [(&str, &str); 15] = [
     ("failing", include_str!("../../../examples/scenarios/failing.yaml")),
     ("early-return", include_str!("../../../examples/scenarios/early-return.yaml")),
     ("beyond-capacity", include_str!("../../../examples/scenarios/beyond-capacity.yaml")),
+    ("metastable", include_str!("../../../examples/scenarios/metastable.yaml")),
+    ("noisy-tenant", include_str!("../../../examples/scenarios/noisy-tenant.yaml")),
     ("calm", include_str!("../../../examples/scenarios/calm.yaml")),
     ("school-day", include_str!("../../../examples/scenarios/school-day.yaml")),
 ];
@@ -57,6 +59,8 @@ pub struct Scenario {
     pub description: String,
     pub namespace: String,
     pub horizon_s: f64,
+    /// A gateway asks headroom which requests to let in.
+    pub shaping: bool,
     pub truth: Truth,
     pub services: Vec<Service>,
     pub entries: Vec<Entry>,
@@ -82,6 +86,8 @@ pub struct Truth {
     pub also: Vec<(String, Vec<usize>)>,
     /// Services and peers that a diagnosis of recorded spans may name first.
     pub places: Vec<String>,
+    /// Services that requests may rightly be kept from.
+    pub shed: Vec<usize>,
     pub onset_s: f64,
     /// Requests that arrive within this time from the onset are counted.
     pub window_s: f64,
@@ -195,6 +201,8 @@ pub struct Entry {
     pub service: usize,
     /// The entry operation's span name.
     pub operation: String,
+    /// Who asks; empty where clients are not told apart.
+    pub client: String,
     pub priority: u8,
     pub objective: Objective,
     pub(super) operation_index: usize,

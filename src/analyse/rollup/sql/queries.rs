@@ -40,7 +40,7 @@ impl Order {
 use Order::{Down, Up};
 
 /// In the order in which a tick asks them.
-pub const SHIPPED: [Query; 6] = [
+pub const SHIPPED: [Query; 7] = [
     Query {
         name: "entries",
         answers: "how each endpoint did over the fast window: a histogram of durations, and how many requests missed",
@@ -155,11 +155,23 @@ pub const SHIPPED: [Query; 6] = [
             ("expected_milli", "thousandths of the calls that as many healthy requests make"),
         ],
     },
+    Query {
+        name: "crossings",
+        answers: "what the requests of each endpoint ask of each service over the fast window",
+        text: include_str!("../queries/crossings.sql"),
+        order: &[Up("service"), Up("entry")],
+        columns: &[
+            ("service", "the service"),
+            ("entry", "the endpoint"),
+            ("calls", "requests that the service took for it"),
+            ("work_ns", "what those hold a worker for in healthy time"),
+        ],
+    },
 ];
 
 /// The query of this name.
 pub fn query(name: &str) -> Option<&'static Query> {
-    static ALL: [Query; 6] = SHIPPED;
+    static ALL: [Query; 7] = SHIPPED;
     ALL.iter().find(|query| query.name == name)
 }
 

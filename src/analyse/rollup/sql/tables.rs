@@ -101,7 +101,7 @@ pub static INPUTS: LazyLock<Vec<Input>> =
     });
 
 /// In the order of [`TABLES`].
-const ROLLUPS: [(&str, &[&str]); 6] = [
+const ROLLUPS: [(&str, &[&str]); 7] = [
     (
         "requests of an endpoint in one second, by duration",
         &[
@@ -192,6 +192,16 @@ const ROLLUPS: [(&str, &[&str]); 6] = [
             "self time",
             "time in calls it makes",
             "network and queue time of calls to it",
+        ],
+    ),
+    (
+        "what the requests of an endpoint ask of one service in one second",
+        &[
+            SECOND,
+            "the endpoint",
+            "the service",
+            "requests that the service took for it",
+            "what those hold a worker for in healthy time; where that is not known, what they did hold one for",
         ],
     ),
 ];

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analyse::rollup::{
-    EdgeSums, Key, OperationSums, PathSums, Rollups, StoredKey, Sums, TABLES, batch, exemplars::TRACES,
+    CrossingKey, EdgeSums, Key, OperationSums, PathSums, Rollups, StoredKey, Sums, TABLES, batch, exemplars::TRACES,
 };
 use crate::analyse::statistics::histogram::bucket_of;
 use crate::analyse::trace::SegmentKind;
@@ -40,6 +40,7 @@ impl Rows {
             RecordBatch::new_empty(TABLES[DurationKey::<&str>::TABLE].schema.clone()),
             table(&self.edges),
             table(&self.operations),
+            RecordBatch::new_empty(TABLES[CrossingKey::<&str>::TABLE].schema.clone()),
         ]);
         Closed { rollups, traces: RecordBatch::new_empty(TRACES.clone()) }
     }

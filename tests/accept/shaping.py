@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""`make accept-shaping`: what shaping traffic must show, measured.
+
+    shaping.py [--only ITEM…] [--seeds N]
+
+HEADROOM_BIN names another program than the release build.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import random
+
+from scorecard import Scorecard, headroom, last_line
+
+SUBMIT = "POST /exam/{id}/submit"
+# What a scenario needs for its recovery to be looked at.
+AFTER_TRIGGER_S = 20
+
+
+def demo(scenario, seed, *more):
+    """Action lines and summary of a run on virtual time; raises with its last words when it failed."""
+    given = ("demo", "--scenario", scenario, "--seed", seed, "--speed", "max", "--json", "--shape", *more)
+    done = headroom(*given)
+    if done.returncode != 0:
+        raise RuntimeError(f"demo of {scenario}, seed {seed}: {last_line(done.stderr)}")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return lines[:-1], lines[-1]
+
+
+def entry(summary, operation=None, client=""):
+    of = [e for e in summary["entries"] if operation in (None, e["operation"]) and client in ("", e.get("client", ""))]
+    return of[0]
+
+
+def shed_share(one):
+    return one["shed"] / max(1, one["requests"])
+
+
+def of_kind(actions, *kinds):
+    return [action for action in actions if action["action"] in kinds]
+
+
+# 3. The simulator, on seeds nobody has looked at.
+
+
+def beyond_capacity(card, name, actions, summary):
+    submits, videos = entry(summary, SUBMIT), entry(summary, "GET /video/{id}")
+    card.at_most(f"{name}.submit_violations", submits["violation_share"], "share", 0.05)
+    card.equal(f"{name}.videos_shed", videos["shed"], "requests", 0)
+    card.equal(f"{name}.scaled", len(of_kind(actions, "scale_out")), "actions", 0)
+    card.equal(f"{name}.wrong_actions", summary["wrong_actions"], "actions", 0)
+
+
+def storm(card, name, actions, summary):
+    recovered, onset = summary["recovered_s"], summary["onset_s"]
+    trigger = summary["trouble_ends_s"] - onset
+    after = None if recovered is None else max(0.0, recovered - trigger)
+    card.at_most(f"{name}.over_after_trigger", after, "s", AFTER_TRIGGER_S)
+    without = summary["slo_violation_share_without"]
+    card.at_most(f"{name}.violations_of_doing_nothing", summary["slo_violation_share"] / max(without, 1e-9), "x", 0.5)
+
+
+def locked_database(card, name, actions, summary):
+    card.equal(f"{name}.scaled", len(of_kind(actions, "scale_out")), "actions", 0)
+    others = sum(e["shed"] for e in summary["entries"] if e["operation"] != "GET /course/{id}/page")
+    card.equal(f"{name}.others_shed", others, "requests", 0)
+    card.equal(f"{name}.wrong_actions", summary["wrong_actions"], "actions", 0)
+
+
+def bad_release(card, name, _actions, summary):
+    # Doing nothing is what there is to be a fifth of; weights, which would do it, are not built.
+    without = summary["slo_violation_share_without"]
+    card.at_most(f"{name}.violations_of_doing_nothing", summary["slo_violation_share"] / max(without, 1e-9), "x", 0.2)
+
+
+def noisy_tenant(card, name, _actions, summary):
+    north, south = entry(summary, client="north"), entry(summary, client="south")
+    card.at_least(f"{name}.flooding_tenant_shed", shed_share(north), "share", 0.4)
+    card.at_most(f"{name}.other_tenant_shed", shed_share(south), "share", 0.02)
+
+
+def no_limit(card, name, actions, summary):
+    card.equal(f"{name}.limits", len(of_kind(actions, "shed", "limit_rate")), "actions", 0)
+    card.equal(f"{name}.shed", sum(e["shed"] for e in summary["entries"]), "requests", 0)
+
+
+SCENARIOS = {
+    "beyond-capacity": beyond_capacity,
+    "retry-storm": storm,
+    "metastable": storm,
+    "locked-database": locked_database,
+    "bad-release": bad_release,
+    "noisy-tenant": noisy_tenant,
+    "calm": no_limit,
+}
+
+
+def item_3(card, seeds):
+    wanted = [(scenario, seed) for scenario in SCENARIOS for seed in seeds]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {key: pool.submit(demo, *key) for key in wanted}
+        for scenario, seed in wanted:
+            name = f"3.{scenario}.seed{seed}"
+            try:
+                actions, summary = runs[scenario, seed].result()
+            except Exception as error:
+                card.failed(name, error)
+                continue
+            card.sample("runs", {"actions": actions, "summary": summary})
+            SCENARIOS[scenario](card, name, actions, summary)
+
+
+NOT_BUILT = {
+    1: "no gateway is answered yet",
+    2: "no gateway is answered yet",
+    4: "weights are not built",
+    5: "the reference shed-onset is not built",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    card = Scorecard("shaping")
+    seeds = random.sample(range(1000, 100_000), args.seeds)
+    for item in args.only:
+        if item == 3:
+            item_3(card, seeds)
+        else:
+            card.failed(f"{item}.not_built", NOT_BUILT[item])
+    raise SystemExit(card.finish())
+
+
+if __name__ == "__main__":
+    main()
