@@ -14,9 +14,11 @@ SPEED ?= 4
 .DEFAULT_GOAL := help
 # How long `make fuzz` runs, in all: make fuzz SECONDS=60
 SECONDS ?= 600
+# What is built beside the default, in what is tested and given to people.
+FEATURES ?= calendar,forecast
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate dashboards dashboards-preview
+.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate accept-forecasts dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +37,8 @@ test: ## run every test; installs what they need
 	tests/real/setup.sh
 	tests/control-plane/build.sh
 	@mkdir -p $(CARGO_TARGET_DIR) && rm -f $(HEADROOM_SKIPPED)
-	@$(CARGO) test --locked -- --skip $(ALONE) && $(CARGO) test --locked --test it -- $(ALONE); status=$$?; \
+	@$(CARGO) test --locked --features $(FEATURES) -- --skip $(ALONE) && \
+	$(CARGO) test --locked --features $(FEATURES) --test it -- $(ALONE); status=$$?; \
 	if [ -s $(HEADROOM_SKIPPED) ]; then \
 	  printf '\n*** SKIPPED TESTS (HEADROOM_NO_SKIP=1 makes them failures) ***\n'; cat $(HEADROOM_SKIPPED); \
 	fi; \
@@ -44,7 +47,7 @@ test: ## run every test; installs what they need
 lint: ## formatting, clippy with warnings denied, and what comes from elsewhere: licences, versions, advisories
 	$(CARGO) fmt --check
 	python3 tests/supply.py
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features $(FEATURES) -- -D warnings
 
 bench: ## what a span costs: decoding beside prost, window, critical path, ticks up to 10 M spans
 	$(CARGO) bench --locked
@@ -53,7 +56,7 @@ bench: ## what a span costs: decoding beside prost, window, critical path, ticks
 release: export HEADROOM_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 release: export HEADROOM_BUILT = $(shell date -u +%Y-%m-%d)
 release: ## build the release binary, which knows its commit and date
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 
 dist: release ## what is given to people, in the target folder: archive, .deb, completions, man pages, SBOM, checksums
 	dist/make.sh
@@ -123,8 +126,12 @@ accept-see: ## what people see: dashboards, alerts, and pictures of incidents, f
 	python3 tests/accept/see.py
 
 accept-anticipate: ## capacity before the bell: a school day with its calendar, and calendars that lie (40 min)
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/anticipate.py
+
+accept-forecasts: ## how well forecasts do on series of real requests in ../shared/traffic, beside naive and Python's libraries
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
+	python3 tests/accept/forecasts.py
 
 accept-stranger: ## a stranger installs it and stays: tests by line, captures, report, chart, dist
 	tests/control-plane/build.sh

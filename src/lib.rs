@@ -20,6 +20,8 @@
 //! - [`engine`]: the functional core, all of the above driven by `ingest`, `observe` and `tick`
 //! - [`simulate`]: a cluster of pretend services, with its references
 //! - [`schedule`]: events that are planned, and the floors that they mean
+//! - [`forecast`]: series of requests in, quantiles of what is to come out
+//! - [`import`]: lines of access logs in, requests a minute out
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`notices`]: what people should know, delivered to webhooks, Alertmanager, Slack and PagerDuty
@@ -43,7 +45,11 @@ pub mod decide;
 #[cfg(feature = "daemon")]
 pub mod disk;
 pub mod engine;
+#[cfg(feature = "forecast")]
+pub mod forecast;
 pub mod guard;
+#[cfg(feature = "daemon")]
+pub mod import;
 pub mod journal;
 pub mod model;
 #[cfg(feature = "daemon")]

@@ -28,7 +28,7 @@ TARGET = "x86_64-unknown-linux-gnu"
 def packages():
     """Of the program, its tests and its build, on the platform that it is deployed on."""
     cargo = os.environ.get("CARGO", "cargo")
-    command = [cargo, "metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET]
+    command = [cargo, "metadata", "--locked", "--format-version", "1", "--all-features", "--filter-platform", TARGET]
     done = subprocess.run([*command, "--offline"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         # A new machine has none of it yet.

@@ -118,6 +118,15 @@ pub enum Error {
         HumanBytes(*memory), HumanBytes(*given), HumanBytes(*needed)
     )]
     AddressSpace { memory: u64, given: u64, needed: u64 },
+    #[cfg(feature = "forecast")]
+    #[error(transparent)]
+    Forecast(#[from] crate::forecast::Error),
+    #[cfg(feature = "forecast")]
+    #[error(transparent)]
+    Series(#[from] super::forecast::FileError),
+    #[cfg(feature = "forecast")]
+    #[error(transparent)]
+    PlannedEvents(#[from] super::forecast::EventsError),
     #[error(transparent)]
     Notices(#[from] notices::client::Error),
     #[error("no receiver of notices is meant: {known}; add one to notify.receivers, or name one with --receiver")]

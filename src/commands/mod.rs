@@ -15,7 +15,10 @@ mod doctor;
 mod draw;
 mod error;
 mod explain;
+#[cfg(feature = "forecast")]
+mod forecast;
 mod give_back;
+mod import;
 mod keys;
 mod man;
 mod notify_test;
@@ -79,8 +82,13 @@ pub enum Command {
     Status(status::Args),
     Top(top::Args),
     Explain(explain::Args),
+    #[cfg(feature = "forecast")]
+    Forecast(forecast::ForecastArgs),
+    #[cfg(feature = "forecast")]
+    Backtest(forecast::BacktestArgs),
     Report(report::Args),
     Schedule(schedule::Args),
+    Import(import::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     GiveBack(give_back::Args),
@@ -112,8 +120,13 @@ impl Command {
             Command::Status(args) => status::run(args, out),
             Command::Top(args) => top::run(args, out),
             Command::Explain(args) => explain::run(args, out),
+            #[cfg(feature = "forecast")]
+            Command::Forecast(args) => forecast::forecast(args, out),
+            #[cfg(feature = "forecast")]
+            Command::Backtest(args) => forecast::backtest(args, out),
             Command::Report(args) => report::run(args, out),
             Command::Schedule(args) => schedule::run(args, out),
+            Command::Import(args) => import::run(args, out),
             Command::Pause(args) => pause::pause(args, out),
             Command::Resume(args) => pause::resume(args, out),
             Command::GiveBack(args) => give_back::run(args, out),

@@ -11,9 +11,10 @@ use crate::skip::measured;
 use imports::Imports;
 
 /// As `src/lib.rs` lists them: a module imports only from those before it.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "model", "clock", "disk", "net", "receive", "window", "analyse", "action", "shape", "decide", "guard", "act",
-    "verify", "journal", "engine", "simulate", "schedule", "config", "sql", "notices", "api", "commands",
+    "verify", "journal", "engine", "simulate", "schedule", "forecast", "import", "config", "sql", "notices", "api",
+    "commands",
 ];
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.
@@ -57,8 +58,10 @@ const DEFINITIONS: [&str; 17] = [
 ];
 
 /// What runs on event time alone, and the words of the world that must not be in it.
-const CORE: [&str; 11] =
-    ["model", "window", "analyse", "action", "shape", "decide", "guard", "verify", "engine", "simulate", "schedule"];
+const CORE: [&str; 13] = [
+    "model", "window", "analyse", "action", "shape", "decide", "guard", "verify", "engine", "simulate", "schedule", "forecast",
+    "import",
+];
 const OUTSIDE_WORDS: [&str; 5] = ["Instant", "SystemTime", "tokio", "rand", "rand_pcg"];
 const OUTSIDE_PATHS: [&str; 2] = ["std::net", "std::thread"];
 

@@ -13,6 +13,7 @@
 //! - [`faults`]: disks that are full or hang, a process that stands still, few descriptors, rules that are gone
 //! - [`formats`]: what an older version wrote is read
 //! - [`hostile`]: small inputs that would take the daemon down, its memory, or its time
+//! - [`import`]: access logs to counts, and counts to a forecast
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
 //! - [`learnt`]: a restart in mid-burst knows what is normal
 //! - [`orders`]: findings do not depend on the order of names or batches, or on who absorbed a trace
@@ -45,6 +46,7 @@ mod faketime;
 mod faults;
 mod formats;
 mod hostile;
+mod import;
 mod kubernetes;
 mod learnt;
 mod orders;
