@@ -56,10 +56,11 @@ impl Conformal {
         // Of what was not moved: else moving would feed itself.
         self.mean_miss += (miss.abs() - self.mean_miss) / self.seen;
         let step = FOLLOWS * self.mean_miss / (1.0 + waiting as f64 / WAITING);
-        for at in 0..LEVELS.len() {
+        for (at, level) in LEVELS.into_iter().enumerate() {
             let share = if at == 0 { MIDDLE_SHARE } else { 1.0 };
-            let is_covered = if came == said.0[at] { LEVELS[at] } else { f64::from(u8::from(came < said.0[at])) };
-            self.followed[at] += share * step * (LEVELS[at] - is_covered);
+            // A tie is covered in the measure in which the level asks for it.
+            let is_covered = if came == said.0[at] { level } else { f64::from(u8::from(came < said.0[at])) };
+            self.followed[at] += share * step * (level - is_covered);
         }
         self.misses.push_back(miss as f32);
         if self.misses.len() > MISSES_MAX {

@@ -223,19 +223,19 @@ impl Judge {
         let mut chosen = [Candidate::Naive; LEVELS.len()];
         let naive = said.by[Candidate::Naive as usize].unwrap_or_default();
         let mut quantiles = naive;
-        for level in 0..LEVELS.len() {
+        for (level, by_whom) in chosen.iter_mut().enumerate() {
             let mut best = BEATS;
             for candidate in CANDIDATES.into_iter().skip(1) {
                 let Some(by) = said.by[candidate as usize] else { continue };
                 let record = &self.records[candidate as usize][level];
                 if let Some(share) = record.proven().filter(|share| *share < best) {
                     best = share;
-                    chosen[level] = candidate;
+                    *by_whom = candidate;
                     let hedged = (by.0[level] + naive.0[level]) / 2.0;
                     quantiles.0[level] = if share < BEATS_CLEARLY { by.0[level] } else { hedged };
                 }
             }
-            if chosen[level] == Candidate::Naive && level > 0 {
+            if *by_whom == Candidate::Naive && level > 0 {
                 let at = Candidate::NaiveCalibrated as usize;
                 let covering = said.by[at].unwrap_or(naive).0[level];
                 let costs = self.records[at][level].share().unwrap_or(1.2);
@@ -248,7 +248,7 @@ impl Judge {
                 };
                 quantiles.0[level] += part * (covering - quantiles.0[level]);
                 if part > 0.0 {
-                    chosen[level] = Candidate::NaiveCalibrated;
+                    *by_whom = Candidate::NaiveCalibrated;
                 }
             }
         }
