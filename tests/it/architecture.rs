@@ -59,8 +59,8 @@ const DEFINITIONS: [&str; 17] = [
 
 /// What runs on event time alone, and the words of the world that must not be in it.
 const CORE: [&str; 13] = [
-    "model", "window", "analyse", "action", "shape", "decide", "guard", "verify", "engine", "simulate", "schedule", "forecast",
-    "import",
+    "model", "window", "analyse", "action", "shape", "decide", "guard", "verify", "engine", "simulate", "schedule",
+    "forecast", "import",
 ];
 const OUTSIDE_WORDS: [&str; 5] = ["Instant", "SystemTime", "tokio", "rand", "rand_pcg"];
 const OUTSIDE_PATHS: [&str; 2] = ["std::net", "std::thread"];
