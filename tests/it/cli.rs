@@ -78,13 +78,13 @@ fn help_is_a_page() {
     let (code, top, _) = run(here, &["--help"]);
     assert_eq!(code, 0);
     insta::assert_snapshot!(if cfg!(feature = "forecast") { "help" } else { "help_without_forecasts" }, top);
-    for command in COMMANDS.iter().chain(NOT_KEPT) {
+    for command in COMMANDS.iter().chain(NOT_KEPT).copied() {
         let (code, page, _) = run(here, &[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(page.contains("Examples:"), "{command} has no examples:\n{page}");
         assert!(page.contains("\nExit codes: 0 "), "{command} does not tell its exit codes:\n{page}");
         assert!(top.contains(command), "{command} is not on the first page");
-        if !NOT_KEPT.contains(command) {
+        if !NOT_KEPT.contains(&command) {
             insta::assert_snapshot!(format!("help_{command}"), page);
         }
     }

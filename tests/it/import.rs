@@ -26,7 +26,7 @@ fn log() -> String {
 }
 
 fn import(directory: &Path, args: &[&str]) -> Value {
-    let args = [&["import", "--to", "counts.csv", "--json"], args].concat();
+    let args = [&["import", "--to", "counts.csv", "--json"][..], args].concat();
     let (code, out, error) = run(directory, &args);
     assert_eq!(code, 0, "{out}{error}");
     serde_json::from_str(&out).unwrap()
