@@ -98,24 +98,28 @@ async fn sent_by(api: &Api, headers: &HeaderMap, body: &Bytes, peer: Option<IpAd
     if !headers.contains_key("webhook-signature") {
         return access::may_operate(api, headers, peer, "/api/v1/schedule/changes").await;
     }
-    let forged = |why: &str| {
+    signed(api, headers, body).map_err(|why| {
         let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
         warn!(peer, why, "a message of a registrar was refused");
         let remedy =
             "sign `webhook-id.webhook-timestamp.body` by schedule.webhook.secret (HMAC-SHA256), within five minutes";
-        Err(Refusal::new(StatusCode::UNAUTHORIZED, format!("the message's signature does not hold: {why}"), remedy)
-            .into_response())
-    };
-    let Some(secret) = &api.registrar.secret else { return forged("no secret is configured") };
+        Refusal::new(StatusCode::UNAUTHORIZED, format!("the message's signature does not hold: {why}"), remedy)
+            .into_response()
+    })
+}
+
+/// Why the signature does not hold, where it does not.
+fn signed(api: &Api, headers: &HeaderMap, body: &Bytes) -> Result<(), &'static str> {
+    let secret = api.registrar.secret.as_ref().ok_or("no secret is configured")?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (id, stamp) = (text("webhook-id"), text("webhook-timestamp"));
-    let Ok(second) = stamp.parse::<i64>() else { return forged("webhook-timestamp is no number of seconds") };
+    let second = stamp.parse::<i64>().map_err(|_| "webhook-timestamp is no number of seconds")?;
     let away = api.clock.now().nanos_since(Time::from_secs(second)).unsigned_abs();
     if u128::from(away) > SIGNED_WITHIN.as_nanos() {
-        return forged("webhook-timestamp is more than five minutes away");
+        return Err("webhook-timestamp is more than five minutes away");
     }
     if !is_signed(secret.reveal(), id, second, body, text("webhook-signature")) {
-        return forged("it is signed by another secret, or was changed");
+        return Err("it is signed by another secret, or was changed");
     }
     Ok(())
 }

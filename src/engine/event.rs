@@ -10,7 +10,6 @@ use crate::shape::EntryTraffic;
 
 /// An input that is not a span.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a few a tick, each moved once")]
 pub enum Event {
     /// What is running, with the interventions recorded on it.
     Cluster(ClusterState),

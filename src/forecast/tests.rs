@@ -184,7 +184,7 @@ fn what_cannot_be_forecast_is_said_with_a_remedy() {
     let error =
         |series: &[Series], plan: &Plan| walk(series, &Calendar::default(), plan, |_, _| ()).err().unwrap().to_string();
     assert!(error(&[], &plan(vec![1], 168)).contains("name a column"));
-    assert!(error(&[series.clone()], &plan(vec![10_000], 168)).contains("to two weeks"));
+    assert!(error(std::slice::from_ref(&series), &plan(vec![10_000], 168)).contains("to two weeks"));
     assert!(error(&[series.until(30)], &plan(vec![1], 30)).contains("too short"));
     let other = Series::new("b", MONDAY + 3_600, Step::HOUR, vec![1.0; 168]);
     assert!(error(&[series, other], &plan(vec![1], 168)).contains("begins at another time"));

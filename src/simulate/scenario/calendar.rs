@@ -179,7 +179,7 @@ pub(super) fn check(p: &mut Problems, file: &file::File, entries: &mut [Entry]) 
             announced: event.announced.then_some(announced),
             cancelled_s: event.cancelled_s,
             moved: event.moved.map(|moved| (moved.said_s, moved.to_s)),
-            load_s: takes_place.then(|| (begins, begins + checked.lasts_s)),
+            load_s: takes_place.then_some((begins, begins + checked.lasts_s)),
         });
     }
     Calendar { kinds, events }
