@@ -52,8 +52,8 @@ struct Switch {
     #[arg(long)]
     reason: String,
     /// Who asks for it, where no token of one's own says so
-    #[arg(long, env = "USER", default_value_t = this_user(), hide_default_value = true)]
-    by: String,
+    #[arg(long, env = "USER")]
+    by: Option<String>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub fn resume(args: ResumeArgs, out: &mut dyn Write) -> Result<Answer, Error> {
 }
 
 fn turn(switch: &Switch, path: &str, mut asked: Value, out: &mut dyn Write) -> Result<Answer, Error> {
-    asked["by"] = json!(switch.by);
+    asked["by"] = json!(switch.by.clone().unwrap_or_else(this_user));
     asked["reason"] = json!(switch.reason);
     let answer = switch.server.post(&[path], &asked)?;
     if !switch.output.document(&answer, out)? {

@@ -159,6 +159,9 @@ fn no_token_is_shown() {
     assert!(!shown.contains("horse"), "{shown}");
 }
 
+/// Its keys are names that people give.
+const NAMED_BY_PEOPLE: &str = "/schedule/kinds";
+
 /// Every section refuses what it does not know: an unknown key is put into each mapping of the reference file.
 #[test]
 fn every_section_refuses_unknown_keys() {
@@ -167,7 +170,7 @@ fn every_section_refuses_unknown_keys() {
     let mut sections = Vec::new();
     mappings(&whole, "", &mut sections);
     assert!(sections.len() > 15, "{sections:?}");
-    for section in sections {
+    for section in sections.into_iter().filter(|section| section != NAMED_BY_PEOPLE) {
         let mut changed = whole.clone();
         let at = if section.is_empty() { Some(&mut changed) } else { changed.pointer_mut(&section) };
         at.unwrap().as_object_mut().unwrap().insert("zzz".into(), 1.into());
