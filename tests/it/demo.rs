@@ -67,7 +67,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 const ACTION_KEYS: [&str; 8] = ["t_s", "action", "service", "pod", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 22] = [
+const SUMMARY_KEYS: [&str; 26] = [
     "scenario",
     "seed",
     "targets",
@@ -84,7 +84,11 @@ const SUMMARY_KEYS: [&str; 22] = [
     "restarts",
     "pod_seconds",
     "pod_seconds_onset",
+    "pod_seconds_oracle",
+    "slo_violation_share_oracle",
+    "events",
     "findings",
+    "entries",
     "affected_arrived_s",
     "first_unanswered_s",
     "trouble_ends_s",
