@@ -30,15 +30,15 @@ demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 
 # Setting up and compiling would share the cores and each take twice as long: one after the other.
 # A test that lacks a program says so in this file, and its name is the last thing to be read.
-# What measures a real burst runs by itself: beside others the machine, and not the service, is what is too slow.
-test: ALONE = real::a_burst
+# What follows a real burst runs by itself: beside others the machine, and not the service, is what is too slow.
+test: ALONE = real::a_burst kubernetes::closed_loop
 test: export HEADROOM_SKIPPED = $(CARGO_TARGET_DIR)/skipped-tests
 test: ## run every test; installs what they need
 	tests/real/setup.sh
 	tests/control-plane/build.sh
 	@mkdir -p $(CARGO_TARGET_DIR) && rm -f $(HEADROOM_SKIPPED)
-	@$(CARGO) test --locked --features $(FEATURES) -- --skip $(ALONE) && \
-	$(CARGO) test --locked --features $(FEATURES) --test it -- $(ALONE); status=$$?; \
+	@$(CARGO) test --locked --features $(FEATURES) -- $(ALONE:%=--skip %) && \
+	$(CARGO) test --locked --features $(FEATURES) --test it -- --test-threads 1 $(ALONE); status=$$?; \
 	if [ -s $(HEADROOM_SKIPPED) ]; then \
 	  printf '\n*** SKIPPED TESTS (HEADROOM_NO_SKIP=1 makes them failures) ***\n'; cat $(HEADROOM_SKIPPED); \
 	fi; \
@@ -75,7 +75,7 @@ dashboards: ## make dashboards/*.json from dashboards/src, and hold them against
 	cd dashboards && npm run --silent build && npm run --silent literals
 
 dashboards-preview: dashboards ## play a demo, and draw every panel from a real Prometheus' answers (3 min)
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/see.py --pictures
 
 # Needs a nightly compiler and cargo-fuzz. Without a sanitizer: the code is safe Rust, a finding is a panic.
@@ -87,42 +87,42 @@ fuzz: ## feed the decoders and the engine what nobody would send (SECONDS, FUZZ_
 	done
 
 accept-loop: ## what the loop must show, a line a figure: scenarios, determinism, incidents, real sources, kills, bad input
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --features $(FEATURES)
 	python3 tests/accept/loop.py
 
 accept-localise: ## how well the faulty service is named: recorded incidents, healthy data, scenarios
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --features $(FEATURES)
 	python3 tests/accept/localise.py
 
 accept-speed: ## what a span costs beside prost and a peer, what a flood does, ten minutes of fuzzing
-	$(CARGO) build --locked --release --bin headroom --examples
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --examples
 	python3 tests/accept/speed.py
 
 accept-kubernetes: ## the loop on a real control plane: levers, policies, failover, deployment, many workloads
 	tests/control-plane/build.sh
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --features $(FEATURES)
 	python3 tests/accept/kubernetes.py
 
 accept-house: ## what the inside must show: borders, orders, clocks, sentences, arbitrary input, speed
-	$(CARGO) build --locked --release --bin headroom --examples
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --examples
 	python3 tests/accept/house.py
 
 accept-diagnosis: ## whether one diagnosis holds on systems nobody tuned it on: drawn ones, recorded ones, whole runs
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --features $(FEATURES)
 	python3 tests/accept/diagnosis.py
 
 accept-hard: ## nobody brings it down: hostile statements, requests, rules and connections, fuzzing, pages of others, a soak
-	$(CARGO) build --locked --release --bin headroom --example fuzz
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --example fuzz
 	python3 tests/accept/hard.py
 
 accept-traces: ## traces as they really are: each scenario with each disturbance, and what doctor says of them
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/traces.py
 	python3 tests/accept/shapes.py
 
 accept-see: ## what people see: dashboards, alerts, and pictures of incidents, from a real Prometheus (8 min)
 	tests/real/setup.sh
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/see.py
 
 accept-anticipate: ## capacity before the bell: a school day with its calendar, and calendars that lie (40 min)
@@ -135,9 +135,9 @@ accept-forecasts: ## how well forecasts do on series of real requests in ../shar
 
 accept-stranger: ## a stranger installs it and stays: tests by line, captures, report, chart, dist
 	tests/control-plane/build.sh
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/stranger.py
 
 accept-shaping: ## who is turned away at the front door, how soon, and what it buys: scenarios on unseen seeds
-	$(CARGO) build --locked --release --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/shaping.py

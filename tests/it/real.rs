@@ -135,8 +135,8 @@ fn a_slow_service_is_named_within_seconds() {
 }
 
 #[test]
-fn a_burst_that_is_too_much_for_one_service_names_it_alone() {
-    let Some(programs) = Programs::find("a_burst_that_is_too_much_for_one_service_names_it_alone") else { return };
+fn a_burst_that_is_too_much_for_one_service_is_its_saturation() {
+    let Some(programs) = Programs::find("a_burst_that_is_too_much_for_one_service_is_its_saturation") else { return };
     let _turn = turn();
     unless_the_machine_stalls(|| {
         let target = Target::start();
@@ -151,11 +151,11 @@ fn a_burst_that_is_too_much_for_one_service_names_it_alone() {
         learn(&target);
         let burst = ensemble.load("burst", 50, 600);
         let (_, took) = probe::until("a service is named", SOON, || target.bottleneck());
-        // Whether it is called saturated is measured and not promised yet: about every second time it is `degraded`.
+        // Of the first second the cause is not always clear.
         let saturated = || target.bottleneck().filter(|found| found["verdict"] == "saturated");
-        let is_right = probe::within(NAMED_WITHIN, saturated).is_some();
-        measured("named_saturated", u8::from(is_right), "of 1");
-        say(&format!("verdicts of a burst: {:?}", target.verdicts()));
+        if probe::within(NAMED_WITHIN, saturated).is_none() {
+            return Err(format!("not saturated within {NAMED_WITHIN:?}: {:?}", target.verdicts()));
+        }
         burst.stop();
         measured("named_within_s_saturated", format!("{:.2}", took.as_secs_f64()), "s");
         measured("healthy_again_s_saturated", format!("{:.2}", healthy(&target).as_secs_f64()), "s");

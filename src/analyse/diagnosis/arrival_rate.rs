@@ -25,6 +25,8 @@ pub struct Arrivals {
     pub counted: f64,
     /// Requests that arrived a second, for the start times described.
     pub per_s: f64,
+    /// Those that ended later had clearly waited longer.
+    pub waiting_grows: bool,
     /// Growth of that rate, per second of time; zero unless it clearly grows.
     pub trend_per_s2: f64,
     /// Mean sojourn of those that ended last, in seconds: how old the description is on top of the lag.
@@ -109,6 +111,7 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
         counted_per_s: (served + refused) / seconds,
         counted: served + refused,
         per_s: (total / (1.0 - slope) + refused) / seconds,
+        waiting_grows: slope > 0.0,
         trend_per_s2: 0.0,
         stretch_s: seconds,
         sojourn_s: rows.iter().rev().find(|r| ended(r) > 0.0).map_or(0.0, sojourn),
@@ -149,6 +152,7 @@ mod tests {
         for until in 7..=12 {
             let found = Arrivals::estimate(&rows, until);
             assert!((found.per_s / rate - 1.0).abs() < 0.2, "{found:?} at {until} s for {rate}");
+            assert!(found.waiting_grows, "{found:?} at {until} s for {rate}");
         }
         let found = Arrivals::estimate(&rows, 10);
         assert!((found.per_s / rate - 1.0).abs() < 0.1, "{found:?} for {rate}");
@@ -166,7 +170,7 @@ mod tests {
     fn without_saturation_arrivals_are_throughput() {
         let rows = fluid(1000.0, |_| 500.0, 10);
         let found = Arrivals::estimate(&rows, 10);
-        assert!((found.per_s - 500.0).abs() < 10.0 && found.trend_per_s2 == 0.0, "{found:?}");
+        assert!((found.per_s - 500.0).abs() < 10.0 && found.trend_per_s2 == 0.0 && !found.waiting_grows, "{found:?}");
     }
 
     #[test]

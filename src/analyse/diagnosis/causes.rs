@@ -168,7 +168,8 @@ impl<'a> Scene<'a> {
         let signs = self.signs.services.get(place).filter(|_| !kind.is_of_peer());
         let best = |modes: [Chances; 2]| modes.iter().map(|mode| self.at(cause, signs, mode)).fold(f64::MIN, f64::max);
         if is_over {
-            best(WORKED_OFF).max(0.0) + WORKED_OFF_LOG
+            let grows = signs.is_some_and(|signs| signs.queue_grows);
+            best(WORKED_OFF).max(0.0) + WORKED_OFF_LOG + if grows { WORKED_OFF_GROWS } else { 0.0 }
         } else {
             best(kind.modes()) + signs.map_or(0.0, |signs| terms(kind, signs))
         }
@@ -296,7 +297,7 @@ fn terms(kind: &Kind, signs: &ServiceSigns) -> f64 {
         // What callers ask beside the requests they have is no load of the requests.
         Kind::Saturated if signs.at(At::AskedMore) > 0.0 => must(signs.load_alone) + must(signs.own_load),
         Kind::Saturated => must(signs.load) + must(signs.own_load),
-        Kind::Degraded => must(-signs.load),
+        Kind::Degraded => must(-signs.load) + perhaps(OWN_TIME_GROWS, signs.own_time.min(0.0)),
         Kind::BadInstance(_) => signs.others_slow.map_or(0.0, |log| must(-log)),
         // The requests alone would be too many.
         Kind::Amplification => must(-signs.load_alone),

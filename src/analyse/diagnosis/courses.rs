@@ -50,6 +50,11 @@ impl Courses {
         Followed { told: told.collect(), course, to }
     }
 
+    /// Some cause of an endpoint's trouble is believed already.
+    pub fn is_known(&self, entry: &Text) -> bool {
+        self.0.get(entry).is_some_and(|followed| followed.course.is_known())
+    }
+
     /// Takes over what a tick found.
     pub fn learn(&mut self, followed: BTreeMap<Text, Followed>, to: Time) {
         self.0.extend(followed);

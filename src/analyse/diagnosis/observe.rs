@@ -147,6 +147,7 @@ impl Window<'_> {
             pods,
             load: baseline.and_then(|b| state.load_growth(b)).or(by_itself),
             own_share: state.own_share(),
+            queue_grows: state.arrivals.waiting_grows,
             refused: part(by_pods as f64, 0),
             vain: part((in_vain(sums) - by_pods) as f64, healthy.gave_up),
             errors: Part { all: sums.requests as f64, ..part(begun, healthy.errors - in_vain(&healthy)) },

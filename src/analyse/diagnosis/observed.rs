@@ -77,6 +77,8 @@ pub struct Here {
     pub load: Option<Growth>,
     /// Of the requests that it works on at once, the share that the load would make were its callees as fast as ever.
     pub own_share: f64,
+    /// Requests that end later waited longer: more come than it serves.
+    pub queue_grows: bool,
     /// Calls that it turned away, and that ended without any answer.
     pub refused: Part,
     pub vain: Part,

@@ -72,6 +72,10 @@ impl Of {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSigns {
     pub at: [f64; AT.len()],
+    /// Its own time grew, whatever it waited.
+    pub own_time: f64,
+    /// More requests come than it serves, as each waits longer than those before it.
+    pub queue_grows: bool,
     /// More load than in healthy time.
     pub load: f64,
     /// The same, were each request of its callers to ask it as often as in healthy time.
@@ -153,10 +157,14 @@ fn bounded(log: f64) -> f64 {
     log.clamp(-STRONGEST, STRONGEST)
 }
 
+fn own_time(times: &Times) -> f64 {
+    let own: Vec<f64> = [times.own, times.own_mean].into_iter().flatten().map(grown).collect();
+    if own.is_empty() { 0.0 } else { mean(&own) }
+}
+
 /// Own time grew, or the wait, or both.
 fn slow(times: &Times) -> f64 {
-    let own: Vec<f64> = [times.own, times.own_mean].into_iter().flatten().map(grown).collect();
-    let own = if own.is_empty() { 0.0 } else { mean(&own) };
+    let own = own_time(times);
     let wait = times.wait.map_or(0.0, grown);
     bounded(mean(&[own, wait, own + wait]))
 }
@@ -196,6 +204,8 @@ impl ServiceSigns {
                 asked_more.map_or(NOT_SEEN, asked),
                 more_often(here.errors),
             ],
+            own_time: own_time(&here.times),
+            queue_grows: here.queue_grows,
             others_slow: here.others.as_ref().map(slow),
             load: here.load.map_or(0.0, |load| grown_by(load, LOAD_EFFECT).max(queues_under(load, &here.times))),
             load_alone: here

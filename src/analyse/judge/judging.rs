@@ -105,7 +105,7 @@ impl Judge {
         let services = self.service_states(&answers, fast, cluster);
         let view = View { stretch: fast, answers: &answers, services: &services, grounds: Grounds::Likely };
         let in_fast = self.judge_entries(&view, answers.entries.iter());
-        let open = open_entries(&answers, &in_fast);
+        let open = self.open_entries(&answers, &in_fast);
         let in_long = if open.is_empty() { Vec::new() } else { self.judge_long(long, &open, cluster)? };
         let mut lessons = Lessons { complete_to, ..Lessons::default() };
         self.settle(in_fast, in_long, &view, &mut findings, &mut lessons);
@@ -163,6 +163,19 @@ impl Judge {
         let services = self.service_states(&answers, long, cluster);
         let view = View { stretch: long, answers: &answers, services: &services, grounds: Grounds::AnyExcess };
         Ok(self.judge_entries(&view, answers.entries.iter().filter(|answer| open.contains(&answer.entry))))
+    }
+
+    /// Entry operations that a longer stretch may tell more of: some of few requests missed the objective; or they miss, and
+    /// nothing is believed of it yet. Once something is, the newest seconds of many requests decide alone: what they have begun to
+    /// contradict, older ones would still hold up.
+    fn open_entries(&self, answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
+        let is_open = |(answer, judged): &(&EntryAnswer, &Judged)| {
+            let is_unknown = judged.judgements.iter().all(|judgement| judgement.verdict == Verdict::Unknown);
+            let is_few = answer.requests < FEW_REQUESTS;
+            let is_missed = judged.entry.missed && (is_few || !self.learned.courses.is_known(&answer.entry));
+            is_unknown && (is_missed || is_few && answer.missed + answer.at_risk > 0)
+        };
+        answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
     }
 
     fn objective(&self, entry: &str) -> Option<&Objective> {
@@ -380,17 +393,6 @@ impl Judge {
             exemplars: self.exemplars.slowest(&entry.entry, EXEMPLARS),
         }
     }
-}
-
-/// Entry operations that a longer stretch may tell more of: some of few requests missed the objective; or it is known
-/// that they miss, and not why.
-fn open_entries(answers: &Answers, judged: &[Judged]) -> BTreeSet<Text> {
-    let is_open = |(answer, judged): &(&EntryAnswer, &Judged)| {
-        let is_unknown = judged.judgements.iter().all(|judgement| judgement.verdict == Verdict::Unknown);
-        let is_few = answer.requests < FEW_REQUESTS && answer.missed + answer.at_risk > 0;
-        is_unknown && (judged.entry.missed || is_few)
-    };
-    answers.entries.iter().zip(judged).filter(is_open).map(|(answer, _)| answer.entry.clone()).collect()
 }
 
 /// What the warm pods of a saturated service do.

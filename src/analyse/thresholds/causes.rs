@@ -75,6 +75,12 @@ pub const MUST_MAX: f64 = 6.0;
 pub const FEW_ANSWERED: f64 = 2.0;
 /// Least share of what a new cause explains that is taken to be its own.
 pub const OWN_EVIDENCE_MIN: f64 = 0.000_1;
+/// What is slow spends more time of its own in two of three cases; in the others something before it holds calls up. Larger, a
+/// delay on the way to a service is no cause; at zero, the first second of a burst is told as slow work.
+pub const OWN_TIME_GROWS: f64 = 0.65;
+/// A queue that still grows is hardly one that is worked off (log); the first of three seconds may yet have grown. Nearer to
+/// zero, what was told wrongly in the first second is taken to be over instead of being corrected.
+pub const WORKED_OFF_GROWS: f64 = -2.0;
 /// While a queue is worked off, its place shows less than while the cause was there. Larger, what is over is told
 /// as going on.
 pub const WORKED_OFF_LOG: f64 = -0.2;

@@ -178,6 +178,25 @@ fn too_much_load_is_told_from_slow_work_by_what_was_counted() {
 }
 
 #[test]
+fn the_first_second_of_a_burst_is_mostly_healthy_and_the_next_ones_correct_what_it_told() {
+    // As seen of a real shop: of three seconds one was of the burst, then two, then all.
+    let began = burst(1.27).at("stock", |here| {
+        here.times.wait = times(3.2);
+        here.own_share = 0.79;
+    });
+    let grows = |wait: f64, share: f64| {
+        burst(2.0).at("stock", move |here| {
+            here.times.wait = times(wait);
+            here.own_share = share;
+            here.queue_grows = true;
+        })
+    };
+    let told = course_of(&[(&began, 1), (&grows(10.0, 1.56), 1), (&grows(18.0, 1.35), 1), (&grows(31.0, 1.52), 20)]);
+    assert!(told.iter().all(|told| told.iter().all(|(place, _)| place == "stock")), "{told:?}");
+    assert!(told.iter().skip(2).all(|told| *told == one("stock", Kind::Saturated)), "{told:?}");
+}
+
+#[test]
 fn who_turns_requests_away_at_the_door_need_not_be_slow() {
     let full = Second::healthy().at("gateway", |here| {
         here.load = times(4.0);
