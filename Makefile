@@ -15,7 +15,7 @@ SPEED ?= 4
 # How long `make fuzz` runs, in all: make fuzz SECONDS=60
 SECONDS ?= 600
 # What is built beside the default, in what is tested and given to people.
-FEATURES ?= calendar,forecast
+FEATURES ?= calendar,forecast,gateway
 FUZZ_TARGETS ?= protobuf json engine
 
 .PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate accept-forecasts dashboards dashboards-preview

@@ -24,6 +24,7 @@
 //! - [`import`]: lines of access logs in, requests a minute out
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`sql`]: SQL for people, in processes that may die of it
+//! - [`gateway`]: Envoy asks whether a request may come in, and is answered from the limits of the last tick
 //! - [`notices`]: what people should know, delivered to webhooks, Alertmanager, Slack and PagerDuty
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine
@@ -47,6 +48,8 @@ pub mod disk;
 pub mod engine;
 #[cfg(feature = "forecast")]
 pub mod forecast;
+#[cfg(feature = "daemon")]
+pub mod gateway;
 pub mod guard;
 #[cfg(feature = "daemon")]
 pub mod import;

@@ -84,6 +84,12 @@ pub enum Error {
     Explain(#[from] journal::ExplainError),
     #[error("{}: {cause}", path.display())]
     Learnt { path: PathBuf, cause: learnt::Error },
+    #[cfg(feature = "gateway")]
+    #[error(transparent)]
+    Gateway(#[from] crate::gateway::Error),
+    #[cfg(not(feature = "gateway"))]
+    #[error("this build of headroom answers no gateways; build it with `--features gateway`, or take a release")]
+    NoGateways,
     #[cfg(not(feature = "calendar"))]
     #[error("this build of headroom reads no calendars; build it with `--features calendar`, or take a release")]
     NoCalendars,

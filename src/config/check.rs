@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod gateway;
 mod notify;
 mod schedule;
 mod values;
@@ -148,6 +149,7 @@ impl Checker<'_> {
                 .collect(),
             receive: self.receive(&at("receive")),
             api: self.api(&at("api")),
+            gateway: self.gateway(&at("gateway")),
             notify: self.notify(&at("notify")),
             metrics: self.settings(&at("metrics"), Metrics::SETTINGS, Metrics::default()),
             window: window::Config {
@@ -180,6 +182,7 @@ impl Checker<'_> {
             ("receive.grpc", Some(config.receive.grpc)),
             ("receive.http", Some(config.receive.http)),
             ("api.listen", Some(config.api.listen)),
+            ("gateway.listen", config.gateway.listen),
             ("cluster.kubernetes.scaler", scaler),
         ];
         for (path, address) in listeners.into_iter().filter_map(|(path, address)| Some((path, address?))) {

@@ -5,7 +5,9 @@
 use std::sync::LazyLock;
 
 use super::units::{HumanBytes, HumanDuration, human_share};
-use super::{Api, Bounds, Config, Journal, Limits, Metrics, Notify, Receive, ReceiverKind, Service};
+use super::{
+    Api, Bounds, Config, Gateway, Journal, Limits, Metrics, Notify, PRIORITY_MAX, Receive, ReceiverKind, Service,
+};
 use crate::model::Work;
 use crate::model::setting::{Kind, Setting, Value};
 use crate::{analyse, decide, guard, schedule, verify, window};
@@ -104,7 +106,7 @@ const fn example(kind: Kind) -> &'static str {
         Kind::Number { .. } => "1.5",
         Kind::Share => "1%",
         Kind::Bytes { .. } => "2GiB",
-        Kind::Address => "0.0.0.0:8081",
+        Kind::Address => "127.0.0.1:8082",
     }
 }
 
@@ -156,6 +158,11 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         },
         Key::section("receive", "OTLP receivers; listening beyond loopback needs a token or a client authority", receive()),
         Key::section("api", "HTTP API, metrics and health; listening beyond loopback needs a token", api()),
+        Key::section(
+            "gateway",
+            "where Envoy asks headroom which requests may come in; listening beyond loopback needs a token or a client authority, see shaping.md",
+            gateway(),
+        ),
         Key::section(
             "metrics",
             "names that have series of their own in /metrics; what comes past a bound is counted in `_other`, see metrics.md",
@@ -240,6 +247,48 @@ fn receive() -> Vec<Key> {
         "PEM files of the receivers",
         "with it senders must present a certificate that this authority signed",
     ));
+    keys
+}
+
+fn gateway() -> Vec<Key> {
+    let priority = vec![
+        Key::text("entry", "\"ingress POST /exam/*\"", "endpoints as `service operation`, `*` stands for any text"),
+        Key::value("priority", Written::Kind(Kind::count(0, u64::from(PRIORITY_MAX))), "9", "0 is shed first, 9 last"),
+    ];
+    let priorities = Key {
+        shape: Shape::List(priority),
+        ..Key::section(
+            "priorities",
+            "which requests go last: the first that matches holds; without one it is 5 for endpoints with an objective of their own, else 4",
+            [],
+        )
+    };
+    let domain = Key {
+        default: Some(Gateway::default().domain),
+        ..Key::text("domain", "", "the domain that rate limit filters name")
+    };
+    let mut keys = settings(Gateway::SETTINGS);
+    keys.extend(token("gateway.token", "holds the bearer token that gateways present"));
+    keys.extend([
+        tls("PEM files of it", "with it gateways must present a certificate that this authority signed"),
+        domain,
+        priorities,
+        Key::text(
+            "client_header",
+            "x-client-id",
+            "the header by which clients are told apart; the gateway must set or strip it",
+        ),
+        Key::text(
+            "priority_header",
+            "x-priority",
+            "the header with a request's priority, 0 to 9; the gateway must set or strip it",
+        ),
+        Key::text(
+            "retry_header",
+            "x-retry",
+            "the header with how often a request was tried before; the gateway must set or strip it",
+        ),
+    ]);
     keys
 }
 

@@ -8,6 +8,7 @@
 pub mod callers;
 mod check;
 mod expand;
+mod gateway;
 mod host;
 mod issuers;
 pub mod jwks;
@@ -33,6 +34,7 @@ use serde_saphyr::DuplicateKeyPolicy;
 
 pub use crate::guard::Mode;
 pub use callers::{Caller, Role};
+pub use gateway::{Gateway, PRIORITY_MAX, Priority};
 pub use host::{HostName, host_of, is_own};
 pub use issuers::{Oidc, People, TokenReview, Who};
 use node::{Node, Root};
@@ -63,6 +65,7 @@ pub struct Config {
     pub services: BTreeMap<String, Service>,
     pub receive: Receive,
     pub api: Api,
+    pub gateway: Gateway,
     pub metrics: Metrics,
     pub notify: Notify,
     pub window: window::Config,
@@ -93,6 +96,7 @@ impl Default for Config {
             services: BTreeMap::new(),
             receive: Receive::default(),
             api: Api::default(),
+            gateway: Gateway::default(),
             metrics: Metrics::default(),
             notify: Notify::default(),
             // Five minutes hold a burst from its onset to its recovery; at 86 bytes a span 512 MiB hold 20 000 spans a second.

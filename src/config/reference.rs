@@ -46,6 +46,7 @@ fn add(out: &mut String, key: &Key, depth: usize, is_off: bool) {
                 | "token_review"
                 | "receivers"
                 | "calendars"
+                | "priorities"
                 | "webhook"
                 | "kinds"
                 | "objectives"

@@ -68,7 +68,7 @@ fn notify(notify: &Notify) -> Value {
     with(settings(Notify::SETTINGS, notify), [("receivers", receivers)])
 }
 
-fn tls(Tls { cert, key, client_ca }: &Tls) -> Value {
+pub(super) fn tls(Tls { cert, key, client_ca }: &Tls) -> Value {
     with(Map::new(), [("cert", json!(cert)), ("key", json!(key)), ("client_ca", json!(client_ca))])
 }
 
@@ -146,6 +146,7 @@ impl Config {
                 ("services", Value::Object(services.collect())),
                 ("receive", receive),
                 ("api", api),
+                ("gateway", self.gateway.written()),
                 ("metrics", settings(Metrics::SETTINGS, &self.metrics).into()),
                 ("notify", notify(&self.notify)),
                 ("window", settings(window::Config::SETTINGS, &self.window).into()),

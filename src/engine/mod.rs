@@ -380,7 +380,8 @@ impl Engine {
                 Verification::Close { service, .. } if permits.iter().any(|p| *p.service() == service) => {}
                 Verification::Close { service, intervention } => {
                     let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-                    let context = context(now, self.mode, &self.pauses, cluster, &self.findings);
+                    let asked = self.shaper.is_asked(now);
+                    let context = context(now, self.mode, &self.pauses, cluster, &self.findings, asked);
                     permits.extend(self.guard.close(&service, intervention, &context));
                 }
                 Verification::OpenBreaker { origin, service, cause } => {
@@ -408,7 +409,8 @@ impl Engine {
         // Closing comes first in a tick: one write an object, and its version moves with it.
         proposals.retain(|p| !permits.iter().any(|permit| permit.service() == p.service()));
         let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
-        let context = context(now, self.mode, &self.pauses, cluster, &self.findings);
+        let asked = self.shaper.is_asked(now);
+        let context = context(now, self.mode, &self.pauses, cluster, &self.findings, asked);
         let reviewed = self.guard.review(proposals, &context);
         if self.finding_news.hear(now, &self.findings) || !reviewed.is_empty() {
             self.finding_news.told(now, &self.findings);
@@ -528,8 +530,9 @@ fn context<'a>(
     pauses: &'a Pauses,
     cluster: &'a ClusterState,
     findings: &'a Findings,
+    gateways_ask: bool,
 ) -> Context<'a> {
-    Context { now, mode, pauses, cluster, findings }
+    Context { now, mode, pauses, cluster, findings, gateways_ask }
 }
 
 fn failure(error: RuleError) -> What {

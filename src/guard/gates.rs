@@ -86,6 +86,12 @@ impl Guard {
         if let Some(objection) = action.owner_objects(workload).filter(|_| opted_in.is_some()) {
             passing.hear(refuse(Gate::OptIn, objection));
         }
+        // Who observes is told all the same what would be turned away.
+        if action.pace() == Pace::Traffic && !context.gateways_ask && context.mode == Mode::Enforce {
+            let reason =
+                "no gateway asks which requests may come in; attach one (docs/shaping.md), or limit traffic there";
+            passing.hear(refuse(Gate::OptIn, reason));
+        }
         passing.hear(telemetry(action.sight(), context, finding, &self.config));
 
         let (now, pace) = (context.now, action.pace());

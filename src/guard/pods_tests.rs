@@ -188,7 +188,7 @@ fn a_scale_out_is_possible_while_cpu_is_lent_and_leaves_that_record_alone() {
     // Each has its own end.
     let close = |world: &World, n: usize| {
         let World { now, mode, pauses, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: *mode, pauses, cluster, findings };
+        let context = Context { now: *now, mode: *mode, pauses, cluster, findings, gateways_ask: true };
         world.guard.close(&"a".into(), world.cluster.workloads[0].interventions[n].id, &context)
     };
     assert!(close(&world, 0).is_some() && close(&world, 1).is_some());

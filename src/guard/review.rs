@@ -31,6 +31,8 @@ pub struct Context<'a> {
     /// The latest state, with the interventions recorded on the objects.
     pub cluster: &'a ClusterState,
     pub findings: &'a Findings,
+    /// A gateway asked of late which requests may come in: what is shed would be.
+    pub gateways_ask: bool,
 }
 
 pub(super) struct Breaker {

@@ -101,7 +101,7 @@ impl World {
 
     pub(super) fn review(&mut self, proposals: Vec<Proposal>) -> Vec<Reviewed> {
         let World { guard, now, mode, pauses, cluster, findings } = self;
-        guard.review(proposals, &Context { now: *now, mode: *mode, pauses, cluster, findings })
+        guard.review(proposals, &Context { now: *now, mode: *mode, pauses, cluster, findings, gateways_ask: true })
     }
 
     /// Review, then a second passes.
@@ -499,7 +499,7 @@ fn closing_takes_the_record_of_the_intervention_it_names() {
     assert_eq!(world.one(vec![scale_out("a", 9)]), "4->9");
     let close = |world: &World, id: &str| {
         let World { now, mode, pauses, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: *mode, pauses, cluster, findings };
+        let context = Context { now: *now, mode: *mode, pauses, cluster, findings, gateways_ask: true };
         world.guard.close(&"a".into(), id.parse().unwrap(), &context)
     };
     let permit = close(&world, "i-10000-1").unwrap();

@@ -116,6 +116,18 @@ impl Settable for Option<u64> {
     }
 }
 
+impl Settable for Option<SocketAddr> {
+    fn value(&self) -> Option<Value> {
+        self.map(Value::Address)
+    }
+
+    fn set(&mut self, value: Value) {
+        if let Value::Address(address) = value {
+            *self = Some(address);
+        }
+    }
+}
+
 impl Settable for Option<Duration> {
     fn value(&self) -> Option<Value> {
         self.map(Value::Duration)

@@ -49,6 +49,9 @@ pub(super) const REPORTS: usize = 3;
 pub(super) const COST_WEIGHT: f64 = 0.3;
 /// Limits that nobody renewed for so long are void: ticks come every second, and a headroom that hangs must not shed on.
 pub(super) const VALID_S: u64 = 10;
+/// A gateway that told of no request for so long is taken to be detached. Shorter, a quiet minute is; longer, what is shed is
+/// shed by nobody.
+pub(super) const ASKED_WITHIN_S: u64 = 60;
 /// Requests of a level that did not come for so long are no level of their own any more.
 pub(super) const LEVEL_SEEN_S: f64 = 60.0;
 /// Levels that are kept apart at one service.

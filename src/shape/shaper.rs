@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::config::VALID_S;
+use super::config::{ASKED_WITHIN_S, VALID_S};
 use super::course::Course;
 use super::limits::{Limits, RouteLimit};
 use super::traffic::EntryTraffic;
@@ -18,15 +18,25 @@ use crate::model::{ClockStep, ClusterState, ServiceId, Time};
 pub struct Shaper {
     courses: BTreeMap<ServiceId, Course>,
     reported_at: Option<Time>,
+    /// When gateways last told of a request.
+    asked_at: Option<Time>,
     limits: Limits,
 }
 
 impl Shaper {
     /// Gateways saw this since they were asked last.
     pub fn report(&mut self, at: Time, traffic: &[EntryTraffic]) {
+        if traffic.iter().any(|one| one.offered > 0) {
+            self.asked_at = Some(at);
+        }
         let from = self.reported_at.replace(at);
         let Some(from) = from.filter(|from| *from < at) else { return };
         self.courses.values_mut().for_each(|course| course.report(from, at, traffic));
+    }
+
+    /// Some gateway asks which requests may come in.
+    pub fn is_asked(&self, now: Time) -> bool {
+        self.asked_at.is_some_and(|at| now <= at + Duration::from_secs(ASKED_WITHIN_S))
     }
 
     /// Learns from what a tick found, writes into it what gateways say, and makes the limits of now.
@@ -75,6 +85,7 @@ impl Shaper {
     pub fn step_clock(&mut self, step: ClockStep) {
         self.courses.values_mut().for_each(|course| course.step_clock(step));
         step.move_all(self.reported_at.as_mut());
+        step.move_all(self.asked_at.as_mut());
         step.move_all([&mut self.limits.valid_until]);
     }
 }

@@ -91,7 +91,14 @@ impl World {
 
     fn permit(&mut self, proposal: Proposal) -> Option<Permit> {
         let World { guard, now, cluster, findings, .. } = self;
-        let context = Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
+        let context = Context {
+            now: *now,
+            mode: Mode::Enforce,
+            pauses: &Pauses::default(),
+            cluster,
+            findings,
+            gateways_ask: true,
+        };
         guard.review(vec![proposal], &context).pop().and_then(|reviewed| reviewed.permit)
     }
 
@@ -190,7 +197,8 @@ fn verified_once_its_pods_are_warm_and_waiting_fell() {
     assert_eq!(world.pass(1), ["close i-10000-1"], "and again when nothing came of it");
 
     let World { now, ref cluster, ref findings, .. } = world;
-    let context = Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
+    let context =
+        Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings, gateways_ask: true };
     let permit = world.guard.close(&"a".into(), "i-10000-1".parse().unwrap(), &context).expect("recorded");
     world.write(&permit);
     assert!(world.verifier.applied(&permit, world.now).is_empty());
@@ -378,7 +386,14 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
             let World { guard, now, cluster, findings, .. } = &mut world;
             guard.review(
                 vec![],
-                &Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings },
+                &Context {
+                    now: *now,
+                    mode: Mode::Enforce,
+                    pauses: &Pauses::default(),
+                    cluster,
+                    findings,
+                    gateways_ask: true,
+                },
             );
         }
         let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
@@ -506,7 +521,14 @@ fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
     world.guard.set_floors(vec![guard::Floor { service: "a".into(), origin, replicas: 8, from, until }]);
     let review = |world: &mut World, proposals: Vec<Proposal>| {
         let World { guard, now, cluster, findings, .. } = world;
-        let context = Context { now: *now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings };
+        let context = Context {
+            now: *now,
+            mode: Mode::Enforce,
+            pauses: &Pauses::default(),
+            cluster,
+            findings,
+            gateways_ask: true,
+        };
         guard.review(proposals, &context).pop().and_then(|reviewed| reviewed.permit)
     };
     let permit = review(&mut world, vec![]).expect("raised");

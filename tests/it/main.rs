@@ -12,6 +12,7 @@
 //! - [`engine_fuzz`]: the engine under arbitrary spans, events and times
 //! - [`faults`]: disks that are full or hang, a process that stands still, few descriptors, rules that are gone
 //! - [`formats`]: what an older version wrote is read
+//! - [`gateway`]: a real Envoy asks which requests may come in, and is answered
 //! - [`hostile`]: small inputs that would take the daemon down, its memory, or its time
 //! - [`import`]: access logs to counts, and counts to a forecast
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
@@ -45,6 +46,8 @@ mod engine_fuzz;
 mod faketime;
 mod faults;
 mod formats;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod hostile;
 mod import;
 mod kubernetes;

@@ -3,9 +3,9 @@
 //!
 //! `tests/real/setup.sh` brings the programs; `examples/real-sources` is the same for a reader to run.
 
-mod ensemble;
+pub mod ensemble;
 pub mod probe;
-mod programs;
+pub mod programs;
 mod target;
 
 use std::collections::BTreeSet;

@@ -132,8 +132,14 @@ fn from_findings_to_an_explained_intervention() {
     // One proposal, one permit.
     let evaluated = rules.evaluate(&findings, &cluster);
     assert_eq!(evaluated.errors, []);
-    let context =
-        Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster: &cluster, findings: &findings };
+    let context = Context {
+        now,
+        mode: Mode::Enforce,
+        pauses: &Pauses::default(),
+        cluster: &cluster,
+        findings: &findings,
+        gateways_ask: true,
+    };
     let reviewed = guard.review(evaluated.proposals, &context);
     assert_eq!(reviewed.len(), 1);
     assert_eq!(reviewed[0].decision.outcome, Outcome::Permitted { from: 3, to: 9 });

@@ -256,6 +256,10 @@ declare! {
     Interventions: Counter Rule ["rule", "action", "stage"] "verify_interventions", "Interventions by the stage that they reached: applied, judging, verified, no_effect, given_back or superseded";
     InterventionsOpen: Gauge Process [] "verify_interventions_open", "Interventions that have not ended";
 
+    // Gateways.
+    GatewayAnswers: Counter Process ["answer"] "gateway_answers", "Requests that a gateway asked about: admitted, or shed";
+    GatewayUnknown: Counter Process ["what"] "gateway_unknown", "Questions that were not understood, and so let in: unknown_domain, unknown_descriptor or unknown_entry";
+
     // Notices.
     NotifyCauses: Gauge Process [] "notify_causes", "Causes that people were told of, by any means, and that last";
     NotifyMessages: Counter Receiver ["receiver", "outcome"] "notify_messages", "Messages to a receiver by what became of them: delivered, or dead (given up)";

@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::Snapshot;
 use crate::clock::Stopwatch;
 use crate::config;
+use crate::gateway::Gateway;
 use crate::journal::Entry;
 use crate::notices::outbox::Outbox;
 use crate::receive;
@@ -49,6 +50,7 @@ pub struct Metrics {
     panics: Option<&'static AtomicU64>,
     has_api_server: bool,
     notices: Vec<Arc<Outbox>>,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Default for Metrics {
@@ -68,6 +70,7 @@ impl Metrics {
             panics: None,
             has_api_server: false,
             notices: Vec::new(),
+            gateway: None,
         }
     }
 
@@ -79,6 +82,11 @@ impl Metrics {
     /// What waits for the receivers of notices.
     pub fn with_notices(self, notices: Vec<Arc<Outbox>>) -> Metrics {
         Metrics { notices, ..self }
+    }
+
+    /// What gateways were answered, where any ask.
+    pub fn with_gateway(self, gateway: Option<Arc<Gateway>>) -> Metrics {
+        Metrics { gateway, ..self }
     }
 
     /// What became of people's statements, and what the tables take that are kept for them.
@@ -163,6 +171,7 @@ impl Metrics {
             own::show_sql(&mut page, counters, shelf_bytes);
         }
         own::show_notices(&mut page, &self.notices);
+        own::show_gateway(&mut page, self.gateway.as_deref());
         if self.has_api_server {
             own::show_api_server(&mut page);
         }

@@ -9,6 +9,8 @@ use super::labels::Labels;
 use super::page::{Page, Value};
 use crate::act::kubernetes::retry::ATTEMPTS;
 use crate::api::{Snapshot, Spans};
+use crate::gateway::Gateway;
+use crate::gateway::asked::Unknown;
 use crate::notices::outbox::Outbox;
 use crate::receive;
 use crate::sql;
@@ -173,6 +175,17 @@ pub fn show_notices(page: &mut Page, outboxes: &[Arc<Outbox>]) {
 }
 
 /// Calls of the Kubernetes API server.
+pub fn show_gateway(page: &mut Page, gateway: Option<&Gateway>) {
+    let Some(counts) = gateway.map(Gateway::counts) else { return };
+    let none = Arc::default();
+    for (answer, count) in [("admitted", counts.admitted), ("shed", counts.shed)] {
+        page.labelled(Name::GatewayAnswers, &none, ("answer", answer), Value::Whole(count));
+    }
+    for what in Unknown::ALL {
+        page.labelled(Name::GatewayUnknown, &none, ("what", what.as_str()), Value::Whole(counts.of_unknown(what)));
+    }
+}
+
 pub fn show_api_server(page: &mut Page) {
     for (reason, outcome, attempts) in ATTEMPTS.all() {
         let labels = Labels::default().with("reason", reason.as_str());

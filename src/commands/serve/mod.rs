@@ -5,6 +5,7 @@ mod adapter;
 mod core;
 mod delay;
 mod feeds;
+mod gateways;
 mod journal_thread;
 mod kubernetes;
 mod learnt;

@@ -19,7 +19,6 @@ use tracing::{info, warn};
 use super::adapter::{Adapter, Pace};
 use super::core::{Core, Inputs};
 use super::delay::Delay;
-use super::feeds;
 use super::journal_thread::JournalThread;
 use super::kubernetes::{self, Reached};
 use super::learnt::{self, Place, Taker};
@@ -28,6 +27,7 @@ use super::panics;
 use super::rule_thread::RuleThread;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
+use super::{feeds, gateways};
 use crate::act::kubernetes::token_review::Reviewer;
 use crate::analyse::Findings;
 use crate::api::{self, Access, Api, Metrics, Provider, Readiness, Registrar, Reviews, Snapshot, Sql};
@@ -79,6 +79,7 @@ struct Ports {
     api: SocketAddr,
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    gateway: Option<SocketAddr>,
 }
 
 pub struct Running {
@@ -140,9 +141,8 @@ impl Running {
         if let Some(limit) = limit {
             tasks.spawn("memory watch", Role::Critical, memory::watch(limit, shelf_bytes.clone(), memory_is_full));
         }
-        // Two receivers and the API.
         let descriptors = net::raise();
-        let connections_max = descriptors.share(received.connections_max, 3);
+        let connections_max = descriptors.share(received.connections_max, gateways::sockets(config));
         let received = receive::Config { connections_max, ..received };
         let (inlet, outlet) = queue(queued);
         let receivers = Receivers::start(received, inlet, stamps(clock.clone()), None).await?;
@@ -154,7 +154,9 @@ impl Running {
         let metrics = if kubernetes.is_some() { metrics.with_api_server() } else { metrics };
         let notices = Notices::new(&config.notify);
         let outboxes = notices.outboxes();
-        let metrics = metrics.with_notices(outboxes.clone());
+        let gateway = gateways::of(config, clock.clone());
+        let gateway_address = gateways::listen(config, gateway.as_ref(), descriptors, &mut tasks)?;
+        let metrics = metrics.with_notices(outboxes.clone()).with_gateway(gateway.clone());
         let (feed, keeper) = metrics.feed();
         tasks.spawn_thread("keeper of metrics", Role::Critical, move || keeper.run())?;
         let metrics = Arc::new(metrics);
@@ -200,6 +202,10 @@ impl Running {
             metrics: metrics.clone(),
             last_words,
         };
+        if let Some(gateway) = gateway {
+            let following = gateways::follow(gateway, adapter.limits.clone(), snapshot.clone(), events_in.clone());
+            tasks.spawn("gateways", Role::Critical, following);
+        }
         let (api_clock, feed_clock) = (clock.clone(), clock.clone());
         let mut place = config.learnt.clone().map(Place::File);
         match (stations::embedded(config)?, kubernetes) {
@@ -238,8 +244,12 @@ impl Running {
             tasks.spawn("notices", Role::Critical, notices.follow(standing(snapshot.clone())));
         }
 
-        let ports =
-            Ports { api: listener.local_addr().map_err(listen)?, grpc: receivers.grpc(), http: receivers.http() };
+        let ports = Ports {
+            api: listener.local_addr().map_err(listen)?,
+            grpc: receivers.grpc(),
+            http: receivers.http(),
+            gateway: gateway_address,
+        };
         let api = Api {
             snapshot: snapshot.clone(),
             readiness: readiness_out,
@@ -261,7 +271,7 @@ impl Running {
             write_ports(path, &ports)?;
         }
         let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
-        info!(api = %ports.api, grpc = address(ports.grpc), http = address(ports.http), mode = ?config.mode, "listening");
+        info!(api = %ports.api, grpc = address(ports.grpc), http = address(ports.http), gateway = address(ports.gateway), mode = ?config.mode, "listening");
         Ok(Running { tasks, receivers, snapshot, readiness, kept })
     }
 
@@ -354,7 +364,7 @@ fn warn_of_clear_tokens(config: &config::Api) {
 
 /// A private key that everybody can read is nobody's. It is taken all the same: a cluster mounts its Secrets so.
 fn warn_of_open_keys(config: &Config) {
-    for tls in [&config.receive.tls, &config.api.tls].into_iter().flatten() {
+    for tls in [&config.receive.tls, &config.api.tls, &config.gateway.tls].into_iter().flatten() {
         if disk::is_readable_by_all(&tls.key) {
             warn!(key = %tls.key.display(), "every account of this machine can read the private key; take that right away (chmod o-r)");
         }
