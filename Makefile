@@ -31,7 +31,7 @@ demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 # Setting up and compiling would share the cores and each take twice as long: one after the other.
 # A test that lacks a program says so in this file, and its name is the last thing to be read.
 # What follows a real burst runs by itself: beside others the machine, and not the service, is what is too slow.
-test: ALONE = real::a_burst kubernetes::closed_loop
+test: ALONE = real::a_burst kubernetes::closed_loop gateway::at_twice
 test: export HEADROOM_SKIPPED = $(CARGO_TARGET_DIR)/skipped-tests
 test: ## run every test; installs what they need
 	tests/real/setup.sh

@@ -1,9 +1,10 @@
 //! The one seam for the outside world: what is running, and apply this permit.
 //!
-//! Implemented by [`embedded`], the simulated cluster over loopback, and by [`kubernetes`], a Kubernetes API server. Both
-//! take a [`Permit`](crate::guard::Permit), which only `guard` can make.
+//! Implemented by [`embedded`], the simulated cluster over loopback, by [`kubernetes`], a Kubernetes API server, and by
+//! [`fixed`], services that nothing scales. All take a [`Permit`](crate::guard::Permit), which only `guard` can make.
 
 pub mod embedded;
+pub mod fixed;
 pub mod kubernetes;
 
 use std::future::Future;

@@ -3,12 +3,13 @@
 use std::fs::File;
 
 use crate::act::embedded::Embedded;
+use crate::act::fixed::Fixed;
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::config::{self, Config};
 use crate::disk;
 use crate::journal::{self, Writer};
-use crate::model::Time;
+use crate::model::{ServiceId, Time};
 use crate::receive::queue;
 use crate::{analyse, engine, guard, net, receive, window};
 
@@ -81,13 +82,20 @@ pub fn queue_limits(config: &Config) -> queue::Limits {
 fn embedded_url(config: &Config) -> Option<&str> {
     match &config.cluster {
         Some(config::Cluster::Embedded { url }) => Some(url),
-        Some(config::Cluster::Kubernetes(_)) | None => None,
+        Some(config::Cluster::Kubernetes(_) | config::Cluster::Fixed(_)) | None => None,
     }
 }
 
 /// None where another cluster or none is configured.
 pub fn embedded(config: &Config) -> Result<Option<Embedded>, Error> {
     Ok(embedded_url(config).map(Embedded::new).transpose()?)
+}
+
+/// Services that nothing scales, where they are configured.
+pub fn fixed(config: &Config, clock: Clock) -> Option<Fixed> {
+    let Some(config::Cluster::Fixed(services)) = &config.cluster else { return None };
+    let one = |of: &config::FixedService| (ServiceId::from(of.service.as_str()), of.instances.clone());
+    Some(Fixed::new(&services.iter().map(one).collect::<Vec<_>>(), clock))
 }
 
 /// The embedded cluster's own, so that both live in the same time; else the system's.

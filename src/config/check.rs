@@ -176,7 +176,7 @@ impl Checker<'_> {
         let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
         let scaler = match &config.cluster {
             Some(Cluster::Kubernetes(Kubernetes { scaler, .. })) => *scaler,
-            Some(Cluster::Embedded { .. }) | None => None,
+            Some(Cluster::Embedded { .. } | Cluster::Fixed(_)) | None => None,
         };
         let listeners = [
             ("receive.grpc", Some(config.receive.grpc)),

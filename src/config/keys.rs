@@ -196,7 +196,7 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
         ),
         Key::section(
             "cluster",
-            "where workloads run, one of the two; without it nothing is touched, but in a pod `kubernetes: {}` holds",
+            "where workloads run, one of the three; without it nothing is touched, but in a pod `kubernetes: {}` holds",
             cluster(),
         ),
     ]);
@@ -460,7 +460,23 @@ fn schedule() -> Vec<Key> {
         .collect()
 }
 
-fn cluster() -> [Key; 2] {
+fn cluster() -> [Key; 3] {
+    let fixed = vec![
+        Key::text(
+            "service",
+            "shop/stock",
+            "`NAME`, `NAMESPACE/NAME` or `CLUSTER/NAMESPACE/NAME`, as its spans have it",
+        ),
+        Key::text("instances", "\"stock-0, stock-1\"", "its pods or hosts, as its spans name them"),
+    ];
+    let fixed = Key {
+        shape: Shape::List(fixed),
+        ..Key::section(
+            "services",
+            "services whose traffic may be shaped; those in a Kubernetes say so in their ServiceObjective",
+            [],
+        )
+    };
     [
         Key::section(
             "embedded",
@@ -494,6 +510,11 @@ fn cluster() -> [Key; 2] {
                     "`fixed`: what finds no room on the nodes is not scaled out; `grow`: nodes come for it",
                 ),
             ],
+        ),
+        Key::section(
+            "fixed",
+            "services that nothing scales: requests to them are turned away at a gateway that asks, see shaping.md",
+            [fixed],
         ),
     ]
 }

@@ -364,6 +364,17 @@ pub enum Cluster {
     Embedded { url: String },
     /// A Kubernetes API server, and what opts in there by a ServiceObjective.
     Kubernetes(Kubernetes),
+    /// Services that nothing scales: traffic to them is shaped.
+    Fixed(Vec<FixedService>),
+}
+
+/// A service whose replicas nobody moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedService {
+    /// `NAME`, `NAMESPACE/NAME` or `CLUSTER/NAMESPACE/NAME`, as its spans have it.
+    pub service: String,
+    /// Its pods or hosts, as its spans name them.
+    pub instances: Vec<String>,
 }
 
 /// How Kubernetes is reached, and as whom.

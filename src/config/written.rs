@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::keys::written;
 use super::units::{HumanDuration, human_share};
 use super::{
-    Api, Bounds, Cluster, Config, Journal, Limits, Metrics, Notify, Objective, Oidc, People, Receive, Selector,
-    Service, Tls, TokenReview, Who,
+    Api, Bounds, Cluster, Config, FixedService, Journal, Limits, Metrics, Notify, Objective, Oidc, People, Receive,
+    Selector, Service, Tls, TokenReview, Who,
 };
 use crate::model::setting::{Kind, Setting, Value as Set};
 use crate::model::{Declared, Work};
@@ -99,6 +99,10 @@ fn people(people: &People) -> [(&'static str, Value); 2] {
 fn cluster(cluster: &Cluster) -> Value {
     match cluster {
         Cluster::Embedded { url } => json!({"embedded": {"url": url}}),
+        Cluster::Fixed(services) => {
+            let one = |of: &FixedService| json!({"service": of.service, "instances": of.instances.join(", ")});
+            json!({"fixed": {"services": services.iter().map(one).collect::<Vec<_>>()}})
+        }
         Cluster::Kubernetes(of) => {
             let more = [
                 ("context", json!(of.context)),

@@ -21,10 +21,11 @@ use reqwest::header::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Daemon;
-use crate::real::ensemble::free_ports;
-use crate::real::probe;
+use crate::real::ensemble::{Answered, Ensemble, Route, free_ports};
 use crate::real::programs::Programs;
-use crate::skip;
+use crate::real::target::Target;
+use crate::real::{probe, turn};
+use crate::skip::{self, measured, say};
 
 const SUBMIT: &str = "shop POST /exam/{id}/submit";
 const VIDEO: &str = "shop GET /video/{id}";
@@ -246,4 +247,104 @@ gateway:
     let unknown = |what: &str| probe::series(&page, &format!("headroom_gateway_unknown_total{{what=\"{what}\"}}"));
     assert_eq!(["entry", "descriptor", "domain"].map(|what| unknown(&format!("unknown_{what}"))), [2, 1, 1]);
     assert_eq!(daemon.terminate(), 0);
+}
+
+/// What a load driver was answered, as shares of what it sent.
+struct Shares {
+    admitted: f64,
+    shed: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+impl Shares {
+    fn of(answered: &Answered) -> Shares {
+        let report = &answered.report;
+        let sent = report["sent"].as_f64().unwrap().max(1.0);
+        let share = |status: &str| report["statuses"][status].as_f64().unwrap_or(0.0) / sent;
+        let ms = |quantile: &str| report[quantile].as_f64().unwrap_or(f64::INFINITY);
+        Shares { admitted: share("200"), shed: share("429"), p50_ms: ms("p50_ms"), p99_ms: ms("p99_ms") }
+    }
+}
+
+/// The whole way: Envoy traces and asks, the shop's `stock` can do 50 requests a second and is asked for 120, of which those
+/// that matter are few. Without shaping all of them wait for the stock until they give up.
+#[test]
+fn at_twice_what_a_service_can_do_what_matters_is_served_and_the_rest_turned_away() {
+    let test = "at_twice_what_a_service_can_do_what_matters_is_served_and_the_rest_turned_away";
+    let Some(programs) = Programs::find(test) else { return };
+    let _turn = turn();
+    let [gateway] = free_ports();
+    let target = Target::with(&format!(
+        "mode: enforce
+default_objective: {{latency: 400ms, quantile: 0.9, errors: 5%}}
+gateway:
+  listen: 127.0.0.1:{gateway}
+  priorities: [{{entry: \"* GET /submit\", priority: 9}}, {{entry: \"* GET /page\", priority: 2}}]
+cluster: {{fixed: {{services: [{{service: loopback/shop/stock, instances: stock-0}}]}}}}
+"
+    ));
+    let (grpc, asked) = (target.grpc(), gateway.to_string());
+    let route = Route {
+        sdk: "http",
+        collector: &["--to-grpc", &grpc],
+        shop: &["--workers", "stock=4"],
+        envoy: &["--headroom-port", &asked],
+    };
+    let ensemble = Ensemble::start(&programs, target.directory(), &route);
+    ensemble.slow_stock(75);
+    let (submits, pages) =
+        (ensemble.load_of("submits", "/submit", 8, 600), ensemble.load_of("pages", "/page", 12, 600));
+    probe::until("healthy time is being learnt", SOON, || target.has_baseline().then_some(()));
+    let enough = target.spans() + 10 * 20 * 7;
+    probe::until("ten seconds have been learnt", SOON, || (target.spans() >= enough).then_some(()));
+    assert_eq!(
+        target.metric("headroom_gateway_answers_total{answer=\"shed\"}"),
+        0,
+        "nobody is turned away in healthy time"
+    );
+    let calm = Shares::of(&submits.stop());
+    assert_eq!((calm.admitted, calm.shed), (1.0, 0.0));
+
+    let burst = ensemble.load_of("burst", "/page", 100, 600);
+    let under_load = ensemble.load_of("submits_at_first", "/submit", 8, 600);
+    let shed = || target.metric("headroom_gateway_answers_total{answer=\"shed\"}");
+    let (_, took) = probe::until("requests are turned away", SOON, || (shed() > 50).then_some(()));
+    measured("gateway.shed_within", format!("{:.1}", took.as_secs_f64()), "s");
+    let _ = under_load.stop();
+    // What had queued by then is worked off within seconds.
+    std::thread::sleep(Duration::from_secs(8));
+    let submits = ensemble.load_of("submits_while_shed", "/submit", 8, 600);
+    std::thread::sleep(Duration::from_secs(15));
+    let (submits, burst) = (Shares::of(&submits.stop()), Shares::of(&burst.stop()));
+    let story = || {
+        let decided = target.api("decisions?limit=20").unwrap_or_default();
+        say(&format!("verdicts: {:?}\n{decided:#}", target.verdicts()));
+    };
+    for (who, shares) in [("submits", &submits), ("pages", &burst)] {
+        measured(&format!("gateway.{who}_admitted"), format!("{:.3}", shares.admitted), "share");
+        measured(&format!("gateway.{who}_shed"), format!("{:.3}", shares.shed), "share");
+        measured(&format!("gateway.{who}_p50"), format!("{:.0}", shares.p50_ms), "ms");
+        measured(&format!("gateway.{who}_p99"), format!("{:.0}", shares.p99_ms), "ms");
+    }
+    if submits.admitted < 0.95 || submits.p50_ms > 400.0 || burst.shed < 0.3 {
+        story();
+    }
+    assert!(submits.admitted >= 0.95, "{} of submits were served", submits.admitted);
+    assert!(submits.p50_ms <= 400.0, "half of them within their objective: {} ms", submits.p50_ms);
+    assert!(burst.shed >= 0.3, "{} of pages were turned away", burst.shed);
+
+    // The load is over: nobody is turned away any more.
+    let quiet = || {
+        let before = shed();
+        std::thread::sleep(Duration::from_secs(3));
+        (shed() == before && target.api("interventions").unwrap_or_default()["interventions"] == serde_json::json!([]))
+            .then_some(())
+    };
+    let (_, took) = probe::until("the limit is gone", SOON, quiet);
+    measured("gateway.limit_gone_within", format!("{:.0}", took.as_secs_f64()), "s");
+    let pages = Shares::of(&pages.stop());
+    say(&format!("of the calm load's pages, all the time, {:.2} were turned away", pages.shed));
+    let others: Vec<String> = target.ever_named().into_iter().filter(|name| name != "loopback/shop/stock").collect();
+    assert!(others.is_empty(), "{others:?} were named");
 }

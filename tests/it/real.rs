@@ -6,7 +6,7 @@
 pub mod ensemble;
 pub mod probe;
 pub mod programs;
-mod target;
+pub mod target;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ const HEALTHY_SECONDS: u64 = 10;
 const STOCK: &str = "loopback/shop/stock";
 
 /// One ensemble at a time: two would share two cores, and measure each other.
-fn turn() -> MutexGuard<'static, ()> {
+pub fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A test that failed has nothing here that could be broken.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -51,7 +51,7 @@ fn every_span_arrives_by_either_protocol_and_compression() {
         let (by_grpc, by_http) = (Target::start(), Target::start());
         let (grpc, http) = (by_grpc.grpc(), by_http.http());
         let collector = ["--to-grpc", &grpc, "--to-http", &http, "--compression", compression];
-        let route = Route { sdk, collector: &collector, shop: &[] };
+        let route = Route { sdk, collector: &collector, shop: &[], envoy: &[] };
         let ensemble = Ensemble::start(&programs, by_grpc.directory(), &route);
         let answered = ensemble.load("load", 50, 3).finish(SOON);
         assert_eq!(answered.report["failed"], 0, "{}", answered.report);
@@ -117,7 +117,7 @@ fn a_slow_service_is_named_within_seconds() {
     unless_the_machine_stalls(|| {
         let target = Target::start();
         let grpc = target.grpc();
-        let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc], shop: &[] };
+        let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc], shop: &[], envoy: &[] };
         let ensemble = Ensemble::start(&programs, target.directory(), &route);
         let load = ensemble.load("load", 50, 600);
         healthy(&target);
@@ -143,7 +143,8 @@ fn a_burst_that_is_too_much_for_one_service_is_its_saturation() {
         let grpc = target.grpc();
         // Four workers of 80 ms serve 50 requests a second: half as many are well served, and 75 are not. The others
         // wait before their span in `stock` begins.
-        let route = Route { sdk: "http", collector: &["--to-grpc", &grpc], shop: &["--workers", "stock=4"] };
+        let route =
+            Route { sdk: "http", collector: &["--to-grpc", &grpc], shop: &["--workers", "stock=4"], envoy: &[] };
         let ensemble = Ensemble::start(&programs, target.directory(), &route);
         ensemble.slow_stock(75);
         let load = ensemble.load("load", CALM_RATE, 600);
@@ -201,7 +202,7 @@ fn nothing_acknowledged_is_lost_when_headroom_is_killed() {
     let _turn = turn();
     let mut target = Target::start();
     let (grpc, collector_holds) = (target.grpc(), "otelcol_exporter_queue_size");
-    let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc, "--compression", "zstd"], shop: &[] };
+    let route = Route { sdk: "grpc", collector: &["--to-grpc", &grpc, "--compression", "zstd"], shop: &[], envoy: &[] };
     let ensemble = Ensemble::start(&programs, target.directory(), &route);
     let load = ensemble.load("load", 50, 600);
     probe::until("spans flow", SOON, || (target.spans() >= 500).then_some(()));

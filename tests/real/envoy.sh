@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts Envoy as the shop's ingress (envoy/ingress.yaml) and becomes it (exec): the caller's child
+# Starts Envoy as the shop's ingress (envoy/ingress.yaml, or envoy/shaped.yaml where it asks headroom) and becomes it (exec): the caller's child
 # is Envoy itself, and SIGTERM or SIGKILL to that child is all it takes to stop it.
 #
 #   envoy.sh --port 18000 --admin-port 19901 --frontend-port 9001 --otlp-port 14317
@@ -12,6 +12,7 @@ envoy.sh [options]                all ports on 127.0.0.1
   --admin-port PORT      Envoy's admin interface (default 19901); GET /ready says LIVE with 200
   --frontend-port PORT   the shop's frontend (default 9001)
   --otlp-port PORT       send traces here by OTLP/gRPC (default 14317, the Collector)
+  --headroom-port PORT   ask headroom there which requests may come in (envoy/shaped.yaml); serves /submit and /page too
 TEXT
 }
 
@@ -25,7 +26,7 @@ if [[ ! -x ${HEADROOM_ENVOY:-} ]]; then
     exit 2
 fi
 
-port=18000 admin_port=19901 frontend_port=9001 otlp_port=14317
+port=18000 admin_port=19901 frontend_port=9001 otlp_port=14317 headroom_port=
 while (($#)); do
     if [[ $1 == -h || $1 == --help ]]; then
         usage
@@ -40,13 +41,17 @@ while (($#)); do
         --admin-port) admin_port=$2 ;;
         --frontend-port) frontend_port=$2 ;;
         --otlp-port) otlp_port=$2 ;;
+        --headroom-port) headroom_port=$2 ;;
         *) echo "envoy.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
     esac
     shift 2
 done
+file=ingress.yaml
+if [[ -n $headroom_port ]]; then file=shaped.yaml; fi
 # The configuration is passed as text, so that no file is left behind.
 config=$(sed -e "s/@PORT@/$port/" -e "s/@ADMIN_PORT@/$admin_port/" \
-    -e "s/@FRONTEND_PORT@/$frontend_port/" -e "s/@OTLP_PORT@/$otlp_port/" "$here/envoy/ingress.yaml")
+    -e "s/@FRONTEND_PORT@/$frontend_port/" -e "s/@OTLP_PORT@/$otlp_port/" -e "s/@HEADROOM_PORT@/$headroom_port/" \
+    "$here/envoy/$file")
 # Without hot restart several Envoys can run at once; one worker is plenty here and leaves the
 # other core to the services.
 exec "$HEADROOM_ENVOY" --config-yaml "$config" --disable-hot-restart --concurrency 1 --log-level warn

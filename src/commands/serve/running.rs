@@ -217,7 +217,10 @@ impl Running {
                 tasks.spawn("planner's view of CapacityEvents", Role::Helper, planning);
                 tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster));
             }
-            (None, None) => drop(adapter),
+            (None, None) => match stations::fixed(config, clock.clone()) {
+                Some(cluster) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
+                None => drop(adapter),
+            },
         }
         if let Some(place) = place {
             tasks.spawn(KEEPER, Role::Critical, learnt::keep(place, clock, events_in.clone(), taken));

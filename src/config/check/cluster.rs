@@ -1,26 +1,58 @@
 //! Where workloads run, checked.
 
-use super::{At, Checker};
-use crate::config::{Cluster, Kubernetes};
+use super::{At, Checker, listed};
+use crate::config::{Cluster, FixedService, Kubernetes};
 use crate::model::setting::{Kind, Value};
 
 impl Checker<'_> {
     pub(super) fn cluster(&mut self, at: &At<'_>) -> Option<Cluster> {
-        let remedy = "add kubernetes: {} or embedded: {url: \"http://127.0.0.1:PORT\"}, or leave the section out";
+        let remedy = "add kubernetes: {}, fixed: {services: […]} or embedded: {url: \"http://127.0.0.1:PORT\"}, or leave the section out";
         let section = |key: &str| at.node.section(key).map(|node| At { path: at.key(key), node });
-        let embedded = match (section("embedded"), section("kubernetes")) {
-            (Some(embedded), None) => embedded,
-            (None, Some(kubernetes)) => return Some(self.kubernetes(&kubernetes)),
-            (Some(embedded), Some(kubernetes)) => {
-                self.problem(&at.path, "names two kinds of cluster", "keep one of them");
-                self.kubernetes(&kubernetes);
-                embedded
+        let kinds: Vec<(&str, At<'_>)> =
+            ["embedded", "kubernetes", "fixed"].into_iter().filter_map(|kind| Some((kind, section(kind)?))).collect();
+        match kinds.len() {
+            0 => self.problem(&at.path, "names no kind of cluster", remedy),
+            1 => {}
+            _ => self.problem(&at.path, "names more than one kind of cluster", "keep one of them"),
+        }
+        let read = kinds.iter().map(|(kind, at)| match *kind {
+            "kubernetes" => Some(self.kubernetes(at)),
+            "fixed" => self.fixed(at),
+            _ => self.embedded(at),
+        });
+        read.collect::<Vec<_>>().into_iter().next().flatten()
+    }
+
+    /// Services with their instances, each once.
+    fn fixed(&mut self, at: &At<'_>) -> Option<Cluster> {
+        let mut services: Vec<FixedService> = Vec::new();
+        let path = at.key("services");
+        for (index, node) in at.node.list("services").iter().enumerate() {
+            let at = At { path: format!("{path}[{index}]"), node };
+            let service = node.text("service").unwrap_or_default().to_owned();
+            let instances = node.text("instances").map_or_else(Vec::new, listed);
+            if service.is_empty() || service.split('/').count() > 3 {
+                self.problem(
+                    &at.key("service"),
+                    "is no service",
+                    "write NAME, NAMESPACE/NAME or CLUSTER/NAMESPACE/NAME",
+                );
             }
-            (None, None) => {
-                self.problem(&at.path, "names no kind of cluster", remedy);
-                return None;
+            if instances.is_empty() {
+                self.problem(&at.key("instances"), "is missing", "name its pods or hosts, as its spans do");
             }
-        };
+            if services.iter().any(|other| other.service == service) {
+                self.problem(&at.key("service"), format!("`{service}` is listed twice"), "keep one of them");
+            }
+            services.push(FixedService { service, instances });
+        }
+        if services.is_empty() {
+            self.problem(&path, "is empty", "list services: {service: shop/stock, instances: \"stock-0\"}");
+        }
+        Some(Cluster::Fixed(services))
+    }
+
+    fn embedded(&mut self, embedded: &At<'_>) -> Option<Cluster> {
         let path = embedded.key("url");
         match embedded.node.text("url").map(|url| (url, url.parse::<http::Uri>())) {
             Some((url, Ok(uri))) if uri.scheme_str() == Some("http") && uri.authority().is_some() => {

@@ -82,6 +82,8 @@ pub struct Route<'a> {
     pub collector: &'a [&'a str],
     /// Options of `shop.py`.
     pub shop: &'a [&'a str],
+    /// Options of `envoy.sh`.
+    pub envoy: &'a [&'a str],
 }
 
 /// Envoy, the shop and the Collector. In the order they end: senders before what they send to.
@@ -125,7 +127,10 @@ impl Ensemble {
         let proxy = Running::start(
             directory,
             "envoy",
-            Command::new(script("envoy.sh")).args(["--port", &envoy.to_string()]).args(envoy_ports.as_flattened()),
+            Command::new(script("envoy.sh"))
+                .args(["--port", &envoy.to_string()])
+                .args(envoy_ports.as_flattened())
+                .args(route.envoy),
         )
         .ready(&[at(admin, "/ready")]);
         Ensemble {
@@ -142,11 +147,16 @@ impl Ensemble {
 
     /// Requests for so many seconds, or until it is stopped. Several may run at once, under names of their own.
     pub fn load(&self, name: &'static str, rate: u32, seconds: u32) -> Load {
+        self.load_of(name, "/checkout/book", rate, seconds)
+    }
+
+    /// The same of another path.
+    pub fn load_of(&self, name: &'static str, path: &str, rate: u32, seconds: u32) -> Load {
         let traces = self.directory.join(format!("{name}.traces"));
         let mut command = Command::new(&self.python);
         command
             .arg(script("load.py"))
-            .args(["--url", &format!("http://127.0.0.1:{}/checkout/book", self.envoy_port)])
+            .args(["--url", &format!("http://127.0.0.1:{}{path}", self.envoy_port)])
             .args(["--rate", &rate.to_string(), "--seconds", &seconds.to_string()])
             .args([Path::new("--traces"), &traces]);
         Load { running: Running::start(&self.directory, name, &mut command), traces }

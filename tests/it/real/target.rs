@@ -32,6 +32,11 @@ impl Target {
     /// The example's configuration (its objective lies far from a healthy request and from a slowed one, so that a
     /// machine that stalls now and then is no incident), with ports of its own and a journal.
     pub fn start() -> Target {
+        Target::with("")
+    }
+
+    /// The same with further sections of the configuration.
+    pub fn with(more: &str) -> Target {
         let [grpc, http, api] = free_ports();
         let directory = tempfile::tempdir().unwrap();
         let mut config = fs::read_to_string(EXAMPLE).unwrap();
@@ -39,6 +44,7 @@ impl Target {
             "receive: {{grpc: \"127.0.0.1:{grpc}\", http: \"127.0.0.1:{http}\"}}\n\
              api: {{listen: \"127.0.0.1:{api}\"}}\njournal: {{path: journal.jsonl}}\n"
         );
+        config += more;
         fs::write(directory.path().join("headroom.yaml"), config).unwrap();
         let mut target = Target { daemon: None, directory, grpc, http, api };
         target.start_again();
@@ -67,7 +73,7 @@ impl Target {
         format!("127.0.0.1:{}", self.http)
     }
 
-    fn api(&self, path: &str) -> Option<Value> {
+    pub fn api(&self, path: &str) -> Option<Value> {
         probe::get_json(&format!("http://127.0.0.1:{}/api/v1/{path}", self.api))
     }
 
@@ -108,7 +114,7 @@ impl Target {
         self.metric("headroom_window_late_spans_total")
     }
 
-    fn metric(&self, name: &str) -> u64 {
+    pub fn metric(&self, name: &str) -> u64 {
         let page = probe::get(&format!("http://127.0.0.1:{}/metrics", self.api)).unwrap_or_default();
         probe::series(&page, name)
     }
