@@ -1,18 +1,23 @@
 //! Limiting the rate of one entry operation at the front door, to a number that a rule gives.
 //!
-//! Own bounds: the owner of the service that the entry operation begins at lets its traffic be shaped. Promise: none; it
-//! ends at its deadline, whatever it did. Nothing has to be given back: without its record the limit is gone.
+//! Own bounds: the owner of the service that the entry operation begins at lets its traffic be shaped, and no more than
+//! [`RATES_MAX`] of its entry operations are limited. Each is held by a record of its own, until its own deadline. Promise: none; it
+//! ends then, whatever it did. Nothing has to be given back: without its record the limit is gone.
 
 use serde::{Deserialize, Serialize};
 
 use super::shed::{LASTING_S, deadline, owner_objects};
 use super::{
-    Action, Argument, Call, Change, ChangeSpec, Criterion, DoneSpec, Limits, Pace, Request, Sight, Slot, Spec, Step,
-    Target,
+    Action, Argument, Call, Change, ChangeSpec, Criterion, Done, DoneSpec, Limits, Pace, Request, Sight, Slot, Spec,
+    Step, Target,
 };
 use crate::model::{Details, InterventionRecord, ServiceId, Time, Workload};
 
 pub(super) const KIND: &str = "limited_rate";
+
+/// Entry operations of one service that are limited side by side: each is a record on the object, which may carry 256 KiB of them
+/// and of all else. Who has to limit more means the service, which `shed` does.
+const RATES_MAX: usize = 32;
 
 /// `limit_rate(entry, per_s).for_duration(…)`
 pub(super) static CALL: Call = Call {
@@ -78,10 +83,26 @@ impl Spec for LimitRate {
         Pace::Traffic
     }
 
+    /// That of the same entry operation: those of others hold beside it.
+    fn replaces<'w>(&self, workload: &'w Workload) -> Option<&'w InterventionRecord> {
+        let entry = self.entry();
+        open(workload).find_map(|(record, open)| (open.entry == entry).then_some(record))
+    }
+
     /// The same limit is in force.
     fn is_moot(&self, workload: &Workload) -> bool {
-        let open = Slot::Rate.open(workload).and_then(|record| LimitedRate::read(record.details.as_ref()?));
-        open.is_some_and(|open| open.entry == self.entry() && open.per_s == self.per_s)
+        open(workload).any(|(_, open)| open.entry == self.entry() && open.per_s == self.per_s)
+    }
+
+    fn bounds(&self, workload: &Workload, _: &Limits) -> Result<Option<String>, String> {
+        let limited = open(workload).count();
+        if limited >= RATES_MAX && self.replaces(workload).is_none() {
+            let service = &self.service;
+            return Err(format!(
+                "{limited} endpoints of {service} are limited already; shed({service}) limits all that cross it"
+            ));
+        }
+        Ok(None)
     }
 
     fn owner_objects(&self, workload: &Workload) -> Option<String> {
@@ -95,6 +116,14 @@ impl Spec for LimitRate {
         let record = InterventionRecord { details, deadline, ..record };
         Some(Change::LimitRate(RateLimit { service: self.service.clone(), entry, per_s, record }))
     }
+}
+
+/// The limits that are open.
+fn open(workload: &Workload) -> impl Iterator<Item = (&InterventionRecord, LimitedRate)> {
+    workload.interventions.iter().filter_map(|record| match Done::of(record)? {
+        Done::LimitedRate(open) => Some((record, open)),
+        Done::Scaled | Done::RaisedFloor(_) | Done::RestartedPod(_) | Done::ResizedCpu(_) | Done::Shed(_) => None,
+    })
 }
 
 /// The record that limits.
@@ -147,6 +176,10 @@ impl LimitedRate {
 impl DoneSpec for LimitedRate {
     fn slot(&self) -> Slot {
         Slot::Rate
+    }
+
+    fn part(&self) -> &str {
+        &self.entry
     }
 
     fn criterion(&self, _: &InterventionRecord) -> Criterion {

@@ -58,8 +58,8 @@ pub static CALLS: [&Call; 7] = [
     &notify::CALL,
 ];
 
-/// The part of an object that an action changes. An object carries one open intervention for each slot: a further one
-/// for the same slot takes the place of the one before, one for another slot stands beside it.
+/// The part of an object that an action changes. An object carries one open intervention for each slot, and of rates one for
+/// each entry operation ([`Place`]): a further one for the same place takes that of the one before, any other stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     /// The replicas, or the floor of an autoscaler.
@@ -98,12 +98,27 @@ impl Slot {
     }
 }
 
-/// Puts a record among those of an object, in the place of the one of the same slot.
+/// Where a record stands among those of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub slot: Slot,
+    /// What tells apart records of one slot that hold side by side: the entry operation whose rate is limited, else empty.
+    pub part: String,
+}
+
+impl Place {
+    /// None for a record of a kind that this version does not know.
+    pub fn of(record: &InterventionRecord) -> Option<Place> {
+        Done::of(record).map(|done| done.place())
+    }
+}
+
+/// Puts a record among those of an object, in the place of the one that stands where it does.
 pub fn put(records: &mut Vec<InterventionRecord>, record: InterventionRecord) {
-    let slot = Slot::of(&record);
-    records.retain(|other| slot.is_none() || Slot::of(other) != slot);
+    let place = Place::of(&record);
+    records.retain(|other| place.is_none() || Place::of(other) != place);
     records.push(record);
-    records.sort_by_key(Slot::of);
+    records.sort_by_cached_key(Place::of);
 }
 
 /// What each action says of itself.
@@ -129,6 +144,11 @@ trait Spec {
     /// The replicas that it says the load needs.
     fn need(&self) -> Option<u32> {
         None
+    }
+
+    /// The open intervention whose place it takes.
+    fn replaces<'w>(&self, workload: &'w Workload) -> Option<&'w InterventionRecord> {
+        self.slot()?.open(workload)
     }
 
     /// It asks for nothing that is not so already.
@@ -231,6 +251,11 @@ impl Action {
     /// It is refused while something else was found to hold requests back lately.
     pub fn needs_sole_cause(&self) -> bool {
         self.spec().needs_sole_cause()
+    }
+
+    /// The open intervention whose place it takes.
+    pub fn replaces<'w>(&self, workload: &'w Workload) -> Option<&'w InterventionRecord> {
+        self.spec().replaces(workload)
     }
 
     /// It asks for nothing that is not so already.
@@ -380,6 +405,12 @@ pub enum Done {
 /// What each says of what it did, by its record.
 trait DoneSpec {
     fn slot(&self) -> Slot;
+
+    /// What tells it apart from others of its slot that hold beside it.
+    fn part(&self) -> &str {
+        ""
+    }
+
     fn criterion(&self, record: &InterventionRecord) -> Criterion;
     /// For people: `pod auth-1 to be restarted`.
     fn describe(&self, record: &InterventionRecord) -> String;
@@ -435,6 +466,10 @@ impl Done {
 
     pub fn slot(&self) -> Slot {
         self.spec().slot()
+    }
+
+    pub fn place(&self) -> Place {
+        Place { slot: self.slot(), part: self.spec().part().to_owned() }
     }
 
     /// By what it is judged.

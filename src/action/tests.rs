@@ -104,3 +104,28 @@ fn records_of_different_slots_stand_side_by_side_and_one_of_a_slot_takes_the_pla
     let ids: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
     assert_eq!(ids, ["i-9-1", "i-1-1", "i-3-1"], "what a newer version wrote stays");
 }
+
+fn limit(route: &str, per_s: f64) -> Action {
+    Action::LimitRate(LimitRate { service: "a".into(), route: route.into(), per_s, lasting_s: 60.0 })
+}
+
+#[test]
+fn limits_of_different_entry_operations_stand_side_by_side_up_to_a_bound() {
+    let mut workload = workload();
+    let limited = |action: &Action, workload: &mut Workload, id: u32| {
+        let record = InterventionRecord { id: format!("i-{id}-1").parse().unwrap(), ..plain() };
+        let change = action.change(workload, Step { from: 4, to: 4 }, record, &LIMITS).unwrap();
+        put(&mut workload.interventions, change.record().unwrap().clone());
+    };
+    for (id, action) in (1..).zip([limit("GET /b", 50.0), limit("GET /c", 20.0), limit("GET /b", 40.0)]) {
+        limited(&action, &mut workload, id);
+    }
+    let ids: Vec<String> = workload.interventions.iter().map(|record| record.id.to_string()).collect();
+    assert_eq!(ids, ["i-3-1", "i-2-1"], "of one entry operation the last holds");
+    assert!(limit("GET /c", 20.0).is_moot(&workload) && limit("GET /b", 40.0).is_moot(&workload));
+    assert!(!limit("GET /b", 50.0).is_moot(&workload));
+    assert_eq!(limit("GET /d", 1.0).replaces(&workload), None);
+    (4..34).for_each(|id| limited(&limit(&format!("GET /{id}"), 9.0), &mut workload, id));
+    assert!(limit("GET /one-more", 1.0).bounds(&workload, &LIMITS).unwrap_err().contains("32 endpoints of a"));
+    assert_eq!(limit("GET /c", 5.0).bounds(&workload, &LIMITS), Ok(None), "one that is limited is limited anew");
+}

@@ -167,7 +167,7 @@ impl Config {
         pod_again: Kind::seconds(1, DAY), "before a restart or resize that the cluster refused is asked for again";
         resize_factor_max: Kind::number(1.0, 100.0), "CPU is lent up to this many times what the template says";
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";
-        shape_cooldown: Kind::seconds(0, DAY), "between two decisions to shape the traffic of one service";
+        shape_cooldown: Kind::seconds(0, DAY), "between two decisions to shape the traffic of one service, or the rate of one endpoint";
         shape_lasting_max: Kind::seconds(1, DAY), "requests are turned away for so long at most without being decided anew";
         breaker_open: Kind::seconds(0, DAY), "no further step of a rule on a service where its last one had no effect";
         prove_within: Kind::seconds(1, DAY), "an action must be confirmed by then";

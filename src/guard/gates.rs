@@ -382,9 +382,16 @@ fn cooldown(
             let lapse = if refused { config.pod_again } else { config.pod_cooldown };
             still("its pods were last changed", memory.last_change_of_pods(slot), lapse)
         }
-        // What was let go is not limited again at once, or a load at the edge would be shed and let in by turns.
+        // What was let go is not limited again at once, or a load at the edge would be shed and let in by turns. Limits of rates hold side
+        // by side: each waits for its own last one alone, unless the cluster refuses them.
         Pace::Traffic => {
-            let last = action.slot().and_then(|slot| memory.last_change.get(&slot).copied());
+            let slot = action.slot().unwrap_or(Slot::Traffic);
+            let is_alone = slot == Slot::Rate && !memory.refused_since.contains_key(&slot);
+            let last = if is_alone {
+                action.replaces(workload).map(|record| record.applied_at)
+            } else {
+                memory.last_change.get(&slot).copied()
+            };
             still("its traffic was last shaped", last, config.shape_cooldown)
         }
         Pace::Return => Ok(()),

@@ -121,13 +121,13 @@ impl Verifier {
         self.open.contains_key(&intervention) || self.ended.contains(&intervention)
     }
 
-    /// The open interventions of the same slot of the same object: one at most.
+    /// The open interventions of the same place of the same object: one at most.
     fn in_place_of<'a>(&'a self, service: &'a ServiceId, done: &Done) -> impl Iterator<Item = &'a Watch> {
-        let slot = done.slot();
-        self.open.values().filter(move |watch| watch.report.service == *service && watch.done.slot() == slot)
+        let place = done.place();
+        self.open.values().filter(move |watch| watch.report.service == *service && watch.done.place() == place)
     }
 
-    /// A later change of the same slot takes the place of the open one.
+    /// A later change of the same place takes that of the open one.
     fn supersede(&mut self, service: &ServiceId, by: &InterventionRecord, done: &Done) -> Vec<Verification> {
         let Some(id) = self.in_place_of(service, done).map(|watch| watch.report.id).next() else { return Vec::new() };
         let Some(mut watch) = self.open.remove(&id) else { return Vec::new() };

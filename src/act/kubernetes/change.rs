@@ -11,7 +11,7 @@ use super::lever::{Lever, Means, value};
 use super::patch;
 use super::record::{self, MANAGER};
 use super::retry::{ATTEMPTS, Outcome, Reason, retried};
-use crate::action::{Change, CpuResize, Eviction, RateLimit, Shedding, Slot};
+use crate::action::{Change, CpuResize, Eviction, Place, RateLimit, Shedding};
 use crate::guard::{ActError, Permit};
 use crate::net::https::root_cause;
 
@@ -120,24 +120,22 @@ enum Standing {
 
 fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
     let annotations = live.metadata.annotations.as_ref();
-    let recorded = |slot: Slot| record::intervention(annotations, slot).map(|record| record.id);
-    let (scaling, slot) = match change {
-        Change::Scale(scaling) => (Some(scaling), Slot::Replicas),
-        Change::RestartPod(_) => (None, Slot::Pods),
-        Change::ResizeCpu(_) => (None, Slot::Cpu),
-        Change::Shed(_) => (None, Slot::Traffic),
-        Change::LimitRate(_) => (None, Slot::Rate),
+    let scaling = match change {
+        Change::Scale(scaling) => Some(scaling),
+        Change::RestartPod(_) | Change::ResizeCpu(_) | Change::Shed(_) | Change::LimitRate(_) => None,
         Change::Close { intervention, .. } => {
             let is_recorded = record::interventions(annotations).iter().any(|record| record.id == *intervention);
             return if is_recorded { Standing::AsDecided } else { Standing::Done };
         }
     };
-    if change.record().is_some_and(|record| recorded(slot) == Some(record.id)) {
+    // Of the place that is changed the object must carry the record that was decided on; other places are not looked at.
+    let Some(place) = change.record().and_then(Place::of) else { return Standing::Moved };
+    let at = |annotations| record::intervention_at(annotations, &place).map(|record| record.id);
+    let recorded = at(annotations);
+    if change.record().is_some_and(|record| recorded == Some(record.id)) {
         return Standing::Done;
     }
-    // Of the slot that is changed the object must carry the record that was decided on; other slots are not looked at.
-    let mut same =
-        recorded(slot) == lever.intervention(slot).map(|record| record.id) && live.uid() == lever.object.uid();
+    let mut same = recorded == at(lever.object.metadata.annotations.as_ref()) && live.uid() == lever.object.uid();
     if let Some(scaling) = scaling {
         // Where a floor is raised for the first time, the replicas it was decided on are those of the workload.
         let is_first = lever.means.is_floor() && lever.floor().is_none();

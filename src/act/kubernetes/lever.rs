@@ -62,7 +62,7 @@ impl Lever {
         record::floor(self.object.metadata.annotations.as_ref()).filter(|_| self.means.is_floor())
     }
 
-    /// The open interventions, one of each slot.
+    /// The open interventions, one of each place.
     pub fn interventions(&self) -> Vec<InterventionRecord> {
         record::interventions(self.object.metadata.annotations.as_ref())
     }

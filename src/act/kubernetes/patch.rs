@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::lever::{Means, value};
 use super::record::{self, FLOOR, Floor, INTERVENTION, pointer};
-use crate::action::Slot;
+use crate::action::{Place, Slot};
 use crate::model::{InterventionId, InterventionRecord};
 
 /// The patch that moves the lever to `to` replicas, on the object as it is.
@@ -118,21 +118,21 @@ impl<'a> Patch<'a> {
         self.operations.push(json!({"op": "add", "path": pointer(key), "value": value}));
     }
 
-    /// Puts a record under the key of its slot. One of another slot that 0.1.0 put under the key of replicas moves to its
+    /// Puts a record under the key of its place. One of another slot that 0.1.0 put under the key of replicas moves to its
     /// own key.
     fn record(&mut self, record: &InterventionRecord) {
-        let slot = Slot::of(record).unwrap_or(Slot::Replicas);
+        let place = Place::of(record).unwrap_or(Place { slot: Slot::Replicas, part: String::new() });
         let old = record::by_key(self.live.metadata.annotations.as_ref()).into_iter();
-        let old = old.filter(|(key, _)| *key == INTERVENTION).find_map(|(_, old)| Some((Slot::of(&old)?, old)));
-        if let Some((of, old)) = old.filter(|(of, _)| *of != Slot::Replicas) {
-            if of != slot {
-                self.annotate(&record::key(of), &old);
+        let old = old.filter(|(key, _)| *key == INTERVENTION).find_map(|(_, old)| Some((Place::of(&old)?, old)));
+        if let Some((of, old)) = old.filter(|(of, _)| of.slot != Slot::Replicas) {
+            if of != place {
+                self.annotate(&record::key(&of), &old);
             }
-            if slot != Slot::Replicas {
+            if place.slot != Slot::Replicas {
                 self.remove_annotation(INTERVENTION);
             }
         }
-        self.annotate(&record::key(slot), record);
+        self.annotate(&record::key(&place), record);
     }
 
     fn remove_annotation(&mut self, key: &str) {

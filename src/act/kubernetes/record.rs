@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{self, Slot};
+use ring::digest::{SHA256, digest};
+
+use crate::action::{self, Place, Slot};
 use crate::model::InterventionRecord;
 
 /// The open intervention of the replicas as JSON, an [`InterventionRecord`]. 0.1.0 had one record an object and kept it
 /// here, whatever it was of: such a record is read, and moves to its own key with the next write.
 pub const INTERVENTION: &str = "headroom.dev/intervention";
 
-/// Where the record of a slot stands.
-pub fn key(slot: Slot) -> String {
-    match slot {
+/// Under which key a record stands. An entry operation is no name of an annotation: the key has its hash, the record says it.
+pub fn key(place: &Place) -> String {
+    let slot = place.slot.as_str();
+    match place.slot {
         Slot::Replicas => INTERVENTION.to_owned(),
-        Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => format!("{INTERVENTION}-{}", slot.as_str()),
+        Slot::Pods | Slot::Cpu | Slot::Traffic => format!("{INTERVENTION}-{slot}"),
+        Slot::Rate => {
+            let hash = hex::encode(&digest(&SHA256, place.part.as_bytes()).as_ref()[..8]);
+            format!("{INTERVENTION}-{slot}-{hash}")
+        }
     }
 }
 
@@ -52,16 +59,21 @@ pub fn by_key(annotations: Option<&Annotations>) -> Vec<(&str, InterventionRecor
     records
 }
 
-/// The open interventions, one of each slot.
+/// The open interventions, one of each place.
 pub fn interventions(annotations: Option<&Annotations>) -> Vec<InterventionRecord> {
     let mut records = Vec::new();
     by_key(annotations).into_iter().for_each(|(_, record)| action::put(&mut records, record));
     records
 }
 
-/// The open intervention of a slot.
+/// The open intervention of a slot that has one at most.
 pub fn intervention(annotations: Option<&Annotations>, slot: Slot) -> Option<InterventionRecord> {
     interventions(annotations).into_iter().find(|record| Slot::of(record) == Some(slot))
+}
+
+/// The open intervention of a place.
+pub fn intervention_at(annotations: Option<&Annotations>, place: &Place) -> Option<InterventionRecord> {
+    interventions(annotations).into_iter().find(|record| Place::of(record).as_ref() == Some(place))
 }
 
 pub fn floor(annotations: Option<&Annotations>) -> Option<Floor> {
@@ -114,12 +126,30 @@ mod tests {
     #[test]
     fn each_slot_has_its_record_under_its_own_key() {
         let (scaled, lent) = (record("i-1-1", None), lent("i-2-1"));
-        assert_eq!(key(Slot::Cpu), "headroom.dev/intervention-cpu");
+        assert_eq!(key(&Place::of(&lent).unwrap()), "headroom.dev/intervention-cpu");
         let both = annotations(&[(INTERVENTION, &scaled), ("headroom.dev/intervention-cpu", &lent)]);
         assert_eq!(interventions(Some(&both)), [scaled.clone(), lent.clone()]);
         assert_eq!(intervention(Some(&both), Slot::Cpu), Some(lent));
         assert_eq!(intervention(Some(&both), Slot::Pods), None);
         assert_eq!(pointer(INTERVENTION), "/metadata/annotations/headroom.dev~1intervention");
+    }
+
+    #[test]
+    fn each_entry_operation_whose_rate_is_limited_has_a_key_that_is_one() {
+        let limited = |id: &str, entry: &str| {
+            let fields = [("entry".to_owned(), entry.into()), ("per_s".to_owned(), 50.0.into())].into_iter().collect();
+            record(id, Some(Details { kind: "limited_rate".into(), fields }))
+        };
+        let (one, other) = (limited("i-1-1", "shop POST /loan"), limited("i-2-1", "shop GET /search"));
+        let keys = [&one, &other].map(|record| key(&Place::of(record).unwrap()));
+        assert_ne!(keys[0], keys[1]);
+        for key in &keys {
+            let name = key.strip_prefix(OWN).unwrap();
+            assert!(name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{key}");
+        }
+        let both = annotations(&[(keys[0].as_str(), &one), (keys[1].as_str(), &other)]);
+        assert_eq!(interventions(Some(&both)).len(), 2);
+        assert_eq!(intervention_at(Some(&both), &Place::of(&other).unwrap()), Some(other));
     }
 
     #[test]
