@@ -67,10 +67,12 @@ pub enum Error {
     LearntAtOnce,
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
-    #[error("cannot read {}: {source}; name a file or directory that exists and is readable", path.display())]
+    #[error("cannot read {}: {source}; {}", path.display(), remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}; name a place that exists and can be written", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("{} is one of the logs; write the counts to another file", path.display())]
+    OntoItself { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Journal { path: PathBuf, source: journal::ReadError },
     #[error(
@@ -150,6 +152,16 @@ pub enum Error {
 }
 
 /// Each on lines of its own.
+/// Of a file that is not there, another is named; one that is there is not made better by that.
+pub(super) fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            "it is there, but damaged, or not of this kind"
+        }
+        _ => "name a file or directory that exists and is readable",
+    }
+}
+
 fn lines(errors: &[QueryError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

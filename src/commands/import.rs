@@ -11,8 +11,9 @@ use serde_json::json;
 use super::answer::Answer;
 use super::error::Error;
 use super::table::aligned;
+use crate::disk;
 use crate::import::{Counts, Format, Pattern, Reader, Stamps, Unread};
-use crate::model::{Declared, Names, printable};
+use crate::model::{Declared, Names, Time, printable};
 
 /// Count the requests of access logs: by minute and entry operation, as a series that `headroom forecast` and `backtest` read.
 #[derive(clap::Args)]
@@ -23,7 +24,8 @@ use crate::model::{Declared, Names, printable};
   zcat access.log.gz | headroom import - --to counts.csv --zone Europe/Berlin
   headroom import app.log --to counts.csv --pattern '{_} | {time} | {method} {path} | {status}'
 
-What a file is compressed with (gzip, zstd), its first bytes tell. The file is written whole or not at all, and the same again.
+What a file is compressed with (gzip, zstd), its first bytes tell. The file is written whole or not at all, and the same again;
+where not one line could be read, what is there stays. A minute without a line is written as 0, a stretch of more than a day as unknown.
 Fields of a pattern: time, method, path, request (GET /path HTTP/1.1), status; any other name is passed over.
 
 Exit codes: 0 counted; 1 not one line could be read; 2 usage or input error.")]
@@ -54,7 +56,7 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Named {
     Combined,
-    /// An object a line, under the names that nginx, Envoy and their like give
+    /// An object a line, under the names that nginx, Envoy, Caddy, the Elastic Common Schema and their like give
     Json,
     Envoy,
     /// AWS' Application Load Balancer
@@ -67,6 +69,12 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 /// Lines between two looks at how far it is.
 const PROGRESS_LINES: u64 = 1 << 18;
 
+/// Lines that are kept to say which format they have.
+const SAMPLES_MAX: usize = 20;
+
+/// What is shown of a line.
+const SHOWN_CHARS: usize = 120;
+
 /// All requests of a log are of one service, whatever it is called.
 const SERVICE: &str = "log";
 
@@ -75,7 +83,34 @@ const SERVICE: &str = "log";
 struct Report {
     lines: u64,
     bytes: u64,
-    unread: BTreeMap<Unread, (u64, u64)>,
+    unread: BTreeMap<Unread, Lines>,
+    samples: Vec<Vec<u8>>,
+}
+
+/// Those that could not be read for one reason.
+struct Lines {
+    times: u64,
+    /// Number and text of the first.
+    first: u64,
+    text: String,
+}
+
+impl Report {
+    fn unread(&mut self, why: Unread, line: &[u8]) {
+        let first = self.lines;
+        let shown = || String::from_utf8_lossy(line).trim_end().chars().take(SHOWN_CHARS).collect::<String>();
+        self.unread.entry(why).or_insert_with(|| Lines { times: 0, first, text: shown() }).times += 1;
+        if self.samples.len() < SAMPLES_MAX && line.len() <= LINE_BYTES_MAX {
+            self.samples.push(line.trim_ascii_end().to_vec());
+        }
+    }
+
+    /// The format that fits, where most lines could not be read by the one that was said.
+    fn fits(&self, requests: u64) -> Option<Format> {
+        let unread: u64 = self.unread.values().map(|lines| lines.times).sum();
+        let fits = (unread > requests).then(|| Format::guess(self.samples.iter().map(Vec::as_slice)));
+        fits.flatten()
+    }
 }
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
@@ -86,6 +121,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         (None, Named::Envoy) => Format::Envoy,
         (None, Named::Alb) => Format::Alb,
     };
+    let standard_input = Path::new("/dev/stdin");
+    let mut logs = args.logs.iter().map(|log| if log == "-" { standard_input } else { Path::new(log) });
+    if logs.any(|log| disk::is_same_file(log, &args.to)) {
+        return Err(Error::OntoItself { path: args.to });
+    }
     let declared = args.routes.iter().map(|route| Declared {
         entry: format!("{SERVICE} {route}"),
         name: Some(route.clone()),
@@ -98,7 +138,10 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         let failed = |source| Error::Read { path: PathBuf::from(log), source };
         count(open(log).map_err(failed)?, &mut reader, &mut names, &mut counts, &mut report).map_err(failed)?;
     }
-    write(&args.to, &counts).map_err(|source| Error::Write { path: args.to.clone(), source })?;
+    // What was there is worth more than nothing.
+    if counts.requests > 0 {
+        write(&args.to, &counts).map_err(|source| Error::Write { path: args.to.clone(), source })?;
+    }
     tell(&args, &counts, &report, out)?;
     Ok(if counts.requests > 0 { Answer::Yes } else { Answer::No })
 }
@@ -158,8 +201,7 @@ fn count(
             Err(Unread::TooLong)
         };
         if let Err(why) = read {
-            let (times, _) = report.unread.entry(why).or_insert((0, report.lines));
-            *times += 1;
+            report.unread(why, &line);
         }
     }
     if is_watched {
@@ -168,39 +210,52 @@ fn count(
     Ok(())
 }
 
-/// Beside it first, so that whoever reads it, or a kill, finds it whole.
 fn write(path: &Path, counts: &Counts) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let mut file = BufWriter::new(File::create(&beside)?);
-    for row in counts.rows() {
-        file.write_all(super::table::csv(&[row]).as_bytes())?;
-    }
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    std::fs::rename(&beside, path)
+    disk::replace(path, |file| {
+        let mut file = BufWriter::new(file);
+        for row in counts.rows() {
+            file.write_all(super::table::csv(&[row]).as_bytes())?;
+        }
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        // A device and a pipe have nothing to be synced.
+        if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+    })
 }
 
 fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let entries = counts.entries();
+    let is_written = counts.requests > 0;
+    let fits = report.fits(counts.requests);
+    let holes: Vec<_> = counts.holes().map(|hole| (Time::from_secs(hole.start), Time::from_secs(hole.end))).collect();
     if args.json {
-        let unread = report
-            .unread
-            .iter()
-            .map(|(why, (times, first))| json!({ "lines": times, "first_line": first, "why": why.to_string() }));
+        let unread = report.unread.iter().map(|(why, lines)| {
+            let Lines { times, first, text } = lines;
+            json!({ "lines": times, "first_line": first, "first": text, "why": why.to_string() })
+        });
+        let holes = holes.iter().map(|(from, until)| json!({ "from": from.to_string(), "until": until.to_string() }));
         let by_entry = entries.iter().map(|(entry, requests)| ((*entry).to_owned(), json!(requests)));
         let document = json!({
             "to": args.to.display().to_string(),
+            "written": is_written,
             "lines": report.lines,
             "bytes": report.bytes,
             "requests": counts.requests,
             "left_out": counts.left_out,
+            "minutes": counts.minutes(),
+            "empty_minutes": counts.empty_minutes(),
+            "holes": holes.collect::<Vec<_>>(),
             "unread": unread.collect::<Vec<_>>(),
+            "fits": fits.as_ref().and_then(Format::name),
             "entries": by_entry.collect::<serde_json::Map<_, _>>(),
         });
         return writeln!(out, "{document:#}");
     }
-    writeln!(out, "{} requests of {} lines in {}", counts.requests, report.lines, args.to.display())?;
+    let to = args.to.display();
+    if is_written {
+        writeln!(out, "{} requests of {} lines in {to}", counts.requests, report.lines)?;
+    } else {
+        writeln!(out, "no request in {} lines; {to} is not written", report.lines)?;
+    }
     const SHOWN: usize = 20;
     let rows: Vec<Vec<String>> = (entries.iter().take(SHOWN))
         .map(|(entry, requests)| vec![requests.to_string(), printable(entry).to_string()])
@@ -211,8 +266,29 @@ fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> i
     if entries.len() > SHOWN {
         writeln!(out, "  and {} more", entries.len() - SHOWN)?;
     }
-    for (why, (times, first)) in &report.unread {
-        writeln!(out, "{times} lines {why}, the first is line {first}")?;
+    if counts.empty_minutes() > 0 {
+        writeln!(
+            out,
+            "{} minutes had requests; {} between them had none: 0",
+            counts.minutes(),
+            counts.empty_minutes()
+        )?;
+    }
+    for (from, until) in holes.iter().take(SHOWN) {
+        writeln!(
+            out,
+            "nothing from {from} to {until}: left unknown, as if a log were missing; if nothing came, give --absent zero to forecast"
+        )?;
+    }
+    if holes.len() > SHOWN {
+        writeln!(out, "and {} more such stretches", holes.len() - SHOWN)?;
+    }
+    for (why, Lines { times, first, text }) in &report.unread {
+        let lines = if *times == 1 { "line" } else { "lines" };
+        writeln!(out, "{times} {lines}: {why}; the first is line {first}: {}", printable(text))?;
+    }
+    if let Some(name) = fits.as_ref().and_then(Format::name) {
+        writeln!(out, "they are read by --format {name}")?;
     }
     if counts.left_out > 0 {
         writeln!(out, "{} requests were left out: there are minutes of more than four years", counts.left_out)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono_tz::Tz;
+
 use super::Request;
 use super::json;
 use super::pattern::{Field, Pattern};
@@ -20,11 +22,42 @@ pub enum Format {
     Custom(Pattern),
 }
 
+impl Format {
+    /// As `--format` has it; None for a pattern.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Format::Combined => Some("combined"),
+            Format::Json => Some("json"),
+            Format::Envoy => Some("envoy"),
+            Format::Alb => Some("alb"),
+            Format::Custom(_) => None,
+        }
+    }
+
+    /// The one that reads most of these lines, and half of them at the least.
+    pub fn guess<'l>(lines: impl Iterator<Item = &'l [u8]> + Clone) -> Option<Format> {
+        let mut best = (0, None);
+        // Combined last: it reads what Envoy writes too.
+        for format in [Format::Json, Format::Alb, Format::Envoy, Format::Combined] {
+            let mut reader = Reader::new(format.clone(), Stamps::new(Tz::UTC));
+            let read = lines.clone().filter(|line| reader.read(line, |_| ()).is_ok()).count();
+            if read > best.0 {
+                best = (read, Some(format));
+            }
+        }
+        best.1.filter(|_| 2 * best.0 >= lines.count())
+    }
+}
+
 /// Why a line was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unread {
     /// Of another form than said.
     Form,
+    /// An object without a time under a name that is known.
+    NoTime,
+    /// And without a path.
+    NoPath,
     Time,
     /// There is no method and path: a connection that broke, or noise.
     Request,
@@ -32,15 +65,18 @@ pub enum Unread {
     TooLong,
 }
 
+/// What is behind `so many lines:`, whether it is one or many.
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Unread::Form => "are of another form than --format says",
-            Unread::Time => "have a time that cannot be read",
-            Unread::Request => "hold no request (broken connections, noise)",
-            Unread::NotUtf8 => "are not UTF-8",
-            Unread::TooLong => "are too long for a line of a log",
-        })
+        match self {
+            Unread::Form => f.write_str("of another form than --format says"),
+            Unread::NoTime => write!(f, "no time under a name that is known ({})", json::TIMES.join(", ")),
+            Unread::NoPath => write!(f, "no path under a name that is known ({})", json::PATHS.join(", ")),
+            Unread::Time => f.write_str("a time that cannot be read"),
+            Unread::Request => f.write_str("no request (a broken connection, noise)"),
+            Unread::NotUtf8 => f.write_str("not UTF-8"),
+            Unread::TooLong => f.write_str("too long for a line of a log"),
+        }
     }
 }
 
@@ -76,9 +112,10 @@ impl Reader {
 
     fn read_json(&mut self, line: &str, take: impl FnOnce(Request<'_>)) -> Result<(), Unread> {
         let line: json::Line<'_> = serde_json::from_str(line).map_err(|_| Unread::Form)?;
-        let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
-        let second = self.stamps.read(line.time.as_deref().unwrap_or_default().as_bytes()).ok_or(Unread::Time)?;
-        let (method, path, status) = (text(&line.method), text(&line.path), text(&line.status));
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let second = self.stamps.read(line.time().ok_or(Unread::NoTime)?.as_bytes()).ok_or(Unread::Time)?;
+        let path = line.path().ok_or(Unread::NoPath)?;
+        let (method, path, status) = (text(line.method()), path.to_owned(), text(line.status()));
         let raw = Raw { time: "", method: &method, path: &path, status: &status };
         let (method, path) = raw.request().ok_or(Unread::Request)?;
         take(Request { second, method, path, status: status.parse().unwrap_or(0) });
@@ -165,7 +202,6 @@ fn custom<'l>(pattern: &Pattern, line: &'l str) -> Option<Raw<'l>> {
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Tz;
     use proptest::prelude::*;
 
     use super::*;
@@ -198,6 +234,18 @@ mod tests {
                 r#"{"status":"200","request_method":"GET","request_uri":"/exam/7?q=\\\"x\\\"","ts":1791633336.5}"#,
             ),
             (
+                Format::Json, // Caddy
+                r#"{"level":"info","ts":1791633336.25,"request":{"method":"GET","uri":"/exam/7?q=\\\"x\\\"","headers":{"path":["x"]},"time":1},"status":200}"#,
+            ),
+            (
+                Format::Json, // ECS
+                r#"{"@timestamp":"2026-10-10T11:55:36.250Z","http":{"request":{"method":"GET"},"response":{"status_code":200}},"url":{"original":"/exam/7?q=\\\"x\\\""},"user":{"path":"/no"}}"#,
+            ),
+            (
+                Format::Json,
+                r#"{"@timestamp":"2026-10-10T11:55:36Z","http.request.method":"GET","url.path":"/exam/7?q=\\\"x\\\"","http.response.status_code":200}"#,
+            ),
+            (
                 Format::Envoy,
                 r#"[2026-10-10T11:55:36.123Z] "GET /exam/7?q=\"x\" HTTP/2" 200 - 0 154 3 2 "-" "curl" "id" "a" "10.0.0.1:80""#,
             ),
@@ -217,6 +265,28 @@ mod tests {
     }
 
     #[test]
+    fn the_format_that_fits_is_guessed() {
+        let guess =
+            |lines: &[&str]| Format::guess(lines.iter().map(|line| line.as_bytes())).and_then(|format| format.name());
+        let json = r#"{"time":"2026-10-10T11:55:36Z","path":"/"}"#;
+        assert_eq!(guess(&[json, json, "noise"]), Some("json"));
+        assert_eq!(guess(&[json, "noise", "noise"]), None);
+        assert_eq!(guess(&[]), None);
+        assert_eq!(guess(&[r#"[2026-10-10T11:55:36.123Z] "GET / HTTP/2" 200 - 0"#]), Some("envoy"));
+        assert_eq!(guess(&[r#"a - - [10/Oct/2026:13:55:36 +0200] "GET / HTTP/1.1" 200 1"#]), Some("combined"));
+        assert_eq!(guess(&["time_s,requests"]), None);
+    }
+
+    /// What the documentation lists is what is known.
+    #[test]
+    fn every_name_that_is_known_is_documented() {
+        let page = include_str!("../../docs/forecast.md");
+        for name in json::TIMES.iter().chain(&json::METHODS).chain(&json::PATHS).chain(&json::STATUSES) {
+            assert!(page.contains(&format!("`{name}`")), "docs/forecast.md lists `{name}` not");
+        }
+    }
+
+    #[test]
     fn a_line_that_is_none_says_why() {
         let combined = |line: &str| read(Format::Combined, line).unwrap_err();
         assert_eq!(combined("hello"), Unread::Form);
@@ -224,7 +294,10 @@ mod tests {
         assert_eq!(combined(r#"a - - [10/Oct/2026:13:55:36 +0200] "-" 408 0"#), Unread::Request);
         assert_eq!(combined(r#"a - - [10/Oct/2026:13:55:36 +0200] "\x16\x03\x01" 400 0"#), Unread::Request);
         assert_eq!(read(Format::Json, "[1]").unwrap_err(), Unread::Form);
-        assert_eq!(read(Format::Json, r#"{"time":"2026-10-10T11:55:36Z"}"#).unwrap_err(), Unread::Request);
+        let json = |line: &str| read(Format::Json, line).unwrap_err();
+        assert_eq!(json(r#"{"time":"2026-10-10T11:55:36Z"}"#), Unread::NoPath);
+        assert_eq!(json(r#"{"when":1,"path":"/"}"#), Unread::NoTime);
+        assert_eq!(json(r#"{"time":"2026-10-10T11:55:36Z","path":"-"}"#), Unread::Request);
         let mut reader = Reader::new(Format::Combined, Stamps::new(Tz::UTC));
         assert_eq!(reader.read(b"\xff\xfe", |_| ()), Err(Unread::NotUtf8));
     }

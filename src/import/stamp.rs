@@ -1,7 +1,7 @@
 //! Times as logs write them. A time without an offset is of the zone of the log; in the hour that a clock lives through twice it is the
 //! second one where the log is past the first.
 
-use chrono::{LocalResult, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{Datelike, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 
 /// Reads times, in the order of a log.
@@ -15,6 +15,9 @@ pub struct Stamps {
 /// How far a log may go back within its order before a repeated hour is taken for the second one: servers write a line when a request
 /// ends.
 const BACK_S: i64 = 1_800;
+
+/// A log of another year has a time that is none; seconds of it would be no time of headroom either.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=2200;
 
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
@@ -68,6 +71,9 @@ impl Stamps {
     }
 
     fn with_offset(&self, date: NaiveDate, (hour, minute, second): (u32, u32, u32), offset: &[u8]) -> Option<i64> {
+        if !YEARS.contains(&date.year()) {
+            return None;
+        }
         // A leap second is counted in the second before it.
         let local = date.and_hms_opt(hour, minute, second.min(59))?;
         match offset.trim_ascii() {
@@ -80,7 +86,12 @@ impl Stamps {
                     [_, _] => 0,
                     _ => return None,
                 };
-                let ahead = i64::from(number(&rest[..2])?) * 3_600 + i64::from(minutes) * 60;
+                let hours = number(&rest[..2])?;
+                // No place on earth is further ahead than Kiribati.
+                if hours > 14 || minutes > 59 {
+                    return None;
+                }
+                let ahead = i64::from(hours) * 3_600 + i64::from(minutes) * 60;
                 let ahead = if *sign == b'-' { -ahead } else { ahead };
                 Some(local.and_utc().timestamp() - ahead)
             }
@@ -166,8 +177,10 @@ mod tests {
             "10/Okt/2026:13:55:36",
             "yesterday",
             "2026-10-10",
+            "9999-10-10T11:55:36Z",
+            "2026-10-10T11:55:36+9999",
         ];
-        assert_eq!(read(Tz::UTC, &wrong), [None; 7]);
+        assert_eq!(read(Tz::UTC, &wrong), [None; 9]);
     }
 
     /// 2026-10-25, when Berlin lives through 02:00 to 03:00 twice.
