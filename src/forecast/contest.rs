@@ -192,6 +192,9 @@ fn check(series: &[Series], plan: &Plan) -> Result<(), Error> {
     if let Some(other) = other {
         return Err(Error::Apart { name: other.name().to_owned(), first: first.name().to_owned() });
     }
+    if let Some(unknown) = series.iter().find(|series| series.known() == 0) {
+        return Err(Error::Unknown { name: unknown.name().to_owned() });
+    }
     if plan.from >= plan.until || first.len() < 2 * first.step().a_day() {
         return Err(Error::Short { name: first.name().to_owned() });
     }

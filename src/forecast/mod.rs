@@ -31,6 +31,10 @@ pub use series::{Absent, Series, Step};
 pub enum Error {
     #[error("{name} has no counts; a forecast needs two days of them at the least")]
     Empty { name: String },
+    #[error(
+        "of {name} no bucket is known whole; give --absent zero where nothing came in rows that are absent, or another --step"
+    )]
+    Unknown { name: String },
     #[error("{name} has a count every {every} s, which cannot be told apart by {step} s; give a longer --step")]
     Coarse { name: String, every: i64, step: i64 },
     #[error("{name} would be {buckets} buckets long, of at most {buckets_max}; give a longer --step, or cut it")]
@@ -45,6 +49,10 @@ pub enum Error {
     Apart { name: String, first: String },
     #[error("{name} is too short to forecast from; two days before the first origin are the least")]
     Short { name: String },
+    #[error(
+        "no forecast of {name} is made and comes true between --from and --until; it has counts from {from} to {until}, so name times within, or a shorter --horizon"
+    )]
+    NoOrigin { name: String, from: String, until: String },
     #[error("the trees could not be trained: {0}; report it as a bug")]
     Trees(String),
 }

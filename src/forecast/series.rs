@@ -52,6 +52,8 @@ pub struct Series {
     step: Step,
     /// NaN where it is not known.
     values: Vec<f32>,
+    /// Most rows were absent, and by guess nothing came then.
+    is_guessed_zero: bool,
 }
 
 /// What it means that a bucket is absent.
@@ -67,7 +69,7 @@ pub enum Absent {
 
 impl Series {
     pub fn new(name: &str, start_s: i64, step: Step, values: Vec<f32>) -> Series {
-        Series { name: name.to_owned(), start_s, step, values }
+        Series { name: name.to_owned(), start_s, step, values, is_guessed_zero: false }
     }
 
     /// Adds up counts, each with the second it begins at and `every` long, into buckets of `step`. A bucket that is known in part is
@@ -114,7 +116,8 @@ impl Series {
             if is_zero || *parts >= wanted { *sum as f32 } else { f32::NAN }
         };
         let values = sums.iter().enumerate().map(value).collect();
-        Ok(Series { name: name.to_owned(), start_s, step, values })
+        let is_guessed_zero = is_zero && absent == Absent::Guess && counts.len() < expected;
+        Ok(Series { name: name.to_owned(), start_s, step, values, is_guessed_zero })
     }
 
     pub fn name(&self) -> &str {
@@ -165,13 +168,22 @@ impl Series {
     pub fn since(&self, from: usize) -> Series {
         let from = from.min(self.len());
         let (start_s, values) = (self.second_of(from), self.values[from..].to_vec());
-        Series { name: self.name.clone(), start_s, values, step: self.step }
+        Series { name: self.name.clone(), start_s, values, ..*self }
+    }
+
+    /// Buckets of which it is known what came.
+    pub fn known(&self) -> usize {
+        self.values.iter().filter(|value| value.is_finite()).count()
+    }
+
+    /// Most rows were absent, and were taken for buckets in which nothing came.
+    pub fn is_guessed_zero(&self) -> bool {
+        self.is_guessed_zero
     }
 
     /// The share of known buckets in which nothing came.
     pub fn empty_share(&self) -> f64 {
-        let known = self.values.iter().filter(|value| value.is_finite()).count();
-        self.values.iter().filter(|value| **value == 0.0).count() as f64 / known.max(1) as f64
+        self.values.iter().filter(|value| **value == 0.0).count() as f64 / self.known().max(1) as f64
     }
 }
 
@@ -196,6 +208,11 @@ mod tests {
     #[test]
     fn where_most_is_absent_nothing_came() {
         assert_eq!(minutes(&[(0, 1.0), (3_600, 2.0)], Absent::Guess), [1.0, 0.0, 0.0, 0.0, 2.0]);
+        let guessed = |absent| {
+            let series = Series::of_counts("a", &[(0, 1.0), (3_600, 2.0)], 60, Step::QUARTER_HOUR, absent).unwrap();
+            (series.is_guessed_zero(), series.known())
+        };
+        assert_eq!([Absent::Guess, Absent::Zero, Absent::Unknown].map(guessed), [(true, 5), (false, 5), (false, 1)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod events;
 mod files;
 mod report;
+mod rows;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub use files::Error as FileError;
 /// Where series come from and what is known beside them.
 #[derive(clap::Args)]
 pub struct Data {
-    /// CSV (plain, gzip or zstd) or Parquet: a column of times (time_s, time or timestamp, else the first) and columns of counts
+    /// CSV (plain, gzip or zstd) or Parquet: a column of times (time_s, time, timestamp, ts or at, else the first) and columns of counts
     #[arg(value_name = "FILE")]
     file: String,
     /// Take these columns alone; all that are taken learn from each other
@@ -34,7 +35,7 @@ pub struct Data {
     /// How far ahead, up to two weeks; several may be given
     #[arg(long = "horizon", value_name = "DURATION", value_parser = duration)]
     horizons: Vec<Duration>,
-    /// What an absent row means; by default zero where most are absent, else unknown
+    /// What an absent row means; by default zero where most are absent and none is empty, else unknown
     #[arg(long, value_name = "MEANING", value_enum)]
     absent: Option<Meaning>,
     /// The time zone of those who send the requests: hours of the week and holidays are theirs
@@ -67,16 +68,20 @@ enum Meaning {
 #[command(after_help = "Examples:
   headroom forecast requests.csv
   headroom forecast requests.csv.gz --column exam --horizon 5m --horizon 1h --zone Europe/Berlin
-  headroom forecast requests.parquet --at 2026-11-24T08:00 --json
+  headroom forecast requests.csv --step 1h --course 1d --zone Europe/Berlin      the next day hour by hour, and its peak
+  headroom forecast requests.parquet --at 2026-11-24T08:00+01:00 --json
   headroom forecast requests.csv --events exams.csv       kind,start,end,participants a line
 
 Exit codes: 0 forecast; 2 usage or input error.")]
 pub struct ForecastArgs {
     #[command(flatten)]
     data: Data,
-    /// Forecast as of this time in UTC, with what was known then; by default the end of the file
+    /// Forecast as of this day or time (of UTC where it has no offset), with what was known then; by default the end of the file
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Time>,
+    /// Forecast bucket by bucket up to so far ahead, and name the highest; of a long course of short buckets some are shown
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    course: Option<Duration>,
 }
 
 /// Measure forecasts on the past: from a rolling origin, each with what was known then, by pinball loss against the naive forecast.
@@ -93,10 +98,10 @@ Exit codes: 0 measured; 1 what was chosen lost more than 1.03 of naive somewhere
 pub struct BacktestArgs {
     #[command(flatten)]
     data: Data,
-    /// Score forecasts made from this time on, in UTC; by default from the middle of the file
+    /// Score forecasts made from this day or time on (of UTC where it has no offset); by default from the middle of the file
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Time>,
-    /// And up to this time; by default to the end of the file
+    /// And up to this one; by default to the end of the file
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Time>,
 }
@@ -110,6 +115,12 @@ const WEEKS_BEFORE: usize = 4;
 /// Of those, so many origins are taken: a week of minutes tells no more when each of them is asked.
 const ORIGINS_BEFORE: usize = 6_000;
 
+/// But fewer where a course asks for many horizons, as each is walked; so many calibrate a quantile of 0.95 well.
+const ORIGINS_OF_A_COURSE: usize = 500;
+
+/// Buckets of a course that are forecast: a day of quarters of an hour.
+const COURSE_MAX: usize = 96;
+
 /// What is looked at before the last origin: fifteen weeks of minutes, seventeen years of hours.
 const BUCKETS_MAX: usize = 150_000;
 
@@ -122,13 +133,15 @@ pub fn forecast(args: ForecastArgs, out: &mut dyn Write) -> Result<Answer, Error
     };
     cut(&mut series, end);
     let end = series[0].len();
-    let horizons = args.data.horizons(&series[0]);
+    let course = args.course.map_or_else(Vec::new, |course| course_of(series[0].step(), course));
+    let horizons = args.data.horizons(&series[0], &course);
     let plan = args.data.plan(&series[0], horizons, end, end);
     let outcome = run(&series, &calendar, &plan)?;
+    let forecast = report::Forecast { series: &series, outcome: &outcome, zone: args.data.zone, course: &course };
     if args.data.json {
-        writeln!(out, "{:#}", report::forecast_document(&series, &outcome, &plan))?;
+        writeln!(out, "{:#}", forecast.document(&plan))?;
     } else {
-        report::write_forecast(out, &series, &outcome)?;
+        forecast.write(out)?;
     }
     Ok(Answer::Yes)
 }
@@ -139,11 +152,22 @@ pub fn backtest(args: BacktestArgs, out: &mut dyn Write) -> Result<Answer, Error
     let bucket = |at: Time| usize::try_from(first.index_of(at.second())).unwrap_or(0).min(first.len());
     let until = args.until.map_or(first.len(), bucket);
     let from = args.from.map_or(until / 2, bucket);
+    let none = forecast::Error::NoOrigin {
+        name: first.name().to_owned(),
+        from: Time::from_secs(first.start_s()).to_string(),
+        until: Time::from_secs(first.second_of(first.len())).to_string(),
+    };
+    if from >= until {
+        return Err(none.into());
+    }
     let from = from.saturating_sub(cut(&mut series, until));
     let until = series[0].len();
-    let horizons = args.data.horizons(&series[0]);
+    let horizons = args.data.horizons(&series[0], &[]);
     let plan = args.data.plan(&series[0], horizons, from, until);
     let outcome = run(&series, &calendar, &plan)?;
+    if outcome.judged.iter().all(|judged| judged.chosen.forecasts == 0) {
+        return Err(none.into());
+    }
     if args.data.json {
         writeln!(out, "{:#}", report::backtest_document(&series, &outcome, &plan))?;
     } else {
@@ -165,14 +189,15 @@ impl Data {
         Ok((series, Calendar { zone: self.zone, holidays: self.holidays.iter().copied().collect(), events }))
     }
 
-    /// In buckets, without those that are shorter than one where none were asked for.
-    fn horizons(&self, series: &Series) -> Vec<usize> {
+    /// In buckets, with those of a course; by default without those that are shorter than a bucket.
+    fn horizons(&self, series: &Series, course: &[usize]) -> Vec<usize> {
         let step = series.step();
-        let mut horizons: Vec<usize> = if self.horizons.is_empty() {
+        let mut horizons: Vec<usize> = if self.horizons.is_empty() && course.is_empty() {
             let fits = HORIZONS_S.iter().filter(|seconds| **seconds >= step.seconds() as u64);
             fits.map(|seconds| step.buckets(*seconds as i64)).collect()
         } else {
-            self.horizons.iter().map(|horizon| step.buckets(horizon.as_secs() as i64)).collect()
+            let asked = self.horizons.iter().map(|horizon| step.buckets(horizon.as_secs() as i64));
+            asked.chain(course.iter().copied()).collect()
         };
         horizons.sort_unstable();
         horizons.dedup();
@@ -189,9 +214,19 @@ impl Data {
         // Long enough that the longest horizon has come true for some.
         let longest = plan.horizons.last().copied().unwrap_or(0);
         plan.from = score_from.saturating_sub(before + longest).max(least);
-        plan.stride = ((score_from - plan.from) / ORIGINS_BEFORE).max(1) | 1;
+        let origins =
+            (ORIGINS_BEFORE * HORIZONS_S.len() / plan.horizons.len().max(HORIZONS_S.len())).max(ORIGINS_OF_A_COURSE);
+        plan.stride = ((score_from - plan.from) / origins).max(1) | 1;
         plan
     }
+}
+
+/// The horizons of a course: every bucket, or as many of them as a day is evenly cut into.
+fn course_of(step: Step, course: Duration) -> Vec<usize> {
+    let buckets = step.buckets(course.as_secs() as i64);
+    let a_day = step.a_day();
+    let every = (buckets.div_ceil(COURSE_MAX)..=a_day).find(|every| a_day.is_multiple_of(*every)).unwrap_or(a_day);
+    (1..=buckets / every).map(|turn| turn * every).collect()
 }
 
 /// Takes what lies before `until`, as far back as is looked at; how many buckets went at the front.
@@ -229,7 +264,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).ok_or_else(|| "no time; write one in UTC such as 2026-11-24T14:03".to_owned())
+    Time::parse(text).ok_or_else(|| "no time; write a day or one such as 2026-11-24T14:03+01:00".to_owned())
 }
 
 fn date(text: &str) -> Result<chrono::NaiveDate, String> {
@@ -238,4 +273,18 @@ fn date(text: &str) -> Result<chrono::NaiveDate, String> {
 
 fn zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| "no time zone; write a name of the IANA database, such as Europe/Berlin".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_has_every_bucket_or_cuts_a_day_evenly() {
+        let course = |step, hours: u64| course_of(step, Duration::from_secs(hours * 3_600));
+        assert_eq!(course(Step::HOUR, 24), (1..=24).collect::<Vec<_>>());
+        assert_eq!(course(Step::MINUTE, 24), (1..=96).map(|turn| turn * 15).collect::<Vec<_>>());
+        let week = course(Step::QUARTER_HOUR, 7 * 24);
+        assert_eq!((week.len(), week[0], week[83]), (84, 8, 672));
+    }
 }
