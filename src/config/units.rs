@@ -14,6 +14,9 @@ const DURATION_UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
+/// Read, and never written: who asks for 7d is not told of 1w.
+const WEEK: (&str, u64) = ("w", 7 * 86_400_000_000_000);
+
 /// Units of a byte size, largest first; a bare number is bytes.
 const BYTE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
@@ -27,7 +30,7 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// `1h30m`, `300ms`, `1.5s`. None when it is not a duration, or one of more than 500 years.
+/// `1h30m`, `300ms`, `1.5s`, `1w`. None when it is not a duration, or one of more than 500 years.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut nanos = 0.0_f64;
@@ -38,7 +41,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let (number, after) = split_number(rest)?;
         let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
-        let (_, scale) = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (_, scale) = DURATION_UNITS.iter().chain(&[WEEK]).find(|(name, _)| *name == unit)?;
         nanos += number * *scale as f64;
         rest = after;
     }
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!(parse_duration("300ms"), Some(Duration::from_millis(300)));
         assert_eq!(parse_duration("1h30m"), Some(Duration::from_secs(5_400)));
         assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1_500)));
+        assert_eq!(parse_duration("2w"), parse_duration("14d"));
         for wrong in ["", "5", "ms", "5 parsecs", "-1s", "1e3s", "1s garbage", "9999999d"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }

@@ -135,6 +135,7 @@ fn decisions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Decision> {
 fn time(asked: &str, to: Time) -> Option<(Time, Duration)> {
     let shape: String = asked.trim_end_matches('Z').chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let (day, clock) = shape.split_once(['T', ' ']).unwrap_or(("", &shape));
+    let clock = clock.split(['+', '-']).next().unwrap_or_default();
     let lasts = if clock.len() > "00:00".len() { SECOND } else { Duration::from_secs(60) };
     if !day.is_empty() {
         return Time::parse(asked).map(|at| (at.floor_second(), lasts));

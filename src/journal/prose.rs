@@ -100,7 +100,7 @@ pub(super) fn headline(decision: &Decision) -> String {
             Outcome::Observed { refused_by, .. } => {
                 format!("headroom would have decided to {deed}; it only observes{}", and_refused(refused_by))
             }
-            Outcome::Notified => format!("notification sent: {deed}"),
+            Outcome::Notified => format!("notice raised: {deed}"),
             Outcome::Refused { gate, .. } => format!("the {} gate refused to {deed}", gate.as_str()),
         };
     }
@@ -113,7 +113,7 @@ pub(super) fn headline(decision: &Decision) -> String {
             replicas(*to),
             and_refused(refused_by)
         ),
-        Outcome::Notified => format!("notification sent for {service}; no action taken"),
+        Outcome::Notified => format!("a notice was raised for {service}; no action taken"),
         Outcome::Refused { gate, .. } => {
             format!("scaling {service} {direction} was refused by the {} gate", gate.as_str())
         }

@@ -20,11 +20,16 @@ impl Time {
         Time(seconds.saturating_mul(NANOS_PER_SECOND))
     }
 
-    /// Reads `2026-11-24T14:03`, with or without seconds, their fraction, and the `Z` behind; a space may stand for the `T`.
-    /// None where it is no time of the calendar in UTC.
+    /// Reads `2026-11-24T14:03`, with or without seconds, their fraction, and what is behind: `Z`, or an offset such as `+01:00`. Without
+    /// one it is of UTC. A space may stand for the `T`; a day alone is its midnight. None where it is no time of the calendar.
     pub fn parse(text: &str) -> Option<Time> {
         let text = text.trim();
-        let (day, time) = text.strip_suffix('Z').unwrap_or(text).split_once(['T', ' '])?;
+        let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+        let (time, ahead_s) = match (time.strip_suffix('Z'), time.find(['+', '-'])) {
+            (Some(time), _) => (time, 0),
+            (None, Some(at)) => (&time[..at], offset_s(&time[at..])?),
+            (None, None) => (time, 0),
+        };
         let number = |text: &str, digits: usize| {
             let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
             is_number.then(|| text.parse::<i64>().ok()).flatten()
@@ -45,7 +50,7 @@ impl Time {
             return None;
         }
         let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-        Some(Time(Time::from_secs(seconds).0.saturating_add(nanos)))
+        Some(Time(Time::from_secs(seconds - ahead_s).0.saturating_add(nanos)))
     }
 
     /// The start of the second this instant lies in.
@@ -107,6 +112,22 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (yoe + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Seconds by which the clocks of `+01:00`, `-0330` or `+01` are ahead of UTC.
+fn offset_s(text: &str) -> Option<i64> {
+    let (sign, digits) = text.split_at_checked(1)?;
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 4 => digits.split_at_checked(2)?,
+        None => (digits, "00"),
+    };
+    let number = |text: &str, most: i64| {
+        let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<i64>().ok()).flatten().filter(|number| *number <= most)
+    };
+    let ahead = number(hours, 23)? * 3_600 + number(minutes, 59)? * 60;
+    Some(if sign == "-" { -ahead } else { ahead })
+}
+
 /// The way back, of the same source.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let y = year - i64::from(month <= 2);
@@ -136,9 +157,21 @@ mod tests {
             assert_eq!(Time::parse(&at.to_string()), Some(at), "{at}");
         }
         assert_eq!(Time::parse("2026-11-24 14:03"), Time::parse("2026-11-24T14:03:00Z"));
-        for wrong in ["14:03", "2026-02-30T00:00", "2026-11-24T24:00", "2026-11-24", "2026-11-24T14:03+01:00", "é-1-1T"]
-        {
+        let wrong =
+            ["14:03", "2026-02-30T00:00", "2026-11-24T24:00", "2026-11-24T14:03+1:00", "2026-11-24T14:03+25", "é-1-1T"];
+        for wrong in wrong {
             assert_eq!(Time::parse(wrong), None, "{wrong}");
+        }
+        for wrong in ["", "2026", "2026-11", "2026-11-24T14:03+é1:00", "2026-11-24T14:03Z+01:00", "2026-11-24Z"] {
+            assert_eq!(Time::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_its_midnight_and_an_offset_is_taken_off() {
+        assert_eq!(Time::parse("2026-11-24"), Time::parse("2026-11-24T00:00Z"));
+        for same in ["2026-11-24T15:03+01:00", "2026-11-24 10:33:00.0-0330", "2026-11-25T00:03+10"] {
+            assert_eq!(Time::parse(same), Time::parse("2026-11-24T14:03"), "{same}");
         }
     }
 

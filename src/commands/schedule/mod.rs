@@ -75,7 +75,7 @@ struct Asked {
     /// What was learnt, as headroom keeps it; without it that of the configuration
     #[arg(long, value_name = "FILE")]
     learnt: Option<PathBuf>,
-    /// From when on, in UTC; without it from now on
+    /// From when on: a day or a time, of UTC where it has no offset; without it from now on
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     from: Option<Time>,
     /// How far ahead
@@ -84,7 +84,7 @@ struct Asked {
 }
 
 fn parse_time(text: &str) -> Result<Time, String> {
-    Time::parse(text).ok_or_else(|| "write a time in UTC such as 2026-11-30T08:00".to_owned())
+    Time::parse(text).ok_or_else(|| "write a day or a time such as 2026-11-30 or 2026-11-30T08:00+01:00".to_owned())
 }
 
 /// Twice a term: what is further away is replanned before.
