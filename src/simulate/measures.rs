@@ -34,6 +34,12 @@ pub struct Measures {
     /// From the onset to the start of the first window of 5 s, from which on every such window of the measured time
     /// has less than 1 % violations among the requests that arrive in it. None when the last one has not.
     pub recovered_s: Option<f64>,
+    /// The same of those requests alone that the front door let in: what whoever shapes traffic answers for.
+    #[serde(default)]
+    pub recovered_let_in_s: Option<f64>,
+    /// Of the violations, those that the front door answered 429.
+    #[serde(default)]
+    pub shed: u64,
     /// Over all services within the window, from a pod's creation until it stopped.
     pub pod_seconds: f64,
     pub entries: Vec<EntryMeasures>,
@@ -288,6 +294,13 @@ impl Ledger {
             let all = self.entries.iter().flat_map(|e| slice(&e.seconds, range.clone()));
             all.fold((0, 0), |(arrived, bad), s| (arrived + s.arrived, bad + s.arrived - s.good))
         };
+        let shed = |range: std::ops::Range<usize>| {
+            self.entries.iter().flat_map(|e| slice(&e.seconds, range.clone())).map(|s| s.shed).sum::<u64>()
+        };
+        let let_in = |range: std::ops::Range<usize>| {
+            let ((arrived, bad), shed) = (total(range.clone()), shed(range));
+            (arrived - shed, bad - shed)
+        };
         let (requests, violations) = total(window.clone());
         let (before, bad_before) = total(0..window.start);
         let end = now.min(self.window_end);
@@ -305,6 +318,8 @@ impl Ledger {
             slo_violation_share_before: share(bad_before, before),
             slo_violation_seconds: window.clone().filter(bad_second).count() as u32,
             recovered_s: self.recovered(second_of(end), total),
+            recovered_let_in_s: self.recovered(second_of(end), let_in),
+            shed: shed(window.clone()),
             pod_seconds: pod_ns as f64 / NANOS_PER_SECOND as f64,
             entries: scenario
                 .entries
@@ -484,5 +499,22 @@ mod tests {
         assert_eq!(entry.first_missed_s, Some(0.0));
         // The window 0..5 s is bad, 5..10 s has nothing to complain of.
         assert_eq!(measures.recovered_s, Some(5.0));
+    }
+
+    #[test]
+    fn what_the_front_door_turns_away_is_no_miss_of_those_who_are_let_in() {
+        let scenario = Scenario::by_name("exam-start").expect("shipped");
+        let mut ledger = Ledger::new(&scenario);
+        let onset = seconds(scenario.truth.onset_s);
+        for second in 0..20 {
+            for (status, latency) in [(OK, 5), (SHED, 1), (if second < 5 { TIMED_OUT } else { OK }, 5)] {
+                let at = onset + seconds(f64::from(second));
+                ledger.arrived(0, at);
+                ledger.ended(0, at, at + latency, status);
+            }
+        }
+        let measures = ledger.measures(&scenario, onset + seconds(20.0), &[], std::iter::empty());
+        assert_eq!((measures.requests, measures.violations, measures.shed), (60, 25, 20));
+        assert_eq!((measures.recovered_s, measures.recovered_let_in_s), (None, Some(5.0)));
     }
 }

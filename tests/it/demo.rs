@@ -67,7 +67,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 const ACTION_KEYS: [&str; 8] = ["t_s", "action", "service", "pod", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 26] = [
+const SUMMARY_KEYS: [&str; 29] = [
     "scenario",
     "seed",
     "targets",
@@ -75,7 +75,9 @@ const SUMMARY_KEYS: [&str; 26] = [
     "onset_s",
     "first_correct_action_s",
     "recovered_s",
+    "recovered_let_in_s",
     "requests",
+    "shed_share",
     "slo_violation_share",
     "slo_violation_share_before",
     "slo_violation_share_without",
@@ -94,6 +96,7 @@ const SUMMARY_KEYS: [&str; 26] = [
     "trouble_ends_s",
     "bad_pods",
     "needed",
+    "priorities",
 ];
 
 #[test]

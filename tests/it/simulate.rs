@@ -580,7 +580,7 @@ entries:
 #[test]
 fn a_scenario_that_makes_no_sense_is_refused_with_every_reason() {
     Scenario::from_yaml("mine", MINE).expect("as it stands it makes sense");
-    let cases: [(&str, &[(&str, &str)]); 5] = [
+    let cases: [(&str, &[(&str, &str)]); 7] = [
         ("a cycle", &[("{ peer: db, span: SELECT }", "{ service: front, operation: GET / }")]),
         ("an unknown key", &[("cores: 2", "core: 2")]),
         ("a missing key", &[("    replicas: 1\n", "")]),
@@ -594,6 +594,20 @@ fn a_scenario_that_makes_no_sense_is_refused_with_every_reason() {
             ],
         ),
         ("numbers out of bounds", &[("horizon_s: 300", "horizon_s: 100"), ("rate: 50", "rate: -1")]),
+        (
+            "no pod at all",
+            &[(
+                "replicas: 1\n    max_replicas: 4\n    operations:\n      GET /:",
+                "replicas: 0\n    max_replicas: 4\n    operations:\n      GET /:",
+            )],
+        ),
+        (
+            "calls that multiply",
+            &[
+                ("operation: GET /data }] }", "operation: GET /data, count: 100 }] }\n      GET /far: { own_ms: 1 }"),
+                ("{ peer: db, span: SELECT }", "{ service: front, operation: GET /far, count: 100 }"),
+            ],
+        ),
     ];
     let report: Vec<String> = cases
         .iter()

@@ -57,7 +57,10 @@ from the scenario's start too, first_correct_action_s and recovered_s from the
 onset (null: never). restarts has an element for each pod that was restarted, and
 whether a fault was in that pod; wrong_actions counts restarts of other pods, and
 changes of services that are no expected target; to turn requests away is wrong for
-other services than the scenario says. entries has what users got. findings has
+other services than the scenario says. entries has what users got, priorities how
+much of each priority was turned away (429) and how much missed its objective;
+slo_violation_share has both, shed_share the first, recovered_let_in_s is recovered_s
+of those alone who were let in. findings has
 an element for each service and verdict that should be named: when, from the onset,
 users first missed an objective of a request that crosses the service (so the
 simulator; 5 s of it), when it was named, and how often another service or verdict

@@ -14,6 +14,7 @@ use super::{
 /// Past these a simulation would not end in a useful time; they are far above what a test bed has.
 const REPLICAS_MAX: u32 = 1_000;
 pub(super) const CALLS_MAX: u32 = 100;
+const CALLS_OF_A_REQUEST_MAX: f64 = 10_000.0;
 const HORIZON_S_MAX: f64 = 86_400.0;
 const RATE_MAX: f64 = 100_000.0;
 
@@ -116,6 +117,7 @@ pub(super) fn check(name: &str, file: file::File) -> Result<Scenario, Vec<String
     }
     if p.0.is_empty() {
         messages(p, &scenario);
+        fan_out(p, &scenario);
     }
     if problems.0.is_empty() { Ok(scenario) } else { Err(problems.0) }
 }
@@ -191,7 +193,8 @@ fn service(p: &mut Problems, file: &file::File, name: &str, s: &file::Service) -
     p.within(&format!("{path}.max_replicas"), s.max_replicas.into(), 1.0, REPLICAS_MAX.into());
     let min_replicas = s.min_replicas.unwrap_or(s.replicas);
     p.within(&format!("{path}.min_replicas"), min_replicas.into(), 0.0, s.max_replicas.into());
-    p.within(&format!("{path}.replicas"), s.replicas.into(), min_replicas.into(), s.max_replicas.into());
+    // Of a service without pods nothing is seen, so that nothing would scale it.
+    p.within(&format!("{path}.replicas"), s.replicas.into(), min_replicas.max(1).into(), s.max_replicas.into());
     let operations = s.operations.iter();
     Service {
         name: name.into(),
@@ -279,6 +282,45 @@ fn call(p: &mut Problems, file: &file::File, path: &str, c: &file::Call) -> Call
         timeout_ns: timeout(p, path, c.timeout_ms),
         retries: retries(p, path, c.retries),
         queue: c.queue_ms.map(|ms| duration(p, &format!("{path}.queue_ms"), ms * 1e6, QUEUE_SIGMA)),
+    }
+}
+
+/// Calls multiply from service to service: a request of eight calls at each of eleven services would be 8^11 of them.
+fn fan_out(p: &mut Problems, scenario: &Scenario) {
+    let made = |(service, operation): (usize, usize)| {
+        let operation = &scenario.services[service].operations[operation];
+        let groups = operation.steps.iter().filter_map(|step| match step {
+            Step::Calls(group) => Some(group),
+            Step::Work(_) | Step::Internal(_) => None,
+        });
+        groups.flatten().map(move |at| &operation.calls[usize::from(*at)])
+    };
+    let callee = |call: &Call| match call.target {
+        Target::Operation { service, operation } => Some((service, operation)),
+        Target::Peer { .. } => None,
+    };
+    // Calls that one of an operation makes in the mean, here and further down: callees first, as there is no circle.
+    let mut known = std::collections::BTreeMap::new();
+    for (index, entry) in scenario.entries.iter().enumerate() {
+        let root = (entry.service, entry.operation_index);
+        let mut open = vec![root];
+        while let Some(of) = open.last().copied() {
+            let unknown: std::collections::BTreeSet<_> =
+                made(of).filter_map(callee).filter(|callee| !known.contains_key(callee)).collect();
+            if unknown.is_empty() {
+                let below = |call: &Call| callee(call).and_then(|callee| known.get(&callee).copied()).unwrap_or(0.0);
+                let calls: f64 = made(of).map(|call| call.probability * (1.0 + below(call))).sum();
+                known.insert(of, calls);
+                open.pop();
+            }
+            open.extend(unknown);
+        }
+        let calls = known.get(&root).copied().unwrap_or(0.0);
+        if calls > CALLS_OF_A_REQUEST_MAX {
+            let what =
+                format!("one request makes {calls:.0} calls, of at most {CALLS_OF_A_REQUEST_MAX}; call less often");
+            p.add(&format!("entries[{index}]"), what);
+        }
     }
 }
 

@@ -79,6 +79,21 @@ fn the_documented_scenario_passes_the_check() {
     assert_eq!(scenario.expected_findings(), [(2, "unreachable"), (1, "degraded")]);
 }
 
+/// Whoever has no source reads the page alone: each key of the format stands there.
+#[test]
+fn every_key_of_a_scenario_is_documented() {
+    let page = include_str!("../../../../docs/scenarios.md");
+    let (format, faults) = (include_str!("../file.rs"), include_str!("../file/faults.rs"));
+    let keys = format.lines().chain(faults.lines()).filter_map(|line| {
+        let (key, _) = line.trim().trim_start_matches("pub ").split_once(": ")?;
+        let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        (is_key && line.ends_with(',')).then_some(key)
+    });
+    let words: Vec<&str> = page.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).collect();
+    let unknown: Vec<&str> = keys.filter(|key| !words.contains(key)).collect();
+    assert_eq!(unknown, [""; 0], "docs/scenarios.md does not name these");
+}
+
 /// FIELD 49: what cannot be meant was taken silently, or told with a number of 309 digits.
 #[test]
 fn what_cannot_be_meant_is_refused_by_its_path() {
