@@ -21,8 +21,8 @@ import sys
 import tempfile
 
 import systems
-from loop import BURSTS, INCIDENTS, demo
-from scorecard import ROOT, Scorecard, headroom, last_line
+from loop import BURSTS, INCIDENTS
+from scorecard import ROOT, Scorecard, demo, headroom, last_line
 
 LATENCY = ("cpu_contention", "cpu_consumed", "network_delay")
 TIMES = ("startTimeUnixNano", "endTimeUnixNano", "timeUnixNano")

@@ -7,7 +7,6 @@ HEADROOM_BIN names another program than the release build; HEADROOM_INCIDENTS an
 """
 
 import argparse
-import concurrent.futures
 import json
 import os
 import pathlib
@@ -17,19 +16,10 @@ import sys
 import tempfile
 import time
 
-from scorecard import ROOT, Scorecard, headroom, last_line, run_tests
+from scorecard import ROOT, Scorecard, demo, headroom, last_line, played, run_tests
 
 BURSTS = ["exam-start", "login-storm", "login-storm-shared", "front-door", "front-door-shared"]
 INCIDENTS = pathlib.Path(os.environ.get("HEADROOM_INCIDENTS", ROOT.parent / "shared" / "incidents"))
-
-
-def demo(scenario, seed, *more):
-    """Action lines and summary of a run on virtual time; raises with its last words when it failed."""
-    done = headroom("demo", "--scenario", scenario, "--seed", seed, "--speed", "max", "--json", *more)
-    if done.returncode != 0:
-        raise RuntimeError(f"demo of {scenario}, seed {seed}: {last_line(done.stderr)}")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return lines[:-1], lines[-1]
 
 
 def scalings(actions, *kinds):
@@ -40,18 +30,8 @@ def scalings(actions, *kinds):
 
 
 def item_1(card, seeds, scenarios):
-    wanted = [(scenario, seed) for scenario in scenarios for seed in seeds]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = {key: pool.submit(demo, *key) for key in wanted}
-        for scenario, seed in wanted:
-            name = f"1.{scenario}.seed{seed}"
-            try:
-                actions, summary = runs[scenario, seed].result()
-            except Exception as error:
-                card.failed(name, error)
-                continue
-            card.sample("runs", {"actions": actions, "summary": summary})
-            (burst if scenario in BURSTS else quiet)(card, name, scenario, actions, summary)
+    for scenario, name, actions, summary in played(card, 1, scenarios, seeds):
+        (burst if scenario in BURSTS else quiet)(card, name, scenario, actions, summary)
 
 
 def burst(card, name, _scenario, _actions, summary):

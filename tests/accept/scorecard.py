@@ -6,6 +6,7 @@ ITEM is the number in the list of what must be shown. A figure that cannot be me
 with the reason: it is neither met nor missed, and nobody can take it for met.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -31,6 +32,34 @@ def headroom(*args, cwd=None, timeout=1800):
 def last_line(text):
     lines = [line for line in text.strip().splitlines() if line]
     return lines[-1] if lines else "no output"
+
+
+def demo(scenario, seed, *more):
+    """Action lines and summary of a run on virtual time; raises with its last words when it failed."""
+    done = headroom("demo", "--scenario", scenario, "--seed", seed, "--speed", "max", "--json", *more)
+    if done.returncode != 0:
+        raise RuntimeError(f"demo of {scenario}, seed {seed}: {last_line(done.stderr)}")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return lines[:-1], lines[-1]
+
+
+def played(card, item, scenarios, seeds, *more):
+    """Plays each scenario by each seed, as many at once as there are cores: scenario, name of its figures, action lines, summary.
+
+    One that fails is a failed figure, and left out; raw samples go to the card.
+    """
+    wanted = [(scenario, seed) for scenario in scenarios for seed in seeds]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {key: pool.submit(demo, *key, *more) for key in wanted}
+        for scenario, seed in wanted:
+            name = f"{item}.{scenario}.seed{seed}"
+            try:
+                actions, summary = runs[scenario, seed].result()
+            except Exception as error:
+                card.failed(name, error)
+                continue
+            card.sample("runs", {"actions": actions, "summary": summary})
+            yield scenario, name, actions, summary
 
 
 class Scorecard:

@@ -7,26 +7,13 @@ HEADROOM_BIN names another program than the release build.
 """
 
 import argparse
-import concurrent.futures
-import json
-import os
 import random
 
-from scorecard import Scorecard, headroom, last_line
+from scorecard import Scorecard, played
 
 SUBMIT = "POST /exam/{id}/submit"
 # What a scenario needs for its recovery to be looked at.
 AFTER_TRIGGER_S = 20
-
-
-def demo(scenario, seed, *more):
-    """Action lines and summary of a run on virtual time; raises with its last words when it failed."""
-    given = ("demo", "--scenario", scenario, "--seed", seed, "--speed", "max", "--json", "--shape", *more)
-    done = headroom(*given)
-    if done.returncode != 0:
-        raise RuntimeError(f"demo of {scenario}, seed {seed}: {last_line(done.stderr)}")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return lines[:-1], lines[-1]
 
 
 def entry(summary, operation=None, client=""):
@@ -98,18 +85,8 @@ SCENARIOS = {
 
 
 def item_3(card, seeds):
-    wanted = [(scenario, seed) for scenario in SCENARIOS for seed in seeds]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = {key: pool.submit(demo, *key) for key in wanted}
-        for scenario, seed in wanted:
-            name = f"3.{scenario}.seed{seed}"
-            try:
-                actions, summary = runs[scenario, seed].result()
-            except Exception as error:
-                card.failed(name, error)
-                continue
-            card.sample("runs", {"actions": actions, "summary": summary})
-            SCENARIOS[scenario](card, name, actions, summary)
+    for scenario, name, actions, summary in played(card, 3, SCENARIOS, seeds, "--shape"):
+        SCENARIOS[scenario](card, name, actions, summary)
 
 
 NOT_BUILT = {
