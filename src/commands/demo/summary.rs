@@ -241,10 +241,14 @@ impl fmt::Display for Summary {
             row("requests that miss the objective", [Some(self.slo_violation_share), without, onset].map(percent))?;
         }
         let recovered = if is_shaped { self.recovered_let_in_s } else { self.recovered_s };
-        row("objectives met again after", [recovered, self.recovered_without_s, self.recovered_onset_s].map(after))?;
+        // Of a run that ended early there are no references.
+        let reference = |recovered: Option<f64>| if without.is_some() { after(recovered) } else { dash() };
+        let references = || [self.recovered_without_s, self.recovered_onset_s].map(reference);
+        let [nobody, ideal] = references();
+        row("objectives met again after", [after(recovered), nobody, ideal])?;
         if is_shaped {
-            let all = [self.recovered_s, self.recovered_without_s, self.recovered_onset_s].map(after);
-            row("all let in, and met, again after", all)?;
+            let [nobody, ideal] = references();
+            row("all let in, and met, again after", [after(self.recovered_s), nobody, ideal])?;
         }
         row(
             "pod-seconds",
