@@ -438,6 +438,11 @@ trait DoneSpec {
     }
 }
 
+/// How a scaling is recorded that has something to tell.
+pub fn scaled_kind() -> &'static str {
+    scale::KIND
+}
+
 impl Done {
     /// Reads a record; None for one of a kind that this version does not know.
     pub fn of(record: &InterventionRecord) -> Option<Done> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::review::{Context, Guard};
-use crate::action::{Action, Done, RaiseFloor};
+use crate::action::{Action, Done, RaiseFloor, ScaleIn};
 use crate::decide::Proposal;
 use crate::model::{ClusterState, InterventionId, InterventionRecord, Origin, ServiceId, Time, Workload};
 
@@ -210,6 +210,30 @@ impl Guard {
             (workload.min_replicas, workload.max_replicas) = of(workload);
         }
         Cow::Owned(bounded)
+    }
+
+    /// Proposals to go on giving back what floors raised: one step left more than ran before, and no rule can ask for the rest, as
+    /// the need is not known. `proposals` are those of others.
+    pub(super) fn return_proposals(&self, proposals: &[Proposal], context: &Context<'_>) -> Vec<Proposal> {
+        let of = |workload: &Workload| {
+            let memory = self.memories.get(&workload.service)?;
+            let lent = memory.returnable(context.now, &self.config).filter(|lent| lent.now == workload.replicas)?;
+            // While it is held, its intervention asks for the return.
+            let is_open = workload.interventions.iter().any(|record| {
+                matches!(Done::of(record), Some(Done::RaisedFloor(_))) && record.replicas_after == workload.replicas
+            });
+            let is_held = is_open || self.floors.holding(&workload.service, context.now).next().is_some();
+            let is_asked =
+                proposals.iter().any(|of| of.origin == Origin::GiveBack && *of.service() == workload.service);
+            if is_held || is_asked {
+                return None;
+            }
+            let (service, to) = (workload.service.clone(), lent.before);
+            let because = format!("a floor that is over raised {service}, of which {to} ran before");
+            let action = Action::ScaleIn(ScaleIn { service, to, stabilisation_s: None });
+            Some(Proposal { origin: Origin::GiveBack, action, because, verdict: String::new() })
+        };
+        context.cluster.workloads.iter().filter_map(of).collect()
     }
 
     /// Proposals to raise what runs to the floors that hold now: of several at one service the highest.

@@ -8,6 +8,7 @@ use super::floors::{Bound, Floor, Floors, SetBy, combine};
 use super::tests::{World, scale_in, scale_out};
 use super::*;
 use crate::action::{Change, Done, RaisedFloor, Scaling};
+use crate::decide::Proposal;
 use crate::model::{Autoscaler, Origin, Time};
 
 fn set_by() -> impl Strategy<Value = SetBy> {
@@ -182,6 +183,89 @@ fn a_floor_that_nobody_asks_for_any_more_is_none_at_the_next_tick() {
     assert_eq!(is_dropped(vec![exams(6)]), (true, "8->6".into()));
     let (dropped, refused) = is_dropped(vec![Floor { origin: Origin::Operator("ada".into()), ..exams(9) }]);
     assert!(!dropped && refused.starts_with("8->9"), "{refused}");
+}
+
+/// A floor of 16 was raised where nobody knows what the load needs, and nobody asks for it any more; so many seconds ago.
+fn unmeasured(seconds: u64) -> World {
+    let mut world = World::new();
+    world.findings.services[0].replicas_needed = None;
+    world.guard.set_floors(vec![exams(16)]);
+    let reviewed = world.tick(vec![]);
+    world.act(&reviewed);
+    assert_eq!(world.cluster.workloads[0].replicas, 16);
+    world.guard.set_floors(vec![]);
+    for _ in 0..seconds {
+        world.tick(vec![]);
+    }
+    world
+}
+
+fn give_back(to: u32) -> Proposal {
+    Proposal { origin: Origin::GiveBack, ..scale_in("a", to) }
+}
+
+impl World {
+    /// The replicas that follow one another in so many seconds; the cluster does what it is told.
+    fn course(&mut self, seconds: u64) -> Vec<u32> {
+        let mut seen = vec![self.cluster.workloads[0].replicas];
+        for _ in 0..seconds {
+            let reviewed = self.tick(vec![]);
+            self.act(&reviewed);
+            seen.push(self.cluster.workloads[0].replicas);
+        }
+        seen.dedup();
+        seen
+    }
+}
+
+#[test]
+fn what_a_floor_raised_goes_back_step_by_step_although_nobody_knows_what_the_load_needs() {
+    let mut world = unmeasured(10);
+    assert!(world.one(vec![give_back(4)]).starts_with("cooldown:"), "not at once");
+    let mut world = unmeasured(400);
+    world.findings.services[0].objective_missed = true;
+    assert!(world.one(vec![give_back(4)]).starts_with("telemetry:"), "not while an objective is missed");
+    world.findings.services[0].objective_missed = false;
+    assert_eq!(world.one(vec![give_back(1)]), "16->8");
+    let step = world.cluster.workloads[0].interventions.last().unwrap();
+    assert_eq!((step.replicas_before, step.replicas_after), (16, 8));
+    assert_eq!(world.course(400), [8, 4], "half at a time, to what ran before and no further");
+    assert_eq!(world.course(400), [4]);
+}
+
+#[test]
+fn what_another_hand_scales_after_a_floor_is_not_taken_back() {
+    let mut world = unmeasured(400);
+    world.one(vec![give_back(4)]);
+    // Somebody wants more, while 8 run of which 4 are left of the floor.
+    world.cluster.workloads[0].replicas = 12;
+    world.cluster.workloads[0].resource_version += 1;
+    assert_eq!(world.course(800), [12]);
+    assert_eq!(world.one(vec![give_back(4)]), "stabilisation: its need is not known");
+    // Nor once it is by chance what headroom left.
+    world.cluster.workloads[0].replicas = 8;
+    world.cluster.workloads[0].interventions.clear();
+    assert_eq!(world.course(800), [8]);
+}
+
+#[test]
+fn a_successor_goes_on_giving_back_from_what_is_recorded() {
+    let mut world = unmeasured(400);
+    world.one(vec![give_back(4)]);
+    assert_eq!(world.cluster.workloads[0].replicas, 8);
+    world.guard = Guard::new(Config::default());
+    world.guard.set_floors(vec![]);
+    assert_eq!(world.course(100), [8], "not before the need was unknown for a whole window");
+    assert_eq!(world.course(800), [8, 4]);
+}
+
+#[test]
+fn a_need_that_is_known_holds_what_a_floor_raised() {
+    let mut world = unmeasured(400);
+    world.findings.services[0].replicas_needed = Some(16);
+    world.tick(vec![]);
+    assert!(world.one(vec![give_back(4)]).starts_with("stabilisation:"));
+    assert_eq!(world.course(100), [16]);
 }
 
 #[test]

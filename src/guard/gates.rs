@@ -14,7 +14,7 @@ use super::review::{Context, Guard};
 use crate::action::{Action, Done, Pace, Sight, Slot, Step};
 use crate::analyse::{ServiceFinding, SightLevel};
 use crate::decide::Proposal;
-use crate::model::{Ceiling, Hold, ServiceId, Time, Workload};
+use crate::model::{Ceiling, Hold, Origin, ServiceId, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +103,11 @@ impl Guard {
             passing.hear(cooldown(action, &passing, workload, memory, now, &self.config));
         }
         if let Pace::In { stabilisation_s } = pace {
-            let answer = stabilisation(&mut passing, memory, seconds(stabilisation_s), now, &self.config);
+            let lent = memory.returnable(now, &self.config).filter(|_| proposal.origin == Origin::GiveBack);
+            let answer = match lent {
+                Some(lent) => back_to(&mut passing, lent.before),
+                None => stabilisation(&mut passing, memory, seconds(stabilisation_s), now, &self.config),
+            };
             passing.hear(answer);
         }
         match pace {
@@ -432,6 +436,15 @@ fn stabilisation(
         passing.to = highest;
     }
     Ok(())
+}
+
+/// What a floor raised goes back to what ran before it and no further, also where nobody knows what the load needs: a service
+/// that was never full would else keep it for ever.
+fn back_to(passing: &mut Passing, before: u32) -> Result<(), Refusal> {
+    if passing.to < before {
+        passing.cut(before, "what ran before its floor");
+    }
+    if passing.to < passing.from { Ok(()) } else { refuse(Gate::Stabilisation, "its need is not known") }
 }
 
 /// The bounds in force, and how far one step out may go.

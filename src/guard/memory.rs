@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::config::Config;
 use super::needs::Needs;
-use crate::action::Slot;
-use crate::model::{ClockStep, DecisionId, Time, Workload};
+use crate::action::{Action, Done, Slot, scaled_kind};
+use crate::model::{ClockStep, DecisionId, Details, InterventionRecord, Time, Workload};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -21,9 +21,46 @@ pub(super) struct Memory {
     pub(super) answered_need: Option<u32>,
     /// Replicas before headroom added any; None while it has added none.
     pub(super) baseline: Option<u32>,
+    /// What floors added, for as long as nobody else sets other replicas.
+    pub(super) lent: Option<Lent>,
+    /// Since when it is seen and nobody can tell what it needs.
+    pub(super) unknown_since: Option<Time>,
     pub(super) panic_until: Option<Time>,
     /// Permits whose answers are awaited: the next step of a slot waits for them, or until they are stale.
     pub(super) pending: BTreeMap<Slot, Pending>,
+}
+
+/// Replicas that a floor raised and that are not all given back. They are headroom's own to return, also where nobody knows what
+/// the load needs; what another hand scales is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lent {
+    /// What ran before.
+    pub(super) before: u32,
+    /// What headroom left there last.
+    pub(super) now: u32,
+}
+
+impl Lent {
+    /// The record of a step back that leaves some of it says so: who takes over goes on from there.
+    const FIELD: &'static str = "lent_before";
+
+    pub(super) fn details(self) -> Details {
+        let fields = [(Lent::FIELD.to_owned(), self.before.into())].into_iter().collect();
+        Details { kind: scaled_kind().into(), fields }
+    }
+
+    /// What a record tells of it.
+    fn of(record: &InterventionRecord) -> Option<Lent> {
+        let now = record.replicas_after;
+        match Done::of(record)? {
+            Done::RaisedFloor(_) => Some(Lent { before: record.replicas_before, now }),
+            Done::Scaled => {
+                let before = record.details.as_ref()?.fields.get(Lent::FIELD)?.as_u64()?;
+                Some(Lent { before: u32::try_from(before).ok()?, now })
+            }
+            Done::RestartedPod(_) | Done::ResizedCpu(_) | Done::Shed(_) | Done::LimitedRate(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,12 +80,19 @@ pub(super) struct Before {
     pub(super) last_scale_out: Option<Time>,
     pub(super) last_scale_in: Option<Time>,
     pub(super) baseline: Option<u32>,
+    pub(super) lent: Option<Lent>,
 }
 
 impl Memory {
     /// Take over what the object itself records, whoever wrote it.
     pub(super) fn adopt(&mut self, workload: &Workload) {
         for record in &workload.interventions {
+            if self.lent.is_none() && !self.pending.contains_key(&Slot::Replicas) {
+                self.lent = Lent::of(record).filter(|lent| lent.before < lent.now);
+                if let Some(lent) = self.lent {
+                    self.baseline.get_or_insert(lent.before);
+                }
+            }
             match Slot::of(record) {
                 Some(Slot::Replicas) if record.replicas_after > record.replicas_before => {
                     self.last_scale_out = self.last_scale_out.max(Some(record.applied_at));
@@ -66,7 +110,7 @@ impl Memory {
 
     pub(super) fn step_clock(&mut self, step: ClockStep) {
         self.needs.step_clock(step);
-        let own = [&mut self.last_scale_out, &mut self.last_scale_in, &mut self.panic_until];
+        let own = [&mut self.last_scale_out, &mut self.last_scale_in, &mut self.panic_until, &mut self.unknown_since];
         step.move_all(own.into_iter().flatten());
         step.move_all(self.last_change.values_mut().chain(self.refused_since.values_mut()));
         for pending in self.pending.values_mut() {
@@ -87,7 +131,8 @@ impl Memory {
         Slot::ALL.into_iter().any(|slot| self.awaits(slot, workload))
     }
 
-    pub(super) fn see(&mut self, workload: &Workload, need: Option<u32>, now: Time, config: &Config) {
+    /// `is_seen`: spans of it are, so that not to know what it needs is not to see nothing.
+    pub(super) fn see(&mut self, workload: &Workload, need: Option<u32>, is_seen: bool, now: Time, config: &Config) {
         let unseen = |pending: &Pending| pending.resource_version == workload.resource_version;
         self.pending.retain(|_, pending| now <= pending.valid_until && (!pending.answered || unseen(pending)));
         let last_change = &self.last_change;
@@ -101,6 +146,11 @@ impl Memory {
         if !is_pending && self.baseline.is_some_and(|baseline| workload.replicas <= baseline) {
             self.baseline = None;
         }
+        // Another hand set other replicas, which are not ours to take back.
+        if !is_pending && self.lent.is_some_and(|lent| workload.replicas != lent.now) {
+            self.lent = None;
+        }
+        self.unknown_since = (need.is_none() && is_seen).then(|| self.unknown_since.unwrap_or(now));
         if !is_pending && workload.ready() >= workload.replicas {
             self.answered_need = None;
         }
@@ -111,6 +161,26 @@ impl Memory {
         if f64::from(recent) > config.panic_factor * f64::from(workload.ready()) {
             self.panic_until = Some(now + config.panic_hold);
         }
+    }
+
+    /// A step of replicas is on its way: what of them is lent from now on.
+    pub(super) fn lend(&mut self, action: &Action, from: u32, to: u32) {
+        let known = self.lent.filter(|lent| lent.now == from);
+        let before = if matches!(action, Action::RaiseFloor(_)) {
+            Some(known.map_or(from, |lent| lent.before))
+        } else if to > from {
+            None // what a rule adds has a reason of its own, and its own way back
+        } else {
+            known.map(|lent| lent.before)
+        };
+        self.lent = before.map(|before| Lent { before, now: to }).filter(|lent| lent.before < lent.now);
+    }
+
+    /// What floors added goes back without anybody knowing the need, once that was not known for a whole window.
+    pub(super) fn returnable(&self, now: Time, config: &Config) -> Option<Lent> {
+        let has_lasted = self.unknown_since.is_some_and(|since| since + config.stabilisation <= now);
+        let is_known = self.needs.highest_since(now - config.stabilisation).is_some();
+        self.lent.filter(|_| has_lasted && !is_known)
     }
 
     /// The last change of pods that was done, or that was tried for this slot.
@@ -131,12 +201,12 @@ impl Memory {
             self.refused_since.remove(&slot);
             return;
         }
-        let Before { last_scale_out, last_scale_in, baseline } = pending.before;
+        let Before { last_scale_out, last_scale_in, baseline, lent } = pending.before;
         self.pending.remove(&slot);
         match slot {
             Slot::Replicas => {
                 (self.last_scale_out, self.last_scale_in) = (last_scale_out, last_scale_in);
-                self.baseline = baseline;
+                (self.baseline, self.lent) = (baseline, lent);
                 self.answered_need = None;
             }
             // Its time stays: what was refused is asked for again after a while, not at the next tick.

@@ -9,7 +9,7 @@ use super::decision::{Decision, Outcome, Refusal, Reviewed};
 use super::decision_dedup::DecisionDedup;
 use super::floors::Floors;
 use super::gates::{Passing, waiting_ns};
-use super::memory::{Before, Memory, Pending};
+use super::memory::{Before, Lent, Memory, Pending};
 use super::permit::Permit;
 use crate::action::{Change, Slot, Step};
 use crate::analyse::Findings;
@@ -85,6 +85,7 @@ impl Guard {
     pub fn review(&mut self, mut proposals: Vec<Proposal>, context: &Context<'_>) -> Vec<Reviewed> {
         self.see(&proposals, context);
         proposals.extend(self.floor_proposals(context));
+        proposals.extend(self.return_proposals(&proposals, context));
         let mut reviewed = Vec::new();
         let mut by_target: BTreeMap<ServiceId, Vec<Proposal>> = BTreeMap::new();
         for proposal in proposals {
@@ -177,11 +178,12 @@ impl Guard {
         self.memories.retain(|service, _| context.cluster.workload(service.as_str()).is_some());
         for workload in &context.cluster.workloads {
             let found = context.findings.service(workload.service.as_str());
-            let found = found.filter(|_| !context.findings.blind).and_then(|f| f.replicas_needed);
+            let found = found.filter(|_| !context.findings.blind);
+            let (is_seen, found) = (found.is_some(), found.and_then(|f| f.replicas_needed));
             let proposed = proposals.iter().filter(|p| *p.service() == workload.service);
             let need = proposed.filter_map(|p| p.action.need()).chain(found).max();
             let memory = self.memories.entry(workload.service.clone()).or_default();
-            memory.see(workload, need, now, &self.config);
+            memory.see(workload, need, is_seen, now, &self.config);
         }
         self.causes.see(context.findings, now, self.config.restart_after_other_cause);
         self.breakers.retain(|_, breaker| now < breaker.until);
@@ -223,6 +225,10 @@ impl Guard {
         let (decision, now) = (&reviewed.decision, context.now);
         let action = &decision.proposal.action;
         let slot = action.slot()?; // what touches nothing has no permit
+        // What a step back leaves of what a floor raised is recorded, so that a successor knows it.
+        let left =
+            self.memories.get(&service).and_then(|memory| memory.lent).filter(|lent| to < from && lent.before < to);
+        let details = left.filter(|_| slot == Slot::Replicas && decision.proposal.origin == Origin::GiveBack);
         let record = InterventionRecord {
             id: decision.id.intervention(),
             origin: decision.proposal.origin.clone(),
@@ -232,7 +238,7 @@ impl Guard {
             replicas_before: first_before(workload, from, to),
             replicas_after: to,
             waiting_ns_before: waiting_ns(context.findings.service(service.as_str())),
-            details: None,
+            details: details.map(Lent::details),
         };
         let permit = Permit {
             change: action.change(workload, step, record, &self.config.limits())?,
@@ -242,14 +248,18 @@ impl Guard {
         };
         self.actions.push_back(now);
         let memory = self.memories.entry(service).or_default();
-        let (last_scale_out, last_scale_in, baseline) = (memory.last_scale_out, memory.last_scale_in, memory.baseline);
+        let (last_scale_out, last_scale_in) = (memory.last_scale_out, memory.last_scale_in);
+        let (baseline, lent) = (memory.baseline, memory.lent);
+        if slot == Slot::Replicas {
+            memory.lend(action, from, to);
+        }
         let pending = Pending {
             decision: permit.decision,
             resource_version: permit.resource_version,
             valid_until: permit.valid_until,
             answered: false,
             to,
-            before: Before { last_scale_out, last_scale_in, baseline },
+            before: Before { last_scale_out, last_scale_in, baseline, lent },
         };
         memory.pending.insert(slot, pending);
         match slot {
