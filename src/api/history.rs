@@ -18,11 +18,13 @@ impl History {
     /// Keep an entry if people ask about its kind; the pulse of the engine (ticks, batches) is not kept.
     pub fn push(&mut self, entry: &Entry) {
         use What::{
-            Acted, Decided, Found, Gap, Intervention, PauseEnded, Paused, Resumed, RuleFailed, RulePrinted, RuleSkipped,
+            Acted, Decided, Found, Gap, Intervention, PauseEnded, Paused, Resumed, RuleFailed, RulePrinted,
+            RuleSkipped, Started,
         };
         let kept = matches!(
             entry.what,
-            Found { .. }
+            Started { .. }
+                | Found { .. }
                 | Decided { .. }
                 | Acted { .. }
                 | Intervention { .. }

@@ -182,7 +182,11 @@ pub async fn explanation(
     // Each holds a copy of the whole history while it is told.
     let _one = EXPLAINING.acquire().await;
     let snapshot = api.snapshot();
-    let (now, entries): (_, Vec<Entry>) = (snapshot.at, snapshot.history.iter().cloned().collect());
+    let (now, mut entries): (_, Vec<Entry>) = (snapshot.at, snapshot.history.iter().cloned().collect());
+    // What is found is recorded where it changes: of what is well from the start on nothing was.
+    if snapshot.tick > 0 {
+        entries.push(Entry { at: now, what: What::Found { findings: snapshot.findings.clone() } });
+    }
     let explanation = explain(&entries, &asked, now).map_err(|error| {
         let status = match error {
             ExplainError::Question { .. } => StatusCode::BAD_REQUEST,

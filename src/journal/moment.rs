@@ -17,6 +17,9 @@ pub struct State {
     /// Of this service alone; None: of all there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
+    /// Since when it is told of: the start of that life of headroom, or of what is left of its journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_since: Option<Time>,
     /// No spans came; None where nothing is told yet.
     pub blind: Option<bool>,
     /// What was paused: the service (empty for all), by whom and until when.
@@ -40,10 +43,11 @@ impl State {
         let mut standing: BTreeMap<(&str, &Origin), &Decision> = BTreeMap::new();
         let mut open: BTreeMap<InterventionId, Report> = BTreeMap::new();
         let mut pauses = Pauses::default();
+        let mut told_since = entries.first().map(|entry| entry.at).filter(|at| *at < end);
         for Entry { at, what } in entries.iter().take_while(|entry| entry.at < end) {
             match what {
                 // Another life of headroom: what was found and paused before is gone, what lies on objects is not.
-                What::Started { .. } => (findings, pauses) = (None, Pauses::default()),
+                What::Started { .. } => (findings, pauses, told_since) = (None, Pauses::default(), Some(*at)),
                 What::Found { findings: found } => findings = Some(found),
                 What::Decided { decision } => {
                     let proposal = &decision.proposal;
@@ -64,6 +68,7 @@ impl State {
         }
         State {
             of: None,
+            told_since,
             blind: findings.map(|found| found.blind),
             paused: pauses.iter().map(|(of, pause)| (of.unwrap_or_default().to_owned(), pause.to_string())).collect(),
             bottlenecks: findings.map(|found| found.bottlenecks.clone()).unwrap_or_default(),

@@ -266,6 +266,10 @@ impl Display for State {
         for suspect in &self.silent_failures {
             writeln!(f, "  {}.", suspect.summary())?;
         }
+        if let Some(since) = self.told_since.filter(|_| self.standing.is_empty()) {
+            let of = self.of.as_ref().map_or_else(String::new, |service| format!(" on {service}"));
+            writeln!(f, "  Nothing was decided{of} since {} {} UTC.", day(since), clock(since))?;
+        }
         if !self.standing.is_empty() {
             writeln!(f, "\nDecisions before, last first")?;
             let mut standing: Vec<&Decision> = self.standing.iter().collect();

@@ -347,7 +347,11 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
         run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
     assert_eq!((code, out.as_str()), (0, "resumed everything by bob (claimed): over\n"), "{error}");
     let (code, out, error) = run(directory.path(), &[&["explain", "now"][..], &server].concat());
-    assert!(code == 0 && out.contains("Nothing was found yet"), "{out}{error}");
+    // NEWCOMER 6, B3: nothing was decided, and it said that the journal was empty.
+    assert!(
+        code == 0 && out.contains("no spans received") && out.contains("Nothing was decided since"),
+        "{out}{error}"
+    );
     let (code, out, error) = run(directory.path(), &[&["explain", "d-0-1"][..], &server].concat());
     assert_eq!((code, out.lines().count()), (1, 1), "{out}{error}");
 
