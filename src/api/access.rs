@@ -70,7 +70,7 @@ impl Access {
         Access { provider, reviews, ..self }
     }
 
-    fn asks_for_a_token(&self) -> bool {
+    pub(super) fn asks_for_a_token(&self) -> bool {
         self.shared.is_some() || !self.callers.is_empty() || self.provider.is_some() || self.reviews.is_some()
     }
 

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::History;
 use crate::analyse::{Findings, PodsWithSpans};
 use crate::config::Mode;
 use crate::engine::{Notice, Tallies};
 use crate::model::{ClusterState, Hold, Origin, Pauses, ServiceId, Time};
-use crate::schedule::{Plan, Problem};
+use crate::schedule::settings::zone_name;
+use crate::schedule::{Plan, Problem, Problems, Settings, iso_option};
 use crate::sql::Table;
 use crate::verify::InterventionReport;
 
@@ -42,14 +44,37 @@ pub struct Snapshot {
 }
 
 /// What is planned, and what could not be read of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Planning {
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "iso_option")]
     pub planned_at: Option<Time>,
+    /// In which people read it.
+    #[serde(with = "zone_name")]
+    pub zone: Tz,
     #[serde(flatten)]
     pub plan: Plan,
     pub replica_hours_a_day: f64,
     pub problems: Vec<Problem>,
     pub problems_left_out: usize,
+}
+
+impl Planning {
+    pub fn of(planned_at: Option<Time>, plan: Plan, settings: &Settings, problems: &Problems) -> Planning {
+        Planning {
+            planned_at,
+            zone: settings.zone,
+            plan,
+            replica_hours_a_day: settings.replica_hours_a_day,
+            problems: problems.told().to_vec(),
+            problems_left_out: problems.more(),
+        }
+    }
+}
+
+impl Default for Planning {
+    fn default() -> Planning {
+        Planning::of(None, Plan::default(), &Settings::default(), &Problems::default())
+    }
 }
 
 impl Snapshot {

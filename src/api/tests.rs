@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
-use ring::hmac;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -18,6 +15,8 @@ use crate::config::{self, Caller, HostName, HumanDuration, Role, Token};
 use crate::engine::Event;
 use crate::model::{SpanBuilder, SpanRow, Time, spans};
 use crate::sql::Table;
+
+mod registrar;
 
 /// An API over a snapshot in which `auth` is saturated and three spans are known.
 struct Fixture {
@@ -55,13 +54,14 @@ fn fixture(config: config::Api) -> Fixture {
     let (controls_in, controls) = mpsc::channel(1);
     let (heard_in, heard) = mpsc::channel(2);
     let secret = Some(crate::config::Token::new(REGISTRARS_SECRET));
+    let kinds = vec![crate::schedule::Kind { name: "exam".into(), ..crate::schedule::Kind::default() }];
     let api = Api {
         snapshot,
         readiness: readiness_out,
         controls: controls_in,
         metrics: Arc::new(Metrics::default().with_receivers(Arc::default())),
         sql: Arc::new(Sql::start(&tokio::runtime::Handle::current(), &config, Arc::default()).unwrap()),
-        registrar: Arc::new(Registrar::new(secret, crate::schedule::Settings::default(), heard_in)),
+        registrar: Arc::new(Registrar::new(secret, crate::schedule::Settings::default(), kinds, heard_in)),
         notices: Arc::default(),
         clock: Clock::system(),
         ticks_late: Duration::MAX,
@@ -415,101 +415,16 @@ async fn what_acts_in_a_terminal_is_escaped_in_the_journal() {
     assert_eq!(post(&api, "/api/v1/pause", long).await.0, StatusCode::BAD_REQUEST);
 }
 
-/// A request of the registrar's, signed for now and so many seconds.
-fn signed(secret: &str, id: &str, ago_s: i64, body: &str) -> Request<Body> {
-    let second = Clock::system().now().second() - ago_s;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("{id}.{second}.{body}").as_bytes());
-    Request::post("/api/v1/schedule/changes")
-        .header(header::CONTENT_TYPE, "application/cloudevents+json")
-        .header("webhook-id", id)
-        .header("webhook-timestamp", second.to_string())
-        .header("webhook-signature", format!("v1,{}", STANDARD.encode(tag)))
-        .body(Body::from(body.to_owned()))
-        .unwrap()
-}
-
-fn course(id: &str) -> String {
-    json!({
-        "specversion": "1.0", "id": id, "source": "/registrar", "type": "dev.headroom.schedule.changed",
-        "time": "2026-11-30T08:50:00Z",
-        "data": {
-            "id": "algebra@campus", "title": "Algebra", "kind": "exam", "participants": 400,
-            "starts": "2026-11-30T10:00:00+01:00", "ends": "2026-11-30T11:30:00+01:00",
-        },
-    })
-    .to_string()
-}
-
+/// NEWCOMER 6, B3: of a server where all is well it said that the journal was empty.
 #[tokio::test]
-async fn a_change_of_the_schedule_is_taken_once_from_whoever_signs_it() {
-    let Fixture { api, mut heard, .. } = fixture(config::Api::default());
-    let (status, body) = ask(&api, signed(REGISTRARS_SECRET, "m-1", 0, &course("1"))).await;
-    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, r#"{"taken":1,"again":false}"#));
-    let Ok(Said::Of { source, events }) = heard.try_recv() else { panic!("nothing was said") };
-    assert_eq!(
-        (source.as_str(), events[0].id.as_str(), events[0].participants),
-        ("webhook", "algebra@campus", Some(400))
-    );
-    // Sent again, as a sender does that saw no answer, or as somebody does that kept it.
-    let (status, body) = ask(&api, signed(REGISTRARS_SECRET, "m-2", 0, &course("1"))).await;
-    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, r#"{"taken":0,"again":true}"#));
-    assert!(heard.try_recv().is_err());
-}
-
-#[tokio::test]
-async fn a_forged_or_old_change_does_nothing() {
-    let Fixture { api, mut heard, .. } =
-        fixture(config::Api { token: Some(Token::new("correct-horse-battery")), ..config::Api::default() });
-    let mut changed = signed(REGISTRARS_SECRET, "m-1", 0, &course("1"));
-    *changed.body_mut() = Body::from(course("2"));
-    let mut unsigned = signed(REGISTRARS_SECRET, "m-1", 0, &course("1"));
-    unsigned.headers_mut().remove("webhook-signature");
-    let mut nonsense = signed(REGISTRARS_SECRET, "m-1", 0, &course("1"));
-    nonsense.headers_mut().insert("webhook-signature", "v1,AAAA v2,x ,".parse().unwrap());
-    for (request, why) in [
-        (signed("another secret of another one", "m-1", 0, &course("1")), "signed by another secret"),
-        (signed(REGISTRARS_SECRET, "m-1", 400, &course("1")), "five minutes away"),
-        (signed(REGISTRARS_SECRET, "m-1", -400, &course("1")), "five minutes away"),
-        (changed, "signed by another secret, or was changed"),
-        (nonsense, "signed by another secret"),
-        (unsigned, "asks for a bearer token"),
-    ] {
-        let (status, body) = ask(&api, request).await;
-        assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
-        assert!(body.contains(why), "{why}: {body}");
-    }
-    assert!(heard.try_recv().is_err());
-    // Who may operate headroom needs no signature.
-    let with_token = Request::post("/api/v1/schedule/changes")
-        .header(header::AUTHORIZATION, "Bearer correct-horse-battery")
-        .header("ce-specversion", "1.0")
-        .header("ce-id", "9")
-        .header("ce-source", "/registrar")
-        .header("ce-type", "dev.headroom.schedule.changed")
-        .header("ce-time", "2026-11-30T08:50:00Z")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(serde_json::from_str::<Value>(&course("9")).unwrap()["data"].to_string()))
-        .unwrap();
-    let (status, body) = ask(&api, with_token).await;
-    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
-    assert!(heard.try_recv().is_ok());
-}
-
-#[tokio::test]
-async fn a_change_that_cannot_be_read_or_taken_is_said_to_be_and_may_come_again() {
-    let Fixture { api, mut heard, .. } = fixture(config::Api::default());
-    for body in ["{", "{}", r#"{"specversion":"1.0"}"#, "[]"] {
-        let (status, told) = ask(&api, signed(REGISTRARS_SECRET, "m", 0, body)).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
-    }
-    let large = format!("{}{}", course("1"), " ".repeat(super::BODY_BYTES_MAX));
-    assert_eq!(ask(&api, signed(REGISTRARS_SECRET, "m", 0, &large)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
-    for id in ["1", "2"] {
-        assert_eq!(ask(&api, signed(REGISTRARS_SECRET, id, 0, &course(id))).await.0, StatusCode::ACCEPTED);
-    }
-    let (status, _) = ask(&api, signed(REGISTRARS_SECRET, "3", 0, &course("3"))).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nobody listens");
-    while heard.try_recv().is_ok() {}
-    assert!(ask(&api, signed(REGISTRARS_SECRET, "3", 0, &course("3"))).await.1.contains(r#""taken":1"#));
+async fn what_is_well_from_the_start_on_is_explained() {
+    let Fixture { mut api, .. } = fixture(config::Api::default());
+    let snapshot = Snapshot { tick: 1, at: Time::from_secs(1_764_000_000), ..Snapshot::default() };
+    let (_, snapshot) = watch::channel(Arc::new(snapshot));
+    api.snapshot = snapshot;
+    let (status, body) = get(&api, "/api/v1/explain/now").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(body.contains("Nothing was decided since 2025-11-24"), "{body}");
+    let (status, body) = get(&api, "/api/v1/explain/last").await;
+    assert!(status == StatusCode::NOT_FOUND && body.contains("nothing has been decided from"), "{body}");
 }

@@ -8,21 +8,25 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::error::Error;
+use super::schedule::sources;
 use super::traces::Traces;
 use super::{query_files, rule_files, stations};
 use crate::analyse::rollup::sql::QueryError;
+use crate::clock::Clock;
 use crate::config::{self, Config, Problem};
 use crate::model::nearest;
 use crate::net::check_tls;
+use crate::schedule;
 
-/// Check a configuration and all that `serve` would load by it (rules, queries, certificates): every problem at once.
+/// Check a configuration and all that `serve` would load by it (rules, queries, certificates, calendars): every problem at once.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom check-config headroom.yaml
   headroom check-config headroom.yaml --spans last-week.jsonl.zst
   headroom check-config headroom.yaml --json | jq '.problems[].path'
 
-With --spans each objective must be that of an endpoint in these spans.
+With --spans each objective must be that of an endpoint in these spans. Calendars are
+looked at half a year ahead; feeds are not asked.
 
 Exit codes: 0 no problem; 1 problems were found; 2 a file cannot be read.")]
 pub struct Args {
@@ -38,13 +42,14 @@ pub struct Args {
 
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     let checked = Config::load(&args.file);
+    let mut notes: Vec<String> = Vec::new();
     let found = match &checked {
         Err(config::Error::Read { .. }) => return Err(checked.map(drop).expect_err("the line above").into()),
         Err(config::Error::Invalid { problems, .. }) => problems.iter().map(Found::of).collect(),
         Err(error) => {
             vec![Found { line: error.to_string(), document: json!({"path": "", "cause": error.to_string()}) }]
         }
-        Ok(config) => beyond_the_file(config, &args.file, &args.spans)?,
+        Ok(config) => beyond_the_file(config, &args.file, &args.spans, &mut notes)?,
     };
     let answer = if found.is_empty() { Answer::Yes } else { Answer::No };
     if args.json {
@@ -53,6 +58,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
             document["config"] = json!(config);
         }
         document["problems"] = found.into_iter().map(|found| found.document).collect();
+        document["notes"] = json!(notes);
         writeln!(out, "{document:#}")?;
         return Ok(answer);
     }
@@ -61,6 +67,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         Ok(_) if found.is_empty() => writeln!(out, "{}: no problem", args.file.display())?,
         Ok(_) => found.iter().try_for_each(|found| writeln!(out, "{}", found.line))?,
     }
+    notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     Ok(answer)
 }
 
@@ -79,6 +86,12 @@ impl Found {
         Found { line: format!("{}: {problem}", file.display()), document: json!(problem) }
     }
 
+    fn of_a_calendar(problem: &schedule::Problem) -> Found {
+        let schedule::Problem { source, event, cause } = problem;
+        let document = json!({"path": "schedule.calendars", "calendar": source, "event": event, "cause": cause});
+        Found { line: format!("schedule.calendars: {problem}"), document }
+    }
+
     fn query(error: &QueryError) -> Found {
         let QueryError { file, place, cause, remedy } = error;
         let (line, column) = place.as_ref().map(|place| (place.line, place.column)).unzip();
@@ -89,9 +102,17 @@ impl Found {
     }
 }
 
-/// What is wrong with what the configuration names.
-fn beyond_the_file(config: &Config, file: &Path, spans: &[String]) -> Result<Vec<Found>, Error> {
+/// What is wrong with what the configuration names; what is taken for granted of it goes to `notes`.
+fn beyond_the_file(
+    config: &Config,
+    file: &Path,
+    spans: &[String],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
+    let (calendars, taken_for_granted) = sources::looked_at(&config.schedule, Clock::system().now())?;
+    found.extend(calendars.told().iter().map(Found::of_a_calendar));
+    notes.extend(taken_for_granted);
     if let Some(directory) = &config.rules.directory {
         let remedy = "correct the rule; docs/rules.md lists what rules can say";
         found.extend(rule_files::problems(directory, &config.rules.limits).into_iter().map(|cause| {

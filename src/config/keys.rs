@@ -449,7 +449,11 @@ fn schedule() -> Vec<Key> {
         "webhook",
         "changes that a registrar sends to /api/v1/schedule/changes; without a secret it presents a token of the API",
         [
-            Key::path("secret_file", "registrar.secret", "signs them (HMAC-SHA256, Standard Webhooks)"),
+            Key::path(
+                "secret_file",
+                "registrar.secret",
+                "signs them (Standard Webhooks): `whsec_` and Base64, or any other text; then none is taken unsigned",
+            ),
             Key::text("secret", "correct-horse-battery", "the secret itself, in place of a file"),
         ],
     );

@@ -2,7 +2,19 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::{Serialize, Serializer};
+
+/// How Standard Webhooks has the text of a secret begin.
+const STANDARD_WEBHOOKS: &str = "whsec_";
+
+/// With or without the `=` at its end: both are seen.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -23,6 +35,22 @@ impl Token {
             difference |= usize::from(byte ^ presented.get(index).copied().unwrap_or(0));
         }
         difference == 0
+    }
+
+    /// The bytes that sign by it (HMAC). Standard Webhooks writes them in Base64 behind `whsec_`; of any other text they are its
+    /// own.
+    ///
+    /// # Errors
+    /// Where no Base64 stands behind `whsec_`.
+    pub fn signing_key(&self) -> Result<Vec<u8>, &'static str> {
+        match self.0.strip_prefix(STANDARD_WEBHOOKS) {
+            None => Ok(self.0.as_bytes().to_vec()),
+            Some(encoded) => BASE64
+                .decode(encoded)
+                .ok()
+                .filter(|key| !key.is_empty())
+                .ok_or("what stands behind whsec_ is no Base64"),
+        }
     }
 
     /// The token itself, for a client to present.
@@ -54,6 +82,16 @@ mod tests {
         for wrong in ["", "correct-horse-batterz", "correct-horse", "correct-horse-battery-staple"] {
             assert!(!token.matches(wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_standard_webhooks_signs_by_the_bytes_that_it_stands_for() {
+        let key = |text: &str| Token::new(text).signing_key();
+        assert_eq!(key("correct-horse-battery").unwrap(), b"correct-horse-battery");
+        for text in ["whsec_Y29ycmVjdC1ob3JzZQ==", "whsec_Y29ycmVjdC1ob3JzZQ"] {
+            assert_eq!(key(text).unwrap(), b"correct-horse");
+        }
+        assert!(key("whsec_no base64!").is_err() && key("whsec_").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a registrar's change means: CloudEvents of the type [`TYPE`], read to planned events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use serde::Deserialize;
@@ -26,7 +26,12 @@ pub struct Changed {
     /// Source and id together: twice the same is one message.
     pub id: String,
     pub events: Vec<Planned>,
+    /// Fields of its data that mean nothing here, by name.
+    pub not_read: BTreeSet<String>,
 }
+
+/// Names of fields that are told; a message may hold any number.
+const NOT_READ_MAX: usize = 20;
 
 /// As it is sent.
 #[derive(Deserialize)]
@@ -42,9 +47,8 @@ struct Sent {
     data: Value,
 }
 
-/// One course, exam or whatever else is planned.
+/// One course, exam or whatever else is planned. What else its sender says of it is its own.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Course {
     /// The same for the same event wherever it is moved to; a calendar's UID where a calendar has it too.
     id: String,
@@ -53,7 +57,9 @@ struct Course {
     #[serde(default)]
     kind: Option<String>,
     starts: String,
-    ends: String,
+    /// Without it, it begins and has no length.
+    #[serde(default)]
+    ends: Option<String>,
     #[serde(default)]
     participants: Option<i64>,
     #[serde(default)]
@@ -61,6 +67,8 @@ struct Course {
     /// Which word on this event it is; without it the message's time tells.
     #[serde(default)]
     sequence: Option<i64>,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
 }
 
 /// # Errors
@@ -87,12 +95,15 @@ pub fn read(message: Value, settings: &Settings) -> Result<Changed, String> {
         let named = shown(if course.title.is_empty() { &course.id } else { &course.title });
         planned(course, sent_at, &source, settings).map_err(|cause| format!("{named}: {cause}"))
     };
+    let not_read =
+        courses.iter().flat_map(|course| course.more.keys()).map(|name| shown(name)).take(NOT_READ_MAX).collect();
     let events: Result<Vec<Planned>, String> = courses.into_iter().map(planned).collect();
-    Ok(Changed { id: format!("{source} {}", shown(&sent.id)), events: events? })
+    Ok(Changed { id: format!("{source} {}", shown(&sent.id)), events: events?, not_read })
 }
 
 fn planned(course: Course, sent_at: Option<Time>, source: &str, settings: &Settings) -> Result<Planned, String> {
-    let (starts, ends) = (time("starts", &course.starts)?, time("ends", &course.ends)?);
+    let starts = time("starts", &course.starts)?;
+    let ends = course.ends.as_deref().map_or(Ok(starts), |ends| time("ends", ends))?;
     if ends < starts {
         return Err("it ends before it begins".into());
     }
@@ -184,6 +195,16 @@ mod tests {
         assert!(data(|of| of["starts"] = "1500-01-01T00:00:00Z".into()).contains("`starts` is"));
         assert!(data(|of| of["ends"] = "2026-11-30T09:00:00+01:00".into()).contains("ends before it begins"));
         assert!(data(|of| of["id"] = " ".into()).contains("its id is empty"));
-        assert!(data(|of| of["seats"] = 1.into()).contains("unknown field `seats`"));
+        assert!(data(|of| _ = of.as_object_mut().unwrap().remove("starts")).contains("missing field `starts`"));
+    }
+
+    #[test]
+    fn what_a_registrar_says_beside_is_left_alone_and_named() {
+        let mut course = course();
+        (course["room"], course["seats"]) = ("A1".into(), 900.into());
+        course.as_object_mut().unwrap().remove("ends");
+        let changed = read(message(json!([course])), &Settings::default()).unwrap();
+        assert_eq!(changed.not_read.iter().map(String::as_str).collect::<Vec<_>>(), ["room", "seats"]);
+        assert_eq!(changed.events[0].starts, changed.events[0].ends, "it begins, and has no length");
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::PROBLEMS_MAX;
+use super::iso;
 use crate::model::Time;
 
 /// One planned event: an occurrence, where it recurs.
@@ -19,7 +20,10 @@ pub struct Planned {
     /// What its source says that it is: categories, or the kind itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
+    #[serde(with = "iso")]
     pub starts: Time,
+    /// When it starts, where its source says no length.
+    #[serde(with = "iso")]
     pub ends: Time,
     /// None where its source does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +46,17 @@ impl Planned {
     /// Whether any of it lies in `[from, until)`.
     pub fn meets(&self, from: Time, until: Time) -> bool {
         self.starts < until && self.ends.max(self.starts) >= from
+    }
+
+    /// Takes from an earlier word on it what this one leaves open.
+    fn complete(&mut self, earlier: &Planned) {
+        if self.title.is_empty() || self.title == self.id {
+            self.title.clone_from(&earlier.title);
+        }
+        if self.categories.is_empty() {
+            self.categories.clone_from(&earlier.categories);
+        }
+        self.participants = self.participants.or(earlier.participants);
     }
 }
 
@@ -109,16 +124,17 @@ impl Problems {
     }
 }
 
-/// The events of all sources, each once: the highest revision holds, of equal ones that of the source named first. Where
-/// sources disagree, that is said.
+/// The events of all sources, each once: the highest revision holds, of equal ones that of the source named first. What it
+/// leaves open (a title, of what kind, how many come) another may tell; where sources disagree, that is said.
 pub fn agreed(sources: Vec<Vec<Planned>>, problems: &mut Problems) -> Vec<Planned> {
     let mut known: BTreeMap<String, Planned> = BTreeMap::new();
     let mut all: Vec<Planned> = sources.into_iter().flatten().collect();
     all.sort_by_key(|event| Reverse(event.revision)); // stable: then as the sources are named
     for event in all {
-        match known.get(&event.id) {
+        match known.get_mut(&event.id) {
             None => _ = known.insert(event.id.clone(), event),
             Some(held) if held.source != event.source && differ(held, &event) => {
+                held.complete(&event);
                 let cause = format!(
                     "{} and {} say otherwise of it; {}'s word holds ({}), correct the other",
                     held.source,
@@ -128,7 +144,7 @@ pub fn agreed(sources: Vec<Vec<Planned>>, problems: &mut Problems) -> Vec<Planne
                 );
                 problems.add(&event.source, &event.title, cause);
             }
-            Some(_) => {}
+            Some(held) => held.complete(&event),
         }
     }
     let mut events: Vec<Planned> = known.into_values().collect();
@@ -137,7 +153,8 @@ pub fn agreed(sources: Vec<Vec<Planned>>, problems: &mut Problems) -> Vec<Planne
 }
 
 fn differ(a: &Planned, b: &Planned) -> bool {
-    (a.starts, a.ends, a.participants, a.cancelled) != (b.starts, b.ends, b.participants, b.cancelled)
+    let other_number = a.participants.zip(b.participants).is_some_and(|(a, b)| a != b);
+    (a.starts, a.ends, a.cancelled) != (b.starts, b.ends, b.cancelled) || other_number
 }
 
 #[cfg(test)]
@@ -180,6 +197,19 @@ mod tests {
         let mut none = Problems::default();
         agreed(vec![vec![event("a", 9, 0)], vec![event("b", 9, 0)]], &mut none);
         assert_eq!(none, Problems::default());
+    }
+
+    #[test]
+    fn a_later_word_that_leaves_something_open_is_completed_by_the_earlier() {
+        let lecture = Planned { categories: vec!["exam".into()], participants: Some(400), ..event("lectures", 9, 1) };
+        let moved = Planned { title: "algebra".into(), ..event("registrar", 10, 2) };
+        let events = agreed(vec![vec![lecture.clone()], vec![moved]], &mut Problems::default());
+        let held = &events[0];
+        assert_eq!((held.source.as_str(), held.starts), ("registrar", event("registrar", 10, 2).starts));
+        assert_eq!(
+            (&held.title, &held.categories, held.participants),
+            (&lecture.title, &lecture.categories, Some(400))
+        );
     }
 
     #[test]

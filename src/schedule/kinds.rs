@@ -21,7 +21,7 @@ pub struct Kind {
     pub participants: Option<u32>,
     /// They begin to come so long before its start.
     pub early: Duration,
-    /// Its load lasts so long from its start; None: to its end.
+    /// Its load lasts so long from its start; None: to its end, and for a while where it has no length.
     pub lasts: Option<Duration>,
 }
 
@@ -37,7 +37,7 @@ impl Kind {
     pub const SETTINGS: &'static [Setting<Kind>] = settings![Kind;
         participants: SettingKind::count(1, 10_000_000), "participants of an event that does not say how many come";
         early: SettingKind::seconds(0, 4 * 3_600), "participants begin to come so long before the start";
-        lasts: SettingKind::seconds(1, 24 * 3_600), "its load lasts so long from the start; without it to the event's end";
+        lasts: SettingKind::seconds(1, 24 * 3_600), "its load lasts so long from the start; without it to the event's end, or 30m where that is its start";
     ];
 }
 

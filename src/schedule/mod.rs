@@ -8,13 +8,16 @@ pub mod changes;
 pub mod event;
 #[cfg(feature = "calendar")]
 pub mod ical;
+mod iso;
 pub mod kinds;
 pub mod plan;
 pub mod planner;
 pub mod settings;
 
+pub use iso::option as iso_option;
+
 pub use event::{Planned, Problem, Problems, agreed};
 pub use kinds::{Kind, Load};
-pub use plan::{Inputs, Plan, Raise, Raised, plan};
+pub use plan::{Inputs, Plan, Raise, Raised, Step, plan};
 pub use planner::{Kept, Planner};
 pub use settings::{At, Calendar, Settings};

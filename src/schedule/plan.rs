@@ -10,14 +10,15 @@ mod segments;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::Planned;
+use super::iso;
 use super::kinds::{Kind, kind_of};
 use super::settings::Settings;
 use crate::analyse::Demand;
 use crate::guard::Floor;
-use crate::model::{ServiceId, Time};
+use crate::model::{Origin, ServiceId, Time};
 
 pub use needs::Learned;
 
@@ -38,42 +39,79 @@ pub struct Inputs<'a> {
 }
 
 /// What the events come to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// In the order of their starts.
     pub events: Vec<Raised>,
-    pub floors: Vec<Floor>,
+    /// What is held, as events that overlap add up and as far as a day may cost: by service, one after the other.
+    pub floors: Vec<Step>,
     /// Replica-hours beyond what runs usually, by day (UTC), those that were spent already among them.
     pub replica_hours: BTreeMap<String, f64>,
 }
 
 /// An event and what it raises.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Raised {
     #[serde(flatten)]
     pub event: Planned,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Participants that it is planned for: those that its source tells, else those of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_for: Option<u32>,
     pub raises: Vec<Raise>,
-    /// Why it raises nothing, or less than it asks for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Why it raises nothing, or less than it asks for, and what was taken for granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// One service, raised for one event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What one event asks for at a service, were there no other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Raise {
     pub service: String,
-    /// The most that the service is raised to while this event lasts, other events among its reasons.
+    /// Beside what runs usually: the whole that the service is to have.
     pub replicas: u32,
-    /// What runs usually.
-    pub usual: u32,
+    /// What runs usually; None where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<u32>,
+    #[serde(with = "iso")]
     pub from: Time,
+    #[serde(with = "iso")]
     pub until: Time,
     pub because: String,
 }
 
+/// A stretch of time in which a service is held at so many replicas, by the same events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub service: ServiceId,
+    pub origin: Origin,
+    pub replicas: u32,
+    #[serde(with = "iso")]
+    pub from: Time,
+    #[serde(with = "iso")]
+    pub until: Time,
+    /// The events that ask for it, by their ids.
+    pub events: Vec<String>,
+}
+
+impl Step {
+    /// As the guard takes it.
+    pub fn floor(&self) -> Floor {
+        let Step { service, origin, replicas, from, until, events: _ } = self.clone();
+        Floor { service, origin, replicas, from, until }
+    }
+
+    pub fn holds(&self, now: Time) -> bool {
+        self.from <= now && now < self.until
+    }
+}
+
 const DAY_S: i64 = 86_400;
+
+/// What begins and has no length, such as a quiz that opens, loads for so long: those who wait for it come within minutes, and
+/// stay for a while.
+const LASTS_UNKNOWN: Duration = Duration::from_secs(30 * 60);
 
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut raised: Vec<Raised> = Vec::new();
@@ -84,6 +122,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         let mut one = Raised {
             event: event.clone(),
             kind: kind.map(|kind| kind.name.clone()),
+            planned_for: event.participants.or_else(|| kind.and_then(|kind| kind.participants)),
             raises: Vec::new(),
             notes: Vec::new(),
         };
@@ -92,12 +131,13 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
             continue;
         }
         match needs::of(event, kind, inputs) {
-            Ok(needs) => {
+            Ok(needs::Asked { needs, notes }) => {
+                one.notes = notes;
+                one.notes.extend(of_its_length(event, kind).filter(|_| !needs.is_empty()));
                 let early = kind.map_or(Duration::ZERO, |kind| kind.early);
                 for (service, need) in needs {
                     let from = event.starts - early - lead(&service, inputs);
                     let until = event.starts + lasts;
-                    one.notes.extend(need.note.clone());
                     wanted.entry(service).or_default().push(segments::Want { event: index, from, until, need });
                 }
             }
@@ -107,34 +147,56 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     }
     let segments = segments::granted(&wanted, inputs);
     for segment in &segments.all {
-        let usual = segment.usual;
         for want in segment.wants.iter().map(|&at| &wanted[&segment.service][at]) {
             let one = &mut raised[want.event];
-            match one.raises.iter_mut().find(|raise| raise.service == segment.service) {
-                Some(raise) => raise.replicas = raise.replicas.max(segment.replicas),
-                None => one.raises.push(Raise {
+            if !one.raises.iter().any(|raise| raise.service == segment.service) {
+                let usual = segments::Usual::of(&segment.service, inputs);
+                one.raises.push(Raise {
                     service: segment.service.clone(),
-                    replicas: segment.replicas,
-                    usual,
+                    replicas: usual.with([&want.need].into_iter()),
+                    usual: usual.known(),
                     from: want.from,
                     until: want.until,
                     because: want.need.because.clone(),
-                }),
+                });
             }
-            if let Some(note) = segment.cut.as_ref().filter(|note| !one.notes.contains(note)) {
-                one.notes.push(note.clone());
-            }
+            one.notes.extend(segment.cut.clone());
         }
     }
-    let floors = segments.floors(|event| &raised[event].event);
+    let floors = segments.steps(|event| &raised[event].event);
     let replica_hours = segments.spent.iter().map(|(day, hours)| (date(*day), *hours)).collect();
     Plan { events: raised, floors, replica_hours }
 }
 
 /// How long its load lasts.
 fn lasts(event: &Planned, kind: Option<&Kind>) -> Duration {
-    let to_end = Duration::from_nanos(event.ends.nanos_since(event.starts).max(0) as u64); // not negative
+    let to_end = match length(event) {
+        Duration::ZERO => LASTS_UNKNOWN,
+        length => length,
+    };
     kind.and_then(|kind| kind.lasts).unwrap_or(to_end)
+}
+
+fn length(event: &Planned) -> Duration {
+    Duration::from_nanos(event.ends.nanos_since(event.starts).max(0) as u64) // not negative
+}
+
+/// What was taken for granted of how long the load of an event lasts; None where somebody says, or nobody could.
+pub fn of_its_length(event: &Planned, kind: Option<&Kind>) -> Option<String> {
+    let kind = kind.filter(|kind| kind.lasts.is_none())?;
+    let (length, name) = (length(event), &kind.name);
+    if length.is_zero() {
+        let minutes = LASTS_UNKNOWN.as_secs() / 60;
+        Some(format!(
+            "it has no length: its load is taken to last {minutes} min; schedule.kinds.{name}.lasts says how long it does"
+        ))
+    } else if length.as_secs() >= DAY_S as u64 {
+        Some(format!(
+            "it lasts a day or longer, and what it raises does so for a day; schedule.kinds.{name}.lasts says how long its load lasts"
+        ))
+    } else {
+        None
+    }
 }
 
 /// How long before it is needed a service is raised: what its own pods take to start, and a margin.

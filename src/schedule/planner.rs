@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::changes;
 use super::event::{Planned, Problem, Problems, agreed};
 use super::kinds::{Kind, kind_of};
-use super::plan::{Inputs, Learned, Plan, plan};
+use super::plan::{Inputs, Learned, Plan, Raised, Step, plan};
 use super::settings::Settings;
 use crate::analyse::{Carries, Demand, Findings, Learnt};
 use crate::guard::Floor;
@@ -170,6 +170,14 @@ impl Planner {
         }
     }
 
+    /// What hinders a source that was never read: it says nothing of its events, so that what an earlier life heard holds.
+    pub fn hear_problems(&mut self, source: &str, problems: Vec<Problem>) {
+        if let Some(known) = self.sources.iter_mut().find(|known| known.name == source) {
+            self.is_changed |= known.problems != problems;
+            known.problems = problems;
+        }
+    }
+
     /// What a source says of some events, beside what it said of others: the later word on each holds, and words on what
     /// is over are forgotten.
     pub fn hear_of(&mut self, now: Time, source: &str, said: Vec<Planned>) {
@@ -260,8 +268,8 @@ impl Planner {
         if self.is_changed || is_due || turns {
             self.replan(now);
         }
-        let holds = |floor: &&Floor| now < floor.until && floor.from <= now + TOLD_AHEAD;
-        let floors: Vec<Floor> = self.plan.floors.iter().filter(holds).cloned().collect();
+        let holds = |step: &&Step| now < step.until && step.from <= now + TOLD_AHEAD;
+        let floors: Vec<Floor> = self.plan.floors.iter().filter(holds).map(Step::floor).collect();
         // That there is none is news too, once: what an earlier life raised goes back.
         let all_heard = !self.sources.is_empty() && self.sources.iter().all(|source| source.is_heard);
         if floors == self.floors && (self.is_told || !all_heard) {
@@ -313,7 +321,8 @@ impl Planner {
         for event in events.into_iter().filter(|event| absent.contains(&event.id)) {
             let note = "nobody came within schedule.grace, so its capacity was given back".to_owned();
             let kind = kind_of(&self.kinds, &event).map(|kind| kind.name.clone());
-            self.plan.events.push(super::plan::Raised { event, kind, raises: Vec::new(), notes: vec![note] });
+            let (planned_for, raises) = (event.participants, Vec::new());
+            self.plan.events.push(Raised { event, kind, planned_for, raises, notes: vec![note] });
         }
         self.plan.events.sort_by(|a, b| a.event.starts.cmp(&b.event.starts).then_with(|| a.event.id.cmp(&b.event.id)));
         (self.planned_at, self.is_changed) = (Some(now), false);
@@ -373,8 +382,8 @@ impl Planner {
         let added: f64 = holding
             .map(|floor| {
                 let usual = self.plan.events.iter().flat_map(|raised| &raised.raises);
-                let usual =
-                    usual.filter(|raise| raise.service == floor.service.as_str()).map(|raise| raise.usual).max();
+                let usual = usual.filter(|raise| raise.service == floor.service.as_str());
+                let usual = usual.filter_map(|raise| raise.usual).max();
                 let runs = cluster.workload(floor.service.as_str()).map_or(0, |workload| workload.replicas);
                 f64::from(runs.min(floor.replicas).saturating_sub(usual.unwrap_or(0)))
             })

@@ -83,7 +83,7 @@ pub enum At {
 }
 
 /// A zone as its name in the IANA database.
-mod zone_name {
+pub mod zone_name {
     use chrono_tz::Tz;
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -6,9 +6,7 @@ use headroom::simulate::Scenario;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-#[cfg(feature = "calendar")]
-use crate::process::run;
-use crate::process::{Daemon, http, pause};
+use crate::process::{Daemon, http, pause, run};
 
 const CONFIG: &str = r#"
 tick: 100ms
@@ -71,14 +69,95 @@ fn a_calendar_is_planned_as_manifests_and_as_a_patch_that_git_takes() {
         |more: &[&str]| run(directory.path(), &[&["schedule", "plan", "exams.ics"][..], &asked, more].concat()).1;
     let manifests = plan(&[]);
     insta::assert_snapshot!("schedule_plan", manifests);
-    std::fs::write(directory.path().join("events.yaml"), "# written by hand\n").unwrap();
+    let by_hand = "# written by hand\n";
+    std::fs::write(directory.path().join("events.yaml"), by_hand).unwrap();
     let patch = plan(&["--into", "events.yaml"]);
     assert!(patch.starts_with("--- a/events.yaml\n+++ b/events.yaml\n"), "{patch}");
     std::fs::write(directory.path().join("a.patch"), &patch).unwrap();
     let git = std::process::Command::new("git").current_dir(&directory).args(["apply", "a.patch"]).status();
     assert!(git.unwrap().success(), "{patch}");
-    assert_eq!(std::fs::read_to_string(directory.path().join("events.yaml")).unwrap(), manifests);
-    assert_eq!(plan(&["--into", "events.yaml"]), "", "nothing is left to change");
+    let written = std::fs::read_to_string(directory.path().join("events.yaml")).unwrap();
+    assert_eq!(written, format!("{by_hand}{manifests}"));
+    let all = [&["schedule", "plan", "exams.ics", "--into", "events.yaml"][..], &asked].concat();
+    let (code, out, error) = run(directory.path(), &all);
+    assert_eq!((code, out.as_str()), (1, ""), "nothing is left to change, and one event is left out as before");
+    assert!(error.contains("events.yaml says so already"), "{error}");
+}
+
+/// Two exams at once, as NEWCOMER 6, A1 had them, of a calendar that says in its own property how many come (A4).
+#[cfg(feature = "calendar")]
+const OVERLAP: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n\
+BEGIN:VEVENT\r\nUID:big\r\nSUMMARY:Big exam\r\nCATEGORIES:exam\r\nX-SEATS:900\r\n\
+DTSTART:20261201T100000\r\nDTEND:20261201T120000\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:algebra\r\nSUMMARY:Algebra exam II\r\nCATEGORIES:exam\r\nX-SEATS:400\r\n\
+DTSTART:20261201T113000\r\nDTEND:20261201T150000\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:quiz\r\nSUMMARY:Quiz 7 opens\r\nCATEGORIES:quiz\r\n\
+DTSTART:20261202T180000\r\nDTEND:20261202T180000\r\nEND:VEVENT\r\n\
+END:VCALENDAR\r\n";
+
+#[cfg(feature = "calendar")]
+const OVERLAP_CONFIG: &str = r#"
+schedule:
+  zone: Europe/Berlin
+  calendars: [{name: exams, file: small.ics, participants: X-SEATS}]
+  kinds:
+    exam:
+      early: 20m
+      loads:
+        - {entry: "ingress POST /login", per_participant: 0.05}
+        - {service: exam-api, per_replica: 80}
+    quiz:
+      participants: 120
+      loads: [{service: exam-api, per_replica: 80}]
+"#;
+
+#[cfg(feature = "calendar")]
+#[test]
+fn events_that_overlap_are_shown_each_for_itself_and_planned_as_they_are_held() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("small.ics"), OVERLAP).unwrap();
+    let bounded = OVERLAP_CONFIG.replace("  kinds:", "  replica_hours_a_day: 36\n  kinds:");
+    std::fs::write(directory.path().join("free.yaml"), OVERLAP_CONFIG).unwrap();
+    std::fs::write(directory.path().join("bounded.yaml"), bounded).unwrap();
+    let run = |command: &[&str], config: &str| {
+        let asked = ["--config", config, "--from", "2026-12-01T00:00", "--ahead", "2d"];
+        let (code, out, error) = run(directory.path(), &[command, &asked].concat());
+        assert_eq!((code, error.as_str()), (0, ""), "{out}");
+        out
+    };
+    insta::assert_snapshot!("schedule_overlap", run(&["schedule"], "free.yaml"));
+    insta::assert_snapshot!("schedule_overlap_bounded", run(&["schedule", "-o", "wide"], "bounded.yaml"));
+    insta::assert_snapshot!("schedule_overlap_plan", run(&["schedule", "plan", "small.ics"], "bounded.yaml"));
+    assert_eq!(
+        run(&["schedule", "plan", "exams"], "bounded.yaml"),
+        run(&["schedule", "plan", "small.ics"], "bounded.yaml")
+    );
+    let document: Value = serde_json::from_str(&run(&["schedule", "--json"], "free.yaml")).unwrap();
+    let floors: Vec<(&Value, &Value)> =
+        document["floors"].as_array().unwrap().iter().map(|step| (&step["replicas"], &step["until"])).collect();
+    assert_eq!(floors[1], (&json!(17), &json!("2026-12-01T11:00:00.000Z")), "{floors:?}");
+}
+
+#[cfg(feature = "calendar")]
+#[test]
+fn a_configuration_is_checked_with_its_calendars() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("headroom.yaml"), OVERLAP_CONFIG).unwrap();
+    let check = || run(directory.path(), &["check-config", "headroom.yaml"]);
+    let (code, out, _) = check();
+    assert_eq!(code, 1);
+    assert!(out.starts_with("schedule.calendars: exams: cannot be read: "), "{out}");
+    let soon = chrono::DateTime::from_timestamp(headroom::clock::Clock::system().now().second() + 86_400, 0).unwrap();
+    let calendar = format!(
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:q\r\nSUMMARY:Quiz 7 opens\r\nCATEGORIES:quiz\r\nDTSTART:{0}\r\nDTEND:{0}\r\n\
+         END:VEVENT\r\nEND:VCALENDAR\r\n",
+        soon.format("%Y%m%dT%H%M%SZ")
+    );
+    std::fs::write(directory.path().join("small.ics"), calendar).unwrap();
+    let (code, out, _) = check();
+    let note =
+        "note: exams: Quiz 7 opens: it has no length: its load is taken to last 30 min; schedule.kinds.quiz.lasts";
+    assert!(code == 0 && out.contains(note), "{out}");
 }
 
 fn planned(api: &str) -> Vec<Value> {
@@ -134,6 +213,12 @@ fn a_registrars_change_is_planned_and_taken_back_and_late_or_repeated_words_chan
     pause(std::time::Duration::from_millis(500));
     assert_eq!((raises(), planned(&daemon.api)[0]["cancelled"].as_bool()), (0, Some(true)));
     assert_eq!(send(&json!({"specversion": "1.0"})).0, 400);
+    // NEWCOMER 6, B4: what is planned could be read by programs alone.
+    let (code, out, error) = run(directory.path(), &["schedule", "--server", &daemon.api]);
+    assert!(code == 0 && out.contains("Algebra CANCELLED (exam, 400 participants, from /registrar)"), "{out}{error}");
+    let (_, out, _) = run(directory.path(), &["schedule", "--json", "--server", &daemon.api]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert!(document["events"][0]["starts"].as_str().is_some_and(|starts| starts.ends_with('Z')), "{out}");
     assert_eq!(daemon.terminate(), 0);
 }
 

@@ -2,57 +2,69 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 
+use crate::api::Planning;
 use crate::commands::error::Error;
 use crate::commands::table::aligned;
-use crate::model::Time;
-use crate::schedule::{Plan, Problems, Raised, Settings};
+use crate::model::{Origin, Time};
+use crate::schedule::{Plan, Raise, Raised, Step};
 
-pub(super) fn write(plan: &Plan, settings: &Settings, problems: &Problems, out: &mut dyn Write) -> Result<(), Error> {
-    let zone = settings.zone;
+/// `wide`: with what each event is known by, and all that is held.
+pub(super) fn write(planning: &Planning, wide: bool, out: &mut dyn Write) -> Result<(), Error> {
+    let Planning { plan, zone, replica_hours_a_day: most, problems, problems_left_out, .. } = planning;
     let mut day = String::new();
     if plan.events.is_empty() {
         writeln!(out, "nothing is planned")?;
     }
     for raised in &plan.events {
-        let of = format!("{}, {}", at(raised.event.starts, zone).format("%A %Y-%m-%d"), zone.name());
+        let of = format!("{}, {}", at(raised.event.starts, *zone).format("%A %Y-%m-%d"), zone.name());
         if of != day {
             writeln!(out, "{}{of}", if day.is_empty() { "" } else { "\n" })?;
             day = of;
         }
-        event(raised, zone, out)?;
+        event(raised, *zone, wide, out)?;
     }
+    held(plan, *zone, wide, out)?;
     for (day, hours) in plan.replica_hours.iter().filter(|(_, hours)| **hours > 0.0) {
-        let most = settings.replica_hours_a_day;
         writeln!(out, "\n{day} (UTC): {hours:.1} of {most} replica-hours that the events of a day may cost")?;
     }
-    if !problems.told().is_empty() {
+    if !problems.is_empty() {
         writeln!(out, "\nleft out:")?;
     }
-    problems.told().iter().try_for_each(|problem| writeln!(out, "  {problem}"))?;
-    if problems.more() > 0 {
-        writeln!(out, "  and {} more", problems.more())?;
+    problems.iter().try_for_each(|problem| writeln!(out, "  {problem}"))?;
+    if *problems_left_out > 0 {
+        writeln!(out, "  and {problems_left_out} more")?;
     }
     Ok(())
 }
 
-fn event(raised: &Raised, zone: Tz, out: &mut dyn Write) -> Result<(), Error> {
-    let Raised { event, kind, raises, notes } = raised;
-    let time = |time: Time| at(time, zone).format("%H:%M").to_string();
+fn event(raised: &Raised, zone: Tz, wide: bool, out: &mut dyn Write) -> Result<(), Error> {
+    let Raised { event, kind, planned_for, raises, notes } = raised;
     let kind = kind.as_deref().unwrap_or("no kind");
-    let many = event.participants.map_or_else(String::new, |count| format!(", {count} participants"));
+    let many = match (event.participants, planned_for) {
+        (Some(count), _) => format!(", {count} participants"),
+        (None, Some(count)) => format!(", {count} participants by its kind"),
+        (None, None) => String::new(),
+    };
     let title = if event.title.is_empty() { "without title" } else { &event.title };
     let cancelled = if event.cancelled { " CANCELLED" } else { "" };
-    let (starts, ends) = (time(event.starts), time(event.ends));
-    writeln!(out, "  {starts} to {ends}  {title}{cancelled} ({kind}{many}, from {})", event.source)?;
+    writeln!(out, "  {}  {title}{cancelled} ({kind}{many}, from {})", when(raised, zone), event.source)?;
+    if wide {
+        writeln!(out, "    {}, revision {}", event.id, event.revision)?;
+    }
+    let clock = |time: Time, format: &str| clock(time, event.starts, zone, format);
     let rows: Vec<Vec<String>> = raises
         .iter()
         .map(|raise| {
-            let from = at(raise.from, zone).format("%H:%M:%S").to_string();
-            let replicas = format!("{} to {} replicas until {}", raise.usual, raise.replicas, time(raise.until));
-            vec![from, raise.service.clone(), replicas, raise.because.clone()]
+            let Raise { service, replicas, usual, from, until, because } = raise;
+            let (from, until) = (clock(*from, "%H:%M:%S"), clock(*until, "%H:%M"));
+            let replicas = match usual {
+                Some(usual) => format!("{usual} to {replicas} replicas until {until}"),
+                None => format!("{replicas} replicas until {until}, usual not known"),
+            };
+            vec![from, service.clone(), replicas, because.clone()]
         })
         .collect();
     aligned(&rows).iter().try_for_each(|line| writeln!(out, "    {line}"))?;
@@ -60,7 +72,64 @@ fn event(raised: &Raised, zone: Tz, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-/// As the clock on the wall there.
+/// From when to when it is.
+fn when(raised: &Raised, zone: Tz) -> String {
+    let (starts, ends) = (raised.event.starts, raised.event.ends);
+    let is_midnight = |time: Time| at(time, zone).time() == NaiveTime::MIN;
+    if ends <= starts {
+        format!("at {}", clock(starts, starts, zone, "%H:%M"))
+    } else if is_midnight(starts) && is_midnight(ends) {
+        "all day".to_owned()
+    } else {
+        format!("{} to {}", clock(starts, starts, zone, "%H:%M"), clock(ends, starts, zone, "%H:%M"))
+    }
+}
+
+/// What is held, of services where that is not what one event alone asks for: events overlap, or a day may not cost so much.
+fn held(plan: &Plan, zone: Tz, wide: bool, out: &mut dyn Write) -> Result<(), Error> {
+    let is_alone = |step: &Step| {
+        let raises = plan.events.iter().filter(|raised| step.events == [raised.event.id.as_str()]);
+        let mut raises = raises.flat_map(|raised| &raised.raises);
+        raises.any(|raise| (raise.replicas, raise.from, raise.until) == (step.replicas, step.from, step.until))
+    };
+    let is_granted = |service: &str| {
+        let mut raised = plan.events.iter().filter(|of| of.raises.iter().any(|raise| raise.service == service));
+        raised.all(|of| {
+            plan.floors.iter().any(|step| step.service.as_str() == service && step.events.contains(&of.event.id))
+        })
+    };
+    let differs = |service: &str| {
+        let mut of_it = plan.floors.iter().filter(|step| step.service.as_str() == service);
+        of_it.any(|step| !is_alone(step)) || !is_granted(service)
+    };
+    let steps = plan.floors.iter().filter(|step| wide || differs(step.service.as_str()));
+    let rows: Vec<Vec<String>> = steps
+        .map(|step| {
+            let Step { service, origin, replicas, from, until, .. } = step;
+            let title = match origin {
+                Origin::Schedule(title) => title.clone(),
+                other => other.in_words(),
+            };
+            let day = at(*from, zone).format("%Y-%m-%d").to_string();
+            let span =
+                format!("{} to {}", clock(*from, *from, zone, "%H:%M:%S"), clock(*until, *from, zone, "%H:%M:%S"));
+            vec![day, span, service.to_string(), format!("{replicas} replicas"), title]
+        })
+        .collect();
+    if !rows.is_empty() {
+        writeln!(out, "\nheld in all, where events overlap or are cut, {}", zone.name())?;
+    }
+    aligned(&rows).iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    Ok(())
+}
+
+/// As the clock on the wall there says, with the day of the week where it is another day than that of `beside`.
+fn clock(time: Time, beside: Time, zone: Tz, format: &str) -> String {
+    let (time, beside) = (at(time, zone), at(beside, zone));
+    let day = if time.date_naive() == beside.date_naive() { String::new() } else { time.format("%a ").to_string() };
+    format!("{day}{}", time.format(format))
+}
+
 fn at(time: Time, zone: Tz) -> DateTime<Tz> {
     DateTime::<Utc>::from_timestamp(time.second(), 0).unwrap_or_default().with_timezone(&zone)
 }

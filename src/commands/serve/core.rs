@@ -140,6 +140,7 @@ impl Core {
             match said {
                 Said::All { source, events, problems } => self.planner.hear(&source, events, problems),
                 Said::Of { source, events } => self.planner.hear_of(now, &source, events),
+                Said::Hindered { source, problems } => self.planner.hear_problems(&source, problems),
             }
         }
         let is_due = self.demand_due.is_none_or(|due| now >= due);
@@ -157,13 +158,9 @@ impl Core {
         if before.planned_at == self.planner.planned_at() {
             return before.clone();
         }
-        Arc::new(Planning {
-            planned_at: self.planner.planned_at(),
-            plan: self.planner.plan().clone(),
-            replica_hours_a_day: self.planner.settings().replica_hours_a_day,
-            problems: self.planner.problems().told().to_vec(),
-            problems_left_out: self.planner.problems().more(),
-        })
+        let planner = &self.planner;
+        let (plan, settings) = (planner.plan().clone(), planner.settings());
+        Arc::new(Planning::of(planner.planned_at(), plan, settings, planner.problems()))
     }
 
     /// Does what people ask for, and shows it before it says so: the next tick may be a while away.

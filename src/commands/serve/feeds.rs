@@ -17,7 +17,7 @@ use crate::disk;
 use crate::model::Time;
 use crate::net::https;
 use crate::schedule::bounds::{FEED_BYTES_MAX, is_whole_calendar};
-use crate::schedule::{At, Calendar, Problems, Settings};
+use crate::schedule::{At, Calendar, Problem, Problems, Settings};
 
 /// What is read of a calendar: yesterday, as an event may go on, and what the planner looks at.
 const BEHIND: Duration = Duration::from_secs(86_400);
@@ -49,6 +49,27 @@ enum Looked {
     Changed(String, Version),
 }
 
+/// What was left out of a calendar, so that each word on it is logged once.
+#[derive(Default)]
+struct LeftOut(Vec<Problem>);
+
+/// Words on one calendar that are logged at once; all of them are in `GET /api/v1/schedule`.
+const LOGGED_MAX: usize = 5;
+
+impl LeftOut {
+    fn log(&mut self, calendar: &str, problems: &[Problem]) {
+        let new: Vec<&Problem> = problems.iter().filter(|problem| !self.0.contains(problem)).collect();
+        for Problem { event, cause, .. } in new.iter().take(LOGGED_MAX) {
+            warn!(calendar, event, "left out of the calendar: {cause}");
+        }
+        if new.len() > LOGGED_MAX {
+            let more = new.len() - LOGGED_MAX;
+            warn!(calendar, more, "more is left out of the calendar; `headroom schedule` lists it");
+        }
+        self.0 = problems.to_vec();
+    }
+}
+
 /// Follows one calendar to the end of the process.
 pub async fn follow(calendar: Calendar, settings: Settings, clock: Clock, heard: mpsc::Sender<Said>) {
     let calendar = Arc::new(calendar);
@@ -57,6 +78,7 @@ pub async fn follow(calendar: Calendar, settings: Settings, clock: Clock, heard:
     let mut failing: Option<(Time, String)> = None;
     let mut read_at: Option<Time> = None;
     let mut pause = AGAIN;
+    let mut left_out = LeftOut::default();
     loop {
         let looked = match look(&calendar.at, &version).await {
             Ok(Looked::Changed(new, _)) if !is_whole_calendar(&new) => {
@@ -89,12 +111,16 @@ pub async fn follow(calendar: Calendar, settings: Settings, clock: Clock, heard:
         }
         if is_news {
             let told = said(&calendar, &settings, text.clone(), failing.as_ref(), now).await;
-            // What was never read says nothing, not that there is nothing.
             if let Some(told) = told {
+                read_at = Some(now);
+                if let Said::All { problems, .. } = &told
+                    && failing.is_none()
+                {
+                    left_out.log(&calendar.name, problems);
+                }
                 if heard.send(told).await.is_err() {
                     return;
                 }
-                read_at = Some(now);
             }
         }
         let every = match calendar.at {
@@ -106,7 +132,7 @@ pub async fn follow(calendar: Calendar, settings: Settings, clock: Clock, heard:
     }
 }
 
-/// What the calendar says, as far as it was ever read. Its text is somebody else's, so that it is read where a failure of
+/// What the calendar says, as far as it was ever read: of one that was not it is said why, not that there is nothing. Its text is somebody else's, so that it is read where a failure of
 /// the reader is no failure of ours.
 async fn said(
     calendar: &Arc<Calendar>,
@@ -119,7 +145,8 @@ async fn said(
     if let Some((since, cause)) = failing {
         problems.add(&calendar.name, "", format!("cannot be read since {since}: {cause}; what it said last holds"));
     }
-    let text = text?;
+    let source = calendar.name.clone();
+    let Some(text) = text else { return Some(Said::Hindered { source, problems: problems.told().to_vec() }) };
     let (of, with) = (calendar.clone(), settings.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let mut problems = Problems::default();
@@ -129,7 +156,6 @@ async fn said(
     match reading.await {
         Ok((Ok(events), found)) => {
             problems.append(found);
-            let source = calendar.name.clone();
             Some(Said::All { source, events, problems: problems.told().to_vec() })
         }
         Ok((Err(error), _)) => {

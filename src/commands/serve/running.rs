@@ -230,7 +230,8 @@ impl Running {
                 feeds::follow(calendar, config.schedule.station.clone(), feed_clock.clone(), heard_in.clone());
             tasks.spawn("calendar", Role::Helper, following);
         }
-        let registrar = Registrar::new(config.schedule.webhook.clone(), config.schedule.station.clone(), heard_in);
+        let (secret, schedule) = (config.schedule.webhook.clone(), &config.schedule);
+        let registrar = Registrar::new(secret, schedule.station.clone(), schedule.kinds.clone(), heard_in);
         if let Some(directory) = config.analyse.queries.clone() {
             let watching = query_files::watch(directory, overrides, events_in.clone());
             tasks.spawn("query watcher", Role::Critical, watching);

@@ -137,6 +137,18 @@ impl Checker<'_> {
         Some(Token::new(&text))
     }
 
+    /// One that signs (HMAC): `secret`, or what stands in `secret_file`.
+    pub(super) fn signing_secret(&mut self, at: &At<'_>) -> Option<Token> {
+        let secret = self.token_of(at, "secret", "secret_file")?;
+        if let Err(cause) = secret.signing_key() {
+            let key = if at.node.text("secret").is_some() { "secret" } else { "secret_file" };
+            let remedy = "write whsec_ and the Base64 that its other side has, or a text that begins otherwise";
+            self.problem(&at.key(key), cause, remedy);
+            return None;
+        }
+        Some(secret)
+    }
+
     /// The callers of the API by their names.
     pub(super) fn callers(&mut self, at: &At<'_>) -> Vec<Caller> {
         let Some(file) = at.node.text("tokens_file") else { return Vec::new() };

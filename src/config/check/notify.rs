@@ -25,7 +25,12 @@ impl Checker<'_> {
         }
         let kind = self.choice(&at.key("kind"), at.node.text("kind"), &names).and_then(ReceiverKind::named)?;
         let name = at.node.text("name").filter(|name| !name.is_empty()).unwrap_or(kind.as_str()).to_owned();
-        let secret = self.token_of(at, "secret", "secret_file");
+        let secret = match kind {
+            ReceiverKind::Webhook => self.signing_secret(at),
+            ReceiverKind::Alertmanager | ReceiverKind::Slack | ReceiverKind::Pagerduty => {
+                self.token_of(at, "secret", "secret_file")
+            }
+        };
         let was_written = at.node.text("secret").is_some() || at.node.text("secret_file").is_some();
         if kind == ReceiverKind::Pagerduty && !was_written {
             self.problem(&at.key("secret_file"), "is missing", "name the file that holds the routing key");

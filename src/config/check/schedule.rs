@@ -33,10 +33,8 @@ impl Checker<'_> {
             Kind { name: name.clone(), matches, loads, ..kind }
         });
         let kinds = kinds.collect();
-        let webhook = at
-            .node
-            .section("webhook")
-            .and_then(|node| self.token_of(&At { path: at.key("webhook"), node }, "secret", "secret_file"));
+        let webhook =
+            at.node.section("webhook").and_then(|node| self.signing_secret(&At { path: at.key("webhook"), node }));
         Schedule { station, kinds, calendars, webhook }
     }
 

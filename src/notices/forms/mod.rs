@@ -10,7 +10,7 @@ use http::Uri;
 use serde_json::Value;
 
 use super::groups::Message;
-use crate::config::{Receiver, ReceiverKind};
+use crate::config::{Receiver, ReceiverKind, Token};
 use crate::model::Time;
 
 /// One request.
@@ -30,7 +30,11 @@ pub fn posted(receiver: &Receiver, message: &Message, sent_at: Time) -> Result<P
     let uri: Uri = receiver.url.parse().map_err(|error| format!("{} is no address: {error}", receiver.name))?;
     let secret = receiver.secret.as_ref().map(|secret| secret.reveal());
     Ok(match receiver.kind {
-        ReceiverKind::Webhook => webhook::posted(uri, secret, message, sent_at),
+        ReceiverKind::Webhook => {
+            let key = receiver.secret.as_ref().map(Token::signing_key).transpose();
+            let key = key.map_err(|cause| format!("the secret of {}: {cause}", receiver.name))?;
+            webhook::posted(uri, key.as_deref(), message, sent_at)
+        }
         ReceiverKind::Alertmanager => alertmanager::posted(uri, secret, message),
         ReceiverKind::Slack => slack::posted(uri, message),
         ReceiverKind::Pagerduty => pagerduty::posted(uri, secret.unwrap_or_default(), message),

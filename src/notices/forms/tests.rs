@@ -55,7 +55,7 @@ fn pagerduty_is_triggered_and_resolved_by_one_key() {
 #[test]
 fn the_signature_is_that_of_standard_webhooks() {
     assert_eq!(
-        signature("correct-horse-battery", "m-1", 1_764_000_000, "{}"),
+        signature(b"correct-horse-battery", "m-1", 1_764_000_000, "{}"),
         "v1,qdzpZNCPWKi7V5iyz8/6q8KC/quq3zTmwllBHWTP9pU="
     );
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Message, Posted};
 use crate::model::Time;
 
-pub fn posted(uri: Uri, secret: Option<&str>, message: &Message, sent_at: Time) -> Posted {
+pub fn posted(uri: Uri, key: Option<&[u8]>, message: &Message, sent_at: Time) -> Posted {
     let event = json!({
         "specversion": "1.0",
         "id": message.id,
@@ -36,15 +36,15 @@ pub fn posted(uri: Uri, secret: Option<&str>, message: &Message, sent_at: Time) 
         ("webhook-id", message.id.clone()),
         ("webhook-timestamp", seconds.to_string()),
     ];
-    if let Some(secret) = secret {
-        headers.push(("webhook-signature", signature(secret, &message.id, seconds, &body)));
+    if let Some(key) = key {
+        headers.push(("webhook-signature", signature(key, &message.id, seconds, &body)));
     }
     Posted { uri, content_type: "application/cloudevents+json; charset=utf-8", headers, body: body.into() }
 }
 
-/// `v1,` and the HMAC-SHA256 of `id.timestamp.body` by the secret's bytes, in Base64.
-pub fn signature(secret: &str, id: &str, seconds: i64, body: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+/// `v1,` and the HMAC-SHA256 of `id.timestamp.body` by these bytes, in Base64.
+pub fn signature(key: &[u8], id: &str, seconds: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let tag = hmac::sign(&key, format!("{id}.{seconds}.{body}").as_bytes());
     format!("v1,{}", STANDARD.encode(tag))
 }

@@ -21,23 +21,29 @@ pub(super) struct Need {
     /// No less than this, as somebody asked for.
     pub(super) least: u32,
     pub(super) because: String,
-    pub(super) note: Option<String>,
+}
+
+/// What an event asks for, and why some of it is not known. One load of which nothing is known hides no other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    pub(super) needs: BTreeMap<String, Need>,
+    pub(super) notes: Vec<String>,
 }
 
 /// # Errors
 /// Why it raises nothing.
-pub(super) fn of(event: &Planned, kind: Option<&Kind>, inputs: &Inputs<'_>) -> Result<BTreeMap<String, Need>, String> {
+pub(super) fn of(event: &Planned, kind: Option<&Kind>, inputs: &Inputs<'_>) -> Result<Asked, String> {
     if event.cancelled {
         return Err("it is cancelled".into());
     }
-    let mut needs: BTreeMap<String, Need> = BTreeMap::new();
+    let mut asked = Asked::default();
     for (service, least) in &event.floors {
         let because = format!("{least} asked for by {}", event.source);
         let name = service_name(inputs.demand, service);
-        needs.insert(name, Need { least: *least, because, ..Need::default() });
+        asked.needs.insert(name, Need { least: *least, because, ..Need::default() });
     }
     let Some(kind) = kind else {
-        return if needs.is_empty() { Err("it is of no kind under schedule.kinds".into()) } else { Ok(needs) };
+        return if asked.needs.is_empty() { Err(of_no_kind(event)) } else { Ok(asked) };
     };
     let learned;
     let loads = match kind.loads.as_slice() {
@@ -46,7 +52,7 @@ pub(super) fn of(event: &Planned, kind: Option<&Kind>, inputs: &Inputs<'_>) -> R
             let loads = learned
                 .map(|(entry, per)| Load::Entry { entry: entry.clone(), per_participant: *per })
                 .collect::<Vec<_>>();
-            if loads.is_empty() && needs.is_empty() {
+            if loads.is_empty() && asked.needs.is_empty() {
                 let kind = &kind.name;
                 return Err(format!(
                     "what a participant of kind {kind} loads is not known yet; add schedule.kinds.{kind}.loads, or wait for the first such event"
@@ -57,53 +63,66 @@ pub(super) fn of(event: &Planned, kind: Option<&Kind>, inputs: &Inputs<'_>) -> R
         loads => loads.to_vec(),
     };
     let Some(participants) = event.participants.or(kind.participants) else {
-        return if needs.is_empty() {
+        return if asked.needs.is_empty() {
             let kind = &kind.name;
             Err(format!("nobody says how many come; add schedule.kinds.{kind}.participants, or tell it in the event"))
         } else {
-            Ok(needs)
+            Ok(asked)
         };
     };
     for load in &loads {
         match load {
             Load::Service { service, per_replica } => {
-                let need = needs.entry(service_name(inputs.demand, service)).or_default();
+                let need = asked.needs.entry(service_name(inputs.demand, service)).or_default();
                 need.pods += f64::from(participants) / per_replica;
                 join(&mut need.because, format!("{participants} participants, {per_replica} a replica"));
             }
             Load::Entry { entry, per_participant } => {
                 let rate = f64::from(participants) * per_participant;
-                add_entry(&mut needs, entry, rate, inputs.demand)?;
+                add_entry(&mut asked, entry, rate, inputs.demand);
             }
         }
     }
-    Ok(needs)
+    Ok(asked)
 }
 
-fn add_entry(needs: &mut BTreeMap<String, Need>, pattern: &str, rate: f64, demand: &Demand) -> Result<(), String> {
+fn of_no_kind(event: &Planned) -> String {
+    match event.categories.as_slice() {
+        [] => "it is of no kind under schedule.kinds".to_owned(),
+        categories => {
+            format!(
+                "it is of no kind under schedule.kinds, which name neither `{}` nor its title",
+                categories.join("`, `")
+            )
+        }
+    }
+}
+
+fn add_entry(asked: &mut Asked, pattern: &str, rate: f64, demand: &Demand) {
     let is = |known: &&String| {
         let (service, operation) = known.split_once(' ').unwrap_or((known, ""));
         matches_entry(pattern, service, operation)
     };
     let matching: Vec<&String> = demand.entries.keys().filter(is).collect();
     if matching.is_empty() {
-        return Err(format!(
-            "what a request of `{pattern}` asks of which service is not known; let some healthy traffic of it be seen, or map services in place of entries"
+        asked.notes.push(format!(
+            "what a request of `{pattern}` asks of which service is not known, so it raises nothing; let some healthy traffic of it be seen, or map services in place of entries"
         ));
+        return;
     }
     // Of several that one pattern means each gets its part.
     let rate_each = rate / matching.len() as f64;
     for entry in matching {
         for (service, erlangs) in &demand.entries[entry] {
-            let need = needs.entry(service.clone()).or_default();
+            let need = asked.needs.entry(service.clone()).or_default();
             need.erlangs += rate_each * erlangs;
             join(&mut need.because, format!("{rate_each:.1}/s of {entry}"));
-            if demand.pods(service, need.erlangs).is_none() {
-                need.note = Some(format!("what a pod of {service} carries is not known yet, so it is not raised"));
+            let note = format!("what a pod of {service} carries is not known yet, so it is not raised by requests");
+            if demand.pods(service, need.erlangs).is_none() && !asked.notes.contains(&note) {
+                asked.notes.push(note);
             }
         }
     }
-    Ok(())
 }
 
 fn join(because: &mut String, one: String) {

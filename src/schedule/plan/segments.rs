@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Timelike, Utc};
+use chrono_tz::Tz;
+
 use super::needs::Need;
-use super::{DAY_S, Inputs, id};
-use crate::guard::Floor;
+use super::{DAY_S, Inputs, Step, id};
 use crate::model::{Origin, Time};
 use crate::schedule::bounds::shown;
 use crate::schedule::event::Planned;
@@ -57,10 +59,16 @@ pub(super) fn granted(wanted: &BTreeMap<String, Vec<Want>>, inputs: &Inputs<'_>)
         let left = (most - *of_day).max(0.0);
         let affordable = if hours > 0.0 { (left / hours).floor().min(f64::from(u32::MAX)) as u32 } else { added };
         if affordable < added {
+            let zone = inputs.settings.zone;
+            let (from, until) = (wall_clock(segment.from, zone), wall_clock(segment.until, zone));
+            let left = match segment.usual + affordable {
+                _ if affordable == 0 => "what runs usually".to_owned(),
+                left => left.to_string(),
+            };
             segment.cut = Some(format!(
-                "cut from {} to {} replicas of {}: the events of a day may cost {most} replica-hours (schedule.replica_hours_a_day)",
+                "from {from} to {until} ({}) cut from {} replicas of {} to {left}: the events of a day may cost {most} replica-hours (schedule.replica_hours_a_day)",
+                zone.name(),
                 segment.replicas,
-                segment.usual + affordable,
                 segment.service
             ));
             segment.replicas = segment.usual + affordable;
@@ -78,9 +86,8 @@ fn of_service(service: &str, wants: &[Want], inputs: &Inputs<'_>) -> Vec<Segment
     // A want lasts a day and a few hours at most, and what is looked at some weeks.
     edges.extend((first + 1..=last).map(|day| Time::from_secs(day * DAY_S)));
     let edges: Vec<Time> = edges.into_iter().collect();
-    let usual_erlangs = inputs.demand.services.get(service).map_or(0.0, |known| known.usual);
-    let usual_pods = inputs.demand.pods(service, usual_erlangs);
-    let usual = usual_pods.map_or(0, |pods| pods.ceil() as u32);
+    let usual_load = Usual::of(service, inputs);
+    let usual = usual_load.replicas();
     let segment = |edges: &[Time]| {
         let (from, until) = (edges[0], edges[1]);
         let asks: Vec<usize> =
@@ -88,13 +95,7 @@ fn of_service(service: &str, wants: &[Want], inputs: &Inputs<'_>) -> Vec<Segment
         if asks.is_empty() || until <= inputs.from {
             return None;
         }
-        let of = || asks.iter().map(|&at| &wants[at].need);
-        let erlangs: f64 = of().map(|need| need.erlangs).sum();
-        let pods = inputs.demand.pods(service, usual_erlangs + erlangs).or(usual_pods).unwrap_or(0.0);
-        // Pods that the operator counts come beside those of usual work.
-        let pods = pods + of().map(|need| need.pods).sum::<f64>();
-        let replicas = (pods - 1e-9).ceil().max(0.0) as u32; // a whole number may come out a hair above itself
-        let replicas = of().map(|need| need.least).max().unwrap_or(0).max(replicas);
+        let replicas = usual_load.with(asks.iter().map(|&at| &wants[at].need));
         let events = asks.iter().map(|&at| wants[at].event).collect();
         (replicas > usual).then(|| Segment {
             service: service.to_owned(),
@@ -110,27 +111,69 @@ fn of_service(service: &str, wants: &[Want], inputs: &Inputs<'_>) -> Vec<Segment
     edges.windows(2).filter_map(segment).collect()
 }
 
+/// What a service carries without any event.
+pub(super) struct Usual<'a> {
+    service: &'a str,
+    inputs: &'a Inputs<'a>,
+    erlangs: f64,
+    /// None where nothing tells what a pod carries.
+    pods: Option<f64>,
+}
+
+impl<'a> Usual<'a> {
+    pub(super) fn of(service: &'a str, inputs: &'a Inputs<'a>) -> Usual<'a> {
+        let erlangs = inputs.demand.services.get(service).map_or(0.0, |known| known.usual);
+        Usual { service, inputs, erlangs, pods: inputs.demand.pods(service, erlangs) }
+    }
+
+    fn replicas(&self) -> u32 {
+        self.pods.map_or(0, |pods| pods.ceil() as u32)
+    }
+
+    /// The same, for people: None where no load was measured.
+    pub(super) fn known(&self) -> Option<u32> {
+        Some(self.replicas()).filter(|replicas| *replicas > 0)
+    }
+
+    /// Replicas of both that and all of these.
+    pub(super) fn with<'n>(&self, needs: impl Iterator<Item = &'n Need> + Clone) -> u32 {
+        let erlangs: f64 = needs.clone().map(|need| need.erlangs).sum();
+        let pods = self.inputs.demand.pods(self.service, self.erlangs + erlangs).or(self.pods).unwrap_or(0.0);
+        // Pods that the operator counts come beside those of usual work.
+        let pods = pods + needs.clone().map(|need| need.pods).sum::<f64>();
+        let replicas = (pods - 1e-9).ceil().max(0.0) as u32; // a whole number may come out a hair above itself
+        needs.map(|need| need.least).max().unwrap_or(0).max(replicas)
+    }
+}
+
+fn wall_clock(time: Time, zone: Tz) -> String {
+    let there = DateTime::<Utc>::from_timestamp(time.second(), 0).unwrap_or_default().with_timezone(&zone);
+    format!("{:02}:{:02}", there.hour(), there.minute())
+}
+
 impl Segments {
-    /// As the guard takes them. What the usual load needs is no floor of ours.
-    pub(super) fn floors<'a>(&self, event: impl Fn(usize) -> &'a Planned) -> Vec<Floor> {
-        let mut floors: Vec<Floor> = Vec::new();
+    /// What is held. What the usual load needs is no floor of ours.
+    pub(super) fn steps<'a>(&self, event: impl Fn(usize) -> &'a Planned) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
         let mut by_service: Vec<&Segment> = self.all.iter().filter(|of| of.replicas > of.usual).collect();
         by_service.sort_by(|a, b| a.service.cmp(&b.service).then_with(|| a.from.cmp(&b.from)));
         for segment in by_service {
             let Segment { service, replicas, from, until, .. } = segment;
             let origin = Origin::Schedule(title(segment.events.iter().map(|&index| event(index).title.as_str())));
-            let floor = Floor { service: id(service), origin, replicas: *replicas, from: *from, until: *until };
-            match floors.last_mut() {
-                Some(last) if continues(last, &floor) => last.until = floor.until,
-                _ => floors.push(floor),
+            let events = segment.events.iter().map(|&index| event(index).id.clone()).collect();
+            let (from, until, replicas) = (*from, *until, *replicas);
+            let step = Step { service: id(service), origin, replicas, from, until, events };
+            match steps.last_mut() {
+                Some(last) if continues(last, &step) => last.until = step.until,
+                _ => steps.push(step),
             }
         }
-        floors
+        steps
     }
 }
 
-fn continues(last: &Floor, next: &Floor) -> bool {
-    (&last.service, &last.origin, last.replicas, last.until) == (&next.service, &next.origin, next.replicas, next.from)
+fn continues(last: &Step, next: &Step) -> bool {
+    (&last.service, &last.events, last.replicas, last.until) == (&next.service, &next.events, next.replicas, next.from)
 }
 
 /// Of several events two are named.

@@ -87,9 +87,9 @@ fn each_service_is_raised_its_own_start_and_a_margin_before_the_first_come() {
     assert_eq!((floor("ingress").replicas, NINE.seconds_since(floor("ingress").from)), (3, 60.0 + 120.0 + 30.0));
     assert!(plan.floors.iter().all(|floor| floor.until == NINE + minutes(90)));
     let raised = &plan.events[0];
-    assert_eq!(raised.notes, ["what a pod of nobody carries is not known yet, so it is not raised"]);
+    assert_eq!(raised.notes, ["what a pod of nobody carries is not known yet, so it is not raised by requests"]);
     let auth = raised.raises.iter().find(|raise| raise.service == "auth").unwrap();
-    assert_eq!((auth.usual, auth.because.as_str()), (1, "20.0/s of ingress POST /login"));
+    assert_eq!((auth.usual, auth.because.as_str()), (Some(1), "20.0/s of ingress POST /login"));
 }
 
 #[test]
@@ -110,6 +110,71 @@ fn events_that_overlap_add_up_and_end_one_after_the_other() {
             (4, 90.0, &schedule("logic"))
         ]
     );
+    // NEWCOMER 6, A1: each showed the sum's peak for its whole length.
+    let raises: Vec<(u32, f64)> = plan
+        .events
+        .iter()
+        .flat_map(|raised| &raised.raises)
+        .map(|raise| (raise.replicas, raise.until.seconds_since(NINE) / 60.0))
+        .collect();
+    assert_eq!(raises, [(5, 60.0), (4, 90.0)], "each what it asks for by itself");
+    let ids: Vec<&[String]> = plan.floors.iter().map(|step| step.events.as_slice()).collect();
+    assert_eq!(ids, [&["algebra".to_owned()][..], &["algebra".to_owned(), "logic".to_owned()], &["logic".to_owned()]]);
+}
+
+#[test]
+fn a_cut_of_an_overlap_is_said_with_its_time_and_costs_only_what_is_held() {
+    let settings = Settings { replica_hours_a_day: 6.0, zone: chrono_tz::Tz::Europe__Berlin, ..Settings::default() };
+    let events = [event("algebra", NINE, minutes(60), 400), event("logic", NINE + minutes(30), minutes(60), 300)];
+    let plan = of(&events, &[exam(vec![content(100.0)])], &settings);
+    let held: Vec<u32> = plan.floors.iter().map(|step| step.replicas).collect();
+    assert_eq!(held, [5, 8], "nothing is left for the last half hour");
+    let [algebra, logic] = &plan.events[..] else { panic!("{plan:?}") };
+    assert_eq!(algebra.notes, [""; 0]);
+    assert_eq!(
+        logic.notes,
+        [
+            "from 11:00 to 11:30 (Europe/Berlin) cut from 4 replicas of content to what runs usually: the events of a day may cost 6 replica-hours (schedule.replica_hours_a_day)"
+        ]
+    );
+    assert_eq!((logic.raises[0].replicas, logic.raises[0].usual), (4, Some(1)));
+    let hours: f64 = plan
+        .floors
+        .iter()
+        .map(|step| f64::from(step.replicas - 1) * step.until.seconds_since(step.from) / 3_600.0)
+        .sum();
+    let told: f64 = plan.replica_hours.values().sum();
+    assert!((hours - told).abs() < 1e-9, "{hours} {told}");
+}
+
+#[test]
+fn a_load_of_which_nothing_is_known_hides_no_other() {
+    let unknown = Load::Entry { entry: "ingress POST /submit".into(), per_participant: 0.05 };
+    let new = Load::Service { service: "exam-api".into(), per_replica: 80.0 };
+    let plan = of(&[event("algebra", NINE, minutes(60), 400)], &[exam(vec![unknown, new])], &Settings::default());
+    let raised = &plan.events[0];
+    assert_eq!(
+        (raised.raises[0].service.as_str(), raised.raises[0].replicas, raised.raises[0].usual),
+        ("exam-api", 5, None)
+    );
+    assert!(raised.notes[0].starts_with("what a request of `ingress POST /submit` asks of which service is not known"));
+    assert_eq!(plan.floors.len(), 1);
+}
+
+#[test]
+fn an_event_without_length_is_held_for_a_while_and_says_so() {
+    let quiz = event("quiz opens", NINE, Duration::ZERO, 400);
+    let length = |kind: Kind| {
+        let plan = of(std::slice::from_ref(&quiz), &[kind], &Settings::default());
+        (plan.floors[0].until.seconds_since(NINE) / 60.0, plan.events[0].notes.clone())
+    };
+    let unsaid = "it has no length: its load is taken to last 30 min; schedule.kinds.exam.lasts says how long it does";
+    assert_eq!(length(exam(vec![content(100.0)])), (30.0, vec![unsaid.to_owned()]));
+    let said = Kind { lasts: Some(minutes(45)), ..exam(vec![content(100.0)]) };
+    assert_eq!(length(said), (45.0, vec![]));
+    let all_day = event("open day", NINE, minutes(1_440), 400);
+    let plan = of(&[all_day], &[exam(vec![content(100.0)])], &Settings::default());
+    assert!(plan.events[0].notes[0].starts_with("it lasts a day or longer"), "{plan:?}");
 }
 
 #[test]
@@ -124,7 +189,7 @@ fn a_cancelled_event_and_one_of_no_kind_raise_nothing_and_say_why() {
         notes,
         [
             "it is cancelled",
-            "it is of no kind under schedule.kinds",
+            "it is of no kind under schedule.kinds, which name neither `holiday` nor its title",
             "nobody says how many come; add schedule.kinds.exam.participants, or tell it in the event"
         ]
     );
@@ -177,7 +242,7 @@ fn a_day_costs_no_more_than_it_may_and_what_is_cut_says_so() {
     assert_eq!(
         plan.events[1].notes,
         [
-            "cut from 5 to 2 replicas of content: the events of a day may cost 6 replica-hours (schedule.replica_hours_a_day)"
+            "from 10:57 to 12:00 (UTC) cut from 5 replicas of content to 2: the events of a day may cost 6 replica-hours (schedule.replica_hours_a_day)"
         ]
     );
     let million = [event("everybody", NINE, minutes(60), 1_000_000)];
