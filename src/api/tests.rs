@@ -415,7 +415,7 @@ async fn what_acts_in_a_terminal_is_escaped_in_the_journal() {
     assert_eq!(post(&api, "/api/v1/pause", long).await.0, StatusCode::BAD_REQUEST);
 }
 
-/// NEWCOMER 6, B3: of a server where all is well it said that the journal was empty.
+/// Of a server where all is well it said that the journal was empty.
 #[tokio::test]
 async fn what_is_well_from_the_start_on_is_explained() {
     let Fixture { mut api, .. } = fixture(config::Api::default());

@@ -7,7 +7,7 @@
 mod needs;
 mod segments;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -113,8 +113,13 @@ const DAY_S: i64 = 86_400;
 /// stay for a while.
 const LASTS_UNKNOWN: Duration = Duration::from_secs(30 * 60);
 
+/// Events that raise something, of the time that is looked at: a large university's busiest week. Plans are made between two ticks,
+/// and what events come to grows with the square of those that overlap.
+const RAISING_MAX: usize = 1_000;
+
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut raised: Vec<Raised> = Vec::new();
+    let mut raising = 0;
     let mut wanted: BTreeMap<String, Vec<segments::Want>> = BTreeMap::new();
     for event in inputs.events {
         let index = raised.len();
@@ -131,7 +136,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
             continue;
         }
         match needs::of(event, kind, inputs) {
+            Ok(needs::Asked { needs, .. }) if raising >= RAISING_MAX && !needs.is_empty() => one.notes.push(format!(
+                "{RAISING_MAX} events before it raise something, and no more are planned at once; it is once some of them are over"
+            )),
             Ok(needs::Asked { needs, notes }) => {
+                raising += usize::from(!needs.is_empty());
                 one.notes = notes;
                 one.notes.extend(of_its_length(event, kind).filter(|_| !needs.is_empty()));
                 let early = kind.map_or(Duration::ZERO, |kind| kind.early);
@@ -145,7 +154,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         }
         raised.push(one);
     }
+    wanted.values_mut().for_each(|wants| segments::coarsen(wants));
     let segments = segments::granted(&wanted, inputs);
+    let mut cut: BTreeSet<(usize, &str)> = BTreeSet::new();
     for segment in &segments.all {
         for want in segment.wants.iter().map(|&at| &wanted[&segment.service][at]) {
             let one = &mut raised[want.event];
@@ -160,7 +171,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
                     because: want.need.because.clone(),
                 });
             }
-            one.notes.extend(segment.cut.clone());
+            // Of many stretches in which it is cut the first is told.
+            if let Some(note) = segment.cut.as_ref().filter(|_| cut.insert((want.event, &segment.service))) {
+                one.notes.push(note.clone());
+            }
         }
     }
     let floors = segments.steps(|event| &raised[event].event);

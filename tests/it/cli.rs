@@ -347,7 +347,7 @@ fn serve_lives_from_its_first_line_to_its_last_tick() {
         run(directory.path(), &[&["resume", "--by", "bob", "--reason", "over"][..], &server].concat());
     assert_eq!((code, out.as_str()), (0, "resumed everything by bob (claimed): over\n"), "{error}");
     let (code, out, error) = run(directory.path(), &[&["explain", "now"][..], &server].concat());
-    // NEWCOMER 6, B3: nothing was decided, and it said that the journal was empty.
+    // Nothing was decided, and it said that the journal was empty.
     assert!(
         code == 0 && out.contains("no spans received") && out.contains("Nothing was decided since"),
         "{out}{error}"

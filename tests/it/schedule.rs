@@ -84,7 +84,7 @@ fn a_calendar_is_planned_as_manifests_and_as_a_patch_that_git_takes() {
     assert!(error.contains("events.yaml says so already"), "{error}");
 }
 
-/// Two exams at once, as NEWCOMER 6, A1 had them, of a calendar that says in its own property how many come (A4).
+/// Two exams at once, of a calendar that says in its own property how many come.
 #[cfg(feature = "calendar")]
 const OVERLAP: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n\
 BEGIN:VEVENT\r\nUID:big\r\nSUMMARY:Big exam\r\nCATEGORIES:exam\r\nX-SEATS:900\r\n\
@@ -213,7 +213,7 @@ fn a_registrars_change_is_planned_and_taken_back_and_late_or_repeated_words_chan
     pause(std::time::Duration::from_millis(500));
     assert_eq!((raises(), planned(&daemon.api)[0]["cancelled"].as_bool()), (0, Some(true)));
     assert_eq!(send(&json!({"specversion": "1.0"})).0, 400);
-    // NEWCOMER 6, B4: what is planned could be read by programs alone.
+    // What is planned could be read by programs alone.
     let (code, out, error) = run(directory.path(), &["schedule", "--server", &daemon.api]);
     assert!(code == 0 && out.contains("Algebra CANCELLED (exam, 400 participants, from /registrar)"), "{out}{error}");
     let (_, out, _) = run(directory.path(), &["schedule", "--json", "--server", &daemon.api]);

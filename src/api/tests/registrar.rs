@@ -95,7 +95,7 @@ async fn a_forged_or_old_change_does_nothing() {
     assert!(heard.try_recv().is_ok());
 }
 
-/// NEWCOMER 6, B1: a compliant sender was refused.
+/// A compliant sender was refused.
 #[tokio::test]
 async fn a_secret_of_standard_webhooks_signs_by_the_bytes_that_it_stands_for() {
     let Fixture { mut api, mut heard, .. } = fixture(config::Api::default());
@@ -111,7 +111,7 @@ async fn a_secret_of_standard_webhooks_signs_by_the_bytes_that_it_stands_for() {
     assert_eq!(ask(&api, signed(&text, "m-2", 0, &course("2"))).await.0, StatusCode::UNAUTHORIZED);
 }
 
-/// NEWCOMER 6, B2: whoever left the signature away was let in.
+/// Whoever left the signature away was let in.
 #[tokio::test]
 async fn with_a_secret_and_no_token_nobody_changes_anything_without_a_signature() {
     let Fixture { api, mut heard, .. } = fixture(config::Api::default());
@@ -129,7 +129,7 @@ async fn with_a_secret_and_no_token_nobody_changes_anything_without_a_signature(
     assert!(heard.try_recv().is_err());
 }
 
-/// NEWCOMER 6, B12: what changes nothing was answered as what does.
+/// What changes nothing was answered as what does.
 #[tokio::test]
 async fn an_answer_says_what_had_no_effect() {
     let Fixture { api, mut heard, .. } = fixture(config::Api::default());

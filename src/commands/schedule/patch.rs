@@ -256,7 +256,7 @@ schedule:
         }
     }
 
-    /// NEWCOMER 6, A1 and A7: each event had the sum's peak for its whole length, those cut down too, and `early` was lost.
+    /// Each event had the sum's peak for its whole length, those cut down too, and `early` was lost.
     #[test]
     fn whoever_applies_the_capacity_events_holds_what_serve_holds() {
         let known = known();

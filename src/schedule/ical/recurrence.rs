@@ -20,16 +20,15 @@ impl Rule {
     /// Where nobody could follow it.
     pub(super) fn of(written: &ICalendarRecurrenceRule, starts: Moment) -> Result<Rule, String> {
         let wrong = |cause: String| format!("its recurrence cannot be followed ({}); correct RRULE", shown(&cause));
-        match written.freq {
-            ICalendarFrequency::Secondly | ICalendarFrequency::Minutely | ICalendarFrequency::Hourly => {
-                return Err(
-                    "recurs every hour or oftener, as no event of people does; plan its day as one event".into()
-                );
-            }
+        let often = match written.freq {
+            ICalendarFrequency::Secondly | ICalendarFrequency::Minutely | ICalendarFrequency::Hourly => true,
             ICalendarFrequency::Daily
             | ICalendarFrequency::Weekly
             | ICalendarFrequency::Monthly
-            | ICalendarFrequency::Yearly => {}
+            | ICalendarFrequency::Yearly => times_a_day(written) >= HOURS_OF_A_DAY,
+        };
+        if often {
+            return Err("recurs every hour or oftener, as no event of people does; plan its day as one event".into());
         }
         // The end is read here: feeds write it in UTC, in the zone of the event, and as a date that is included.
         let until = written.until.as_ref().map(|until| {
@@ -47,6 +46,16 @@ impl Rule {
         let begins = first(starts).ok_or_else(|| wrong("DTSTART is no time that recurs".into()))?;
         rule.validate(begins).map(Rule).map_err(|error| wrong(error.to_string()))
     }
+}
+
+const HOURS_OF_A_DAY: usize = 24;
+
+/// How often a rule comes on a day on which it comes at all.
+fn times_a_day(written: &ICalendarRecurrenceRule) -> usize {
+    [written.byhour.len(), written.byminute.len(), written.bysecond.len()]
+        .into_iter()
+        .map(|times| times.max(1))
+        .fold(1, usize::saturating_mul)
 }
 
 fn first(starts: Moment) -> Option<DateTime<rrule::Tz>> {

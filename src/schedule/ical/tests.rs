@@ -197,6 +197,7 @@ fn what_recurs_too_often_to_be_followed_or_never_is_said_and_ends() {
         ("FREQ=SECONDLY", "recurs every hour or oftener"),
         ("FREQ=HOURLY;BYMONTH=1", "recurs every hour or oftener"),
         ("FREQ=DAILY;BYHOUR=77", "cannot be followed"),
+        ("FREQ=YEARLY;BYHOUR=1,2,3,4,5,6;BYMINUTE=0,15,30,45", "recurs every hour or oftener"),
         ("NONSENSE", "is no recurrence"),
     ] {
         let (events, problems) = read_events(&of(rule), &asked());

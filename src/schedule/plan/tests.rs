@@ -110,7 +110,7 @@ fn events_that_overlap_add_up_and_end_one_after_the_other() {
             (4, 90.0, &schedule("logic"))
         ]
     );
-    // NEWCOMER 6, A1: each showed the sum's peak for its whole length.
+    // Each showed the sum's peak for its whole length.
     let raises: Vec<(u32, f64)> = plan
         .events
         .iter()
@@ -285,4 +285,23 @@ proptest! {
             prop_assert!(floor.from < floor.until && floor.replicas > 0);
         }
     }
+}
+
+/// A calendar of 600 bytes made the engine stand still: what events come to grew with the square of their number and more.
+#[test]
+fn thousands_of_events_that_overlap_come_to_a_bounded_plan() {
+    let one = |n: u64| event(&format!("exam {n}"), NINE + Duration::from_secs(7 * n), minutes(120), 10);
+    let events: Vec<Planned> = (0..3_000).map(one).collect();
+    let unbounded = Settings { replica_hours_a_day: 1e9, ..Settings::default() };
+    let plan = of(&events, &[exam(vec![content(10.0)])], &unbounded);
+    let raising = plan.events.iter().filter(|raised| !raised.raises.is_empty()).count();
+    assert_eq!((plan.events.len(), raising), (3_000, RAISING_MAX));
+    assert!(plan.events[2_999].notes[0].contains("no more are planned at once"), "{:?}", plan.events[2_999].notes);
+    assert!(plan.floors.len() < 40, "{} steps in four hours", plan.floors.len());
+    // Each of the first thousand is held for as long as it asks.
+    let at = |time: Time| plan.floors.iter().find(|step| step.holds(time)).map_or(0, |step| step.replicas);
+    assert!(at(NINE + minutes(118)) >= 1_000, "{}", at(NINE + minutes(118)));
+    let settings = Settings { replica_hours_a_day: 10.0, ..Settings::default() };
+    let cut = of(&events, &[exam(vec![content(10.0)])], &settings);
+    assert!(cut.events.iter().all(|raised| raised.notes.len() <= 2), "what is cut is told once an event");
 }
