@@ -95,6 +95,11 @@ pub enum Error {
     #[cfg(not(feature = "calendar"))]
     #[error("this build of headroom reads no calendars; build it with `--features calendar`, or take a release")]
     NoCalendars,
+    #[error(
+        "{}: it is no iCalendar, or not the whole of one; nothing is planned from it, as that would take back what it said before",
+        path.display()
+    )]
+    NoCalendar { path: PathBuf },
     #[error("{}: {cause}", path.display())]
     Rules { path: PathBuf, cause: String },
     #[error("{}: {cause}", path.display())]

@@ -295,3 +295,17 @@ fn in_the_simulator_a_lecture_is_raised_before_its_bell_and_a_cancelled_one_is_n
     );
     assert!(!learnt.planned.is_null(), "what pods carried is kept");
 }
+
+/// A page of errors in place of a calendar was a patch that took every floor back, and `git apply` took it.
+#[test]
+fn of_what_is_no_whole_calendar_no_plan_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    std::fs::write(path.join("events.yaml"), "apiVersion: headroom.dev/v1alpha1\n").unwrap();
+    for text in ["<html>sign in</html>", "", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"] {
+        std::fs::write(path.join("exams.ics"), text).unwrap();
+        let (code, out, error) = run(path, &["schedule", "plan", "exams.ics", "--into", "events.yaml"]);
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{text:?}: {error}");
+        assert!(error.contains("exams.ics: it is no iCalendar, or not the whole of one"), "{error}");
+    }
+}

@@ -7,7 +7,7 @@ use crate::commands::error::Error;
 use crate::config::Schedule;
 use crate::disk;
 use crate::model::Time;
-use crate::schedule::bounds::FEED_BYTES_MAX;
+use crate::schedule::bounds::{FEED_BYTES_MAX, is_whole_calendar};
 use crate::schedule::kinds::kind_of;
 use crate::schedule::plan::of_its_length;
 use crate::schedule::{At, Calendar, Planned, Problems, Settings};
@@ -78,7 +78,11 @@ pub(super) fn read_one(
         At::File(path) => path.clone(),
         At::Url(url) => url.into(),
     };
-    let text = disk::read_text(&path, FEED_BYTES_MAX).map_err(|unfit| Error::Read { path, source: unfit.into() })?;
+    let text = disk::read_text(&path, FEED_BYTES_MAX)
+        .map_err(|unfit| Error::Read { path: path.clone(), source: unfit.into() })?;
+    if !is_whole_calendar(&text) {
+        return Err(Error::NoCalendar { path });
+    }
     events(calendar, &text, settings, from, until, problems)
 }
 
