@@ -147,6 +147,16 @@ pub fn is_readable_by_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
+/// Of a file that is not there, another is named; one that is there is not made better by that.
+pub fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            "it is there, but damaged, or not of this kind"
+        }
+        _ => "name a file or directory that exists and is readable",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

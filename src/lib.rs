@@ -23,8 +23,8 @@
 //! - [`forecast`]: series of requests in, quantiles of what is to come out
 //! - [`import`]: lines of access logs in, requests a minute out
 //! - [`config`]: what the operator wrote, checked, as each station's settings
-//! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`gateway`]: Envoy asks whether a request may come in, and is answered from the limits of the last tick
+//! - [`sql`]: SQL for people, in processes that may die of it
 //! - [`notices`]: what people should know, delivered to webhooks, Alertmanager, Slack and PagerDuty
 //! - [`api`]: HTTP API and metrics
 //! - [`commands`]: one file a subcommand, the imperative shell around the engine

@@ -43,24 +43,18 @@ impl Fixed {
         if workload.resource_version != resource_version {
             return Err(conflict());
         }
-        match change {
+        if let Change::Close { intervention, .. } = change {
+            let before = workload.interventions.len();
+            workload.interventions.retain(|record| record.id != *intervention);
+            if workload.interventions.len() == before {
+                return Err(conflict());
+            }
+        } else if let Some(record) = change.record().filter(|_| change.is_of_traffic()) {
             // The record alone: gateways go by limits that follow from it.
-            Change::Shed(_) | Change::LimitRate(_) => {
-                if let Some(record) = change.record() {
-                    action::put(&mut workload.interventions, record.clone());
-                }
-            }
-            Change::Close { intervention, .. } => {
-                let before = workload.interventions.len();
-                workload.interventions.retain(|record| record.id != *intervention);
-                if workload.interventions.len() == before {
-                    return Err(conflict());
-                }
-            }
-            Change::Scale(_) | Change::RestartPod(_) | Change::ResizeCpu(_) => {
-                let reason = format!("nothing moves the replicas of {service}: it is listed under cluster.fixed");
-                return Err(ActError::Refused { service: service.to_string(), reason });
-            }
+            action::put(&mut workload.interventions, record.clone());
+        } else {
+            let reason = format!("nothing moves the replicas of {service}: it is listed under cluster.fixed");
+            return Err(ActError::Refused { service: service.to_string(), reason });
         }
         workload.resource_version += 1;
         Ok(())

@@ -342,6 +342,14 @@ trait ChangeSpec {
 }
 
 impl Change {
+    /// It changes what gateways let in, and nothing that runs.
+    pub fn is_of_traffic(&self) -> bool {
+        match self {
+            Change::Shed(_) | Change::LimitRate(_) => true,
+            Change::Scale(_) | Change::RestartPod(_) | Change::ResizeCpu(_) | Change::Close { .. } => false,
+        }
+    }
+
     fn spec(&self) -> Option<&dyn ChangeSpec> {
         match self {
             Change::Scale(change) => Some(change),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::analyse::learned::snapshot as learnt;
 use crate::analyse::rollup::sql::QueryError;
 use crate::config::HumanBytes;
+use crate::disk;
 use crate::guard::ActError;
 use crate::model::Time;
 use crate::net::TlsError;
@@ -67,7 +68,7 @@ pub enum Error {
     LearntAtOnce,
     #[error("cannot listen on {address} for {what}: {source}; free the port or configure another address")]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
-    #[error("cannot read {}: {source}; {}", path.display(), remedy(source))]
+    #[error("cannot read {}: {source}; {}", path.display(), disk::remedy(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}; name a place that exists and can be written", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -157,16 +158,6 @@ pub enum Error {
 }
 
 /// Each on lines of its own.
-/// Of a file that is not there, another is named; one that is there is not made better by that.
-pub(super) fn remedy(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
-            "it is there, but damaged, or not of this kind"
-        }
-        _ => "name a file or directory that exists and is readable",
-    }
-}
-
 fn lines(errors: &[QueryError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

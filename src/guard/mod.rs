@@ -32,3 +32,5 @@ mod pods_tests;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traffic_tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::action::{self, Action, Change, LimitRate, Notify, ScaleIn, ScaleOut, Scaling};
+use crate::action::{self, Action, Change, Notify, ScaleIn, ScaleOut, Scaling};
 use crate::analyse::{Findings, ServiceFinding};
 use crate::decide::Proposal;
 use crate::model::{ClusterState, DecisionId, Hold, InterventionRecord, Origin, Pause, Pauses, Pod, Time, Workload};
@@ -164,25 +164,6 @@ fn a_permit_carries_the_change_its_record_and_its_reason() {
         details: None,
     };
     assert_eq!(*permit.change(), Change::Scale(Scaling { service: "a".into(), from: 4, to: 9, record }));
-}
-
-#[test]
-fn limits_of_two_endpoints_hold_side_by_side_until_their_deadlines() {
-    let mut world = World::new();
-    world.cluster.workloads[0].terms.shapeable = true;
-    let limit = |route: &str| {
-        let (service, route) = ("a".into(), route.into());
-        let action = Action::LimitRate(LimitRate { service, route, per_s: 100.0, lasting_s: 40.0 });
-        Proposal { origin: "hello".into(), action, because: "it is exhausted".into(), verdict: "exhausted".into() }
-    };
-    let mut permitted = Vec::new();
-    for second in 0..35 {
-        let reviewed = world.tick(vec![limit("POST /loan"), limit("GET /search")]);
-        world.act(&reviewed);
-        permitted.extend(reviewed.into_iter().filter_map(|reviewed| reviewed.permit).map(|_| second));
-    }
-    assert_eq!(permitted, [0, 1], "neither waits for the other's cooldown, nor takes its place");
-    assert_eq!(world.cluster.workloads[0].interventions.len(), 2);
 }
 
 #[test]

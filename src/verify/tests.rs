@@ -24,6 +24,10 @@ fn bottleneck(verdict: Verdict) -> Bottleneck {
     Bottleneck { entry: "ingress GET /".into(), service: "a".into(), verdict, ..Bottleneck::default() }
 }
 
+fn enforcing<'a>(now: Time, pauses: &'a Pauses, cluster: &'a ClusterState, findings: &'a Findings) -> Context<'a> {
+    Context { now, mode: Mode::Enforce, pauses, cluster, findings, gateways_ask: true }
+}
+
 impl World {
     /// `a` runs 4 replicas, saturated, 40 ms of waiting.
     fn saturated() -> World {
@@ -90,16 +94,13 @@ impl World {
     }
 
     fn permit(&mut self, proposal: Proposal) -> Option<Permit> {
+        self.review(vec![proposal])
+    }
+
+    /// What the guard permits last.
+    fn review(&mut self, proposals: Vec<Proposal>) -> Option<Permit> {
         let World { guard, now, cluster, findings, .. } = self;
-        let context = Context {
-            now: *now,
-            mode: Mode::Enforce,
-            pauses: &Pauses::default(),
-            cluster,
-            findings,
-            gateways_ask: true,
-        };
-        guard.review(vec![proposal], &context).pop().and_then(|reviewed| reviewed.permit)
+        guard.review(proposals, &enforcing(*now, &Pauses::default(), cluster, findings)).pop()?.permit
     }
 
     /// The cluster does what the permit says, all in one write.
@@ -197,8 +198,8 @@ fn verified_once_its_pods_are_warm_and_waiting_fell() {
     assert_eq!(world.pass(1), ["close i-10000-1"], "and again when nothing came of it");
 
     let World { now, ref cluster, ref findings, .. } = world;
-    let context =
-        Context { now, mode: Mode::Enforce, pauses: &Pauses::default(), cluster, findings, gateways_ask: true };
+    let pauses = Pauses::default();
+    let context = enforcing(now, &pauses, cluster, findings);
     let permit = world.guard.close(&"a".into(), "i-10000-1".parse().unwrap(), &context).expect("recorded");
     world.write(&permit);
     assert!(world.verifier.applied(&permit, world.now).is_empty());
@@ -383,18 +384,7 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
         world.service().replicas_needed = Some(2);
         for _ in 0..310 {
             world.tick();
-            let World { guard, now, cluster, findings, .. } = &mut world;
-            guard.review(
-                vec![],
-                &Context {
-                    now: *now,
-                    mode: Mode::Enforce,
-                    pauses: &Pauses::default(),
-                    cluster,
-                    findings,
-                    gateways_ask: true,
-                },
-            );
+            world.review(vec![]);
         }
         let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
         assert!(said[0].contains("Applied: 4 to 2"), "{said:?}");
@@ -519,19 +509,7 @@ fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
     let (from, until) = (world.now, world.now + Duration::from_secs(400));
     let origin = Origin::Schedule("monday exams".into());
     world.guard.set_floors(vec![guard::Floor { service: "a".into(), origin, replicas: 8, from, until }]);
-    let review = |world: &mut World, proposals: Vec<Proposal>| {
-        let World { guard, now, cluster, findings, .. } = world;
-        let context = Context {
-            now: *now,
-            mode: Mode::Enforce,
-            pauses: &Pauses::default(),
-            cluster,
-            findings,
-            gateways_ask: true,
-        };
-        guard.review(proposals, &context).pop().and_then(|reviewed| reviewed.permit)
-    };
-    let permit = review(&mut world, vec![]).expect("raised");
+    let permit = world.review(vec![]).expect("raised");
     world.write(&permit);
     assert!(lines(&world.verifier.applied(&permit, world.now))[0].contains("4 to 8 replicas"));
     world.all_ready();
@@ -543,7 +521,7 @@ fn a_raised_floor_is_held_until_its_end_and_then_given_back() {
             Verification::GiveBack(proposal) => proposal,
             other => panic!("{other:?}"),
         });
-        back = review(&mut world, proposals.collect());
+        back = world.review(proposals.collect());
         if back.is_some() {
             break;
         }

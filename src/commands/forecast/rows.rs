@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::commands::error::remedy;
 use crate::disk;
 use crate::model::printable;
 
@@ -22,7 +21,7 @@ const QUOTED_CHARS: usize = 200;
 /// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    #[error("{0}; {remedy}", remedy = remedy(.0))]
+    #[error("{0}; {remedy}", remedy = disk::remedy(.0))]
     Unreadable(io::Error),
     #[error("it is no regular file; write what it gives into one first")]
     NotRegular,
