@@ -47,21 +47,26 @@ pub(super) struct Course {
 
 impl Course {
     /// What its requests cost lately; of entry operations that are all shed, what they cost before. While requests queue,
-    /// some never reach the service, and the spans of others come too late to be counted: then a cost only rises, as it
-    /// does when callers ask more.
+    /// some never reach the service, and the spans of others come too late to be counted; and what a gateway turned away has a span
+    /// of its own, which asks nothing of anybody: then a cost only rises, as it does when callers ask more.
     pub fn learn_costs(&mut self, load: &ServiceLoad) {
-        let is_busy = Course::is_busy(load);
+        let may_only_rise = Course::is_busy(load) || self.has_shed_of_late();
         for asked in &load.asked_by {
             let new = Cost { calls: asked.calls, work_s: asked.work_ms / 1e3 };
             let mix = |old: f64, new: f64| {
                 let mixed = old + COST_WEIGHT * (new - old);
-                if is_busy { mixed.max(old) } else { mixed }
+                if may_only_rise { mixed.max(old) } else { mixed }
             };
             self.costs
                 .entry(asked.entry.clone())
                 .and_modify(|old| *old = Cost { calls: mix(old.calls, new.calls), work_s: mix(old.work_s, new.work_s) })
                 .or_insert(new);
         }
+    }
+
+    /// Some of the requests that telemetry may still tell of were turned away.
+    fn has_shed_of_late(&self) -> bool {
+        self.reports.iter().any(|report| report.admitted < report.offered)
     }
 
     /// All its workers are: requests wait for them.
@@ -307,6 +312,11 @@ mod tests {
         assert!(course.costs[ENTRY].calls > 3.9, "callers ask again");
         (0..20).for_each(|_| course.learn_costs(&load(10.0, 1.0)));
         assert!(course.costs[ENTRY].calls < 1.1);
+        let (level, entry) = (Level::new(1, false), ENTRY.to_owned());
+        let shed = [EntryTraffic { entry, level, offered: 100, admitted: 30 }];
+        course.report(Time::from_secs(1), Time::from_secs(2), &shed);
+        (0..20).for_each(|_| course.learn_costs(&load(10.0, 0.3)));
+        assert!(course.costs[ENTRY].calls > 0.99, "a gateway's answer that it is too much asks nothing of anybody");
     }
 
     proptest! {

@@ -112,7 +112,8 @@ def run_tests(card, name, *filters, env=None):
     if "HEADROOM_IT" in os.environ:
         command = [os.environ["HEADROOM_IT"]]
     else:
-        command = [os.environ.get("CARGO", "cargo"), "test", "--locked", "--test", "it", "--"]
+        features = os.environ.get("FEATURES", "calendar,forecast,gateway")
+        command = [os.environ.get("CARGO", "cargo"), "test", "--locked", "--features", features, "--test", "it", "--"]
     command += ["--nocapture", "--test-threads=1", *filters]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True)
     results = [line for line in done.stdout.splitlines() if "test result:" in line]
