@@ -20,7 +20,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::Daemon;
+use crate::process::{Daemon, pause};
 use crate::real::ensemble::{Answered, Ensemble, Route, free_ports};
 use crate::real::programs::Programs;
 use crate::real::target::Target;
@@ -313,9 +313,9 @@ cluster: {{fixed: {{services: [{{service: loopback/shop/stock, instances: stock-
     measured("gateway.shed_within", format!("{:.1}", took.as_secs_f64()), "s");
     let _ = under_load.stop();
     // What had queued by then is worked off within seconds.
-    std::thread::sleep(Duration::from_secs(8));
+    pause(Duration::from_secs(8));
     let submits = ensemble.load_of("submits_while_shed", "/submit", 8, 600);
-    std::thread::sleep(Duration::from_secs(15));
+    pause(Duration::from_secs(15));
     let (submits, burst) = (Shares::of(&submits.stop()), Shares::of(&burst.stop()));
     let story = || {
         let decided = target.api("decisions?limit=20").unwrap_or_default();
@@ -337,7 +337,7 @@ cluster: {{fixed: {{services: [{{service: loopback/shop/stock, instances: stock-
     // The load is over: nobody is turned away any more.
     let quiet = || {
         let before = shed();
-        std::thread::sleep(Duration::from_secs(3));
+        pause(Duration::from_secs(3));
         (shed() == before && target.api("interventions").unwrap_or_default()["interventions"] == serde_json::json!([]))
             .then_some(())
     };
