@@ -44,9 +44,7 @@ impl Fixed {
             return Err(conflict());
         }
         if let Change::Close { intervention, .. } = change {
-            let before = workload.interventions.len();
-            workload.interventions.retain(|record| record.id != *intervention);
-            if workload.interventions.len() == before {
+            if !action::remove(&mut workload.interventions, *intervention) {
                 return Err(conflict());
             }
         } else if let Some(record) = change.record().filter(|_| change.is_of_traffic()) {

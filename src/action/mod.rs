@@ -121,6 +121,13 @@ pub fn put(records: &mut Vec<InterventionRecord>, record: InterventionRecord) {
     records.sort_by_cached_key(Place::of);
 }
 
+/// Takes the record of one intervention out; whether it was there.
+pub fn remove(records: &mut Vec<InterventionRecord>, id: InterventionId) -> bool {
+    let before = records.len();
+    records.retain(|record| record.id != id);
+    records.len() < before
+}
+
 /// What each action says of itself.
 trait Spec {
     /// As rules, tables and journals have it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::pattern::matches_entry;
+use crate::model::pattern::matches_written_entry;
 
 /// A latency bound, a quantile and an error bound for the entry operations its pattern matches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +24,7 @@ impl Objective {
     }
 
     pub fn matches(&self, entry: &str) -> bool {
-        let (service, operation) = entry.split_once(' ').unwrap_or((entry, ""));
-        matches_entry(&self.entry, service, operation)
+        matches_written_entry(&self.entry, entry)
     }
 }
 

@@ -105,10 +105,10 @@ pub const HTTP: Http = Http {
 /// What the API offers while TLS is set up.
 pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// Connections of the API, with the descriptors that it shares with two receivers.
-pub fn limits(descriptors: Descriptors) -> Limits {
+/// Connections of the API, one of `sockets` that share the descriptors.
+pub fn limits(descriptors: Descriptors, sockets: usize) -> Limits {
     Limits {
-        connections_max: descriptors.share(CONNECTIONS_MAX, 3),
+        connections_max: descriptors.share(CONNECTIONS_MAX, sockets),
         first_request: Duration::from_secs(10),
         // Scrapers come every minute at the latest.
         idle: Duration::from_secs(120),

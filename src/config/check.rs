@@ -69,6 +69,13 @@ impl At<'_> {
     fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
+
+    /// Whether this section asks those who connect who they are. A token or a certificate that was asked for and is wrong
+    /// has a problem of its own already.
+    fn authenticates(&self) -> bool {
+        ["token", "token_file"].iter().any(|key| self.node.text(key).is_some())
+            || self.node.section("tls").is_some_and(|tls| tls.text("client_ca").is_some())
+    }
 }
 
 impl Checker<'_> {
@@ -309,10 +316,7 @@ impl Checker<'_> {
 
     fn receive(&mut self, at: &At<'_>) -> Receive {
         let default = Receive { tls: self.tls(at), token: self.token(at), ..Receive::default() };
-        // One that was asked for and is wrong has its own problem already.
-        let client_ca = at.node.section("tls").and_then(|tls| tls.text("client_ca"));
-        let authenticated =
-            at.node.text("token").is_some() || at.node.text("token_file").is_some() || client_ca.is_some();
+        let authenticated = at.authenticates();
         let receive = self.settings(at, Receive::SETTINGS, default);
         for (key, address) in [("grpc", receive.grpc), ("http", receive.http)] {
             if !authenticated {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::written::{settings, with};
 use super::{Objective, Pattern, Selector, Tls, Token};
-use crate::model::pattern::matches_entry;
+use crate::model::pattern::matches_written_entry;
 use crate::model::setting::{Kind, Setting};
 use crate::settings;
 
@@ -55,12 +55,11 @@ impl Gateway {
 
     /// Which of an endpoint's requests go last, of 0 to 9.
     pub fn priority(&self, entry: &str, objectives: &[Objective]) -> u8 {
-        let (service, operation) = entry.split_once(' ').unwrap_or((entry, ""));
         let has_own = |objective: &&Objective| match &objective.selector {
-            Selector::Entry(pattern) => matches_entry(pattern.as_str(), service, operation),
+            Selector::Entry(pattern) => matches_written_entry(pattern.as_str(), entry),
             Selector::Service(_) => false,
         };
-        let written = self.priorities.iter().find(|of| matches_entry(of.entry.as_str(), service, operation));
+        let written = self.priorities.iter().find(|of| matches_written_entry(of.entry.as_str(), entry));
         match (written, objectives.iter().find(has_own)) {
             (Some(written), _) => written.priority,
             (None, Some(_)) => PRIORITY_WITH_OBJECTIVE,

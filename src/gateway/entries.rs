@@ -1,6 +1,6 @@
 //! Which entry operation a question is about: by its name, or by method and path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::asked::Asked;
 
@@ -29,6 +29,7 @@ enum Segment {
 impl Entries {
     /// Takes what is known now. What was known before stays: an entry operation of which all requests are shed has no trace.
     pub fn learn<'a>(&mut self, entries: impl Iterator<Item = &'a str>, priority: impl Fn(&str) -> u8) {
+        let mut grown = BTreeSet::new();
         for entry in entries {
             if self.names.len() >= ROUTES_MAX || self.names.contains_key(entry) {
                 continue;
@@ -39,8 +40,13 @@ impl Entries {
             if let (Some(method), Some(route)) = (method, route.filter(|route| route.starts_with('/'))) {
                 let routes = self.routes.entry(method.to_owned()).or_default();
                 routes.push((segments(route).map(Segment::of).collect(), entry.to_owned()));
-                // The most particular first: a text before any.
-                routes.sort_by_key(|(segments, entry)| {
+                grown.insert(method);
+            }
+        }
+        // The most particular first: a text before any. Once a method, as gateways wait meanwhile.
+        for method in grown {
+            if let Some(routes) = self.routes.get_mut(method) {
+                routes.sort_by_cached_key(|(segments, entry)| {
                     (segments.iter().map(|s| *s == Segment::Any).collect::<Vec<_>>(), entry.clone())
                 });
             }

@@ -11,6 +11,12 @@ pub fn matches_entry(pattern: &str, service: &str, operation: &str) -> bool {
     })
 }
 
+/// The same of an entry operation as it is written: what stands before its first space is the service.
+pub fn matches_written_entry(pattern: &str, entry: &str) -> bool {
+    let (service, operation) = entry.split_once(' ').unwrap_or((entry, ""));
+    matches_entry(pattern, service, operation)
+}
+
 /// `*` matches any run of bytes, everything else itself. Linear with one backtrack point (the last star).
 pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);

@@ -8,7 +8,7 @@ use crate::guard::ActError;
 use crate::model::{self, ClusterState, ServiceId, Terms, Time};
 
 impl Simulation {
-    fn service_id(&self, service: usize) -> ServiceId {
+    pub(super) fn service_id(&self, service: usize) -> ServiceId {
         ServiceId::new("", &self.scenario.namespace, &self.scenario.services[service].name)
     }
 
@@ -65,10 +65,7 @@ impl Simulation {
             // The record alone: the ingress goes by limits that follow from it.
             Change::Shed(_) | Change::LimitRate(_) => {}
             Change::Close { intervention, .. } => {
-                let records = &mut self.workloads[index].interventions;
-                let before = records.len();
-                records.retain(|record| record.id != *intervention);
-                if records.len() == before {
+                if !action::remove(&mut self.workloads[index].interventions, *intervention) {
                     return Err(conflict());
                 }
             }

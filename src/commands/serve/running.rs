@@ -142,7 +142,8 @@ impl Running {
             tasks.spawn("memory watch", Role::Critical, memory::watch(limit, shelf_bytes.clone(), memory_is_full));
         }
         let descriptors = net::raise();
-        let connections_max = descriptors.share(received.connections_max, gateways::sockets(config));
+        let sockets = gateways::sockets(config);
+        let connections_max = descriptors.share(received.connections_max, sockets);
         let received = receive::Config { connections_max, ..received };
         let (inlet, outlet) = queue(queued);
         let receivers = Receivers::start(received, inlet, stamps(clock.clone()), None).await?;
@@ -269,7 +270,8 @@ impl Running {
             hosts: config.api.hosts.clone().into(),
             origins: config.api.origins.clone().into(),
         };
-        let listener = Listener { socket: listener, http: api::HTTP, tls: api_tls, limits: api::limits(descriptors) };
+        let limits = api::limits(descriptors, sockets);
+        let listener = Listener { socket: listener, http: api::HTTP, tls: api_tls, limits };
         tasks.spawn("API server", Role::Critical, listener.serve(api::answers(api), CancellationToken::new()));
         if let Some(path) = ports_file {
             write_ports(path, &ports)?;

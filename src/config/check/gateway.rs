@@ -20,11 +20,7 @@ impl Checker<'_> {
             ..default
         };
         let gateway = self.settings(at, Gateway::SETTINGS, read);
-        // One that was asked for and is wrong has its own problem already.
-        let client_ca = at.node.section("tls").and_then(|tls| tls.text("client_ca"));
-        let authenticates =
-            ["token", "token_file"].iter().any(|key| at.node.text(key).is_some()) || client_ca.is_some();
-        if let Some(listen) = gateway.listen.filter(|_| !authenticates) {
+        if let Some(listen) = gateway.listen.filter(|_| !at.authenticates()) {
             let remedy = "add gateway.token_file or gateway.tls.client_ca, or listen on 127.0.0.1";
             self.loopback(&at.key("listen"), listen, remedy);
         }

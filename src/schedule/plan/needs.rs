@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Inputs;
 use crate::analyse::{Demand, ServiceDemand};
-use crate::model::pattern::matches_entry;
+use crate::model::pattern::matches_written_entry;
 use crate::schedule::event::Planned;
 use crate::schedule::kinds::{Kind, Load};
 
@@ -99,10 +99,7 @@ fn of_no_kind(event: &Planned) -> String {
 }
 
 fn add_entry(asked: &mut Asked, pattern: &str, rate: f64, demand: &Demand) {
-    let is = |known: &&String| {
-        let (service, operation) = known.split_once(' ').unwrap_or((known, ""));
-        matches_entry(pattern, service, operation)
-    };
+    let is = |known: &&String| matches_written_entry(pattern, known);
     let matching: Vec<&String> = demand.entries.keys().filter(is).collect();
     if matching.is_empty() {
         asked.notes.push(format!(
