@@ -338,6 +338,7 @@ impl Engine {
         let mut permits = Vec::new();
         let bounded = self.guard.bounded(self.restamped.as_ref().unwrap_or(&self.cluster), now);
         self.judge.promise(&bounded);
+        self.judge.turn_away(self.shaper.turned_away(now));
         let mut portions = std::mem::take(&mut self.portions);
         portions.push(self.shard.take(now, self.judge.reference()));
         self.closed = portions.iter().map(Closed::of).collect();

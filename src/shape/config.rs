@@ -52,6 +52,8 @@ pub(super) const VALID_S: u64 = 10;
 /// A gateway that told of no request for so long is taken to be detached. Shorter, a quiet minute is; longer, what is shed is
 /// shed by nobody.
 pub(super) const ASKED_WITHIN_S: u64 = 60;
+/// So long after a gateway last turned a request away, the traces of such requests have all come.
+pub(super) const TURNED_AWAY_SEEN_S: u64 = 30;
 /// Requests of a level that did not come for so long are no level of their own any more.
 pub(super) const LEVEL_SEEN_S: f64 = 60.0;
 /// Levels that are kept apart at one service.

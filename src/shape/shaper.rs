@@ -3,16 +3,16 @@
 //! Which service is shaped at all is decided elsewhere: a rule asks, the guard permits, and the object carries the record.
 //! Here is only how much. A record that is removed, or has run out, ends its limit with the same tick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::config::{ASKED_WITHIN_S, VALID_S};
+use super::config::{ASKED_WITHIN_S, TURNED_AWAY_SEEN_S, VALID_S};
 use super::course::Course;
 use super::limits::{Limits, RouteLimit};
 use super::traffic::EntryTraffic;
 use crate::action::Done;
 use crate::analyse::{Findings, ServiceLoad};
-use crate::model::{ClockStep, ClusterState, ServiceId, Time};
+use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 
 #[derive(Debug, Default)]
 pub struct Shaper {
@@ -20,6 +20,8 @@ pub struct Shaper {
     reported_at: Option<Time>,
     /// When gateways last told of a request.
     asked_at: Option<Time>,
+    /// When gateways last turned away a request of each entry operation.
+    turned_away: BTreeMap<String, Time>,
     limits: Limits,
 }
 
@@ -29,6 +31,10 @@ impl Shaper {
         if traffic.iter().any(|one| one.offered > 0) {
             self.asked_at = Some(at);
         }
+        for one in traffic.iter().filter(|one| one.admitted < one.offered) {
+            self.turned_away.insert(one.entry.clone(), at);
+        }
+        self.turned_away.retain(|_, last| at <= *last + Duration::from_secs(TURNED_AWAY_SEEN_S));
         let from = self.reported_at.replace(at);
         let Some(from) = from.filter(|from| *from < at) else { return };
         self.courses.values_mut().for_each(|course| course.report(from, at, traffic));
@@ -78,6 +84,12 @@ impl Shaper {
         findings.loads.iter().filter_map(more).collect()
     }
 
+    /// Entry operations of which gateways turn requests away, or did so lately enough for traces of that to come.
+    pub fn turned_away(&self, now: Time) -> BTreeSet<Text> {
+        let lately = |last: Time| now <= last + Duration::from_secs(TURNED_AWAY_SEEN_S);
+        self.turned_away.iter().filter(|(_, last)| lately(**last)).map(|(entry, _)| entry.as_str().into()).collect()
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -86,6 +98,7 @@ impl Shaper {
         self.courses.values_mut().for_each(|course| course.step_clock(step));
         step.move_all(self.reported_at.as_mut());
         step.move_all(self.asked_at.as_mut());
+        step.move_all(self.turned_away.values_mut());
         step.move_all([&mut self.limits.valid_until]);
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use headroom::analyse::{ClockState, Findings, HindranceKind, SightLevel, Verdict};
-use headroom::engine::{Engine, Settings};
-use headroom::model::{Kind, SpanBuilder, SpanId, SpanRow, Time, TraceId};
+use headroom::engine::{Engine, Event, Settings};
+use headroom::model::{ClusterState, Kind, Pod, SpanBuilder, SpanId, SpanRow, Terms, Time, TraceId, Workload};
+use headroom::shape::{EntryTraffic, Level};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -30,6 +31,7 @@ struct Span {
     start_ns: i64,
     duration_ns: i64,
     ended_ns: i64,
+    http_status: &'static str,
 }
 
 /// front, orders and stock, each with two pods; a client may stand before them.
@@ -38,11 +40,13 @@ struct Shop {
     next_id: u64,
     /// A client with a clock of its own, this far ahead, starts the traces.
     client_ahead_ns: Option<fn(&mut Pcg64Mcg) -> i64>,
+    /// A gateway asks, and until so many seconds after the start turns this share of the requests away.
+    turns_away: (i64, f64),
 }
 
 impl Shop {
     fn new() -> Shop {
-        Shop { chance: Pcg64Mcg::seed_from_u64(7), next_id: 1, client_ahead_ns: None }
+        Shop { chance: Pcg64Mcg::seed_from_u64(7), next_id: 1, client_ahead_ns: None, turns_away: (0, 0.0) }
     }
 
     fn about(&mut self, ms: i64) -> i64 {
@@ -65,7 +69,19 @@ impl Shop {
             let service = ["front", "orders", "stock"][of];
             let pod = format!("{service}-{}", pods[of]);
             let ended_ns = start_ns + duration_ns;
-            Span { trace, id: ids[place], parent, service, pod, operation, kind, start_ns, duration_ns, ended_ns }
+            Span {
+                trace,
+                id: ids[place],
+                parent,
+                service,
+                pod,
+                operation,
+                kind,
+                start_ns,
+                duration_ns,
+                ended_ns,
+                http_status: "",
+            }
         };
         let orders_at = start_ns + MS;
         let stock_at = orders_at + orders_ns - stock_ns - MS / 2;
@@ -113,6 +129,9 @@ impl Course {
         }
         spans.sort_by_key(|span| (span.ended_ns, span.id));
         let mut engine = Engine::new(START, Settings::default(), &[]).unwrap();
+        if shop.turns_away.0 > 0 {
+            engine.observe(START, Event::Cluster(shapeable_orders()));
+        }
         let (mut course, mut sent) = (Vec::new(), 0);
         for half in 1..=2 * END_S {
             let now = START + Duration::from_millis(500) * half as u32;
@@ -122,6 +141,12 @@ impl Course {
                 sent += 1;
             }
             engine.ingest(now, builder.finish());
+            let (until_s, share) = shop.turns_away;
+            if half % 2 == 0 && half / 2 <= until_s {
+                let (entry, level) = ("front GET /shop".into(), Level::new(4, false));
+                let (offered, admitted) = (RATE as u64, ((1.0 - share) * RATE as f64) as u64);
+                engine.observe(now, Event::Traffic(vec![EntryTraffic { entry, level, offered, admitted }]));
+            }
             if half % 2 == 0 {
                 engine.tick(now);
                 course.push((half / 2, engine.findings().clone()));
@@ -157,6 +182,20 @@ impl Course {
     }
 }
 
+fn shapeable_orders() -> ClusterState {
+    let pod = |name: &str| Pod { name: name.into(), created_at: START, ready_at: Some(START) };
+    let workload = Workload {
+        service: "orders".into(),
+        replicas: 2,
+        min_replicas: 2,
+        max_replicas: 2,
+        pods: ["orders-0", "orders-1"].map(pod).into(),
+        terms: Terms { shapeable: true, ..Terms::default() },
+        ..Workload::default()
+    };
+    ClusterState { at: START, workloads: vec![workload] }
+}
+
 fn row(span: &Span) -> SpanRow<'_> {
     SpanRow {
         trace_id: TraceId(span.trace.to_be_bytes()),
@@ -165,6 +204,7 @@ fn row(span: &Span) -> SpanRow<'_> {
         start: Time(span.start_ns),
         duration_ns: span.duration_ns,
         kind: span.kind,
+        promoted: ["", span.http_status, ""],
         service: span.service,
         pod: &span.pod,
         operation: span.operation,
@@ -277,4 +317,22 @@ fn lost_spans_make_sight_partial_within_seconds_and_blame_nobody() {
         let healthy = course.0.iter().filter(|(at, found)| *at > 27 && found.verdict() == Verdict::Healthy);
         assert_eq!(healthy.count(), 0, "{lost}");
     }
+}
+
+#[test]
+fn what_a_gateway_turned_away_is_not_taken_for_requests_that_need_less() {
+    let (until_s, turned_away) = (25, 0.6);
+    let course = Course::of(Shop { turns_away: (until_s, turned_away), ..Shop::new() }, |trace| {
+        if trace[0].start_ns < START.0 + until_s * S && share(trace[0].id) < turned_away {
+            trace.truncate(1);
+            let span = &mut trace[0];
+            (span.http_status, span.duration_ns, span.ended_ns) = ("429", MS, span.start_ns + MS);
+        }
+    });
+    for second in [20, until_s + 7] {
+        let load = course.at(second).loads.iter().find(|load| load.service.name() == "orders").unwrap();
+        let calls = load.asked_by.iter().find(|asked| asked.entry == "front GET /shop").unwrap().calls;
+        assert!((0.9..=1.1).contains(&calls), "{calls} calls for each request at {second} s");
+    }
+    course.check();
 }

@@ -29,6 +29,9 @@ use tally::{Request, Tally, With};
 pub use works::Kinds;
 use works::Works;
 
+/// RFC 6585.
+const TOO_MANY_REQUESTS: u16 = 429;
+
 #[derive(Default)]
 pub struct Absorber {
     /// The tree of the trace at hand; kept for its memory.
@@ -122,7 +125,8 @@ impl Absorber {
             let span = &top.span;
             let entry = symbols.entry(span.service, span.operation);
             let work = self.works.of(entry, span, symbols);
-            if !work.is_timed() && tree.root == Some(node) {
+            let is_aside = !work.is_timed() || is_turned_away(tree, span, symbols.text(entry), reference);
+            if is_aside && tree.root == Some(node) {
                 return tree.duplicates;
             }
             self.requests.push(Request {
@@ -181,4 +185,13 @@ impl Absorber {
             sample: self.candidates.take(symbols),
         }
     }
+}
+
+/// Whether a gateway that asks turned this request away: nobody behind it took a call (a gateway's own question to headroom
+/// may have a span). Counted with those that were served, each request would seem to need fewer calls than it does, and more
+/// than usual once all are let in again.
+fn is_turned_away(tree: &Tree<Span>, span: &Span, entry: &Text, reference: &Reference) -> bool {
+    span.http_status == TOO_MANY_REQUESTS
+        && reference.turned_away.contains(entry)
+        && tree.nodes.iter().filter(|node| node.span.kind.is_callee()).count() <= 1
 }

@@ -187,6 +187,13 @@ impl Judge {
         reference.version += u64::from(reference.objectives.promise(cluster));
     }
 
+    /// Takes the entry operations of which gateways turn requests away.
+    pub fn turn_away(&mut self, entries: BTreeSet<Text>) {
+        let reference = &mut self.learned.reference;
+        reference.version += u64::from(reference.turned_away != entries);
+        reference.turned_away = entries;
+    }
+
     /// Calls a second that gateways keep from each service, as of now: they are part of what it is needed for.
     pub fn keep_away(&mut self, kept_away: BTreeMap<ServiceId, f64>) {
         self.kept_away = kept_away;

@@ -1,10 +1,13 @@
 //! What absorbers must know of the judge to do their part: one value, the same for all of them.
 
+use std::collections::BTreeSet;
+
 use super::callees::Callees;
 use super::objectives::Objectives;
 use super::operations::Operations;
 use super::remote_entries::RemoteEntries;
 use crate::analyse::telemetry::HostClocks;
+use crate::model::Text;
 
 pub use super::callees::CALL_KINDS_MAX;
 
@@ -21,6 +24,8 @@ pub struct Reference {
     pub callees: Callees,
     /// Where traces begin whose root never comes.
     pub remote_entries: RemoteEntries,
+    /// Entry operations of which gateways turn requests away now.
+    pub turned_away: BTreeSet<Text>,
     /// Hosts whose clocks are off, whose spans are corrected as they come.
     pub clocks: HostClocks,
 }
