@@ -19,8 +19,7 @@ pub(super) const ROWS_MAX: usize = 20_000;
 /// Below that the trees repeat what they were shown.
 const ROWS_MIN: usize = 200;
 
-/// Tests of the whole ask whether it learns, and unoptimised they would wait for minutes: a third of the rounds is close to as good.
-const ROUNDS: usize = if cfg!(test) { 40 } else { 120 };
+const ROUNDS: usize = 120;
 const LEAVES: usize = 24;
 const LEARNING_RATE: f64 = 0.08;
 
