@@ -24,6 +24,11 @@ impl Ingress {
             names: scenario.entries.iter().map(name).collect(),
         }
     }
+
+    /// What an entry of the scenario is called in traces.
+    pub fn name(&self, entry: usize) -> &str {
+        &self.names[entry]
+    }
 }
 
 impl Simulation {

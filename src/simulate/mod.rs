@@ -22,7 +22,7 @@
 //! | what users got and what it cost | [`measures`] |
 //! | the loop over events | `simulation`, `schedule`, `slab` |
 //! | randomness that does not depend on the order of events | `random` |
-//! | runs to compare with | [`references`] |
+//! | runs to compare with | [`references`], `perfect_admission` |
 //! | systems drawn by a seed, with one fault | [`draw`] |
 //!
 //! Data flows: `traffic` → `calls` ⇄ `frames` ⇄ `workers`/`shared`/peers → `spans` → `telemetry` → [`Delivery`]. Everything is in
@@ -38,6 +38,7 @@ mod frames;
 mod ingress;
 pub mod measures;
 mod peers;
+mod perfect_admission;
 mod pods;
 mod random;
 pub mod references;
@@ -54,6 +55,7 @@ mod traffic;
 mod workers;
 
 pub use measures::{EntryMeasures, EventMeasures, Live, LiveEntry, LiveService, Measures, Restart};
+pub use perfect_admission::{Order, perfect_admission};
 pub use references::{Policy, References, reference};
 pub use scenario::{PodKind, Scenario, ScenarioError};
 pub use simulation::{Simulation, Usage};

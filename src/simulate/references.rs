@@ -29,6 +29,8 @@ pub struct References {
     pub onset: Measures,
     /// Where there is a calendar.
     pub oracle: Option<Measures>,
+    /// Where traffic is shaped: by perfect admission from the onset on, with what was ordered in the run beside it.
+    pub shed_onset: Option<Measures>,
 }
 
 impl References {
@@ -36,7 +38,7 @@ impl References {
     pub fn run(scenario: &Scenario, seed: u64) -> References {
         let measures = |policy| reference(scenario, seed, policy, scenario.horizon_s).measures();
         let oracle = (!scenario.calendar.events.is_empty()).then(|| measures(Policy::Oracle));
-        References { without: measures(Policy::Without), onset: measures(Policy::Onset), oracle }
+        References { without: measures(Policy::Without), onset: measures(Policy::Onset), oracle, shed_onset: None }
     }
 }
 

@@ -1,12 +1,12 @@
 //! A front door that asks headroom: who is turned away, for how long, and what users get.
 
-use headroom::action::Action;
+use headroom::action::{Action, Change};
 use headroom::analyse::Verdict;
 use headroom::commands::demo::course;
 use headroom::decide;
 use headroom::guard::Outcome;
 use headroom::journal::{Entry, What};
-use headroom::simulate::{EntryMeasures, Measures, Policy, Scenario, reference};
+use headroom::simulate::{EntryMeasures, Measures, Order, Policy, Scenario, perfect_admission, reference};
 use headroom::verify::Stage;
 
 const SEED: u64 = 3;
@@ -63,6 +63,19 @@ impl Run {
             }
         }
         (shed, scaled)
+    }
+
+    fn orders(&self) -> Vec<Order> {
+        let start = self.entries[0].at;
+        let order = |entry: &Entry| match &entry.what {
+            What::Acted { change: Change::Scale(scaling), error: None, .. } => Some(Order {
+                at_s: entry.at.seconds_since(start),
+                service: scaling.service.name().into(),
+                replicas: scaling.to,
+            }),
+            _ => None,
+        };
+        self.entries.iter().filter_map(order).collect()
     }
 
     fn ends_of_shedding(&self) -> Vec<(f64, Stage)> {
@@ -148,4 +161,9 @@ fn what_is_shed_is_part_of_the_need() {
     let last = findings.next_back().unwrap();
     assert_ne!(last.verdict(), Verdict::Saturated);
     assert!(!run.ends_of_shedding().is_empty(), "the limit is gone once the pods are there");
+    // With the same pods nobody does better than who knows what they can serve, and that one turns away and is not refused.
+    let best = perfect_admission(&run.scenario, SEED, &run.orders());
+    let refused: u64 = best.entries.iter().map(|entry| entry.refused).sum();
+    assert!(best.slo_violation_share < run.measures.slo_violation_share && best.shed > 0, "{best:?}");
+    assert!(share(refused, best.requests) < 0.01, "{best:?}");
 }

@@ -83,6 +83,7 @@ pub fn play(play: &Play, speed: f64, out: &mut dyn Write) -> Result<Option<Summa
     };
     story.close(play.json, out)?;
     let references = references.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let references = references.map(|references| play.with_perfect_admission(references, &story));
     Ok(Some(Summary::new(play, &story, &measures, references.as_ref())))
 }
 

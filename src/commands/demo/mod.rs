@@ -28,7 +28,7 @@ use crate::commands::scenario::{SCENARIO, Variant, finite_speed, scenario};
 use crate::config;
 use crate::decide::RuleSource;
 use crate::disk;
-use crate::simulate::{References, Scenario};
+use crate::simulate::{References, Scenario, perfect_admission};
 use story::Story;
 use summary::Summary;
 
@@ -200,6 +200,7 @@ fn at_once(play: &Play, out: &mut dyn Write) -> Result<Summary, Error> {
         spans.finish()?;
         journal.finish()?;
         let references = references.map(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let references = references.map(|references| play.with_perfect_admission(references, &story));
         Ok(Summary::new(play, &story, &simulation.measures(), references.as_ref()))
     })
 }
@@ -215,6 +216,12 @@ impl Play {
     /// A run that ends early says nothing of the whole, and nobody need wait for what it would be compared with.
     fn compares(&self) -> bool {
         self.variant.until.is_none()
+    }
+
+    /// Where traffic is shaped, what could be had with the same pods.
+    fn with_perfect_admission(&self, references: References, story: &Story) -> References {
+        let shed_onset = self.scenario.shaping.then(|| perfect_admission(&self.scenario, self.seed, &story.orders()));
+        References { shed_onset, ..references }
     }
 
     fn load_rules(&self) -> Result<Vec<RuleSource>, Error> {

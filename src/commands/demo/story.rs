@@ -13,7 +13,7 @@ use crate::commands::error::Error;
 use crate::guard::{Decision, Gate, Outcome};
 use crate::journal::{Entry, What};
 use crate::model::{DecisionId, ServiceId, Time};
-use crate::simulate::Scenario;
+use crate::simulate::{Order, Scenario};
 use crate::verify::Stage;
 
 /// How often a quiet run says that it goes on, in seconds of the scenario.
@@ -107,6 +107,15 @@ impl Story {
     pub fn new(scenario: &Scenario, start: Time) -> Story {
         let shed = scenario.truth.shed.iter().map(|&service| scenario.services[service].name.clone()).collect();
         Story { start, expected: scenario.expected_targets(), shed, progress_s: PROGRESS_S, ..Story::default() }
+    }
+
+    /// Replicas that were ordered, in the order of time.
+    pub fn orders(&self) -> Vec<Order> {
+        let order = |action: &Action| {
+            let (at_s, service) = (action.t_s, action.service.clone());
+            action.to.map(|replicas| Order { at_s, service, replicas })
+        };
+        self.actions.iter().filter_map(order).collect()
     }
 
     /// Services scaled out, in the order of their first action.

@@ -47,6 +47,8 @@ pub struct Summary {
     /// Of one who knows the rates to come; null where the scenario has no calendar.
     pub pod_seconds_oracle: Option<f64>,
     pub slo_violation_share_oracle: Option<f64>,
+    /// With perfect admission from the onset on and the scale-outs of this run; null where no traffic is shaped.
+    pub slo_violation_share_shed_onset: Option<f64>,
     /// Requests that arrived while an event's participants were there.
     pub events: Vec<EventMeasures>,
     pub findings: Vec<FindingSummary>,
@@ -107,6 +109,7 @@ impl Summary {
         let without = references.map(|r| &r.without);
         let onset = references.map(|r| &r.onset);
         let oracle = references.and_then(|r| r.oracle.as_ref());
+        let shed_onset = references.and_then(|r| r.shed_onset.as_ref());
         let onset_s = play.scenario.truth.onset_s;
         let healthy_restarted = measures.restarts.iter().filter(|restart| !restart.was_bad).count();
         Summary {
@@ -130,6 +133,7 @@ impl Summary {
             pod_seconds_onset: onset.map(|m| rounded(m.pod_seconds, 3)),
             pod_seconds_oracle: oracle.map(|m| rounded(m.pod_seconds, 3)),
             slo_violation_share_oracle: oracle.map(|m| rounded(m.slo_violation_share, 6)),
+            slo_violation_share_shed_onset: shed_onset.map(|m| rounded(m.slo_violation_share, 6)),
             events: measures.events.clone(),
             findings: findings(play, story, measures),
             entries: measures.entries.clone(),

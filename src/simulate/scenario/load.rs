@@ -1,7 +1,7 @@
 //! What the traffic asks of each service, by arithmetic on the file alone: visits, held time, utilisation,
 //! and the replicas that a peak needs. Used by the `onset` reference and by the tests of the scenarios.
 
-use super::{EdgeTrouble, Fault, PodKind, Pods, Scenario, Shape, Step, Target, Trouble};
+use super::{EdgeTrouble, Entry, Fault, PodKind, Pods, Scenario, Service, Shape, Step, Target, Trouble};
 use crate::simulate::traffic;
 
 impl Scenario {
@@ -144,6 +144,16 @@ impl Scenario {
         (pull_p95_ns + self.pod_start.probe_ns + self.pod_start.warm_up_ns as f64) / 1e9
     }
 
+    /// What one request of each entry asks of each service: seconds for which it holds a thread, or of a core.
+    pub(in crate::simulate) fn costs(&self) -> Vec<Vec<f64>> {
+        let cost = |of: &Entry| {
+            let mut cost = vec![0.0; self.services.len()];
+            self.add_demand(of.service, of.operation_index, 1.0, &mut cost);
+            cost
+        };
+        self.entries.iter().map(cost).collect()
+    }
+
     /// Held threads, or cores, that each service needs on average for these rates of the entries.
     fn demand(&self, rates: &[f64]) -> Vec<f64> {
         let mut demand = vec![0.0; self.services.len()];
@@ -199,6 +209,13 @@ const Z95: f64 = 1.644_853_6;
 const BURST: f64 = 2.0;
 
 /// Threads or cores of one pod.
+impl Service {
+    /// Threads, or cores, of one of its pods.
+    pub(in crate::simulate) fn capacity(&self) -> f64 {
+        capacity(self.pods)
+    }
+}
+
 fn capacity(pods: Pods) -> f64 {
     match pods {
         Pods::Workers { threads, .. } => f64::from(threads),
