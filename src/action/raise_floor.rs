@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scale::{replicas, scaled, to_before};
+use super::scale::{scaled, to_before};
 use super::{Action, Change, Criterion, DoneSpec, Limits, Pace, Sight, Slot, Spec, Step, Target};
+use crate::model::cluster::replicas;
 use crate::model::{Details, InterventionRecord, ServiceId, Time, Workload};
 
 pub(super) const KIND: &str = "raised_floor";
@@ -100,7 +101,7 @@ impl DoneSpec for RaisedFloor {
     }
 
     fn give_back(&self, service: &ServiceId, record: &InterventionRecord) -> Option<(Action, String)> {
-        let because = format!("{} replicas of {service} were held until {}", record.replicas_after, self.until);
+        let because = format!("{} of {service} were held until {}", replicas(record.replicas_after), self.until);
         Some((to_before(service, record), because))
     }
 

@@ -10,6 +10,7 @@ use super::{
     Action, Argument, Call, Change, ChangeSpec, Criterion, DoneSpec, Limits, Pace, Request, Sight, Slot, Spec, Step,
     Target,
 };
+use crate::model::cluster::replicas;
 use crate::model::{InterventionRecord, ServiceId, Time, Workload};
 
 /// Scalings are recorded without details; this is how 0.1.0 names them where it does.
@@ -153,11 +154,6 @@ pub(super) fn scaled(service: &ServiceId, Step { from, to }: Step, record: Inter
     Change::Scale(Scaling { service: service.clone(), from, to, record })
 }
 
-/// `1 replica`, `9 replicas`
-pub(super) fn replicas(n: u32) -> String {
-    if n == 1 { "1 replica".into() } else { format!("{n} replicas") }
-}
-
 /// The write: replicas and the record of the intervention together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaling {
@@ -181,7 +177,7 @@ impl ChangeSpec for Scaling {
     }
 
     fn under_way(&self, at: Time) -> String {
-        format!("{} to {} replicas, written to the cluster at {at}; its pods are coming", self.from, self.to)
+        format!("{} to {}, written to the cluster at {at}; its pods are coming", self.from, replicas(self.to))
     }
 }
 
@@ -198,7 +194,7 @@ impl DoneSpec for Scaled {
     }
 
     fn describe(&self, record: &InterventionRecord) -> String {
-        format!("{} to {} replicas", record.replicas_before, record.replicas_after)
+        format!("{} to {}", record.replicas_before, replicas(record.replicas_after))
     }
 
     fn at_stake(&self, record: &InterventionRecord, _: u32) -> u32 {

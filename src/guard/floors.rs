@@ -14,6 +14,7 @@ use super::config::Config;
 use super::review::{Context, Guard};
 use crate::action::{Action, Done, RaiseFloor, ScaleIn};
 use crate::decide::Proposal;
+use crate::model::cluster::replicas;
 use crate::model::{ClusterState, InterventionId, InterventionRecord, Origin, ServiceId, Time, Workload};
 
 /// The least replicas of a service for a time: an input, which holds whether or not anything is seen.
@@ -238,18 +239,18 @@ impl Guard {
 
     /// Proposals to raise what runs to the floors that hold now: of several at one service the highest.
     pub(super) fn floor_proposals(&self, context: &Context<'_>) -> Vec<Proposal> {
-        let replicas = |service: &ServiceId| context.cluster.workload(service.as_str()).map_or(0, |w| w.replicas);
+        let running = |service: &ServiceId| context.cluster.workload(service.as_str()).map_or(0, |w| w.replicas);
         let holding = self.floors.told.iter().filter(|floor| floor.holds(context.now));
-        let mut short: Vec<&Floor> = holding.filter(|floor| floor.replicas > replicas(&floor.service)).collect();
+        let mut short: Vec<&Floor> = holding.filter(|floor| floor.replicas > running(&floor.service)).collect();
         short.sort_by(|a, b| {
             let highest_first = b.replicas.cmp(&a.replicas);
             a.service.cmp(&b.service).then(highest_first).then_with(|| a.origin.cmp(&b.origin))
         });
         short.dedup_by(|later, first| later.service == first.service);
         let proposal = |floor: &Floor| {
-            let Floor { service, origin, replicas, until, .. } = floor.clone();
-            let because = format!("{} holds {replicas} replicas until {until}", origin.in_words());
-            let action = Action::RaiseFloor(RaiseFloor { service, to: replicas, until });
+            let Floor { service, origin, replicas: to, until, .. } = floor.clone();
+            let because = format!("{} holds {} until {until}", origin.in_words(), replicas(to));
+            let action = Action::RaiseFloor(RaiseFloor { service, to, until });
             Proposal { origin, action, because, verdict: String::new() }
         };
         short.into_iter().map(proposal).collect()

@@ -14,6 +14,7 @@ use super::review::{Context, Guard};
 use crate::action::{Action, Done, Pace, Sight, Slot, Step};
 use crate::analyse::{ServiceFinding, SightLevel};
 use crate::decide::Proposal;
+use crate::model::cluster::replicas;
 use crate::model::{Ceiling, Hold, Origin, ServiceId, Time, Workload};
 
 /// What is left of a proposal on its way through the gates.
@@ -451,7 +452,7 @@ fn back_to(passing: &mut Passing, before: u32) -> Result<(), Refusal> {
 fn bounds_out(passing: &mut Passing, workload: &Workload, bounds: &Bounds, config: &Config) -> Result<(), Refusal> {
     let Bounds { min, max } = bounds;
     if max.replicas <= passing.from {
-        return refuse(Gate::Bounds, format!("it is at its maximum of {} replicas ({})", max.replicas, max.by));
+        return refuse(Gate::Bounds, format!("it is at its maximum of {} ({})", replicas(max.replicas), max.by));
     }
     let furthest =
         passing.from.saturating_mul(config.step_factor_max).max(passing.from.saturating_add(config.step_replicas_min));

@@ -5,10 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use super::explain::{Explanation, Found, Moment, Story};
 use super::moment::{Happened, State};
 use crate::action::{Action, Change};
-use crate::analyse::sentences::{BLIND, percent, probability, replicas};
+use crate::analyse::sentences::{BLIND, percent, probability};
 use crate::analyse::{Bottleneck, Evidence, Verdict};
 use crate::guard::{Decision, Gate, Outcome, Refusal};
 use crate::model::Time;
+use crate::model::cluster::replicas;
 
 /// `14:03:07` of `2026-11-24T14:03:07.123Z`: the day stands in the heading.
 fn clock(at: Time) -> String {

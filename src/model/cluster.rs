@@ -150,3 +150,8 @@ pub struct Pod {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<Time>,
 }
+
+/// For people: `1 replica`, `9 replicas`.
+pub fn replicas(n: u32) -> String {
+    if n == 1 { "1 replica".into() } else { format!("{n} replicas") }
+}

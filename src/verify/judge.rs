@@ -11,6 +11,7 @@ use super::verifier::Verification;
 use crate::action::{Criterion, Done};
 use crate::analyse::{Findings, ServiceFinding};
 use crate::decide::Proposal;
+use crate::model::cluster::replicas;
 use crate::model::{ClockStep, ClusterState, InterventionRecord, Origin, ServiceId, Time, Workload};
 
 const NS_PER_MS: f64 = 1e6;
@@ -277,7 +278,7 @@ fn held(tick: &Tick<'_>, workload: &Workload) -> Next {
 /// before. The record stays on the object until then, so that a crash does not forget what is owed.
 fn owed(calm_since: Option<Time>, tick: &Tick<'_>, workload: &Workload) -> Next {
     if workload.replicas < tick.report.to {
-        return tick.end(Stage::GivenBack, &format!("back at {} replicas", workload.replicas));
+        return tick.end(Stage::GivenBack, &format!("back at {}", replicas(workload.replicas)));
     }
     let calm_since = match tick.sight {
         Some(sight) if !sight.objective_missed => calm_since.or(Some(tick.now)),
@@ -325,14 +326,14 @@ impl Tick<'_> {
     /// Applied, Judging or Held → Ended: the replicas are no longer those that it set.
     fn another_hand(&self, workload: &Workload) -> Option<Next> {
         let sets_replicas = self.record.replicas_after != self.record.replicas_before;
-        let reason = format!("another hand set {} replicas", workload.replicas);
+        let reason = format!("another hand set {}", replicas(workload.replicas));
         (sets_replicas && workload.replicas != self.report.to).then(|| self.end(Stage::Superseded, &reason))
     }
 
     /// As [`Self::give_back`], before its time.
     fn give_back_early(&self) -> Vec<Verification> {
         let InterventionReport { service, origin, to, .. } = self.report;
-        let because = format!("{} asks for {to} replicas of {service} no more", origin.in_words());
+        let because = format!("{} asks for {} of {service} no more", origin.in_words(), replicas(*to));
         let mut back = self.give_back();
         for one in &mut back {
             if let Verification::GiveBack(proposal) = one {

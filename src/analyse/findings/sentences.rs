@@ -9,6 +9,7 @@ use super::{
 };
 use crate::analyse::Suspect;
 use crate::analyse::thresholds::findings::{DECIMALS_MAX, TELLING_FACTOR};
+use crate::model::cluster::replicas;
 
 /// Measures of how long things take. For an undetermined cause these are evidence; load alone is not.
 const TIME_MEASURES: [&str; 5] =
@@ -251,11 +252,6 @@ impl Findings {
             _ => self.bottleneck().summary(),
         }
     }
-}
-
-/// `1 replica`, `3 replicas`.
-pub fn replicas(n: u32) -> String {
-    if n == 1 { "1 replica".into() } else { format!("{n} replicas") }
 }
 
 impl MissedObjective {

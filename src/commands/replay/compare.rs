@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::guard::{Decision, Outcome};
+use crate::model::cluster::replicas;
 use crate::model::{DecisionId, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -148,7 +149,7 @@ impl Display for Line<'_> {
             (Some(deed), Outcome::Refused { gate, reason }) => {
                 write!(f, "to {deed} refused by {}: {reason}", gate.as_str())?
             }
-            (_, Outcome::Permitted { from, to }) => write!(f, "{service} from {from} to {to} replicas")?,
+            (_, Outcome::Permitted { from, to }) => write!(f, "{service} from {from} to {}", replicas(*to))?,
             (_, Outcome::Observed { .. }) => f.write_str(&self.0.would().unwrap_or_default())?,
             (_, Outcome::Notified) => write!(f, "sent a notification for {service}")?,
             (_, Outcome::Refused { gate, reason }) => {

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use crate::api::Planning;
 use crate::commands::error::Error;
 use crate::commands::table::aligned;
+use crate::model::cluster::replicas;
 use crate::model::{Origin, Time};
 use crate::schedule::{Plan, Raise, Raised, Step};
 
@@ -58,13 +59,13 @@ fn event(raised: &Raised, zone: Tz, wide: bool, out: &mut dyn Write) -> Result<(
     let rows: Vec<Vec<String>> = raises
         .iter()
         .map(|raise| {
-            let Raise { service, replicas, usual, from, until, because } = raise;
+            let Raise { service, replicas: to, usual, from, until, because } = raise;
             let (from, until) = (clock(*from, "%H:%M:%S"), clock(*until, "%H:%M"));
-            let replicas = match usual {
-                Some(usual) => format!("{usual} to {replicas} replicas until {until}"),
-                None => format!("{replicas} replicas until {until}, usual not known"),
+            let raised = match usual {
+                Some(usual) => format!("{usual} to {} until {until}", replicas(*to)),
+                None => format!("{} until {until}, usual not known", replicas(*to)),
             };
-            vec![from, service.clone(), replicas, because.clone()]
+            vec![from, service.clone(), raised, because.clone()]
         })
         .collect();
     aligned(&rows).iter().try_for_each(|line| writeln!(out, "    {line}"))?;
@@ -105,7 +106,7 @@ fn held(plan: &Plan, zone: Tz, wide: bool, out: &mut dyn Write) -> Result<(), Er
     let steps = plan.floors.iter().filter(|step| wide || differs(step.service.as_str()));
     let rows: Vec<Vec<String>> = steps
         .map(|step| {
-            let Step { service, origin, replicas, from, until, .. } = step;
+            let Step { service, origin, replicas: held, from, until, .. } = step;
             let title = match origin {
                 Origin::Schedule(title) => title.clone(),
                 other => other.in_words(),
@@ -113,7 +114,7 @@ fn held(plan: &Plan, zone: Tz, wide: bool, out: &mut dyn Write) -> Result<(), Er
             let day = at(*from, zone).format("%Y-%m-%d").to_string();
             let span =
                 format!("{} to {}", clock(*from, *from, zone, "%H:%M:%S"), clock(*until, *from, zone, "%H:%M:%S"));
-            vec![day, span, service.to_string(), format!("{replicas} replicas"), title]
+            vec![day, span, service.to_string(), replicas(*held), title]
         })
         .collect();
     if !rows.is_empty() {
