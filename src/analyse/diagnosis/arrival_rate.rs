@@ -66,6 +66,11 @@ impl Arrivals {
         }
     }
 
+    /// Requests that were turned away a second: of them it is known at once that they came.
+    pub fn refused_per_s(&self) -> f64 {
+        (self.counted_per_s - self.throughput_per_s).max(0.0)
+    }
+
     /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its
     /// stretch, and of the starts of what ended there.
     pub fn ahead(&self, ahead_s: f64) -> f64 {

@@ -20,6 +20,8 @@ pub struct ServiceState<'a> {
     pub pods: &'a [PodAnswer],
     pub pod_health: PodHealth,
     pub arrivals: Arrivals,
+    /// Pods were ordered that do not serve yet, or have not served for long beside older ones.
+    pub is_settling: bool,
 }
 
 impl HealthSums {
@@ -155,6 +157,11 @@ impl ServiceState<'_> {
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {
         self.pods.iter().filter(|pod| !self.pod_health.warming.contains(&pod.pod))
+    }
+
+    /// Pods that were ready long before the load came, where there are any: what they do is what a pod can do.
+    pub fn settled_pods(&self) -> impl Iterator<Item = &PodAnswer> {
+        self.warm_pods().filter(|pod| !self.pod_health.young.contains(&pod.pod))
     }
 
     /// Calls that nobody answers, beyond what chance makes of some.

@@ -395,11 +395,12 @@ impl Judge {
     }
 }
 
-/// What the warm pods of a saturated service do.
+/// What pods of a saturated service do that are warm and were there before the load: new ones have no queue yet, and beside them
+/// the mean of all is no limit.
 fn at_limit_of(service: &ServiceState<'_>, undisturbed_share: f64, seconds: f64) -> AtLimit {
-    let (pods, requests) = service.warm_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
+    let (pods, requests) = service.settled_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
     let requests = requests as f64 * service.sums.weight();
-    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share }
+    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share, at_least: service.is_settling }
 }
 
 fn complete_bottlenecks(findings: &mut Findings, cluster: &ClusterState) {

@@ -19,6 +19,7 @@ use crate::analyse::change::live::{self, Changes};
 use crate::analyse::diagnosis::courses::{Courses, Followed};
 use crate::analyse::findings::Findings;
 use crate::analyse::learned::baseline::Baseline;
+use crate::analyse::learned::begun::Begun;
 use crate::analyse::learned::capacity::{AtLimit, Capacities};
 use crate::analyse::learned::pod_startup::PodStartup;
 use crate::analyse::learned::quarantine::Quarantine;
@@ -91,6 +92,7 @@ struct Learned {
     baseline: Baseline,
     capacities: Capacities,
     starts: PodStartup,
+    begun: Begun,
     courses: Courses,
     changes: Changes,
 }
@@ -248,7 +250,9 @@ impl Judge {
         self.lost_spans.push(now, received, came.spans.late);
         self.watch.push(now, &rollups, came);
         self.sampling.see(now, &rollups);
-        let Learned { reference, quarantine, baseline, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, begun, .. } = &mut self.learned;
+        begun.learn(&rollups);
+        begun.evict(seen.complete_to.second());
         let entries = rollups.iter().flat_map(Rollups::rows::<EntryKey<&str>>).map(|(key, _)| key.entry);
         reference.objectives.learn_works(works.iter().map(|(entry, (work, _))| (entry, *work)));
         reference.objectives.learn(entries);
@@ -273,7 +277,7 @@ impl Judge {
     /// Learns from a tick's judgements, and what time has released: the one place where what is known changes by what was
     /// found.
     fn learn(&mut self, now: Time, cluster: &ClusterState, lessons: Lessons) {
-        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, capacities, starts, courses, changes, .. } = &mut self.learned;
         quarantine.missed(now, lessons.missed);
         courses.learn(lessons.courses, lessons.complete_to);
         lessons.at_limit.iter().for_each(|(service, at_limit)| capacities.learn(service, *at_limit));
@@ -296,11 +300,12 @@ impl Judge {
         self.lost_spans.step_clock(step);
         self.watch.step_clock(step);
         self.sampling.step_clock(step);
-        let Learned { reference, quarantine, baseline, starts, courses, changes, .. } = &mut self.learned;
+        let Learned { reference, quarantine, baseline, starts, begun, courses, changes, .. } = &mut self.learned;
         reference.clocks.step_clock(step);
         quarantine.step_clock(now, step);
         baseline.step_clock(step);
         starts.step_clock();
+        begun.step_clock();
         courses.step_clock(step);
         changes.step_clock(step);
     }

@@ -12,6 +12,7 @@ use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::rollup::window_totals::{Answers, CrossingAnswer, EntryAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
+use crate::analyse::thresholds::load::begun::NEARLY_ALL;
 use crate::analyse::thresholds::load::{AHEAD, BLIND_STEP_FACTOR, LOW_TRAFFIC_REQUESTS};
 use crate::model::{ClusterState, ServiceId, Text};
 
@@ -31,7 +32,8 @@ impl Judge {
             let counted = (stretch.from, stretch.seconds() / sums.weight());
             let pod_health = PodHealth::of(service, workload, pods, counted, &self.learned.baseline);
             let arrivals = Arrivals::estimate(seconds, stretch.to.second()).weighted(sums.weight());
-            (service.clone(), ServiceState { sums, pods, pod_health, arrivals })
+            let is_settling = workload.is_some_and(|w| w.replicas > w.ready()) || !pod_health.young.is_empty();
+            (service.clone(), ServiceState { sums, pods, pod_health, arrivals, is_settling })
         };
         answers.services.iter().map(state).collect()
     }
@@ -57,7 +59,15 @@ impl Judge {
             // What is shed at the front door would come as well.
             let expected = there.arrivals.ahead(ahead_s) + self.kept_away.get(&**service).copied().unwrap_or(0.0);
             let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
-            let needed = capacities.replicas(service, expected, self.config.target_utilisation);
+            let estimated = capacities.replicas(service, expected, self.config.target_utilisation);
+            let needed = estimated.map(|estimated| match self.known_to_come(service, there, &durations, findings) {
+                // Pods that were ordered are not felt yet: more only for what is known to come, not for what the queue says.
+                Some(known) if there.is_settling => {
+                    let known = capacities.replicas(service, known, self.config.target_utilisation);
+                    estimated.min(known.unwrap_or(estimated).max(replicas))
+                }
+                Some(_) | None => estimated,
+            });
             // What was seen inside one window alone carries one bounded step, and none down.
             // Pods that still come are the answer to this need: twice those that serve, not twice those ordered.
             let ready = workload.map_or(replicas, |w| w.ready());
@@ -83,6 +93,20 @@ impl Judge {
             }
         };
         services.iter().map(finding).collect()
+    }
+
+    /// Requests a second that surely come to a service, what is turned away at it or before it among them.
+    fn known_to_come(
+        &self,
+        service: &Text,
+        there: &ServiceState<'_>,
+        durations: &[(i32, i64)],
+        findings: &Findings,
+    ) -> Option<f64> {
+        let lag_s = quantile_ns(durations.iter().copied(), NEARLY_ALL) as f64 / 1e9;
+        let begun = self.learned.begun.per_s(service, findings.complete_to.second(), lag_s)?;
+        let turned_away = self.kept_away.get(&**service).copied().unwrap_or(0.0);
+        Some(begun * there.sums.weight() + there.arrivals.refused_per_s() + turned_away)
     }
 
     /// What is asked of the services whose owners let their traffic be shaped.

@@ -33,6 +33,9 @@ pub struct AtLimit {
     pub hold_s: f64,
     /// The share of that which slow callees did not inflate.
     pub undisturbed_share: f64,
+    /// Other pods were ordered and are not felt yet: the queue still grows, and where requests share a pod they end later than
+    /// their part of the work is done. So little shows what a pod can do at least.
+    pub at_least: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,12 +46,15 @@ pub struct Capacities {
 impl Capacities {
     /// Learns from a service that is saturated now.
     pub fn learn(&mut self, service: &Text, at_limit: AtLimit) {
-        let AtLimit { pods, requests, seconds, hold_s, undisturbed_share } = at_limit;
+        let AtLimit { pods, requests, seconds, hold_s, undisturbed_share, at_least } = at_limit;
         if pods == 0 || requests <= 0.0 || undisturbed_share <= 0.0 {
             return;
         }
         let rate = requests / seconds / f64::from(pods);
         let found = Capacity { per_pod_per_s: rate / undisturbed_share, service_s: hold_s * undisturbed_share };
+        if at_least && self.known.get(service).is_some_and(|known| known.per_pod_per_s > found.per_pod_per_s) {
+            return;
+        }
         let mix = |old: f64, new: f64| old + CAPACITY_WEIGHT * (new - old);
         self.known
             .entry(service.clone())

@@ -1,6 +1,7 @@
 //! What is known of healthy time and of what pods can do, learned from rows and kept over a restart.
 
 pub mod baseline;
+pub mod begun;
 mod callees;
 pub mod capacity;
 pub mod demand;

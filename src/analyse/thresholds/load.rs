@@ -37,3 +37,15 @@ pub mod arrivals {
     /// first second of a burst is carried on to any height.
     pub const TREND_FACTOR_MAX: f64 = 2.0;
 }
+
+/// Requests by the second in which they began.
+pub mod begun {
+    /// Seconds that are kept: a queue seldom makes requests older than this, and the seconds before it must be known too.
+    /// Fewer, of a long queue nothing is known; more are not asked for.
+    pub const KEPT_SECONDS: i64 = 64;
+    /// Seconds whose mean is a load: as the fast window. Fewer, chance is a load; more, it is known later.
+    pub const STRETCH_SECONDS: i64 = 3;
+    /// The share of requests that must have ended: what began later counts as not known. More, of a load with a few long
+    /// requests nothing is known in time; less, a load is taken to be smaller than it is.
+    pub const NEARLY_ALL: f64 = 0.95;
+}
