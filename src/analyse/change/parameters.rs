@@ -62,7 +62,7 @@ impl Place {
 }
 
 /// Every parameter, those that rank suspects before those that only turn ranks into probabilities.
-const PLACES: [Place; 26] = [
+const PLACES: [Place; 27] = [
     Place::Scale(|p| &mut p.floor_share),
     Place::Scale(|p| &mut p.spread),
     Place::Scale(|p| &mut p.drift),
@@ -89,10 +89,11 @@ const PLACES: [Place; 26] = [
     Place::Scale(|p| &mut p.knock_on_slope),
     Place::Scale(|p| &mut p.sharpness),
     Place::LogOdds(|p| &mut p.prior),
+    Place::Scale(|p| &mut p.knee),
 ];
 
 /// So many of the last only turn ranks into probabilities.
-const CALIBRATING: usize = 2;
+const CALIBRATING: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +113,10 @@ mod tests {
         let start = Parameters::default();
         let calibrated = start.calibrate(|p| (p.sharpness - 1.0).abs() + (p.prior - 0.5).abs() + (p.drift - 0.2).abs());
         assert!((calibrated.sharpness - 1.0).abs() < 0.2 && (calibrated.prior - 0.5).abs() < 0.2, "{calibrated:?}");
-        assert_eq!(Parameters { sharpness: start.sharpness, prior: start.prior, ..calibrated }, start);
+        assert_eq!(
+            Parameters { sharpness: start.sharpness, prior: start.prior, knee: start.knee, ..calibrated },
+            start
+        );
     }
 
     #[test]

@@ -6,11 +6,18 @@ use crate::analyse::thresholds::change::ROUNDING;
 
 /// The probability of each score, in the order given; what is missing to 1 is 'no suspect here'.
 pub(super) fn probabilities(scores: &[f64], parameters: &Parameters) -> Vec<f64> {
-    let mut logs: Vec<f64> = scores.iter().map(|score| parameters.sharpness * score).collect();
-    logs.push((scores.len() as f64).ln() - parameters.prior);
+    let none = (scores.len() as f64).ln() - parameters.prior;
+    let mut logs: Vec<f64> =
+        scores.iter().map(|score| told(parameters.sharpness * score - none, parameters.knee)).collect();
+    logs.push(0.0);
     let all = log_sum_exp(&logs);
     logs.pop();
     logs.iter().map(|log| (log - all).exp() * (1.0 - ROUNDING)).collect()
+}
+
+/// Log odds as they are told: the larger, the less more of them adds.
+fn told(log_odds: f64, knee: f64) -> f64 {
+    if log_odds > 0.0 { knee * (log_odds / knee).ln_1p() } else { log_odds }
 }
 
 #[cfg(test)]
@@ -26,6 +33,7 @@ mod tests {
         let scores = probabilities(&[0.0; 10], &parameters);
         assert!(scores.iter().all(|p| *p < 0.05), "{scores:?}");
         assert!(probabilities(&[20.0, 0.0], &parameters)[0] > 0.99);
+        assert!(probabilities(&[2.5, 0.0], &parameters)[0] < 0.97, "some evidence is not proof");
     }
 
     proptest! {

@@ -50,7 +50,7 @@ pub struct Args {
     /// Draw these kinds of fault alone
     #[arg(long, value_name = "KIND", num_args = 1.., value_parser = super::draw::kind, requires = "drawn")]
     kinds: Vec<Kind>,
-    /// Choose what turns evidence into probability (`sharpness`, `prior`) on the drawn cases, and print it
+    /// Choose what turns evidence into probability (`sharpness`, `prior`, `knee`) on the drawn cases, and print it
     #[arg(long, requires = "drawn")]
     calibrate: bool,
     #[command(flatten)]

@@ -66,8 +66,8 @@ pub fn write_tables(out: &mut dyn Write, scored: &Scored) -> Result<(), Error> {
     writeln!(out, "score and share right are {:.4} apart (ten groups, mean)", told.calibration_error)?;
     let sure_right = told.sure.share_right.map_or_else(|| "none".to_owned(), |share| format!("{share:.3}"));
     writeln!(out, "{:.3} of the answers score 0.9 or more, {sure_right} of these are right", told.sure.share)?;
-    if let Some((_, Parameters { sharpness, prior, .. })) = &scored.fitted {
-        writeln!(out, "chosen: sharpness {sharpness:.2}, prior {prior:.2}")?;
+    if let Some((_, Parameters { sharpness, prior, knee, .. })) = &scored.fitted {
+        writeln!(out, "chosen: sharpness {sharpness:.2}, prior {prior:.2}, knee {knee:.2}")?;
     }
     writeln!(out, "{:.2} s a case", scored.seconds_per_case)?;
     Ok(())
