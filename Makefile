@@ -18,7 +18,7 @@ SECONDS ?= 600
 FEATURES ?= calendar,forecast,gateway
 FUZZ_TARGETS ?= protobuf json engine
 
-.PHONY: help demo test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate accept-forecasts dashboards dashboards-preview
+.PHONY: help demo demo-envoy test lint bench fuzz release dist deploy accept-loop accept-localise accept-speed accept-kubernetes accept-house accept-diagnosis accept-hard accept-traces accept-see accept-stranger accept-shaping accept-anticipate accept-forecasts dashboards dashboards-preview
 
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ help: ## print this list
 demo: export CARGO_PROFILE_DEV_OPT_LEVEL = 0
 demo: ## watch the loop close on the embedded cluster (SCENARIO, SEED, SPEED)
 	$(CARGO) run --locked -- demo --scenario $(SCENARIO) --seed $(SEED) --speed $(SPEED)
+
+demo-envoy: export CARGO_PROFILE_DEV_OPT_LEVEL = 0
+demo-envoy: ## watch a real Envoy ask headroom while three times as much comes as a service can do (3 min)
+	tests/real/setup.sh python envoy
+	$(CARGO) build --locked --features $(FEATURES) --bin headroom
+	python3 examples/front-door/demo.py --headroom $(CARGO_TARGET_DIR)/debug/headroom
 
 # Setting up and compiling would share the cores and each take twice as long: one after the other.
 # A test that lacks a program says so in this file, and its name is the last thing to be read.
@@ -138,6 +144,7 @@ accept-stranger: ## a stranger installs it and stays: tests by line, captures, r
 	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
 	python3 tests/accept/stranger.py
 
-accept-shaping: ## who is turned away at the front door, how soon, and what it buys: scenarios on unseen seeds
-	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
+accept-shaping: ## who is turned away at the front door: a real Envoy at three times capacity, what an answer costs, scenarios (35 min)
+	tests/real/setup.sh python envoy
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --examples
 	python3 tests/accept/shaping.py

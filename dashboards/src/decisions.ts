@@ -5,7 +5,7 @@ import { actionLog } from './bottleneck.js';
 import { CLUSTER, dashboard, NAMESPACE, SERVICES } from './frame.js';
 import { actionTexts, words } from './look.js';
 import { number, rows, series } from './panels.js';
-import { ofService, once, query, S, SERVICE } from './query.js';
+import { ofService, once, query, rate, S, SERVICE } from './query.js';
 
 /**
  * How often something happened in the time shown. A counter that appears at 1 shows no increase, so what it holds at the end
@@ -218,6 +218,21 @@ export function decisions(): DashboardBuilder {
         title: 'Age of the oldest message that waits', width: 6, height: 7, empty: 'No receiver is configured (notify)', unit: 's', min: 0,
         description: 'More than minutes: the receiver is down, or refuses.',
         queries: [query('A', once('receiver', 'headroom_notify_oldest_seconds'), { legend: '{{receiver}}' })],
+      }),
+    )
+    .withPanel(
+      series({
+        title: 'Requests at the front door', width: 16, height: 7, empty: 'No gateway asks (gateway.listen)', unit: 'reqps', min: 0, stacked: true,
+        description: 'What gateways were answered. Shed: turned away with 429 because a service behind it cannot serve more; the log of actions says which, and why. Replicas of headroom each answer a part.',
+        queries: [query('A', `sum by (answer) (${rate('headroom_gateway_answers_total')})`, { legend: '{{answer}}' })],
+        looks: [['/^admitted$/', { colour: 'green' }], ['/^shed$/', { colour: 'orange' }]],
+      }),
+    )
+    .withPanel(
+      series({
+        title: 'Questions of gateways that were not understood', width: 8, height: 7, empty: 'None', unit: 'reqps', min: 0,
+        description: 'Their requests were let in. unknown_entry: an endpoint that no trace has shown; unknown_descriptor: neither `entry` nor `path` was told; unknown_domain: the filter names another domain than gateway.domain.',
+        queries: [query('A', `sum by (what) (${rate('headroom_gateway_unknown_total')}) > 0`, { legend: '{{what}}' })],
       }),
     );
 }

@@ -8,6 +8,7 @@
 
 mod codec;
 mod payload;
+mod usage;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
+use usage::{Usage, usage};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -253,26 +255,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// What a process has used.
-struct Usage {
-    cpu_s: f64,
-    resident_bytes: u64,
-}
-
-fn usage(pid: u32) -> Result<Usage, Error> {
-    // The kernel's unit in /proc has been a hundredth of a second on every Linux for two decades.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The program's name may hold anything but ends with the last parenthesis.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).ok_or("an odd stat file");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-    let kib: u64 = resident.trim().trim_end_matches(" kB").parse()?;
-    Ok(Usage { cpu_s: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND, resident_bytes: kib << 10 })
 }
 
 /// One line of JSON.

@@ -277,6 +277,7 @@ impl Engine {
             }
             Event::Acted { decision, change, error } => {
                 self.settle(at, decision, &change, error.is_none());
+                self.shaper.acted(&change, error.is_none());
                 self.record(at, What::Acted { decision, change, error });
             }
             Event::Traffic(traffic) => {
@@ -355,6 +356,8 @@ impl Engine {
         self.judge.keep_away(self.shaper.kept_away(&self.findings));
         self.verify(now, &mut permits);
         self.decide(now, &mut permits);
+        let cluster = self.restamped.as_ref().unwrap_or(&self.cluster);
+        self.shaper.begin(now, permits.iter().map(Permit::change), &self.findings, cluster);
         self.awaited.retain(|_, permit| permit.valid_until() >= now);
         for permit in &permits {
             self.awaited.insert(PermitKey::new(permit.decision(), permit.change()), permit.clone());

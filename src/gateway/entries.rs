@@ -1,35 +1,43 @@
 //! Which entry operation a question is about: by its name, or by method and path.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::asked::Asked;
 
 /// A longer name is none that was ever shown to anybody; it is not looked up, and never kept.
 const NAME_BYTES_MAX: usize = 512;
 
-/// Routes that are compared with a path, one after the other.
+/// Entry operations that are told apart.
 const ROUTES_MAX: usize = 4096;
+
+/// A route of more segments is none that anybody wrote; looking for one goes as deep as the longest.
+const SEGMENTS_MAX: usize = 64;
 
 /// The entry operations that traces know.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     /// With their priority.
     names: BTreeMap<String, u8>,
-    /// By method: the segments of the route, and the entry operation.
-    routes: BTreeMap<String, Vec<(Vec<Segment>, String)>>,
+    /// By method.
+    routes: BTreeMap<String, Node>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Text(String),
+/// What routes share up to a segment, and how they go on: a path is compared with its own segments, not with all routes.
+#[derive(Debug, Default)]
+struct Node {
+    texts: HashMap<String, Node, FixedState>,
     /// `{id}`, `:id` or `*`.
-    Any,
+    any: Option<Box<Node>>,
+    /// The entry operation whose route ends here; of several the first by name.
+    entry: Option<String>,
 }
 
 impl Entries {
     /// Takes what is known now. What was known before stays: an entry operation of which all requests are shed has no trace.
     pub fn learn<'a>(&mut self, entries: impl Iterator<Item = &'a str>, priority: impl Fn(&str) -> u8) {
-        let mut grown = BTreeSet::new();
         for entry in entries {
             if self.names.len() >= ROUTES_MAX || self.names.contains_key(entry) {
                 continue;
@@ -37,18 +45,9 @@ impl Entries {
             self.names.insert(entry.to_owned(), priority(entry));
             let mut parts = entry.splitn(3, ' ');
             let (_, method, route) = (parts.next(), parts.next(), parts.next());
-            if let (Some(method), Some(route)) = (method, route.filter(|route| route.starts_with('/'))) {
-                let routes = self.routes.entry(method.to_owned()).or_default();
-                routes.push((segments(route).map(Segment::of).collect(), entry.to_owned()));
-                grown.insert(method);
-            }
-        }
-        // The most particular first: a text before any. Once a method, as gateways wait meanwhile.
-        for method in grown {
-            if let Some(routes) = self.routes.get_mut(method) {
-                routes.sort_by_cached_key(|(segments, entry)| {
-                    (segments.iter().map(|s| *s == Segment::Any).collect::<Vec<_>>(), entry.clone())
-                });
+            let route = route.filter(|route| route.starts_with('/') && segments(route).count() <= SEGMENTS_MAX);
+            if let (Some(method), Some(route)) = (method, route) {
+                self.routes.entry(method.to_owned()).or_default().put(segments(route), entry);
             }
         }
     }
@@ -67,29 +66,38 @@ impl Entries {
             return Some(asked.entry);
         }
         let path = asked.path.split(['?', '#']).next().unwrap_or_default();
-        let fits = |(route, _): &&(Vec<Segment>, String)| {
-            let mut given = segments(path);
-            route.iter().all(|segment| given.next().is_some_and(|text| segment.fits(text))) && given.next().is_none()
-        };
-        self.routes.get(asked.method)?.iter().find(fits).map(|(_, entry)| entry.as_str())
+        self.routes.get(asked.method)?.find(segments(path))
     }
 }
 
-fn segments(path: &str) -> impl Iterator<Item = &str> {
+fn segments(path: &str) -> impl Iterator<Item = &str> + Clone {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 
-impl Segment {
-    fn of(text: &str) -> Segment {
-        let is_any = text.starts_with('{') || text.starts_with(':') || text == "*";
-        if is_any { Segment::Any } else { Segment::Text(text.to_owned()) }
+fn is_any(segment: &str) -> bool {
+    segment.starts_with('{') || segment.starts_with(':') || segment == "*"
+}
+
+impl Node {
+    fn put<'a>(&mut self, route: impl Iterator<Item = &'a str>, entry: &str) {
+        let mut node = self;
+        for segment in route {
+            node = if is_any(segment) {
+                node.any.get_or_insert_default().as_mut()
+            } else {
+                node.texts.entry_ref(segment).or_default()
+            };
+        }
+        if node.entry.as_deref().is_none_or(|known| entry < known) {
+            node.entry = Some(entry.to_owned());
+        }
     }
 
-    fn fits(&self, text: &str) -> bool {
-        match self {
-            Segment::Text(expected) => expected == text,
-            Segment::Any => true,
-        }
+    /// The most particular first: a text before any.
+    fn find<'a>(&self, mut path: impl Iterator<Item = &'a str> + Clone) -> Option<&str> {
+        let Some(segment) = path.next() else { return self.entry.as_deref() };
+        let by_text = self.texts.get(segment).and_then(|node| node.find(path.clone()));
+        by_text.or_else(|| self.any.as_ref()?.find(path))
     }
 }
 
@@ -124,6 +132,29 @@ mod tests {
         assert_eq!(of("GET", "/exam/17/page/"), Some("ingress GET /exam/{id}/page"));
         assert_eq!(of("POST", "/submit"), Some("ingress POST /submit"));
         assert_eq!([of("PUT", "/submit"), of("GET", "/exam"), of("", "")], [None; 3]);
+    }
+
+    #[test]
+    fn of_routes_that_both_fit_the_one_with_the_earlier_text_is_taken_and_a_dead_end_is_left() {
+        let mut entries = Entries::default();
+        let names = ["b GET /{x}/list", "a GET /{y}/list", "a GET /shop/{id}", "a GET /shop/all/open"];
+        entries.learn(names.into_iter(), |_| 4);
+        let of =
+            |path: &'static str| entries.of(&Asked { method: "GET", path, ..Asked::default() }).map(|(name, _)| name);
+        assert_eq!(of("/shop/list"), Some("a GET /shop/{id}"));
+        assert_eq!(of("/shop/all"), Some("a GET /shop/{id}"), "no route ends at /shop/all");
+        assert_eq!(of("/books/list"), Some("a GET /{y}/list"), "the first by name");
+        assert_eq!([of("/shop"), of("/shop/all/open/1"), of("/")], [None; 3]);
+    }
+
+    #[test]
+    fn a_route_of_very_many_segments_is_known_by_its_name_alone() {
+        let mut entries = Entries::default();
+        let deep = "/a".repeat(200);
+        let name = format!("web GET {deep}");
+        entries.learn([name.as_str()].into_iter(), |_| 4);
+        assert_eq!(entries.of(&Asked { method: "GET", path: &deep, ..Asked::default() }), None);
+        assert_eq!(entries.of(&Asked { entry: &name, ..Asked::default() }), Some((name.as_str(), 4)));
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub(super) const RETRY_AFTER_S: f64 = 2.0;
 pub(super) const ENTRIES_MAX: usize = 4096;
 
 /// A queue is worked off within this time: about as long as it takes to see what a limit did (spans come a second late, and
-/// a tick is a second).
-pub(super) const DRAIN_S: f64 = 2.0;
+/// a tick is a second). At two seconds, of a second of queue a third is left when the third second after a step to three times
+/// what fits begins; at one, submits are turned away to work it off.
+pub(super) const DRAIN_S: f64 = 1.5;
 /// While a queue is worked off, this share of what the service can do is still let in: to stop it altogether would shed
 /// what has room a moment later.
 pub(super) const LEAST_SHARE: f64 = 0.3;
@@ -45,6 +46,13 @@ pub(super) const WARMING_SHARE: f64 = 0.5;
 pub(super) const WARM_UP_S: f64 = 10.0;
 /// Work offered is averaged over so many reports: one of them alone is noisy, four are late.
 pub(super) const REPORTS: usize = 3;
+/// … except for a rise that chance does not explain: what the last report is above the mean by, less so many standard deviations of a
+/// second's count (it is Poisson's). By chance alone it happens once in twelve minutes; by the mean a step to three times what
+/// fits would be seen a second later, and that is a second of queue.
+pub(super) const ONSET_DEVIATIONS: f64 = 3.0;
+/// A permit to shed counts as its record until that shows, for so long at most: it is written within a second and seen with the
+/// next look at the cluster, and a queue grows meanwhile.
+pub(super) const SHOWN_WITHIN_S: u64 = 5;
 /// How much of a new measurement of a request's cost is believed.
 pub(super) const COST_WEIGHT: f64 = 0.3;
 /// Limits that nobody renewed for so long are void: ticks come every second, and a headroom that hangs must not shed on.

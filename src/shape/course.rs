@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::config::{
-    BUSY_QUEUES, BUSY_S, COST_WEIGHT, DRAIN_S, KNEE_WEIGHT, LEAST_SHARE, LEVEL_SEEN_S, LEVELS_MAX, PROBE, QUEUE_MAX_S,
-    QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
+    BUSY_QUEUES, BUSY_S, COST_WEIGHT, DRAIN_S, KNEE_WEIGHT, LEAST_SHARE, LEVEL_SEEN_S, LEVELS_MAX, ONSET_DEVIATIONS,
+    PROBE, QUEUE_MAX_S, QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
 };
 use super::limits::{Cost, ServiceLimit};
 use super::traffic::{EntryTraffic, Level};
@@ -23,11 +23,18 @@ struct Report {
     to: Time,
     offered: f64,
     admitted: f64,
+    /// Of what was offered, as counts of requests that know nothing of each other vary.
+    variance: f64,
 }
 
 impl Report {
     fn seconds(&self) -> f64 {
         self.to.seconds_since(self.from).max(1e-3)
+    }
+
+    /// Work a second that was offered beyond doubt.
+    fn surely_offered(&self) -> f64 {
+        (self.offered - ONSET_DEVIATIONS * self.variance.sqrt()) / self.seconds()
     }
 }
 
@@ -76,17 +83,18 @@ impl Course {
 
     /// Takes what gateways reported from one instant to another.
     pub fn report(&mut self, from: Time, to: Time, traffic: &[EntryTraffic]) {
-        let (mut offered, mut admitted) = (0.0, 0.0);
+        let (mut offered, mut admitted, mut variance) = (0.0, 0.0, 0.0);
         for one in traffic {
             let Some(cost) = self.costs.get(&one.entry) else { continue };
             offered += one.offered as f64 * cost.work_s;
             admitted += one.admitted as f64 * cost.work_s;
+            variance += one.offered as f64 * cost.work_s * cost.work_s;
             if self.levels.len() < LEVELS_MAX || self.levels.contains_key(&one.level) {
                 self.levels.insert(one.level, to);
             }
         }
         self.levels.retain(|_, seen| to.seconds_since(*seen) < LEVEL_SEEN_S);
-        self.reports.push_back(Report { from, to, offered, admitted });
+        self.reports.push_back(Report { from, to, offered, admitted, variance });
         while self.reports.len() > CARRIED {
             self.reports.pop_front();
         }
@@ -123,14 +131,19 @@ impl Course {
         self.knee_per_pod.map(|per_pod| per_pod * warm_pods(workload, now)).filter(|knee| *knee > 0.0)
     }
 
-    /// What gateways say, in the mean of their last reports; None where none has reported.
+    /// What gateways say, in the mean of their last reports, or by the last alone where it tells of a rise; None where none
+    /// has reported.
     pub fn offered(&self, load: &ServiceLoad, workload: &Workload, now: Time) -> Option<Offered> {
         let last = || self.reports.iter().rev().take(REPORTS);
         let seconds: f64 = last().map(Report::seconds).sum();
         let mean = |of: fn(&Report) -> f64| last().map(of).sum::<f64>() / seconds;
+        let (mut offered, mut admitted) = (mean(|report| report.offered), mean(|report| report.admitted));
+        if let Some(last) = self.reports.back().filter(|last| last.surely_offered() > offered) {
+            (offered, admitted) = (last.surely_offered(), (last.admitted / last.seconds()).min(last.surely_offered()));
+        }
         (seconds > 0.0).then(|| Offered {
-            work_per_s: mean(|report| report.offered),
-            admitted_work_per_s: mean(|report| report.admitted),
+            work_per_s: offered,
+            admitted_work_per_s: admitted,
             knee_work_per_s: self.knee(workload, now),
             queue_aim_ms: Course::aim_s(load) * 1e3,
         })
@@ -265,6 +278,34 @@ mod tests {
         assert!(late.iter().all(|(queue_s, _)| *queue_s < 0.5), "{late:?}");
         let done: f64 = late.iter().map(|(_, done)| done).sum::<f64>() / late.len() as f64;
         assert!(done > 0.9 * 8.0, "{done}");
+    }
+
+    /// What is offered, after so many requests in each of some seconds.
+    fn offered_after(counts: &[u64]) -> f64 {
+        let (mut course, workload) = (Course::default(), Workload::default());
+        let asked_by = vec![AskedBy { entry: ENTRY.into(), calls: 1.0, work_ms: WORK_S * 1e3 }];
+        let load = ServiceLoad { work_ms: WORK_S * 1e3, asked_by, ..ServiceLoad::default() };
+        course.learn_costs(&load);
+        for (second, count) in (0..).zip(counts) {
+            let one =
+                EntryTraffic { entry: ENTRY.into(), level: Level::new(1, false), offered: *count, admitted: *count };
+            course.report(Time::from_secs(second), Time::from_secs(second + 1), &[one]);
+        }
+        let now = Time::from_secs(counts.len() as i64);
+        course.offered(&load, &workload, now).unwrap().work_per_s / WORK_S
+    }
+
+    #[test]
+    fn a_rise_that_is_no_chance_is_seen_in_the_second_in_which_it_comes() {
+        let steady = offered_after(&[50; 4]);
+        assert!((steady - 50.0).abs() < 1e-9, "{steady}");
+        // Two deviations above, as one second in fifty is: the mean is believed.
+        let noisy = offered_after(&[50, 50, 50, 64]);
+        assert!((noisy - 54.7).abs() < 0.1, "{noisy}");
+        let step = offered_after(&[50, 50, 50, 300]);
+        assert!((step - (300.0 - 3.0 * 300.0_f64.sqrt())).abs() < 0.1, "{step}");
+        let after = offered_after(&[300, 300, 300, 50]);
+        assert!((after - 216.7).abs() < 0.1, "a fall is believed slowly: {after}");
     }
 
     #[test]

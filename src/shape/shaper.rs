@@ -1,22 +1,25 @@
 //! From findings and what gateways report to the limits that they are to keep: one step a tick.
 //!
 //! Which service is shaped at all is decided elsewhere: a rule asks, the guard permits, and the object carries the record.
-//! Here is only how much. A record that is removed, or has run out, ends its limit with the same tick.
+//! Here is only how much. A record that is removed, or has run out, ends its limit with the same tick; one that is permitted
+//! begins it with the same tick, before the cluster shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::config::{ASKED_WITHIN_S, TURNED_AWAY_SEEN_S, VALID_S};
+use super::config::{ASKED_WITHIN_S, SHOWN_WITHIN_S, TURNED_AWAY_SEEN_S, VALID_S};
 use super::course::Course;
 use super::limits::{Limits, RouteLimit};
 use super::traffic::EntryTraffic;
-use crate::action::Done;
+use crate::action::{Change, Done};
 use crate::analyse::{Findings, ServiceLoad};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 
 #[derive(Debug, Default)]
 pub struct Shaper {
     courses: BTreeMap<ServiceId, Course>,
+    /// Permitted and not seen yet, with the time until which that is enough.
+    begun: BTreeMap<ServiceId, Time>,
     reported_at: Option<Time>,
     /// When gateways last told of a request.
     asked_at: Option<Time>,
@@ -48,6 +51,7 @@ impl Shaper {
     /// Learns from what a tick found, writes into it what gateways say, and makes the limits of now.
     pub fn tick(&mut self, now: Time, findings: &mut Findings, cluster: &ClusterState) {
         self.courses.retain(|service, _| cluster.workload(service.as_str()).is_some_and(|w| w.terms.shapeable));
+        self.begun.retain(|_, until| now < *until);
         let mut limits =
             Limits { valid_until: now + Duration::from_secs(VALID_S), services: Vec::new(), routes: Vec::new() };
         for workload in cluster.workloads.iter().filter(|workload| workload.terms.shapeable) {
@@ -64,13 +68,50 @@ impl Shaper {
             course.learn_costs(load);
             course.learn_knee(load, workload, now);
             load.offered = course.offered(load, workload, now);
-            if shaped.iter().any(|done| matches!(done, Done::Shed(_))) {
+            let is_shown = shaped.iter().any(|done| matches!(done, Done::Shed(_)));
+            if is_shown {
+                self.begun.remove(&workload.service);
+            }
+            if is_shown || self.begun.contains_key(&workload.service) {
                 limits.services.extend(course.limit(&workload.service, load, workload, findings.complete_to, now));
             } else {
                 course.let_go();
             }
         }
         self.limits = limits;
+    }
+
+    /// What the guard permitted in this tick is kept from now on.
+    pub fn begin<'a>(
+        &mut self,
+        now: Time,
+        permitted: impl Iterator<Item = &'a Change>,
+        findings: &Findings,
+        cluster: &ClusterState,
+    ) {
+        for change in permitted {
+            if let Change::Shed(shedding) = change {
+                self.begin_at(now, &shedding.service, findings, cluster);
+            }
+        }
+    }
+
+    fn begin_at(&mut self, now: Time, service: &ServiceId, findings: &Findings, cluster: &ClusterState) {
+        self.begun.insert(service.clone(), now + Duration::from_secs(SHOWN_WITHIN_S));
+        let load = findings.loads.iter().find(|load| load.service == *service);
+        let (Some(load), Some(workload)) = (load, cluster.workload(service.as_str())) else { return };
+        let Some(course) = self.courses.get_mut(service) else { return };
+        self.limits.services.retain(|limit| limit.service != *service);
+        self.limits.services.extend(course.limit(service, load, workload, findings.complete_to, now));
+    }
+
+    /// Whether the record of a change could be written.
+    pub fn acted(&mut self, change: &Change, is_done: bool) {
+        if let Change::Shed(shedding) = change
+            && !is_done
+        {
+            self.begun.remove(&shedding.service);
+        }
     }
 
     /// Calls a second that would come to each service beside those that do, were nothing turned away.
@@ -96,9 +137,101 @@ impl Shaper {
 
     pub fn step_clock(&mut self, step: ClockStep) {
         self.courses.values_mut().for_each(|course| course.step_clock(step));
+        step.move_all(self.begun.values_mut());
         step.move_all(self.reported_at.as_mut());
         step.move_all(self.asked_at.as_mut());
         step.move_all(self.turned_away.values_mut());
         step.move_all([&mut self.limits.valid_until]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Shedding;
+    use crate::analyse::AskedBy;
+    use crate::model::{Details, InterventionRecord, Origin, Pod, Terms, Workload};
+    use crate::shape::Level;
+
+    const ENTRY: &str = "web GET /";
+
+    fn second(n: i64) -> Time {
+        Time::from_secs(100 + n)
+    }
+
+    fn cluster(records: Vec<InterventionRecord>) -> ClusterState {
+        let pod = Pod { name: "a-0".into(), created_at: Time(0), ready_at: Some(Time(0)) };
+        let workload = Workload {
+            service: "a".into(),
+            pods: vec![pod],
+            terms: Terms { shapeable: true, ..Terms::default() },
+            interventions: records,
+            ..Workload::default()
+        };
+        ClusterState { at: second(0), workloads: vec![workload] }
+    }
+
+    fn record() -> InterventionRecord {
+        InterventionRecord {
+            id: "i-101-1".parse().unwrap(),
+            origin: Origin::Rule("shed_beyond_capacity".into()),
+            reason: "too much comes".into(),
+            applied_at: second(1),
+            deadline: second(300),
+            replicas_before: 1,
+            replicas_after: 1,
+            waiting_ns_before: 0,
+            details: Some(Details { kind: "shed".into(), fields: serde_json::Map::new() }),
+        }
+    }
+
+    fn change() -> Change {
+        Change::Shed(Shedding { service: "a".into(), record: record() })
+    }
+
+    fn findings(now: Time) -> Findings {
+        let load = ServiceLoad {
+            service: "a".into(),
+            queue_ms: 800.0,
+            served_work_per_s: 4.0,
+            work_ms: 100.0,
+            asked_by: vec![AskedBy { entry: ENTRY.into(), calls: 1.0, work_ms: 100.0 }],
+            ..ServiceLoad::default()
+        };
+        Findings { at: now, complete_to: now, loads: vec![load], ..Findings::default() }
+    }
+
+    /// One tick, with what gateways saw before it; how many limits there are.
+    fn tick(shaper: &mut Shaper, n: i64, cluster: &ClusterState) -> usize {
+        let one = EntryTraffic { entry: ENTRY.into(), level: Level::new(1, false), offered: 120, admitted: 120 };
+        shaper.report(second(n), &[one]);
+        let mut findings = findings(second(n));
+        shaper.tick(second(n), &mut findings, cluster);
+        shaper.limits().services.len()
+    }
+
+    #[test]
+    fn what_is_permitted_is_kept_from_the_same_tick_and_until_its_record_shows() {
+        let (mut shaper, bare) = (Shaper::default(), cluster(Vec::new()));
+        assert_eq!([0, 1].map(|n| tick(&mut shaper, n, &bare)), [0, 0]);
+        shaper.begin(second(1), [&change()].into_iter(), &findings(second(1)), &bare);
+        assert_eq!(shaper.limits().services.len(), 1, "at once");
+        assert!(shaper.limits().services[0].work_per_s < 4.0, "a queue is worked off");
+        assert_eq!([2, 3].map(|n| tick(&mut shaper, n, &bare)), [1, 1], "the cluster is not looked at yet");
+        let shown = cluster(vec![record()]);
+        assert_eq!(tick(&mut shaper, 4, &shown), 1);
+        assert_eq!(tick(&mut shaper, 5, &bare), 0, "a record that was there and is removed ends it");
+    }
+
+    #[test]
+    fn a_permit_of_which_no_record_comes_ends_by_itself_and_one_that_is_refused_at_once() {
+        let (mut shaper, bare) = (Shaper::default(), cluster(Vec::new()));
+        let _ = [0, 1].map(|n| tick(&mut shaper, n, &bare));
+        shaper.begin(second(1), [&change()].into_iter(), &findings(second(1)), &bare);
+        let limits = (2..10).map(|n| tick(&mut shaper, n, &bare)).collect::<Vec<_>>();
+        assert_eq!(limits, [1, 1, 1, 1, 0, 0, 0, 0]);
+        shaper.begin(second(9), [&change()].into_iter(), &findings(second(9)), &bare);
+        shaper.acted(&change(), false);
+        assert_eq!(tick(&mut shaper, 10, &bare), 0);
     }
 }

@@ -50,6 +50,7 @@ IN_THE_BURST_S = 84
 EXCUSED = {
     "headroom_act_api_attempts_total": "calls of the Kubernetes API server, which an embedded cluster has not",
     "headroom_notify_": "no receiver of notices is configured",
+    "headroom_gateway_": "no gateway asks",
     "offset 7d": "needs a week of data; asked again below with a shorter time",
     "headroom_guard_breaker_open": "no breaker opened",
     'outcome="observed"': "the demos enforce",

@@ -18,6 +18,7 @@ use crate::api::metrics::Feed;
 use crate::api::{Control, History, Metrics, Planning, Said, Snapshot, Spans};
 use crate::clock::{Clock, Stopwatch};
 use crate::engine::{Effect, Engine, Event};
+use crate::gateway::Gateway;
 use crate::guard::ActError;
 use crate::guard::Permit;
 use crate::journal::Entry;
@@ -37,6 +38,8 @@ pub struct Core {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     /// What gateways are to keep, as of the last tick.
     pub limits: watch::Sender<Arc<Limits>>,
+    /// Who answers them, and counts what came; None where none asks.
+    pub gateway: Option<Arc<Gateway>>,
     pub metrics: Arc<Metrics>,
     /// What closes in a tick, for who adds it up.
     pub feed: Feed,
@@ -204,6 +207,10 @@ impl Core {
 
     fn tick(&mut self, kept: &mut Kept) {
         let now = self.clock.now();
+        if let Some(gateway) = &self.gateway {
+            // Up to this instant: what is told only after a tick is a second old when the next one looks at it.
+            self.engine.observe(now, Event::Traffic(gateway.take_traffic()));
+        }
         let stopwatch = Stopwatch::start();
         let effects = self.engine.tick(now);
         let took = stopwatch.elapsed();
@@ -252,7 +259,7 @@ impl Core {
         self.metrics.tick(took);
         self.feed.closed(now, self.engine.take_closed());
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
-        self.snapshots.send_replace(Arc::new(snapshot));
+        // Limits first: who answers gateways wakes up with the snapshot, and would keep those of the tick before for a second.
         let limits = self.engine.limits();
         self.limits.send_if_modified(|kept| {
             // Without any there is nothing to tell.
@@ -262,6 +269,7 @@ impl Core {
             }
             is_news
         });
+        self.snapshots.send_replace(Arc::new(snapshot));
         self.learnt.tick(&self.engine, &self.planner, now);
     }
 

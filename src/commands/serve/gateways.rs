@@ -1,16 +1,15 @@
-//! Between the engine and the gateways that ask: what is to be kept goes to whoever answers, and what came goes to the engine.
+//! Between the engine and the gateways that ask: what is to be kept goes to whoever answers. What came, each tick takes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::tasks::Tasks;
 use crate::api::Snapshot;
 use crate::clock::Clock;
 use crate::commands::error::Error;
 use crate::config::Config;
-use crate::engine::Event;
 use crate::gateway::Gateway;
 use crate::net::Descriptors;
 use crate::shape::Limits;
@@ -76,7 +75,6 @@ pub async fn follow(
     gateway: Arc<Gateway>,
     limits: watch::Receiver<Arc<Limits>>,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    events: mpsc::Sender<Event>,
 ) {
     while snapshots.changed().await.is_ok() {
         let snapshot = snapshots.borrow_and_update().clone();
@@ -85,8 +83,5 @@ pub async fn follow(
         let limited = limited.chain(limits.routes.iter().map(|limit| &limit.entry));
         let known = snapshot.findings.entries.iter().map(|entry| &entry.entry).chain(limited);
         gateway.set(&limits, known.map(String::as_str));
-        if events.send(Event::Traffic(gateway.take_traffic())).await.is_err() {
-            return;
-        }
     }
 }

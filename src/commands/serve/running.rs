@@ -177,6 +177,7 @@ impl Running {
             permits: permits_in,
             snapshots,
             limits: limits_in,
+            gateway: gateway.clone(),
             metrics: metrics.clone(),
             feed,
             memory: Memory::of(config),
@@ -204,7 +205,7 @@ impl Running {
             last_words,
         };
         if let Some(gateway) = gateway {
-            let following = gateways::follow(gateway, adapter.limits.clone(), snapshot.clone(), events_in.clone());
+            let following = gateways::follow(gateway, adapter.limits.clone(), snapshot.clone());
             tasks.spawn("gateways", Role::Critical, following);
         }
         let (api_clock, feed_clock) = (clock.clone(), clock.clone());
