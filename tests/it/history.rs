@@ -197,7 +197,9 @@ fn a_history_is_forecast_and_measured_as_a_file_is() {
     let (code, out, error) =
         run(directory, &["forecast", "history", "--step", "1h", "--horizon", "1h", "--course", "12h"]);
     assert_eq!(code, 0, "{error}");
-    insta::assert_snapshot!("forecast_of_a_history", out);
+    // The model's hash is another in each version.
+    let told: String = out.lines().map(|line| line.split("; model").next().unwrap().to_owned() + "\n").collect();
+    insta::assert_snapshot!("forecast_of_a_history", told);
     let (code, out, error) = run(directory, &["backtest", "history", "--step", "1h", "--horizon", "1h", "--json"]);
     assert!(code < 2, "{error}");
     let document: Value = serde_json::from_str(&out).unwrap();

@@ -29,7 +29,7 @@ type Written = BTreeMap<i64, (bool, bool)>;
 
 /// Each writing that was answered counts once, another at most once, and what they share adds up.
 fn check(rows: &Rows, written: &Written) {
-    let (mut wanted, mut shop) = (BTreeMap::new(), BTreeMap::new());
+    let (mut wanted, mut shop) = (BTreeMap::<(i64, i64), f64>::new(), BTreeMap::<(i64, i64), f64>::new());
     let mut seen: BTreeMap<i64, f64> = BTreeMap::new();
     for (key, sums) in rows.iter() {
         let at = (key.second, key.step_s);
