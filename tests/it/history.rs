@@ -16,7 +16,6 @@ use crate::process::{Daemon, http, run};
 const STEADY: &str = "
 description: forty requests a second, as ever
 horizon_s: 400
-truth: { targets: [] }
 services:
   ingress:
     pods: { shared: { cores: 4, burst_cores: 4 } }

@@ -50,7 +50,7 @@ fn check(rows: &Rows, written: &Written) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn whatever_it_is_killed_at_nothing_written_is_lost_and_nothing_counts_twice(
