@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 
@@ -20,6 +20,9 @@ pub const WRITER: &str = "writer of the history";
 
 /// Ticks that may wait to be added up: that takes some milliseconds, and nothing there waits for a store.
 const TICKS_WAITING_MAX: usize = 64;
+
+/// Threads that may wait for a file system that hangs: one calls at a time, and gives up after its deadline.
+const BLOCKED_MAX: usize = 4;
 
 /// Portions of ticks that found no room: a minute of them at the usual pace. What comes on top is lost to the history.
 const HELD_MAX: usize = 60;
@@ -85,9 +88,13 @@ impl Kept {
         let recorder = Recorder::new(outbox.clone(), cluster, identity(&clock), leads);
         tasks.spawn_thread("recorder of the history", Role::Helper, move || recorder.run(seen))?;
         let writer = Writer::new(store, outbox, cluster, config.history.keep.clone(), clock);
-        let handle = Handle::current();
-        // Putting a day together computes for a while, which is no work for a thread that others wait for.
-        tasks.spawn_thread(WRITER, Role::Helper, move || handle.block_on(writer.run()))
+        // Of its own: putting a day together computes for a while, and a file system that hangs keeps the threads that ask it.
+        let runtime = Builder::new_current_thread().enable_time().max_blocking_threads(BLOCKED_MAX).build();
+        let runtime = runtime.map_err(Error::Runtime)?;
+        tasks.spawn_thread(WRITER, Role::Helper, move || {
+            runtime.block_on(writer.run());
+            runtime.shutdown_background();
+        })
     }
 }
 
