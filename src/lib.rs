@@ -22,6 +22,7 @@
 //! - [`schedule`]: events that are planned, and the floors that they mean
 //! - [`forecast`]: series of requests in, quantiles of what is to come out
 //! - [`import`]: lines of access logs in, requests a minute out
+//! - [`history`]: what was seen, by the minute, in files of an object store
 //! - [`config`]: what the operator wrote, checked, as each station's settings
 //! - [`gateway`]: Envoy asks whether a request may come in, and is answered from the limits of the last tick
 //! - [`sql`]: SQL for people, in processes that may die of it
@@ -51,6 +52,8 @@ pub mod forecast;
 #[cfg(feature = "daemon")]
 pub mod gateway;
 pub mod guard;
+#[cfg(feature = "daemon")]
+pub mod history;
 #[cfg(feature = "daemon")]
 pub mod import;
 pub mod journal;

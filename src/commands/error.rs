@@ -142,6 +142,8 @@ pub enum Error {
     #[error(transparent)]
     PlannedEvents(#[from] super::forecast::EventsError),
     #[error(transparent)]
+    History(#[from] crate::history::Error),
+    #[error(transparent)]
     Notices(#[from] notices::client::Error),
     #[error("no receiver of notices is meant: {known}; add one to notify.receivers, or name one with --receiver")]
     NoReceiver { known: String },

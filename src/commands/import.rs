@@ -1,4 +1,4 @@
-//! `headroom import`: access logs to requests a minute, for forecasts.
+//! `headroom import`: access logs to requests a minute, for forecasts: into a file, or into a history.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 use serde_json::json;
+use tokio::runtime::Builder;
 
 use super::answer::Answer;
 use super::error::Error;
 use super::table::aligned;
 use crate::disk;
+use crate::history::{self, Imported, Store, is_cluster_name};
 use crate::import::{Counts, Format, Pattern, Reader, Stamps, Unread};
 use crate::model::{Declared, Names, Time, printable};
 
@@ -23,9 +25,11 @@ use crate::model::{Declared, Names, Time, printable};
   headroom import lb.json.zst --format json --to counts.csv --json
   zcat access.log.gz | headroom import - --to counts.csv --zone Europe/Berlin
   headroom import app.log --to counts.csv --pattern '{_} | {time} | {method} {path} | {status}'
+  headroom import access.log.*.gz --to history/ --service ingress        into a history, such as that of `headroom serve`
 
 What a file is compressed with (gzip, zstd), its first bytes tell. The file is written whole or not at all, and the same again;
-where not one line could be read, what is there stays. A minute without a line is written as 0, a stretch of more than a day as unknown.
+where not one line could be read, what is there stays. A history is filled where it knows nothing yet: the same logs again change nothing,
+and what headroom saw by itself stays. A minute without a line is written as 0, a stretch of more than a day as unknown.
 Fields of a pattern: time, method, path, request (GET /path HTTP/1.1), status; any other name is passed over.
 
 Exit codes: 0 counted; 1 not one line could be read; 2 usage or input error.")]
@@ -33,9 +37,15 @@ pub struct Args {
     /// Files of lines, in the order of their time; - for standard input
     #[arg(value_name = "LOG", required = true)]
     logs: Vec<String>,
-    /// Write the counts here, as CSV
+    /// Write the counts here, as CSV; or into the history that this folder is, where it is one or ends with /
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    /// Of a history: whose logs they are, as its traces name the service; their operations are told apart from those of others by it
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Of a history: the cluster, as `history.cluster` names it
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = cluster)]
+    cluster: String,
     /// How lines look; combined is also nginx's default, and its common form
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Named::Combined)]
     format: Named,
@@ -139,11 +149,38 @@ pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
         count(open(log).map_err(failed)?, &mut reader, &mut names, &mut counts, &mut report).map_err(failed)?;
     }
     // What was there is worth more than nothing.
-    if counts.requests > 0 {
-        write(&args.to, &counts).map_err(|source| Error::Write { path: args.to.clone(), source })?;
-    }
-    tell(&args, &counts, &report, out)?;
+    let imported = match args.history() {
+        _ if counts.requests == 0 => None,
+        Some(place) => Some(fill(place, &args, &counts)?),
+        None => {
+            write(&args.to, &counts).map_err(|source| Error::Write { path: args.to.clone(), source })?;
+            None
+        }
+    };
+    tell(&args, &counts, &report, imported, out)?;
     Ok(if counts.requests > 0 { Answer::Yes } else { Answer::No })
+}
+
+impl Args {
+    /// The place of a history, where it is to go into one: no other folder is taken for one.
+    fn history(&self) -> Option<&str> {
+        let place = self.to.to_str()?;
+        (place.ends_with('/') || place.contains("://") || Store::is_history(place)).then_some(place)
+    }
+}
+
+fn fill(place: &str, args: &Args, counts: &Counts) -> Result<Imported, Error> {
+    let store = Store::make(place)?;
+    let named: BTreeMap<&str, String> = match &args.service {
+        Some(service) => counts.entries().into_iter().map(|(entry, _)| (entry, format!("{service} {entry}"))).collect(),
+        None => BTreeMap::new(),
+    };
+    let name = |entry| named.get(entry).map_or(entry, String::as_str);
+    let minutes = counts
+        .by_minute()
+        .map(|(minute, row)| (minute, row.into_iter().map(|(entry, requests)| (name(entry), requests)).collect()));
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    Ok(runtime.block_on(history::import(&store, &args.cluster, minutes))?)
 }
 
 /// Plain, or decompressed as its first bytes say.
@@ -222,7 +259,13 @@ fn write(path: &Path, counts: &Counts) -> io::Result<()> {
     })
 }
 
-fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+fn tell(
+    args: &Args,
+    counts: &Counts,
+    report: &Report,
+    imported: Option<Imported>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let entries = counts.entries();
     let is_written = counts.requests > 0;
     let fits = report.fits(counts.requests);
@@ -237,6 +280,8 @@ fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> i
         let document = json!({
             "to": args.to.display().to_string(),
             "written": is_written,
+            "minutes_added": imported.map(|of| of.minutes),
+            "minutes_known_before": imported.map(|of| of.known),
             "lines": report.lines,
             "bytes": report.bytes,
             "requests": counts.requests,
@@ -274,6 +319,9 @@ fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> i
             counts.empty_minutes()
         )?;
     }
+    if let Some(Imported { minutes, known }) = imported {
+        writeln!(out, "{minutes} minutes were added to the history; {known} it knew already: they stay as they are")?;
+    }
     for (from, until) in holes.iter().take(SHOWN) {
         writeln!(
             out,
@@ -294,6 +342,13 @@ fn tell(args: &Args, counts: &Counts, report: &Report, out: &mut dyn Write) -> i
         writeln!(out, "{} requests were left out: there are minutes of more than four years", counts.left_out)?;
     }
     Ok(())
+}
+
+fn cluster(text: &str) -> Result<String, String> {
+    let is_one = is_cluster_name(text);
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "no name of a cluster; write letters, digits, `-`, `_` and `.`".to_owned())
 }
 
 fn zone(text: &str) -> Result<Tz, String> {

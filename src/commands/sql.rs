@@ -1,13 +1,18 @@
-//! `headroom sql`: ask spans in files, or the tables of a running server.
+//! `headroom sql`: ask spans in files, a history, or the tables of a running server.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Value, json};
+use tokio::runtime::Builder as Runtime;
 
 use super::answer::Answer;
 use super::client::Server;
 use super::error::Error;
 use super::table::{aligned, csv};
+use crate::history::{Of, Reader, Store};
 use crate::model::{printable, spans};
 use crate::receive::decode::Options;
 use crate::receive::files::{self, Damage};
@@ -17,7 +22,7 @@ use crate::sql::{self, Builder, Limits, Program, QueryError};
 /// Half of a small machine.
 const MEMORY_BYTES: u64 = 4 << 30;
 
-/// Ask with SQL: over files of spans (table `spans`), or over the tables of a running server.
+/// Ask with SQL: over files of spans (table `spans`), over a history, or over the tables of a running server.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   headroom sql 'select service, count(*) from spans group by 1' --file a.jsonl.zst
@@ -25,6 +30,7 @@ const MEMORY_BYTES: u64 = 4 << 30;
   headroom sql \"select * from spans where trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'\"
   headroom sql 'select * from spans limit 5' --server http://127.0.0.1:8080 --json
   headroom sql 'select service, replicas from services' --csv > services.csv
+  headroom sql 'select entry, sum(requests) from entries group by 1' --history history/
 
 Files are OTLP JSON lines (plain, gzip, zstd), the Collector's length-prefixed
 form, headroom's Parquet, or - for standard input.
@@ -40,6 +46,9 @@ pub struct Args {
     /// Files of spans; without it a running server is asked
     #[arg(long, value_name = "FILE", num_args = 1..)]
     file: Vec<String>,
+    /// The folder of a history: tables entries, services, crossings and watch, each with its cluster
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "describe"])]
+    history: Option<String>,
     /// Print one JSON object a row
     #[arg(long)]
     json: bool,
@@ -53,6 +62,7 @@ pub struct Args {
 pub fn run(args: Args, out: &mut dyn Write) -> Result<Answer, Error> {
     match (&args.describe, &args.query) {
         (Some(table), _) => describe(table.as_deref(), args.json, out),
+        (None, Some(query)) if args.history.is_some() => ask_history(&args, query, out),
         (None, Some(query)) if args.file.is_empty() => ask_server(&args, query, out),
         (None, query) => ask_files(&args, query.as_deref().unwrap_or_default(), out),
     }
@@ -95,6 +105,49 @@ fn ask_files(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Er
         // Beside the answer, which programs read.
         spans.notes().iter().try_for_each(|note| writeln!(std::io::stderr(), "headroom: {note}"))?;
     }
+    ask_tables(args, &[("spans", &table)], query, out)
+}
+
+/// Tables of a history, each row as often as a part of its sum was written.
+fn ask_history(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Error> {
+    let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
+    let mut reader = Reader::new(Store::open(args.history.as_deref().unwrap_or_default())?);
+    let runtime = Runtime::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let mut tables: Vec<(&str, Builder)> = Vec::new();
+    for of in Of::ALL {
+        let schema = with_cluster(&of.schema());
+        let beside = tables.first().map(|(_, first)| first.beside(&schema));
+        let mut table = beside.unwrap_or_else(|| Builder::new(&schema)).map_err(failed)?;
+        // A table can be named in no other way.
+        if query.to_ascii_lowercase().contains(of.name()) {
+            runtime.block_on(reader.each_batch(of, |cluster, batch| {
+                let clusters: ArrayRef = Arc::new(StringArray::from_iter_values(vec![cluster; batch.num_rows()]));
+                let columns = [clusters].into_iter().chain(batch.columns().iter().cloned()).collect();
+                let batch = RecordBatch::try_new(schema.clone(), columns).map_err(std::io::Error::other);
+                Ok::<(), Error>(batch.and_then(|batch| table.push(&batch)).map_err(failed)?)
+            }))?;
+        }
+        tables.push((of.name(), table));
+    }
+    if reader.broken() > 0 {
+        writeln!(
+            std::io::stderr(),
+            "headroom: {} files are no Parquet of their table; what was in them is missing",
+            reader.broken()
+        )?;
+    }
+    let tables: Vec<(&str, &Builder)> = tables.iter().map(|(name, table)| (*name, table)).collect();
+    ask_tables(args, &tables, query, out)
+}
+
+fn with_cluster(schema: &Schema) -> Arc<Schema> {
+    let cluster = Arc::new(Field::new("cluster", DataType::Utf8, false));
+    let fields = [cluster].into_iter().chain(schema.fields().iter().cloned());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn ask_tables(args: &Args, tables: &[(&str, &Builder)], query: &str, out: &mut dyn Write) -> Result<Answer, Error> {
+    let failed = |error: std::io::Error| QueryError::Process { cause: error.to_string() };
     // The caller's own machine, and their own question; the bound ends a runaway before the machine suffers.
     let limits = Limits {
         memory_bytes: MEMORY_BYTES,
@@ -104,7 +157,7 @@ fn ask_files(args: &Args, query: &str, out: &mut dyn Write) -> Result<Answer, Er
     };
     let program = Program::own().map_err(failed)?;
     let (mut columns, mut rows) = (None, Vec::new());
-    let ended = sql::ask_once(&program, "spans", &table, query, limits, |line| {
+    let ended = sql::ask_once(&program, tables, query, limits, |line| {
         match &columns {
             None => columns = Some(serde_json::from_str::<Vec<String>>(line)?),
             Some(_) if args.json => writeln!(out, "{line}")?,

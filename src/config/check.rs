@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod gateway;
+mod history;
 mod notify;
 mod schedule;
 mod values;
@@ -170,6 +171,7 @@ impl Checker<'_> {
             guard: self.settings(&at("guard"), guard::Config::SETTINGS, guard::Config::default()),
             verify: self.settings(&at("verify"), verify::Config::SETTINGS, verify::Config::default()),
             schedule: self.schedule(&at("schedule")),
+            history: self.history(&at("history")),
             journal: root.section("journal").and_then(|_| self.journal(&at("journal"))),
             learnt: root.section("learnt").and_then(|node| self.written("learnt.path", node.text("path"))),
             cluster: root.section("cluster").and_then(|_| self.cluster(&at("cluster"))),

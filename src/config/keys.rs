@@ -53,7 +53,7 @@ impl Key {
         Key { default, ..Key::value(name, Written::Choice(choices), "", doc) }
     }
 
-    fn text(name: &'static str, example: &'static str, doc: &'static str) -> Key {
+    pub(super) fn text(name: &'static str, example: &'static str, doc: &'static str) -> Key {
         Key::value(name, Written::Text, example, doc)
     }
 
@@ -74,7 +74,7 @@ impl Key {
 }
 
 /// The keys of a station, with the defaults of its `Config`.
-fn settings<C: Default>(settings: &'static [Setting<C>]) -> Vec<Key> {
+pub(super) fn settings<C: Default>(settings: &'static [Setting<C>]) -> Vec<Key> {
     with_defaults(settings, &C::default())
 }
 
@@ -183,6 +183,11 @@ pub static ROOT: LazyLock<Vec<Key>> = LazyLock::new(|| {
             "schedule",
             "events that are planned, for which capacity is ready before they begin, see schedule.md",
             schedule(),
+        ),
+        Key::section(
+            "history",
+            "what was seen, kept by the minute for forecasts; without a store none is kept, see history.md",
+            super::history::keys(),
         ),
         Key::section(
             "journal",

@@ -9,6 +9,7 @@ pub mod callers;
 mod check;
 mod expand;
 mod gateway;
+mod history;
 mod host;
 mod issuers;
 pub mod jwks;
@@ -35,6 +36,7 @@ use serde_saphyr::DuplicateKeyPolicy;
 pub use crate::guard::Mode;
 pub use callers::{Caller, Role};
 pub use gateway::{Gateway, PRIORITY_MAX, Priority};
+pub use history::History;
 pub use host::{HostName, host_of, is_own};
 pub use issuers::{Oidc, People, TokenReview, Who};
 use node::{Node, Root};
@@ -75,6 +77,7 @@ pub struct Config {
     pub guard: guard::Config,
     pub verify: verify::Config,
     pub schedule: Schedule,
+    pub history: History,
     /// None: decisions are kept in memory alone.
     pub journal: Option<Journal>,
     /// The file that keeps what was learnt over restarts; None: it is learnt anew, or kept in a ConfigMap of Kubernetes.
@@ -111,6 +114,7 @@ impl Default for Config {
             guard: guard::Config::default(),
             verify: verify::Config::default(),
             schedule: Schedule::default(),
+            history: History::default(),
             journal: None,
             learnt: None,
             cluster: None,

@@ -84,7 +84,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn one_problem_is_one_line() {
-    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, operations, sidecars, services, receive, api, gateway, metrics, notify, window, limits, analyse, rules, guard, verify, schedule, journal, learnt, cluster");
+    insta::assert_snapshot!(complaint("kafka: {}"), @"headroom.yaml: kafka: unknown key; the keys here are mode, analysis, tick, default_objective, objectives, operations, sidecars, services, receive, api, gateway, metrics, notify, window, limits, analyse, rules, guard, verify, schedule, history, journal, learnt, cluster");
 }
 
 #[test]

@@ -166,6 +166,7 @@ impl Config {
                 ("guard", settings(guard::Config::SETTINGS, &self.guard).into()),
                 ("verify", settings(verify::Config::SETTINGS, &self.verify).into()),
                 ("schedule", self.schedule.written()),
+                ("history", self.history.written()),
                 ("journal", self.journal.as_ref().map_or(Value::Null, journal)),
                 ("learnt", self.learnt.as_ref().map_or(Value::Null, |path| json!({"path": path}))),
                 ("cluster", self.cluster.as_ref().map_or(Value::Null, cluster)),

@@ -92,6 +92,20 @@ impl Counts {
         between.filter(|between| !between.is_empty())
     }
 
+    /// Each minute from the first to the last but those of holes, in the order of time, with the requests of each entry operation that
+    /// had any.
+    pub fn by_minute(&self) -> impl Iterator<Item = (i64, Vec<(&str, f64)>)> + '_ {
+        let mut expected = None;
+        self.minutes.iter().flat_map(move |(minute, counts)| {
+            let between = expected.unwrap_or(*minute)..*minute;
+            expected = Some(minute + 60);
+            let empty = if is_hole(&between) { 0..0 } else { between };
+            let named = self.entries.iter().zip(counts).filter(|(_, count)| **count > 0);
+            let row = named.map(|(entry, count)| (entry.as_str(), f64::from(*count))).collect();
+            empty.step_by(60).map(|minute| (minute, Vec::new())).chain(std::iter::once((*minute, row)))
+        })
+    }
+
     /// The head, then a row for each minute from the first to the last: its second, all requests, and those of each entry operation. A
     /// hole is one row without counts.
     pub fn rows(&self) -> impl Iterator<Item = Vec<String>> + '_ {
@@ -147,6 +161,8 @@ mod tests {
         let rows: Vec<String> = counts.rows().map(|row| row.join(",")).collect();
         assert_eq!(rows, ["time_s,requests,a", "0,1,1", "60,0,0", "120,0,0", "180,1,1", "240,,", "12000000,1,1"]);
         assert_eq!((counts.minutes(), counts.empty_minutes()), (3, 2));
+        let each: Vec<_> = counts.by_minute().map(|(minute, row)| (minute, row.len())).collect();
+        assert_eq!(each, [(0, 1), (60, 0), (120, 0), (180, 1), (12_000_000, 1)]);
         assert_eq!(counts.holes().map(|hole| (hole.start, hole.end)).collect::<Vec<_>>(), [(240, 12_000_000)]);
         let mut day = Counts::default();
         [0, 1_440 * 60].into_iter().for_each(|second| day.add(second, "a"));

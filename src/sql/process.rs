@@ -179,17 +179,19 @@ fn understood(status: ExitStatus, words: &str) -> QueryError {
     }
 }
 
-/// Asks one statement of one table in a child that ends with it; `line` takes the answer's lines: first the column names.
+/// Asks one statement of tables that lie on one shelf, in a child that ends with it; `line` takes the answer's lines: first the column
+/// names.
 pub fn ask_once(
     program: &Program,
-    name: &str,
-    table: &Builder,
+    tables: &[(&str, &Builder)],
     sql: &str,
     limits: Limits,
     mut line: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Result<(), QueryError>, io::Error> {
-    let mut child = Child::start(program, table.file()?)?;
-    let request = Request { sql: sql.to_owned(), tables: vec![table.table(name)], limits, form: Form::Lines };
+    let shelf = tables.first().ok_or_else(|| io::Error::other("there is no table to ask"))?.1.file()?;
+    let mut child = Child::start(program, shelf)?;
+    let tables = tables.iter().map(|(name, table)| table.table(name)).collect();
+    let request = Request { sql: sql.to_owned(), tables, limits, form: Form::Lines };
     let mut lines = Lines::default();
     let asked = child.ask(&request, None, |text| lines.feed(text, &mut line));
     match asked {

@@ -149,6 +149,15 @@ pub struct Builder {
 impl Builder {
     pub fn new(schema: &Schema) -> io::Result<Builder> {
         let room = Arc::new(Room { file: file_in_memory()?, end: AtomicU64::new(0), bytes: Arc::default() });
+        Builder::in_room(room, schema)
+    }
+
+    /// Another table on the same shelf.
+    pub fn beside(&self, schema: &Schema) -> io::Result<Builder> {
+        Builder::in_room(self.room.clone(), schema)
+    }
+
+    fn in_room(room: Arc<Room>, schema: &Schema) -> io::Result<Builder> {
         let schema = room.put(&stream(schema, None)?)?;
         Ok(Builder { room, schema, batches: Vec::new(), places: Vec::new() })
     }

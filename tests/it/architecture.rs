@@ -11,10 +11,10 @@ use crate::skip::measured;
 use imports::Imports;
 
 /// As `src/lib.rs` lists them: a module imports only from those before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "model", "clock", "disk", "net", "receive", "window", "analyse", "action", "shape", "decide", "guard", "act",
-    "verify", "journal", "engine", "simulate", "schedule", "forecast", "import", "config", "gateway", "sql", "notices",
-    "api", "commands",
+    "verify", "journal", "engine", "simulate", "schedule", "forecast", "import", "history", "config", "gateway", "sql",
+    "notices", "api", "commands",
 ];
 
 /// What `analyse` is made of, in the order of its imports, as the whole is.

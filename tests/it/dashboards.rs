@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::skip::{cache, skip};
 
 /// Exported and on no dashboard, in no alert; each with the reason.
-const UNSHOWN: [(&str, &str); 25] = [
+const UNSHOWN: [(&str, &str); 27] = [
     ("headroom_bottleneck_blame_seconds", "the critical path by service shows the same over time"),
     ("headroom_analyse_blind", "headroom_sight has it as a state"),
     ("headroom_analyse_partial", "headroom_sight has it as a state"),
@@ -30,6 +30,11 @@ const UNSHOWN: [(&str, &str); 25] = [
     ("headroom_entry_missed_ratio", "headroom_entry_objective_burn_ratio is the same in parts of what is allowed"),
     ("headroom_entry_p50_seconds", "the histogram has all quantiles"),
     ("headroom_entry_p99_seconds", "the histogram has all quantiles"),
+    (
+        "headroom_history_waiting",
+        "for an alert of one's own where a history is kept; the log says when it begins and ends",
+    ),
+    ("headroom_history_writes", "as many as minutes, where all is well"),
     ("headroom_metrics_scrapes", "Prometheus counts its scrapes itself"),
     ("headroom_process_start_time_seconds", "for uptime in general dashboards of processes"),
     ("headroom_receive_acknowledged_spans", "headroom_receive_spans is the same a moment later"),

@@ -329,26 +329,26 @@ fn killed_at_any_instant_it_finds_its_interventions_again_and_does_none_twice() 
 }
 
 /// The embedded cluster on its own; ended with its test.
-struct Cluster {
+pub struct Cluster {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Cluster {
-    fn start(directory: &Path, args: &[&str]) -> Cluster {
+    pub fn start(directory: &Path, args: &[&str]) -> Cluster {
         let mut child = headroom(directory).arg("cluster").args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
         Cluster { child, url: url.trim().to_owned() }
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let (status, body) = http(Method::GET, &format!("{}/{path}", self.url), None);
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
 
-    fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         let clock = self.get("clock");
         let time = |key: &str| Time(clock[key].as_i64().unwrap());
         Clock::scaled(time("origin_wall_ns"), time("origin_virtual_ns"), clock["speed"].as_f64().unwrap())

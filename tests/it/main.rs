@@ -13,6 +13,7 @@
 //! - [`faults`]: disks that are full or hang, a process that stands still, few descriptors, rules that are gone
 //! - [`formats`]: what an older version wrote is read
 //! - [`gateway`]: a real Envoy asks which requests may come in, and is answered
+//! - [`history`]: minutes kept by a real daemon over a kill -9, logs imported into them, forecasts made of them
 //! - [`hostile`]: small inputs that would take the daemon down, its memory, or its time
 //! - [`import`]: access logs to counts, and counts to a forecast
 //! - [`kubernetes`]: on a real control plane, as `tests/control-plane` starts it
@@ -48,6 +49,7 @@ mod faults;
 mod formats;
 #[cfg(feature = "gateway")]
 mod gateway;
+mod history;
 mod hostile;
 mod import;
 mod kubernetes;

@@ -268,6 +268,10 @@ declare! {
     NotifyQueued: Gauge Receiver ["receiver"] "notify_queued_messages", "Messages that wait for a receiver";
     NotifyOldest: Gauge Receiver ["receiver"] "notify_oldest_seconds", "How long the oldest message has waited for a receiver; 0 without any";
 
+    // The history.
+    HistoryWrites: Counter Process ["outcome"] "history_writes", "Writings of the history, one a minute: written, failed (an attempt; it is tried again) or dropped (lost, as too much waited)";
+    HistoryWaiting: Gauge Process [] "history_waiting", "Writings that wait for the store of the history";
+
     // headroom itself.
     Build: Info Process ["version", "commit"] "build", "Version of headroom";
     Ticks: Counter Process [] "engine_ticks", "Ticks of the engine";

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use super::declared::{DECLARED, Kind, Metric};
 
 /// What each name begins with, after `headroom_`, and what it is about.
-const SECTIONS: [(&str, &[&str]); 9] = [
+const SECTIONS: [(&str, &[&str]); 10] = [
     ("Endpoints", &["entry_"]),
     ("Services", &["service_"]),
     ("Pods, operations and calls of services", &["pod_", "operation_", "call_"]),
     ("What is found", &["bottleneck", "silent_", "verdict", "sight", "analyse_", "findings_"]),
     ("Rules and decisions", &["decide_", "guard_", "act_", "verify_"]),
     ("Gateways", &["gateway_"]),
+    ("The history", &["history_"]),
     ("Notices", &["notify_"]),
     ("Receipt of spans", &["receive_", "window_"]),
     ("headroom itself", &[""]),

@@ -26,6 +26,7 @@ use super::Snapshot;
 use crate::clock::Stopwatch;
 use crate::config;
 use crate::gateway::Gateway;
+use crate::history;
 use crate::journal::Entry;
 use crate::notices::outbox::Outbox;
 use crate::receive;
@@ -51,6 +52,7 @@ pub struct Metrics {
     has_api_server: bool,
     notices: Vec<Arc<Outbox>>,
     gateway: Option<Arc<Gateway>>,
+    history: Option<Arc<history::Outbox>>,
 }
 
 impl Default for Metrics {
@@ -71,6 +73,7 @@ impl Metrics {
             has_api_server: false,
             notices: Vec::new(),
             gateway: None,
+            history: None,
         }
     }
 
@@ -87,6 +90,11 @@ impl Metrics {
     /// What gateways were answered, where any ask.
     pub fn with_gateway(self, gateway: Option<Arc<Gateway>>) -> Metrics {
         Metrics { gateway, ..self }
+    }
+
+    /// What waits for the store of the history, where one is kept.
+    pub fn with_history(self, history: Option<Arc<history::Outbox>>) -> Metrics {
+        Metrics { history, ..self }
     }
 
     /// What became of people's statements, and what the tables take that are kept for them.
@@ -172,6 +180,7 @@ impl Metrics {
         }
         own::show_notices(&mut page, &self.notices);
         own::show_gateway(&mut page, self.gateway.as_deref());
+        own::show_history(&mut page, self.history.as_deref());
         if self.has_api_server {
             own::show_api_server(&mut page);
         }

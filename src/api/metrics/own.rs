@@ -11,6 +11,7 @@ use crate::act::kubernetes::retry::ATTEMPTS;
 use crate::api::{Snapshot, Spans};
 use crate::gateway::Gateway;
 use crate::gateway::asked::Unknown;
+use crate::history;
 use crate::notices::outbox::Outbox;
 use crate::receive;
 use crate::sql;
@@ -174,7 +175,7 @@ pub fn show_notices(page: &mut Page, outboxes: &[Arc<Outbox>]) {
     }
 }
 
-/// Calls of the Kubernetes API server.
+/// What gateways were answered.
 pub fn show_gateway(page: &mut Page, gateway: Option<&Gateway>) {
     let Some(counts) = gateway.map(Gateway::counts) else { return };
     let none = Arc::default();
@@ -186,6 +187,17 @@ pub fn show_gateway(page: &mut Page, gateway: Option<&Gateway>) {
     }
 }
 
+/// What was written of the history, and what waits for its store.
+pub fn show_history(page: &mut Page, outbox: Option<&history::Outbox>) {
+    let Some(counts) = outbox.map(history::Outbox::counts) else { return };
+    let none = Arc::default();
+    for (outcome, writes) in [("written", counts.written), ("failed", counts.failed), ("dropped", counts.dropped)] {
+        page.labelled(Name::HistoryWrites, &none, ("outcome", outcome), Value::Whole(writes));
+    }
+    page.whole(Name::HistoryWaiting, &none, counts.waiting);
+}
+
+/// Calls of the Kubernetes API server.
 pub fn show_api_server(page: &mut Page) {
     for (reason, outcome, attempts) in ATTEMPTS.all() {
         let labels = Labels::default().with("reason", reason.as_str());

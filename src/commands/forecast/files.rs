@@ -57,12 +57,12 @@ pub struct Counts {
     columns: Vec<Column>,
 }
 
-struct Column {
-    name: String,
+pub(super) struct Column {
+    pub name: String,
     /// (second, count)
-    counts: Vec<(i64, f64)>,
+    pub counts: Vec<(i64, f64)>,
     /// A row has no count: who says so of one does not leave rows out where nothing came.
-    has_unknown: bool,
+    pub has_unknown: bool,
 }
 
 impl Column {
@@ -87,6 +87,14 @@ pub fn read(path: &str, wanted: &[String]) -> Result<Counts, Error> {
 }
 
 impl Counts {
+    /// Of a source that knows which buckets are known.
+    pub(super) fn of(columns: Vec<Column>, path: &str) -> Result<Counts, Error> {
+        if columns.iter().map(|column| column.counts.len()).sum::<usize>() > COUNTS_MAX {
+            return Err(Error::Many { path: path.to_owned() });
+        }
+        Ok(Counts { columns })
+    }
+
     /// Buckets of `step`, or where none is said of a minute, a quarter of an hour or an hour: the shortest that holds a count. Every column
     /// begins and ends with the file, so that one without a count at the ends was zero there, or unknown.
     pub fn series(&self, step: Option<Step>, absent: Absent) -> Result<Vec<Series>, crate::forecast::Error> {
@@ -130,6 +138,16 @@ fn head(path: &str, names: &[String], wanted: &[String], is_number: impl Fn(usiz
         return Err(Error::NotATable { path: path.to_owned(), cause });
     }
     Ok(Head { time, counts })
+}
+
+/// Of these columns the wanted ones, or all.
+pub(super) fn chosen(path: &str, known: &[String], wanted: &[String]) -> Result<Vec<String>, Error> {
+    let Some(missing) = wanted.iter().find(|name| !known.contains(name)) else {
+        let chosen = if wanted.is_empty() { known } else { wanted };
+        return Ok(chosen.iter().take(COLUMNS_MAX).cloned().collect());
+    };
+    let (path, name) = (path.to_owned(), missing.clone());
+    Err(Error::NoColumn { path, name, known: rows::quoted(&known.join(", ")) })
 }
 
 fn text(path: &str, source: Box<dyn Read>, wanted: &[String]) -> Result<Counts, Error> {

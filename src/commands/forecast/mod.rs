@@ -2,6 +2,7 @@
 
 mod events;
 mod files;
+mod histories;
 mod report;
 mod rows;
 
@@ -15,6 +16,7 @@ use super::answer::Answer;
 use super::error::Error;
 use crate::config::parse_duration;
 use crate::forecast::{self, Absent, Calendar, Outcome, Plan, Series, Step};
+use crate::history::Store;
 use crate::model::Time;
 
 pub use events::Error as EventsError;
@@ -23,13 +25,20 @@ pub use files::Error as FileError;
 /// Where series come from and what is known beside them.
 #[derive(clap::Args)]
 pub struct Data {
-    /// CSV (plain, gzip or zstd) or Parquet: a column of times (time_s, time, timestamp, ts or at, else the first) and columns of counts
+    /// CSV (plain, gzip or zstd) or Parquet: a column of times (time_s, time, timestamp, ts or at, else the first) and columns of counts;
+    /// or the folder of a history, as `history.store` and `import --to` name it
     #[arg(value_name = "FILE")]
     file: String,
+    /// Of a history: what comes to each service, in place of requests by entry operation
+    #[arg(long)]
+    services: bool,
+    /// Of a history: the cluster, where it has several
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Take these columns alone; all that are taken learn from each other
     #[arg(long = "column", value_name = "NAME")]
     columns: Vec<String>,
-    /// Buckets of this length: from 1m to 1h; by default as the file has them
+    /// Buckets of this length: from 1m to 1h; by default as the file has them, and 15m of a history
     #[arg(long, value_name = "DURATION", value_parser = step)]
     step: Option<Step>,
     /// How far ahead, up to two weeks; several may be given
@@ -71,6 +80,7 @@ enum Meaning {
   headroom forecast requests.csv --step 1h --course 1d --zone Europe/Berlin      the next day hour by hour, and its peak
   headroom forecast requests.parquet --at 2026-11-24T08:00+01:00 --json
   headroom forecast requests.csv --events exams.csv       kind,start,end,participants a line
+  headroom forecast history --column 'ingress GET /exam'  of what headroom saw itself (section history of its configuration)
 
 Exit codes: 0 forecast; 2 usage or input error.")]
 pub struct ForecastArgs {
@@ -178,11 +188,15 @@ pub fn backtest(args: BacktestArgs, out: &mut dyn Write) -> Result<Answer, Error
 
 impl Data {
     fn read(&self) -> Result<(Vec<Series>, Calendar), Error> {
-        let counts: Counts = files::read(&self.file, &self.columns)?;
         let absent = match self.absent {
             Some(Meaning::Zero) => Absent::Zero,
             Some(Meaning::Unknown) => Absent::Unknown,
             None => Absent::Guess,
+        };
+        let counts: Counts = if Store::is_place(&self.file) {
+            histories::read(self, absent == Absent::Zero)?
+        } else {
+            files::read(&self.file, &self.columns)?
         };
         let series = counts.series(self.step, absent)?;
         let events = self.events.as_deref().map(events::read).transpose()?.unwrap_or_default();

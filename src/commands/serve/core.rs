@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::delay::Delay;
+use super::history;
 use super::journal_thread::JournalThread;
 use super::learnt::Taker;
 use super::log;
@@ -43,6 +44,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// What closes in a tick, for who adds it up.
     pub feed: Feed,
+    /// The same, and who runs how often, for who keeps it.
+    pub history: history::Feed,
     pub memory: Memory,
     /// What lies in memory for children to read, which is not of this process and yet its doing.
     pub shelf_bytes: Arc<AtomicU64>,
@@ -257,7 +260,9 @@ impl Core {
             plan: self.planning(&before.plan),
         };
         self.metrics.tick(took);
-        self.feed.closed(now, self.engine.take_closed());
+        let closed = self.engine.take_closed();
+        self.history.tick(&snapshot, &closed);
+        self.feed.closed(now, closed);
         self.metrics.delays(&self.delay.found(snapshot.findings.complete_to, self.clock.now()));
         // Limits first: who answers gateways wakes up with the snapshot, and would keep those of the tick before for a second.
         let limits = self.engine.limits();

@@ -145,7 +145,7 @@ fn event(one: &Listed) -> Planned {
 }
 
 /// The host's name: in a pod that of the pod, which a restart of its container keeps.
-fn host() -> String {
+pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "headroom".into(),

@@ -6,6 +6,7 @@ mod core;
 mod delay;
 mod feeds;
 mod gateways;
+mod history;
 mod journal_thread;
 mod kubernetes;
 mod learnt;

@@ -27,7 +27,7 @@ use super::panics;
 use super::rule_thread::RuleThread;
 use super::shutdown::Signals;
 use super::tasks::{Role, Tasks};
-use super::{feeds, gateways};
+use super::{feeds, gateways, history};
 use crate::act::kubernetes::token_review::Reviewer;
 use crate::analyse::Findings;
 use crate::api::{self, Access, Api, Metrics, Provider, Readiness, Registrar, Reviews, Snapshot, Sql};
@@ -51,7 +51,7 @@ const DRAIN_RECEIVERS_MAX: Duration = Duration::from_secs(5);
 
 /// And the last call of the cluster, and the leave taken of it, this much.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
-/// Of which what was learnt may take this much to be kept: one write, and its repetitions.
+/// Of which what was learnt, and the rest of the history, may take this much each to be kept: one write, and its repetitions.
 const KEEP_MAX: Duration = Duration::from_secs(3);
 /// Of which the last entries may take this much to reach a disk that is slow.
 const WRITE_MAX: Duration = Duration::from_secs(2);
@@ -157,7 +157,9 @@ impl Running {
         let outboxes = notices.outboxes();
         let gateway = gateways::of(config, clock.clone());
         let gateway_address = gateways::listen(config, gateway.as_ref(), descriptors, &mut tasks)?;
+        let (history_feed, history) = history::prepare(config)?;
         let metrics = metrics.with_notices(outboxes.clone()).with_gateway(gateway.clone());
+        let metrics = metrics.with_history(history.as_ref().map(|kept| kept.outbox.clone()));
         let (feed, keeper) = metrics.feed();
         tasks.spawn_thread("keeper of metrics", Role::Critical, move || keeper.run())?;
         let metrics = Arc::new(metrics);
@@ -180,6 +182,7 @@ impl Running {
             gateway: gateway.clone(),
             metrics: metrics.clone(),
             feed,
+            history: history_feed,
             memory: Memory::of(config),
             shelf_bytes,
             delay: Delay::default(),
@@ -210,11 +213,13 @@ impl Running {
         }
         let (api_clock, feed_clock) = (clock.clone(), clock.clone());
         let mut place = config.learnt.clone().map(Place::File);
+        let mut leads = None;
         match (stations::embedded(config)?, kubernetes) {
             (Some(cluster), _) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
             (None, Some(kubernetes)) => {
                 let (cluster, shelf) = kubernetes.start(clock.clone(), snapshot.clone(), &mut tasks);
                 place = place.or(Some(Place::ConfigMap(shelf)));
+                leads = Some(cluster.leads());
                 let planning = kubernetes::plan(cluster.planned(), heard_in.clone());
                 tasks.spawn("planner's view of CapacityEvents", Role::Helper, planning);
                 tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster));
@@ -223,6 +228,9 @@ impl Running {
                 Some(cluster) => tasks.spawn(ADAPTER, Role::Critical, adapter.run(cluster)),
                 None => drop(adapter),
             },
+        }
+        if let Some(history) = history {
+            history.start(config, feed_clock.clone(), leads, &mut tasks)?;
         }
         if let Some(place) = place {
             tasks.spawn(KEEPER, Role::Critical, learnt::keep(place, clock, events_in.clone(), taken));
@@ -318,6 +326,9 @@ impl Running {
         // Only who leads may keep what was learnt, so that goes before the leave.
         if !tasks.ended(KEEPER, KEEP_MAX).await {
             warn!("learnt state was not written in time");
+        }
+        if !tasks.ended(history::WRITER, KEEP_MAX).await {
+            warn!("the store of the history did not answer; its last minutes are lost");
         }
         drop(kept);
         // The adapter ends by itself, once it has heard of the engine's end.
