@@ -43,8 +43,7 @@ pub use tallies::{Closed, RuleTally, Tallies};
 /// Decisions and reports kept in memory for the tables and the API; the journal has them all.
 const KEPT: usize = 1000;
 
-/// Portions of other shards between two ticks: far more than there are shards, so that one that repeats itself takes no
-/// memory.
+/// Portions of other shards between two ticks: far more than come, so that a shard that repeats itself takes no memory.
 const PORTIONS_MAX: usize = 1_000;
 
 /// How each station is set.

@@ -67,7 +67,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 const ACTION_KEYS: [&str; 8] = ["t_s", "action", "service", "pod", "from", "to", "verdict", "rule"];
 
-const SUMMARY_KEYS: [&str; 29] = [
+const SUMMARY_KEYS: [&str; 30] = [
     "scenario",
     "seed",
     "targets",
@@ -88,6 +88,7 @@ const SUMMARY_KEYS: [&str; 29] = [
     "pod_seconds_onset",
     "pod_seconds_oracle",
     "slo_violation_share_oracle",
+    "slo_violation_share_shed_onset",
     "events",
     "findings",
     "entries",

@@ -6,10 +6,15 @@ use crate::analyse::thresholds::change::ROUNDING;
 
 /// The probability of each score, in the order given; what is missing to 1 is 'no suspect here'.
 pub(super) fn probabilities(scores: &[f64], parameters: &Parameters) -> Vec<f64> {
-    let none = (scores.len() as f64).ln() - parameters.prior;
-    let mut logs: Vec<f64> =
-        scores.iter().map(|score| told(parameters.sharpness * score - none, parameters.knee)).collect();
-    logs.push(0.0);
+    let mut logs: Vec<f64> = scores.iter().map(|score| parameters.sharpness * score).collect();
+    logs.push((scores.len() as f64).ln() - parameters.prior);
+    let Some((first, most)) = logs.iter().copied().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)) else {
+        return Vec::new();
+    };
+    // In place of the odds for the likeliest, those that are told; what that leaves is the others', in their parts.
+    logs[first] = f64::NEG_INFINITY;
+    let rest = log_sum_exp(&logs);
+    logs[first] = if first < scores.len() { rest + told(most - rest, parameters.knee) } else { most };
     let all = log_sum_exp(&logs);
     logs.pop();
     logs.iter().map(|log| (log - all).exp() * (1.0 - ROUNDING)).collect()
@@ -33,7 +38,8 @@ mod tests {
         let scores = probabilities(&[0.0; 10], &parameters);
         assert!(scores.iter().all(|p| *p < 0.05), "{scores:?}");
         assert!(probabilities(&[20.0, 0.0], &parameters)[0] > 0.99);
-        assert!(probabilities(&[2.5, 0.0], &parameters)[0] < 0.97, "some evidence is not proof");
+        let some = probabilities(&[3.0, 0.0], &parameters);
+        assert!((0.9..0.99).contains(&some[0]) && some[1] < 0.01, "some evidence is no proof: {some:?}");
     }
 
     proptest! {
