@@ -21,6 +21,8 @@ pub struct Arrivals {
     /// With those refused: what was counted, and nothing estimated. Calls that were given up are left out, because a
     /// service mostly works on and serves them as well, and each would count twice.
     pub counted_per_s: f64,
+    /// Refused or given up: of these it is known that they came. Of those given up some are served all the same.
+    pub turned_away_per_s: f64,
     /// So many were counted: noise is that of what was counted, whatever each stands for.
     pub counted: f64,
     /// Requests that arrived a second, for the start times described.
@@ -60,15 +62,11 @@ impl Arrivals {
             throughput_per_s: self.throughput_per_s * weight,
             best_per_s: self.best_per_s * weight,
             counted_per_s: self.counted_per_s * weight,
+            turned_away_per_s: self.turned_away_per_s * weight,
             per_s: self.per_s * weight,
             trend_per_s2: self.trend_per_s2 * weight,
             ..self
         }
-    }
-
-    /// Requests that were turned away a second: of them it is known at once that they came.
-    pub fn refused_per_s(&self) -> f64 {
-        (self.counted_per_s - self.throughput_per_s).max(0.0)
     }
 
     /// The rate expected `ahead_s` after the last complete second. The estimate speaks of the middle of its
@@ -109,11 +107,13 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     let clear = slope * seconds > RISE_MIN * mean_sojourn;
     let slope = if clear { slope.clamp(0.0, SLOPE_MAX) } else { 0.0 };
     let served: f64 = rows.iter().map(|r| r.sums.requests as f64).sum();
+    let gave_up: f64 = rows.iter().map(|r| r.sums.gave_up as f64).sum();
     let best = rows.iter().map(|r| r.sums.requests as f64).fold(0.0, f64::max);
     Arrivals {
         throughput_per_s: served / seconds,
         best_per_s: best - best.sqrt(),
         counted_per_s: (served + refused) / seconds,
+        turned_away_per_s: (refused + gave_up) / seconds,
         counted: served + refused,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         waiting_grows: slope > 0.0,

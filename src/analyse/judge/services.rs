@@ -12,7 +12,7 @@ use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::rollup::window_totals::{Answers, CrossingAnswer, EntryAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
-use crate::analyse::thresholds::load::begun::NEARLY_ALL;
+use crate::analyse::thresholds::load::begun::{NEARLY_ALL, TURNED_AWAY};
 use crate::analyse::thresholds::load::{AHEAD, BLIND_STEP_FACTOR, LOW_TRAFFIC_REQUESTS};
 use crate::model::{ClusterState, ServiceId, Text};
 
@@ -95,7 +95,8 @@ impl Judge {
         services.iter().map(finding).collect()
     }
 
-    /// Requests a second that surely come to a service, what is turned away at it or before it among them.
+    /// Requests a second that surely come to a service, those turned away before it among them. None where too little is known,
+    /// or where callers give up or are refused: then those who wait are not all seen, and a late order costs more than a large one.
     fn known_to_come(
         &self,
         service: &Text,
@@ -103,10 +104,13 @@ impl Judge {
         durations: &[(i32, i64)],
         findings: &Findings,
     ) -> Option<f64> {
+        if there.arrivals.turned_away_per_s > TURNED_AWAY * there.arrivals.throughput_per_s {
+            return None;
+        }
         let lag_s = quantile_ns(durations.iter().copied(), NEARLY_ALL) as f64 / 1e9;
         let begun = self.learned.begun.per_s(service, findings.complete_to.second(), lag_s)?;
-        let turned_away = self.kept_away.get(&**service).copied().unwrap_or(0.0);
-        Some(begun * there.sums.weight() + there.arrivals.refused_per_s() + turned_away)
+        let kept_away = self.kept_away.get(&**service).copied().unwrap_or(0.0);
+        Some(begun * there.sums.weight() + there.arrivals.turned_away_per_s + kept_away)
     }
 
     /// What is asked of the services whose owners let their traffic be shaped.

@@ -48,4 +48,7 @@ pub mod begun {
     /// The share of requests that must have ended: what began later counts as not known. More, of a load with a few long
     /// requests nothing is known in time; less, a load is taken to be smaller than it is.
     pub const NEARLY_ALL: f64 = 0.95;
+    /// The share of requests, of those served, that may be refused or given up for all to be seen. More, a storm in which callers
+    /// time out is answered by steps of one; less, one stray timeout lets a queue be taken for a load.
+    pub const TURNED_AWAY: f64 = 0.02;
 }
