@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::Error;
 use crate::codec::RawCodec;
+use crate::latency::latency_ms;
 use crate::questions::Questions;
 use crate::teach::Teacher;
 use crate::usage::{Usage, usage};
@@ -150,19 +151,14 @@ async fn one(mut client: Grpc<Channel>, question: Bytes) -> Option<bool> {
 /// One line of JSON.
 fn report(tally: &Tally, wall_s: f64, usage: Option<(Usage, Usage)>) -> std::io::Result<()> {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let mut latencies = tally.latencies_us.lock().map(|all| all.clone()).unwrap_or_default();
-    latencies.sort_unstable();
-    let quantile_ms = |q: f64| {
-        let at = (latencies.len() as f64 * q) as usize;
-        latencies.get(at.min(latencies.len().saturating_sub(1))).map(|us| f64::from(*us) / 1e3)
-    };
+    let latencies_us = tally.latencies_us.lock().map(|all| all.clone()).unwrap_or_default();
     let answered = read(&tally.admitted) + read(&tally.shed);
     let mut report = serde_json::json!({
         "admitted": read(&tally.admitted),
         "shed": read(&tally.shed),
         "failed": read(&tally.failed),
         "answers_per_s": answered as f64 / wall_s,
-        "latency_ms": {"p50": quantile_ms(0.5), "p99": quantile_ms(0.99), "max": quantile_ms(1.0)},
+        "latency_ms": latency_ms(latencies_us),
     });
     if let Some((before, after)) = usage {
         let cpu_s = after.cpu_s - before.cpu_s;

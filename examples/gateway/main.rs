@@ -11,6 +11,8 @@
 mod ask;
 #[path = "../load/codec.rs"]
 mod codec;
+#[path = "../load/latency.rs"]
+mod latency;
 mod questions;
 mod serve;
 mod teach;

@@ -7,6 +7,7 @@
 //! A receiver that refuses (UNAVAILABLE, 503) is not asked again: refusals are counted.
 
 mod codec;
+mod latency;
 mod payload;
 mod usage;
 
@@ -23,6 +24,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use headroom::clock::{Clock, Stopwatch};
 use http::uri::PathAndQuery;
+use latency::latency_ms;
 use tokio::sync::{Mutex, mpsc};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
@@ -261,12 +263,7 @@ impl Connection {
 fn report(tally: &Tally, wall_s: f64, usage: Option<(Usage, Usage)>) -> std::io::Result<()> {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (sent, acknowledged) = (read(&tally.sent), read(&tally.acknowledged));
-    let mut latencies = tally.latencies_us.lock().map(|all| all.clone()).unwrap_or_default();
-    latencies.sort_unstable();
-    let quantile_ms = |q: f64| {
-        let at = (latencies.len() as f64 * q) as usize;
-        latencies.get(at.min(latencies.len().saturating_sub(1))).map(|us| f64::from(*us) / 1e3)
-    };
+    let latencies_us = tally.latencies_us.lock().map(|all| all.clone()).unwrap_or_default();
     let mut report = serde_json::json!({
         "spans_sent": sent,
         "spans_acknowledged": acknowledged,
@@ -275,7 +272,7 @@ fn report(tally: &Tally, wall_s: f64, usage: Option<(Usage, Usage)>) -> std::io:
         "bytes_per_span": read(&tally.bytes) as f64 / sent.max(1) as f64,
         "wall_s": wall_s,
         "spans_per_s": acknowledged as f64 / wall_s,
-        "latency_ms": {"p50": quantile_ms(0.5), "p99": quantile_ms(0.99), "max": quantile_ms(1.0)},
+        "latency_ms": latency_ms(latencies_us),
     });
     if let Some((before, after)) = usage {
         let cpu_s = after.cpu_s - before.cpu_s;

@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 use crate::analyse::learned::reference::Reference;
 use crate::analyse::telemetry::IdSpread;
 use crate::analyse::trace::Tree;
+use crate::analyse::trace::request::TOO_MANY_REQUESTS;
 use crate::model::{ClockStep, Kind, Span, Symbol, Symbols, Text, Time, TimeUnit, Work};
 use crate::window::{AssembledTrace, Beginning};
 use beginnings::Beginnings;
@@ -28,9 +29,6 @@ pub use portion::{AnsweredCall, Arrived, Portion};
 use tally::{Request, Tally, With};
 pub use works::Kinds;
 use works::Works;
-
-/// RFC 6585.
-const TOO_MANY_REQUESTS: u16 = 429;
 
 #[derive(Default)]
 pub struct Absorber {

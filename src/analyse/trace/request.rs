@@ -3,9 +3,12 @@
 use super::span::TreeSpan;
 use super::tree::{Tree, is_call};
 
-/// HTTP 503 and 429 (RFC 9110, RFC 6585): turned away for lack of capacity.
+/// RFC 6585: what a limit answers, a gateway's or a service's own.
+pub const TOO_MANY_REQUESTS: u16 = 429;
+
+/// Turned away for lack of capacity: by a limit, or unavailable (RFC 9110).
 pub const fn is_refusal(status: u16) -> bool {
-    matches!(status, 503 | 429)
+    matches!(status, 503 | TOO_MANY_REQUESTS)
 }
 
 /// Whether a service took a request here: a span whose parent is elsewhere.
