@@ -15,7 +15,7 @@ pub(super) fn probabilities(scores: &[f64], parameters: &Parameters) -> Vec<f64>
     logs[first] = f64::NEG_INFINITY;
     let rest = log_sum_exp(&logs);
     logs[first] = if first < scores.len() { rest + told(most - rest, parameters.knee) } else { most };
-    let all = log_sum_exp(&logs);
+    let all = log_sum_exp(&[rest, logs[first]]);
     logs.pop();
     logs.iter().map(|log| (log - all).exp() * (1.0 - ROUNDING)).collect()
 }

@@ -8,7 +8,7 @@
 
 use crate::analyse::rollup::window_totals::ServiceSecond;
 use crate::analyse::thresholds::load::arrivals::{
-    DEVIATIONS, FIT_SECONDS, JUMP_SECONDS, RISE_MIN, SLOPE_MAX, TREND_FACTOR_MAX,
+    DEVIATIONS, FIT_SECONDS, JUMP_SECONDS, RISE_MIN, SLOPE_MAX, STILL_GROWS, TREND_FACTOR_MAX,
 };
 
 /// Arrivals a second at one service.
@@ -21,8 +21,6 @@ pub struct Arrivals {
     /// With those refused: what was counted, and nothing estimated. Calls that were given up are left out, because a
     /// service mostly works on and serves them as well, and each would count twice.
     pub counted_per_s: f64,
-    /// Refused or given up: of these it is known that they came. Of those given up some are served all the same.
-    pub turned_away_per_s: f64,
     /// So many were counted: noise is that of what was counted, whatever each stands for.
     pub counted: f64,
     /// Requests that arrived a second, for the start times described.
@@ -52,7 +50,11 @@ impl Arrivals {
         let growth = steady.per_s - before.per_s;
         // Poisson noise of the two rates; a trend is one that stands clear of it.
         let noise = ((steady.per_s + before.per_s) / distance).sqrt();
-        let trend_per_s2 = if before.per_s > 0.0 && growth > DEVIATIONS * noise { growth / apart } else { 0.0 };
+        // A load that jumped and stays there grew as well, but does not grow on.
+        let earlier = rate(&last_seconds(rows, until - JUMP_SECONDS as i64, JUMP_SECONDS));
+        let within = (jumped.per_s - earlier.per_s) / JUMP_SECONDS as f64;
+        let grows = before.per_s > 0.0 && growth > DEVIATIONS * noise;
+        let trend_per_s2 = if grows { (STILL_GROWS * within).min(growth / apart).max(0.0) } else { 0.0 };
         Arrivals { trend_per_s2, ..now }
     }
 
@@ -62,7 +64,6 @@ impl Arrivals {
             throughput_per_s: self.throughput_per_s * weight,
             best_per_s: self.best_per_s * weight,
             counted_per_s: self.counted_per_s * weight,
-            turned_away_per_s: self.turned_away_per_s * weight,
             per_s: self.per_s * weight,
             trend_per_s2: self.trend_per_s2 * weight,
             ..self
@@ -107,13 +108,11 @@ fn rate(rows: &[ServiceSecond]) -> Arrivals {
     let clear = slope * seconds > RISE_MIN * mean_sojourn;
     let slope = if clear { slope.clamp(0.0, SLOPE_MAX) } else { 0.0 };
     let served: f64 = rows.iter().map(|r| r.sums.requests as f64).sum();
-    let gave_up: f64 = rows.iter().map(|r| r.sums.gave_up as f64).sum();
     let best = rows.iter().map(|r| r.sums.requests as f64).fold(0.0, f64::max);
     Arrivals {
         throughput_per_s: served / seconds,
         best_per_s: best - best.sqrt(),
         counted_per_s: (served + refused) / seconds,
-        turned_away_per_s: (refused + gave_up) / seconds,
         counted: served + refused,
         per_s: (total / (1.0 - slope) + refused) / seconds,
         waiting_grows: slope > 0.0,
@@ -191,6 +190,13 @@ mod tests {
         let found = Arrivals::estimate(&rows, 12);
         assert!((found.trend_per_s2 - 50.0).abs() < 10.0, "{found:?}");
         assert!(found.ahead(3.0) > found.per_s);
+    }
+
+    #[test]
+    fn a_jump_is_carried_on_no_longer_than_it_lasts() {
+        let rows = fluid(10_000.0, |t| if t < 6.0 { 100.0 } else { 500.0 }, 12);
+        let found = Arrivals::estimate(&rows, 10);
+        assert!(found.ahead(3.0) < 520.0, "four seconds after the jump: {found:?}");
     }
 
     #[test]

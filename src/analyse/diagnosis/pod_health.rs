@@ -18,6 +18,8 @@ pub struct PodHealth {
     pub warming: BTreeSet<Text>,
     /// Not ready for long when the stretch began, while older ones are there; in a service that just started all are.
     pub young: BTreeSet<Text>,
+    /// Some of the young serve already, beside older ones.
+    pub has_joined: bool,
     /// Ready all the time, and with next to no span.
     pub unresponsive: BTreeSet<Text>,
     /// Ready, of a ReplicaSet that did not serve in healthy time: a release.
@@ -71,6 +73,7 @@ impl PodHealth {
         if call.young.len() == pods.len() {
             call.young.clear();
         }
+        call.has_joined = pods.iter().any(|pod| pod.ready_at.is_some() && call.young.contains(pod.name.as_str()));
         call
     }
 }

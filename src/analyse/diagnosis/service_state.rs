@@ -8,6 +8,7 @@ use crate::analyse::learned::baseline::{Baseline, ServiceBaseline};
 use crate::analyse::rollup::window_totals::{PodAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::significance::{LIKELY, SURELY, exceeds};
+use crate::analyse::thresholds::load::MIX_KNOWN;
 use crate::analyse::thresholds::service::{
     CLEAR, ERRORS, FAR, FAR_REQUESTS, GROWN, IN_VAIN_MIN, LEAST_SPREAD, POD_REQUESTS, UNANSWERED, UNREACHABLE_SECONDS,
 };
@@ -153,6 +154,13 @@ impl ServiceState<'_> {
         let in_part = 1.0 / baseline.seconds.max(1) as f64;
         let variance = 1.0 / self.arrivals.counted.max(1.0) + 1.0 / baseline.sums.requests.max(1) as f64;
         (factor > 0.0).then(|| Growth { log: factor.ln(), variance: variance + in_part * in_part })
+    }
+
+    /// What the requests of now take in healthy time, each in seconds; None where it knows too few of their operations.
+    pub fn work_s(&self) -> Option<f64> {
+        let HealthSums { compared, requests, expected_own_ns, expected_callees_ns, .. } = self.sums;
+        let is_known = compared > 0 && compared as f64 >= MIX_KNOWN * requests as f64;
+        is_known.then(|| (expected_own_ns + expected_callees_ns) as f64 / 1e9 / compared as f64)
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {

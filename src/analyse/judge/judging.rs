@@ -400,7 +400,8 @@ impl Judge {
 fn at_limit_of(service: &ServiceState<'_>, undisturbed_share: f64, seconds: f64) -> AtLimit {
     let (pods, requests) = service.settled_pods().fold((0, 0), |sum, pod| (sum.0 + 1, sum.1 + pod.sums.requests));
     let requests = requests as f64 * service.sums.weight();
-    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), undisturbed_share, at_least: service.is_settling }
+    let at_least = service.is_settling && service.arrivals.waiting_grows;
+    AtLimit { pods, requests, seconds, hold_s: service.hold_s(), work_s: service.work_s(), undisturbed_share, at_least }
 }
 
 fn complete_bottlenecks(findings: &mut Findings, cluster: &ClusterState) {

@@ -12,7 +12,7 @@ use crate::analyse::learned::capacity::Capacities;
 use crate::analyse::rollup::window_totals::{Answers, CrossingAnswer, EntryAnswer, ServiceSecond};
 use crate::analyse::rollup::{HealthSums, Sums};
 use crate::analyse::statistics::histogram::quantile_ns;
-use crate::analyse::thresholds::load::begun::{NEARLY_ALL, TURNED_AWAY};
+use crate::analyse::thresholds::load::begun::NEARLY_ALL;
 use crate::analyse::thresholds::load::{AHEAD, BLIND_STEP_FACTOR, LOW_TRAFFIC_REQUESTS};
 use crate::model::{ClusterState, ServiceId, Text};
 
@@ -59,21 +59,23 @@ impl Judge {
             // What is shed at the front door would come as well.
             let expected = there.arrivals.ahead(ahead_s) + self.kept_away.get(&**service).copied().unwrap_or(0.0);
             let replicas = workload.map_or(there.pods.len() as u32, |w| w.replicas);
-            let estimated = capacities.replicas(service, expected, self.config.target_utilisation);
-            let needed = estimated.map(|estimated| match self.known_to_come(service, there, &durations, findings) {
-                // Pods that were ordered are not felt yet: more only for what is known to come, not for what the queue says.
-                Some(known) if there.is_settling => {
-                    let known = capacities.replicas(service, known, self.config.target_utilisation);
-                    estimated.min(known.unwrap_or(estimated).max(replicas))
-                }
-                Some(_) | None => estimated,
-            });
+            let work_s = there.work_s();
+            let replicas_for =
+                |per_s: f64| capacities.replicas(service, (per_s, work_s), self.config.target_utilisation);
+            let estimated = replicas_for(expected);
+            // New pods beside older ones end more requests than come: more are asked for what is known to come alone, not for what
+            // the queue says.
+            let seen = (answers.services.get(service).map_or(&[][..], Vec::as_slice), &durations[..]);
+            let until = findings.complete_to.second();
+            let known = there.pod_health.has_joined.then(|| self.known_to_come(service, there, seen, until)).flatten();
+            let known = known.and_then(replicas_for);
+            let needed = estimated.map(|estimated| known.map_or(estimated, |known| estimated.min(known.max(replicas))));
             // What was seen inside one window alone carries one bounded step, and none down.
             // Pods that still come are the answer to this need: twice those that serve, not twice those ordered.
             let ready = workload.map_or(replicas, |w| w.ready());
             let furthest = replicas.max(ready.saturating_mul(BLIND_STEP_FACTOR));
             let blind_step = |needed: u32| needed.clamp(replicas, furthest);
-            let known = self.learned.baseline.service(service).is_some();
+            let is_known = self.learned.baseline.service(service).is_some();
             ServiceFinding {
                 service: ServiceId::from(&**service),
                 throughput_per_s: there.arrivals.throughput_per_s,
@@ -83,10 +85,10 @@ impl Judge {
                 waiting_ms: there.wait_s() * 1e3,
                 own_time_ms: there.own_s() * 1e3,
                 concurrency_per_pod: there.concurrency_per_pod(),
-                capacity_per_pod_per_s: capacities.per_pod(service),
+                capacity_per_pod_per_s: capacities.per_pod(service, work_s),
                 replicas,
                 ready: workload.map_or(there.pods.len() as u32, |w| w.ready()),
-                replicas_needed: if known { needed } else { needed.map(blind_step) },
+                replicas_needed: if is_known { needed } else { needed.map(blind_step) },
                 objective_missed: crossed.contains(service),
                 low_traffic: there.sums.requests < LOW_TRAFFIC_REQUESTS,
                 pod_start_s: self.learned.starts.p95_s(&ServiceId::from(&**service)),
@@ -95,22 +97,22 @@ impl Judge {
         services.iter().map(finding).collect()
     }
 
-    /// Requests a second that surely come to a service, those turned away before it among them. None where too little is known,
-    /// or where callers give up or are refused: then those who wait are not all seen, and a late order costs more than a large one.
+    /// Requests a second that surely come to a service, those turned away before it among them. None where too little is known.
     fn known_to_come(
         &self,
         service: &Text,
         there: &ServiceState<'_>,
-        durations: &[(i32, i64)],
-        findings: &Findings,
+        (seconds, durations): (&[ServiceSecond], &[(i32, i64)]),
+        until: i64,
     ) -> Option<f64> {
-        if there.arrivals.turned_away_per_s > TURNED_AWAY * there.arrivals.throughput_per_s {
-            return None;
-        }
+        let turned_away = |second: i64| {
+            let found = seconds.iter().find(|row| row.second == second);
+            found.map_or(0, |row| row.sums.refused + row.sums.gave_up)
+        };
         let lag_s = quantile_ns(durations.iter().copied(), NEARLY_ALL) as f64 / 1e9;
-        let begun = self.learned.begun.per_s(service, findings.complete_to.second(), lag_s)?;
+        let begun = self.learned.begun.per_s(service, until, lag_s, turned_away)?;
         let kept_away = self.kept_away.get(&**service).copied().unwrap_or(0.0);
-        Some(begun * there.sums.weight() + there.arrivals.turned_away_per_s + kept_away)
+        Some(begun * there.sums.weight() + kept_away)
     }
 
     /// What is asked of the services whose owners let their traffic be shaped.

@@ -13,12 +13,28 @@ pub(in crate::analyse) struct Capacity {
     per_pod_per_s: f64,
     /// Uncontended time of a request, in seconds.
     service_s: f64,
+    /// What these requests took in healthy time, each in seconds: of others a pod does more or fewer. None where healthy time
+    /// knows too few of their operations.
+    #[serde(default)]
+    work_s: Option<f64>,
 }
 
 impl Capacity {
     /// What a pod carries at its limit, by Little's law.
     pub(in crate::analyse) fn erlangs(self) -> f64 {
         self.per_pod_per_s * self.service_s
+    }
+
+    /// The same, told in requests that take so long in healthy time.
+    fn in_requests_of(self, work_s: Option<f64>) -> Capacity {
+        match (self.work_s, work_s) {
+            (Some(old), Some(new)) if old > 0.0 && new > 0.0 => Capacity {
+                per_pod_per_s: self.per_pod_per_s * old / new,
+                service_s: self.service_s * new / old,
+                work_s,
+            },
+            (known, _) => Capacity { work_s: work_s.or(known), ..self },
+        }
     }
 }
 
@@ -31,6 +47,8 @@ pub struct AtLimit {
     pub seconds: f64,
     /// How long a request held a worker.
     pub hold_s: f64,
+    /// What these requests take in healthy time, where it knows them.
+    pub work_s: Option<f64>,
     /// The share of that which slow callees did not inflate.
     pub undisturbed_share: f64,
     /// Other pods were ordered and are not felt yet: the queue still grows, and where requests share a pod they end later than
@@ -46,23 +64,26 @@ pub struct Capacities {
 impl Capacities {
     /// Learns from a service that is saturated now.
     pub fn learn(&mut self, service: &Text, at_limit: AtLimit) {
-        let AtLimit { pods, requests, seconds, hold_s, undisturbed_share, at_least } = at_limit;
+        let AtLimit { pods, requests, seconds, hold_s, work_s, undisturbed_share, at_least } = at_limit;
         if pods == 0 || requests <= 0.0 || undisturbed_share <= 0.0 {
             return;
         }
         let rate = requests / seconds / f64::from(pods);
-        let found = Capacity { per_pod_per_s: rate / undisturbed_share, service_s: hold_s * undisturbed_share };
-        if at_least && self.known.get(service).is_some_and(|known| known.per_pod_per_s > found.per_pod_per_s) {
+        let found = Capacity { per_pod_per_s: rate / undisturbed_share, service_s: hold_s * undisturbed_share, work_s };
+        let Some(known) = self.known.get_mut(service) else {
+            self.known.insert(service.clone(), found);
+            return;
+        };
+        let old = known.in_requests_of(work_s);
+        if at_least && old.per_pod_per_s > found.per_pod_per_s {
             return;
         }
         let mix = |old: f64, new: f64| old + CAPACITY_WEIGHT * (new - old);
-        self.known
-            .entry(service.clone())
-            .and_modify(|known| {
-                known.per_pod_per_s = mix(known.per_pod_per_s, found.per_pod_per_s);
-                known.service_s = mix(known.service_s, found.service_s);
-            })
-            .or_insert(found);
+        *known = Capacity {
+            per_pod_per_s: mix(old.per_pod_per_s, found.per_pod_per_s),
+            service_s: mix(old.service_s, found.service_s),
+            work_s: old.work_s,
+        };
     }
 
     pub fn keep(&self, learnt: &mut Learnt) {
@@ -82,19 +103,60 @@ impl Capacities {
         }
     }
 
-    pub fn per_pod(&self, service: &str) -> Option<f64> {
-        self.known.get(service).map(|c| c.per_pod_per_s)
+    /// Requests a second of one pod, of those that take so long in healthy time.
+    pub fn per_pod(&self, service: &str, work_s: Option<f64>) -> Option<f64> {
+        self.known.get(service).map(|c| c.in_requests_of(work_s).per_pod_per_s)
     }
 
-    /// Replicas for a load: to a target utilisation, and never without the square-root margin that keeps
-    /// waiting rare in small pools (A. K. Erlang's observation; W. Whitt, "Understanding the efficiency of
+    /// Replicas for a load of requests that take so long in healthy time: to a target utilisation, and never without the
+    /// square-root margin that keeps waiting rare in small pools (A. K. Erlang's observation; W. Whitt, "Understanding the efficiency of
     /// multi-server service systems", 1992). None where no capacity was learnt.
-    pub fn replicas(&self, service: &str, arrivals_per_s: f64, target_utilisation: f64) -> Option<u32> {
-        let capacity = self.known.get(service)?;
+    pub fn replicas(
+        &self,
+        service: &str,
+        (arrivals_per_s, work_s): (f64, Option<f64>),
+        target_utilisation: f64,
+    ) -> Option<u32> {
+        let capacity = self.known.get(service)?.in_requests_of(work_s);
         let offered = arrivals_per_s * capacity.service_s; // Erlangs, by Little's law
         let sustained = capacity.per_pod_per_s * capacity.service_s; // Erlangs a pod carries
         let by_utilisation = offered / (sustained * target_utilisation);
         let by_margin = (offered + offered.sqrt()) / sustained;
         Some(by_utilisation.max(by_margin).ceil().max(1.0) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_limit(requests: f64, work_s: Option<f64>) -> AtLimit {
+        let (hold_s, undisturbed_share) = (0.1, 1.0);
+        AtLimit { pods: 1, requests, seconds: 1.0, hold_s, work_s, undisturbed_share, at_least: false }
+    }
+
+    #[test]
+    fn of_a_heavier_mix_a_pod_does_less() {
+        let (service, mut capacities) = ("auth".into(), Capacities::default());
+        capacities.learn(&service, at_limit(60.0, Some(0.065)));
+        assert_eq!(capacities.per_pod("auth", Some(0.13)), Some(30.0));
+        assert_eq!(capacities.replicas("auth", (300.0, Some(0.13)), 0.5), Some(20));
+        assert_eq!(capacities.per_pod("auth", None), Some(60.0), "of an unknown mix: what was seen");
+    }
+
+    #[test]
+    fn another_mix_at_the_limit_is_no_other_capacity() {
+        let (service, mut capacities) = ("auth".into(), Capacities::default());
+        capacities.learn(&service, at_limit(60.0, Some(0.065)));
+        capacities.learn(&service, at_limit(30.0, Some(0.13)));
+        assert_eq!(capacities.per_pod("auth", Some(0.065)), Some(60.0));
+    }
+
+    #[test]
+    fn what_is_seen_at_least_takes_nothing_back() {
+        let (service, mut capacities) = ("auth".into(), Capacities::default());
+        capacities.learn(&service, at_limit(60.0, None));
+        capacities.learn(&service, AtLimit { at_least: true, ..at_limit(40.0, None) });
+        assert_eq!(capacities.per_pod("auth", None), Some(60.0));
     }
 }

@@ -10,9 +10,12 @@ pub const LOW_TRAFFIC_REQUESTS: i64 = 20;
 pub const AHEAD: Duration = Duration::from_secs(1);
 /// Without a baseline (just after a start) a scale-out at most doubles. Without it: the first burst is answered by a guess.
 pub const BLIND_STEP_FACTOR: u32 = 2;
-/// Weight of a new sample of what a pod can serve: a few ticks of saturation average out Poisson noise, and a changed mix is
+/// Weight of a new sample of what a pod can serve: a few ticks of saturation average out Poisson noise, and a release is
 /// followed. Larger, one odd second is a pod's capacity; smaller, that of a release ago is.
 pub const CAPACITY_WEIGHT: f64 = 0.3;
+/// The share of a service's requests whose operations healthy time must know for its present mix to be told. Less, what the
+/// others take is guessed; more, one new operation lets a pod's capacity be that of another mix.
+pub const MIX_KNOWN: f64 = 0.9;
 
 /// What is planned for a load that never was is at most this many pods of a service: more than any cluster runs of one.
 /// Without it: a share learnt of a handful of requests asks for any number.
@@ -36,6 +39,9 @@ pub mod arrivals {
     /// A trend is believed up to this factor per look ahead: a load seldom doubles in the few seconds of lag. Without it: the
     /// first second of a burst is carried on to any height.
     pub const TREND_FACTOR_MAX: f64 = 2.0;
+    /// A trend is believed up to so many times what the newest seconds alone show of it: they are few, and noise halves a slope.
+    /// Without it: a load that jumped and stays there is carried on as if it went on jumping. Less, half a ramp is seen.
+    pub const STILL_GROWS: f64 = 2.0;
 }
 
 /// Requests by the second in which they began.
@@ -48,7 +54,4 @@ pub mod begun {
     /// The share of requests that must have ended: what began later counts as not known. More, of a load with a few long
     /// requests nothing is known in time; less, a load is taken to be smaller than it is.
     pub const NEARLY_ALL: f64 = 0.95;
-    /// The share of requests, of those served, that may be refused or given up for all to be seen. More, a storm in which callers
-    /// time out is answered by steps of one; less, one stray timeout lets a queue be taken for a load.
-    pub const TURNED_AWAY: f64 = 0.02;
 }
