@@ -126,9 +126,9 @@ accept-traces: ## traces as they really are: each scenario with each disturbance
 	python3 tests/accept/traces.py
 	python3 tests/accept/shapes.py
 
-accept-see: ## what people see: dashboards, alerts, and pictures of incidents, from a real Prometheus (8 min)
+accept-see: ## what people see: dashboards, alerts, notices, and pictures of incidents, from a real Prometheus (20 min)
 	tests/real/setup.sh
-	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom
+	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --examples
 	python3 tests/accept/see.py
 
 accept-anticipate: ## capacity before the bell: a school day with its calendar, and calendars that lie (40 min)

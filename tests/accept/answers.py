@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import speed
-from scorecard import binary, last_line
+from scorecard import binary, free_port, last_line
 
 ROUTES, CLASSES = 1_000, 100
 QUESTIONS_PER_S = 10_000
@@ -31,7 +31,7 @@ SHED = """fn evaluate(now) {
 @contextlib.contextmanager
 def ours(sheds):
     """`headroom serve`, with a limit on `store` in force or without: its pid, where gateways ask, and where it is taught."""
-    grpc, http, api, gateway = (speed.free_port() for _ in range(4))
+    grpc, http, api, gateway = (free_port() for _ in range(4))
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
         (place / "rules").mkdir()
@@ -50,7 +50,7 @@ def ours(sheds):
 
 @contextlib.contextmanager
 def unread(*flags):
-    port = speed.free_port()
+    port = free_port()
     with speed.server([speed.example("gateway"), "serve", "--listen", f"127.0.0.1:{port}", *flags], port) as pid:
         yield pid, port, None
 

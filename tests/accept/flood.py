@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 
-from scorecard import ROOT, Scorecard, binary
+from scorecard import Scorecard, binary, free_port
 from stream import Sender, Template
 
 CACHE = pathlib.Path(os.environ.get("HEADROOM_CACHE", pathlib.Path.home() / ".cache" / "headroom"))
@@ -253,12 +252,6 @@ def flood(card):
         card.at_most("5.recovered_within", recovered, "s", 5)
         card.at_most("5.quiet_slowdown_named_within", named_after, "s", 5)
         card.equal("5.quiet_named_while_healthy", named_before_slow, "readings", 0)
-
-
-def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
 
 
 COLLECTOR = """

@@ -24,7 +24,7 @@ import time
 import attacks
 import browser
 from otlp import request, span
-from scorecard import ROOT, Scorecard, binary
+from scorecard import Scorecard, binary
 from siege import CONFIG, MEMORY_MIB, Daemon, Honest, attacked
 
 

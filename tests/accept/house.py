@@ -8,7 +8,6 @@ HEADROOM_BIN names another program than the release build, HEADROOM_IT a test bi
 
 import argparse
 import os
-import pathlib
 import re
 import shutil
 import subprocess

@@ -10,6 +10,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -27,6 +28,12 @@ def binary():
 def headroom(*args, cwd=None, timeout=1800):
     """Runs it to its end; the caller looks at the exit code."""
     return subprocess.run([binary(), *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def last_line(text):

@@ -1,16 +1,24 @@
-"""What a scrape of many names costs, and what comes of more names than may have series of their own."""
+"""What a scrape of many names costs, what comes of more names than may have series of their own, and what a scraper costs the loop."""
 
+import contextlib
 import gzip
 import os
 import re
+import statistics
 import struct
+import threading
 import time
+import urllib.request
 
+import speed
 from hard import Daemon, field, request
 
 SERVICES, OPERATIONS = 200, 20
 MANY_OPERATIONS = 20_000
 SERVER = b"\x30\x02"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+# Of load, for each cost.
+SECONDS = 8
 
 
 def word(number):
@@ -43,7 +51,7 @@ def requests_to(daemon, service, operations):
 
 def scrape(daemon):
     """Seconds, bytes as they came, and the text."""
-    headers = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
+    headers = {"Accept": OPENMETRICS, "Accept-Encoding": "gzip"}
     began = time.perf_counter()
     status, body = daemon.ask(daemon.api, "GET", "/metrics", headers=headers)
     took = time.perf_counter() - began
@@ -105,3 +113,37 @@ def many_operations(card, daemon):
     card.equal("2.ticks_skipped", value(text, skipped) - value(before, skipped), "ticks", 0)
     took = scrape(daemon)[0]
     card.figure("2.scrape_20000", took * 1e3, "ms", "reported", True)
+
+
+def item_5(card, rounds):
+    """What the loop pays for somebody who scrapes it each second, as a share of what a sink of spans costs; in turn, by round."""
+    shares = []
+    rate = speed.rate_of_this_machine(speed.subjects()[0])
+    for _ in range(rounds):
+        alone, scraped, sink = (cost(rate, *run) for run in (("whole", False), ("whole", True), ("sink", False)))
+        card.sample("5.cpu_s_per_million_spans", {"alone": alone, "scraped": scraped, "sink": sink})
+        shares.append((scraped - alone) / sink)
+    card.at_most("5.whole_with_a_scraper", statistics.median(shares), "more-of-the-sink", 0.03)
+
+
+def cost(rate, subject, is_scraped):
+    """CPU seconds a million spans of a server that takes them at this rate."""
+    ended = threading.Event()
+
+    def scrape_each_second(port):
+        while not ended.wait(1.0):
+            address = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": OPENMETRICS})
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                answer.read()
+
+    with contextlib.ExitStack() as stack:
+        if subject == "sink":
+            pid, port, _ = stack.enter_context(speed.subjects()[0]["sink"]())
+        else:
+            pid, port, api = stack.enter_context(speed.headroom_server(speed.SMALL_WINDOW))
+        if is_scraped:
+            scraper = threading.Thread(target=scrape_each_second, args=(api,), daemon=True)
+            scraper.start()
+            stack.callback(scraper.join, 15)
+        stack.callback(ended.set)
+        return speed.load(pid, port, "narrow", SECONDS, rate=rate)["server"]["cpu_s_per_million_spans"]

@@ -1,12 +1,13 @@
 """What people see: dashboards, alerts and their pictures, from a real Prometheus that scraped real demos.
 
-    see.py                       all items; five minutes, most of it demos at the pace of life
+    see.py                       all items; twelve minutes, most of it demos at the pace of life
     see.py --only 1 3
     see.py --pictures            item 1's demos, then the pictures in dashboards/previews (make dashboards-preview)
 
 Item 1: each query of each dashboard parses, answers in time, returns data in one of the runs, with legends that name what they
 show and a unit that fits; each alert fires in one run and in none that is calm, and one reaches a receiver by Alertmanager.
-Item 2: how soon a bottleneck that was found is in /metrics, and what a scrape of many names costs (scrapes.py). Item 3: tsc, the difference check, the inventory, promtool.
+Item 2: how soon a bottleneck that was found is in /metrics, and what a scrape of many names costs (scrapes.py). Item 4: notices to receivers in
+trouble (notices.py). Item 5: what a scraper costs the loop, with the examples of the release build. Item 3: tsc, the difference check, the inventory, promtool.
 Item 6: pictures of six drawn incidents for somebody who knows nothing else of them, in target/accept/see/incidents.
 """
 
@@ -20,7 +21,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,8 +29,9 @@ import time
 import urllib.parse
 import urllib.request
 
+import notices
 import scrapes
-from scorecard import ROOT, Scorecard, binary, run_tests
+from scorecard import ROOT, Scorecard, binary, free_port, run_tests
 
 CACHE = pathlib.Path(os.environ.get("HEADROOM_CACHE", pathlib.Path.home() / ".cache" / "headroom")) / "real"
 OUT = ROOT / "target" / "accept" / "see"
@@ -79,12 +80,6 @@ def programs():
     """Folder of Prometheus' programs, and the packages of the dashboards."""
     env = dict(line.split("=", 1) for line in (CACHE / "env").read_text().splitlines() if "=" in line)
     return pathlib.Path(env["HEADROOM_PROMETHEUS"]), pathlib.Path(env["HEADROOM_NODE_MODULES"])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(url, **parameters):
@@ -584,8 +579,9 @@ def item_6(card, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", type=int, choices=[1, 2, 3, 6], default=[1, 2, 3, 6])
+    parser.add_argument("--only", nargs="+", type=int, choices=range(1, 7), default=range(1, 7))
     parser.add_argument("--seed", type=int, default=1, help="of the six incidents")
+    parser.add_argument("--rounds", type=int, default=5, help="of item 5")
     parser.add_argument("--pictures", action="store_true")
     args = parser.parse_args()
     card = Scorecard("see")
@@ -597,6 +593,10 @@ def main():
         scrapes.item_2(card)
     if 3 in args.only:
         item_3(card)
+    if 4 in args.only:
+        notices.item_4(card)
+    if 5 in args.only:
+        scrapes.item_5(card, args.rounds)
     if 6 in args.only:
         item_6(card, args.seed)
     return card.finish()

@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,7 +18,7 @@ import urllib.error
 import urllib.request
 
 from hard import Daemon
-from scorecard import ROOT
+from scorecard import ROOT, free_port
 
 HERE = ROOT / "tests" / "real" / "senders"
 CACHE = pathlib.Path(os.environ.get("HEADROOM_CACHE", pathlib.Path.home() / ".cache" / "headroom")) / "real" / "senders"
@@ -91,12 +90,6 @@ SENDERS = {
     "java": (java, "GET /item/"),
     "go": (go, "GET /item/{id}"),
 }
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ import tempfile
 import time
 
 import peers
-from scorecard import ROOT, Scorecard, binary, last_line
+from scorecard import ROOT, Scorecard, binary, free_port, last_line
 
 # The first that the sink keeps up with on this machine: what stands still at one core cannot be compared.
 RATES = (300_000, 200_000, 150_000, 100_000, 50_000)
@@ -39,12 +39,6 @@ SERVER_CPU, LOAD_CPU = "0", "1"
 
 def example(name):
     return str(pathlib.Path(binary()).parent / "examples" / name)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def accepts(port, process, seconds=20):

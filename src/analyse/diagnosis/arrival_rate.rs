@@ -7,8 +7,9 @@
 //! start time. Exact for a FIFO queue; a good account of processor sharing in the mean.
 
 use crate::analyse::rollup::window_totals::ServiceSecond;
+use crate::analyse::statistics::trend::{Stretches, trend_per_s2};
 use crate::analyse::thresholds::load::arrivals::{
-    DEVIATIONS, FIT_SECONDS, JUMP_SECONDS, RISE_MIN, SLOPE_MAX, STILL_GROWS, TREND_FACTOR_MAX,
+    DEVIATIONS, FIT_SECONDS, JUMP_SECONDS, RISE_MIN, SLOPE_MAX, TREND_FACTOR_MAX,
 };
 
 /// Arrivals a second at one service.
@@ -46,15 +47,12 @@ impl Arrivals {
         let before = rate(&last_seconds(rows, until - FIT_SECONDS as i64, FIT_SECONDS));
         // Two disjoint stretches: what lies between their starts is their distance less what waiting grew by.
         let distance = steady.stretch_s;
-        let apart = (distance - (steady.sojourn_s - before.sojourn_s)).max(distance / 4.0);
-        let growth = steady.per_s - before.per_s;
-        // Poisson noise of the two rates; a trend is one that stands clear of it.
-        let noise = ((steady.per_s + before.per_s) / distance).sqrt();
-        // A load that jumped and stays there grew as well, but does not grow on.
+        let apart_s = (distance - (steady.sojourn_s - before.sojourn_s)).max(distance / 4.0);
+        let rates = Stretches { before_per_s: before.per_s, now_per_s: steady.per_s, seconds: distance, apart_s };
         let earlier = rate(&last_seconds(rows, until - JUMP_SECONDS as i64, JUMP_SECONDS));
         let within = (jumped.per_s - earlier.per_s) / JUMP_SECONDS as f64;
-        let grows = before.per_s > 0.0 && growth > DEVIATIONS * noise;
-        let trend_per_s2 = if grows { (STILL_GROWS * within).min(growth / apart).max(0.0) } else { 0.0 };
+        // From nothing to something is a start, and tells no slope.
+        let trend_per_s2 = if before.per_s > 0.0 { trend_per_s2(rates, within) } else { 0.0 };
         Arrivals { trend_per_s2, ..now }
     }
 

@@ -30,6 +30,12 @@ impl HealthSums {
     fn own_factor(&self) -> Option<f64> {
         (self.expected_own_ns > 0).then(|| self.compared_own_ns as f64 / self.expected_own_ns as f64)
     }
+
+    /// What one of these requests holds a worker for in healthy time; None where that knows none of their operations.
+    pub fn healthy_work_s(&self) -> Option<f64> {
+        let healthy_ns = (self.expected_own_ns + self.expected_callees_ns) as f64;
+        (self.compared > 0).then(|| healthy_ns / 1e9 / self.compared as f64)
+    }
 }
 
 /// Times above expectation that one pod or version takes, as a logarithm, beside those of others.
@@ -158,9 +164,8 @@ impl ServiceState<'_> {
 
     /// What the requests of now take in healthy time, each in seconds; None where it knows too few of their operations.
     pub fn work_s(&self) -> Option<f64> {
-        let HealthSums { compared, requests, expected_own_ns, expected_callees_ns, .. } = self.sums;
-        let is_known = compared > 0 && compared as f64 >= MIX_KNOWN * requests as f64;
-        is_known.then(|| (expected_own_ns + expected_callees_ns) as f64 / 1e9 / compared as f64)
+        let HealthSums { compared, requests, .. } = self.sums;
+        self.sums.healthy_work_s().filter(|_| compared as f64 >= MIX_KNOWN * requests as f64)
     }
 
     pub fn warm_pods(&self) -> impl Iterator<Item = &PodAnswer> {

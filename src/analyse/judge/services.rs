@@ -148,11 +148,8 @@ impl Judge {
 
 /// What one request holds a worker for in healthy time; where that is not known, what it holds one for now.
 fn work_s(sums: &HealthSums) -> Option<f64> {
-    let healthy_ns = (sums.expected_own_ns + sums.expected_callees_ns) as f64;
-    if sums.compared > 0 {
-        return Some(healthy_ns / 1e9 / sums.compared as f64);
-    }
-    (sums.requests > 0).then(|| sums.hold_ns as f64 / 1e9 / sums.requests as f64)
+    let now = || (sums.requests > 0).then(|| sums.hold_ns as f64 / 1e9 / sums.requests as f64);
+    sums.healthy_work_s().or_else(now)
 }
 
 /// How much longer than in healthy time requests waited to be taken, or were worked on; of calls given up, how long they

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::analyse::rollup::{DurationKey, Rollups};
 use crate::analyse::statistics::eviction::NAMES_MAX;
 use crate::analyse::statistics::histogram::upper_ns;
-use crate::analyse::thresholds::load::arrivals::{DEVIATIONS, FIT_SECONDS, STILL_GROWS};
+use crate::analyse::statistics::trend::{Stretches, trend_per_s2};
+use crate::analyse::thresholds::load::arrivals::FIT_SECONDS;
 use crate::analyse::thresholds::load::begun::{KEPT_SECONDS, STRETCH_SECONDS};
 use crate::model::Text;
 
@@ -56,15 +57,12 @@ impl Begun {
         let mean = |to: i64| (to - STRETCH_SECONDS..to).map(in_second).sum::<f64>() / STRETCH_SECONDS as f64;
         let is_kept = seconds.first_key_value().is_some_and(|(first, _)| *first <= known_to - 2 * STRETCH_SECONDS);
         let (last, before) = (mean(known_to), mean(known_to - STRETCH_SECONDS));
-        let noise = ((last + before) / STRETCH_SECONDS as f64).sqrt();
-        let grows = last - before > DEVIATIONS * noise;
         // No further than a slope is fitted to: a load that grew so long ago may have long ceased to.
         let ahead_s = ((until - known_to) as f64 + STRETCH_SECONDS as f64 / 2.0).min(FIT_SECONDS as f64);
-        // A load that jumped and stays there grew as well, but does not grow on.
         let within = (in_second(known_to - 1) - in_second(known_to - STRETCH_SECONDS)) / (STRETCH_SECONDS - 1) as f64;
-        let between = (last - before) / STRETCH_SECONDS as f64;
-        let trend_per_s2 = if grows { (STILL_GROWS * within).min(between).max(0.0) } else { 0.0 };
-        is_kept.then_some(last + trend_per_s2 * ahead_s)
+        let seconds = STRETCH_SECONDS as f64;
+        let rates = Stretches { before_per_s: before, now_per_s: last, seconds, apart_s: seconds };
+        is_kept.then_some(last + trend_per_s2(rates, within) * ahead_s)
     }
 
     /// All clocks stepped: seconds before and after it are not to be told apart.

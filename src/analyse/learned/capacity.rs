@@ -95,7 +95,9 @@ impl Capacities {
     /// Takes over what is not known here.
     pub fn restore(&mut self, learnt: &Learnt) {
         // A number that is none, or none that a pod could sustain, would ask for any number of replicas.
-        let usable = |c: &Capacity| c.per_pod_per_s > 0.0 && c.service_s > 0.0 && c.per_pod_per_s.is_finite();
+        let is_number = |x: f64| x.is_finite() && x > 0.0;
+        let usable =
+            |c: &Capacity| is_number(c.per_pod_per_s) && is_number(c.service_s) && c.work_s.is_none_or(is_number);
         for (service, kept) in &learnt.services {
             if let Some(capacity) = kept.capacity.filter(usable) {
                 self.known.entry(service.as_str().into()).or_insert(capacity);
@@ -150,6 +152,17 @@ mod tests {
         capacities.learn(&service, at_limit(60.0, Some(0.065)));
         capacities.learn(&service, at_limit(30.0, Some(0.13)));
         assert_eq!(capacities.per_pod("auth", Some(0.065)), Some(60.0));
+    }
+
+    #[test]
+    fn a_kept_capacity_that_no_pod_has_is_not_restored() {
+        for work_s in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+            let (mut learnt, mut capacities) = (Learnt::default(), Capacities::default());
+            let kept = Capacity { per_pod_per_s: 60.0, service_s: 0.1, work_s: Some(work_s) };
+            learnt.services.entry("auth".into()).or_default().capacity = Some(kept);
+            capacities.restore(&learnt);
+            assert_eq!(capacities.per_pod("auth", None), None, "{work_s}");
+        }
     }
 
     #[test]

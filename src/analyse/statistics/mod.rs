@@ -4,3 +4,4 @@ pub mod eviction;
 pub mod histogram;
 pub mod mathematics;
 pub mod significance;
+pub mod trend;
