@@ -72,6 +72,7 @@ deploy: ## make what deploy/ holds from other files: the CRD, the chart's rules,
 	@mkdir -p deploy/helm/headroom/crds
 	$(CARGO) run --locked -- crd serviceobjectives > deploy/helm/headroom/crds/serviceobjectives.yaml
 	$(CARGO) run --locked -- crd capacityevents > deploy/helm/headroom/crds/capacityevents.yaml
+	$(CARGO) run --locked -- crd routeobjectives > deploy/helm/headroom/crds/routeobjectives.yaml
 	deploy/render.sh
 
 # What builds and draws them lies in the cache; the link lets the compiler find it beside the sources.
@@ -146,5 +147,6 @@ accept-stranger: ## a stranger installs it and stays: tests by line, captures, r
 
 accept-shaping: ## who is turned away at the front door: a real Envoy at three times capacity, what an answer costs, scenarios (35 min)
 	tests/real/setup.sh python envoy
+	tests/control-plane/build.sh
 	$(CARGO) build --locked --release --features $(FEATURES) --bin headroom --examples
 	python3 tests/accept/shaping.py

@@ -12,6 +12,8 @@ pub enum Criterion {
     PodsAlike { pod: String, created_at: Time },
     /// Requests wait less at the target while traffic is kept from it. It ends as soon as the load fits.
     ShorterQueue,
+    /// The service holds nobody back any more, soon after requests went elsewhere. It is held until its deadline, and then given back.
+    Relieved,
     /// Nothing is to be proved, and nothing given back: it ends with its record, at its deadline.
     RunsOut,
     /// Nothing is to be proved: it is held for a time and then given back.

@@ -24,6 +24,8 @@ pub enum Pace {
     Pods,
     /// Turns requests away, and leaves pods and replicas.
     Traffic,
+    /// Moves requests between versions, and turns none away.
+    Weights,
     /// Gives back what headroom lent: breakers, cooldowns and budgets do not hold it up.
     Return,
 }
@@ -51,4 +53,5 @@ pub struct Limits {
     pub resize_factor_max: f64,
     pub resize_lasting_max: Duration,
     pub shape_lasting_max: Duration,
+    pub shift_lasting_max: Duration,
 }

@@ -122,7 +122,12 @@ impl Spec for LimitRate {
 fn open(workload: &Workload) -> impl Iterator<Item = (&InterventionRecord, LimitedRate)> {
     workload.interventions.iter().filter_map(|record| match Done::of(record)? {
         Done::LimitedRate(open) => Some((record, open)),
-        Done::Scaled | Done::RaisedFloor(_) | Done::RestartedPod(_) | Done::ResizedCpu(_) | Done::Shed(_) => None,
+        Done::Scaled
+        | Done::RaisedFloor(_)
+        | Done::RestartedPod(_)
+        | Done::ResizedCpu(_)
+        | Done::Shed(_)
+        | Done::ShiftedWeight(_) => None,
     })
 }
 

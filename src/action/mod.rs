@@ -15,7 +15,10 @@ pub mod resize_cpu;
 pub mod restart_pod;
 pub mod scale;
 pub mod shed;
+pub mod shift_weight;
+mod slot;
 mod target;
+mod weights;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -31,6 +34,8 @@ pub use resize_cpu::{CpuResize, ResizeCpu, ResizedCpu};
 pub use restart_pod::{Eviction, RestartPod, RestartedPod};
 pub use scale::{ScaleIn, ScaleOut, Scaling};
 pub use shed::{Shed, ShedTraffic, Shedding};
+pub use shift_weight::{ReturnWeight, ShiftWeight, ShiftedWeight, WeightShift};
+pub use slot::{Place, Slot, put, remove};
 pub use target::Target;
 
 /// What a proposal asks for. Replicas are absolute.
@@ -44,89 +49,22 @@ pub enum Action {
     ResizeCpu(ResizeCpu),
     Shed(Shed),
     LimitRate(LimitRate),
+    ShiftWeight(ShiftWeight),
+    ReturnWeight(ReturnWeight),
     Notify(Notify),
 }
 
 /// What rules call.
-pub static CALLS: [&Call; 7] = [
+pub static CALLS: [&Call; 8] = [
     &scale::SCALE_OUT,
     &scale::SCALE_IN,
     &restart_pod::CALL,
     &resize_cpu::CALL,
     &shed::CALL,
     &limit_rate::CALL,
+    &shift_weight::CALL,
     &notify::CALL,
 ];
-
-/// The part of an object that an action changes. An object carries one open intervention for each slot, and of rates one for
-/// each entry operation ([`Place`]): a further one for the same place takes that of the one before, any other stands beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Slot {
-    /// The replicas, or the floor of an autoscaler.
-    Replicas,
-    /// Which pods there are.
-    Pods,
-    /// The CPU of its pods.
-    Cpu,
-    /// What is let in of the requests that cross it.
-    Traffic,
-    /// The rate of an entry operation that begins at it.
-    Rate,
-}
-
-impl Slot {
-    pub const ALL: [Slot; 5] = [Slot::Replicas, Slot::Pods, Slot::Cpu, Slot::Traffic, Slot::Rate];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Slot::Replicas => "replicas",
-            Slot::Pods => "pods",
-            Slot::Cpu => "cpu",
-            Slot::Traffic => "traffic",
-            Slot::Rate => "rate",
-        }
-    }
-
-    /// The slot that a record stands in; None for one of a kind that this version does not know.
-    pub fn of(record: &InterventionRecord) -> Option<Slot> {
-        Done::of(record).map(|done| done.slot())
-    }
-
-    /// The open intervention of this slot.
-    pub fn open(self, workload: &Workload) -> Option<&InterventionRecord> {
-        workload.interventions.iter().find(|record| Slot::of(record) == Some(self))
-    }
-}
-
-/// Where a record stands among those of an object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    pub slot: Slot,
-    /// What tells apart records of one slot that hold side by side: the entry operation whose rate is limited, else empty.
-    pub part: String,
-}
-
-impl Place {
-    /// None for a record of a kind that this version does not know.
-    pub fn of(record: &InterventionRecord) -> Option<Place> {
-        Done::of(record).map(|done| done.place())
-    }
-}
-
-/// Puts a record among those of an object, in the place of the one that stands where it does.
-pub fn put(records: &mut Vec<InterventionRecord>, record: InterventionRecord) {
-    let place = Place::of(&record);
-    records.retain(|other| place.is_none() || Place::of(other) != place);
-    records.push(record);
-    records.sort_by_cached_key(Place::of);
-}
-
-/// Takes the record of one intervention out; whether it was there.
-pub fn remove(records: &mut Vec<InterventionRecord>, id: InterventionId) -> bool {
-    let before = records.len();
-    records.retain(|record| record.id != id);
-    records.len() < before
-}
 
 /// What each action says of itself.
 trait Spec {
@@ -203,6 +141,8 @@ impl Action {
             Action::ResizeCpu(action) => action,
             Action::Shed(action) => action,
             Action::LimitRate(action) => action,
+            Action::ShiftWeight(action) => action,
+            Action::ReturnWeight(action) => action,
             Action::Notify(action) => action,
         }
     }
@@ -333,6 +273,8 @@ pub enum Change {
     Shed(Shedding),
     /// Record that the rate of an entry operation is limited.
     LimitRate(RateLimit),
+    /// Set the weights of a route and, in the same write, record the intervention on it.
+    ShiftWeight(Box<WeightShift>),
     /// The intervention has come to its end: remove its record, leave the rest.
     Close { service: ServiceId, intervention: InterventionId },
 }
@@ -353,7 +295,11 @@ impl Change {
     pub fn is_of_traffic(&self) -> bool {
         match self {
             Change::Shed(_) | Change::LimitRate(_) => true,
-            Change::Scale(_) | Change::RestartPod(_) | Change::ResizeCpu(_) | Change::Close { .. } => false,
+            Change::Scale(_)
+            | Change::RestartPod(_)
+            | Change::ResizeCpu(_)
+            | Change::ShiftWeight(_)
+            | Change::Close { .. } => false,
         }
     }
 
@@ -364,6 +310,7 @@ impl Change {
             Change::ResizeCpu(change) => Some(change),
             Change::Shed(change) => Some(change),
             Change::LimitRate(change) => Some(change),
+            Change::ShiftWeight(change) => Some(&**change),
             Change::Close { .. } => None,
         }
     }
@@ -375,6 +322,7 @@ impl Change {
             Change::ResizeCpu(change) => &change.service,
             Change::Shed(change) => &change.service,
             Change::LimitRate(change) => &change.service,
+            Change::ShiftWeight(change) => &change.service,
             Change::Close { service, .. } => service,
         }
     }
@@ -415,6 +363,7 @@ pub enum Done {
     ResizedCpu(ResizedCpu),
     Shed(ShedTraffic),
     LimitedRate(LimitedRate),
+    ShiftedWeight(ShiftedWeight),
 }
 
 /// What each says of what it did, by its record.
@@ -440,6 +389,21 @@ trait DoneSpec {
     /// It gives back what was there of the same slot.
     fn is_return(&self, _record: &InterventionRecord) -> bool {
         false
+    }
+
+    /// The same action may still go further in the same direction.
+    fn may_go_further(&self, _workload: &Workload) -> bool {
+        false
+    }
+
+    /// What carries its record is not to be seen now, and may be again.
+    fn is_out_of_sight(&self, _workload: &Workload) -> bool {
+        false
+    }
+
+    /// Why it holds no more: another hand changed what it set.
+    fn overruled(&self, _workload: &Workload) -> Option<String> {
+        None
     }
 
     /// Until when the replicas after it are the least that may run.
@@ -468,6 +432,7 @@ impl Done {
             resize_cpu::KIND => ResizedCpu::read(details).map(Done::ResizedCpu),
             shed::KIND => Some(Done::Shed(ShedTraffic)),
             limit_rate::KIND => LimitedRate::read(details).map(Done::LimitedRate),
+            shift_weight::KIND => ShiftedWeight::read(details).map(Done::ShiftedWeight),
             scale::KIND => Some(Done::Scaled),
             _ => None,
         }
@@ -481,6 +446,7 @@ impl Done {
             Done::ResizedCpu(done) => done,
             Done::Shed(done) => done,
             Done::LimitedRate(done) => done,
+            Done::ShiftedWeight(done) => done,
         }
     }
 
@@ -515,6 +481,21 @@ impl Done {
     /// It gives back what was there of the same slot.
     pub fn is_return(&self, record: &InterventionRecord) -> bool {
         self.spec().is_return(record)
+    }
+
+    /// The same action may still go further in the same direction.
+    pub fn may_go_further(&self, workload: &Workload) -> bool {
+        self.spec().may_go_further(workload)
+    }
+
+    /// What carries its record is not to be seen now, and may be again.
+    pub fn is_out_of_sight(&self, workload: &Workload) -> bool {
+        self.spec().is_out_of_sight(workload)
+    }
+
+    /// Why it holds no more: another hand changed what it set, other than replicas.
+    pub fn overruled(&self, workload: &Workload) -> Option<String> {
+        self.spec().overruled(workload)
     }
 
     /// Until when the replicas after it are the least that may run; None where it holds no floor.

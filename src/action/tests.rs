@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Details, Pod};
+use crate::model::{Backend, Details, Pod, Route};
 
 fn all() -> Vec<Action> {
     let service = || ServiceId::from("a");
@@ -15,13 +15,32 @@ fn all() -> Vec<Action> {
         Action::ResizeCpu(ResizeCpu { service: service(), factor: 1.5, lasting_s: 60.0 }),
         Action::Shed(Shed { service: service(), lasting_s: 60.0 }),
         Action::LimitRate(LimitRate { service: service(), route: "GET /b".into(), per_s: 50.0, lasting_s: 60.0 }),
+        Action::ShiftWeight(ShiftWeight { service: service(), away_from: "v2".into(), lasting_s: 60.0 }),
+        Action::ReturnWeight(ReturnWeight { service: service(), route: "HTTPRoute shop/a".into() }),
         Action::Notify(Notify { service: service(), message: "look".into() }),
     ]
 }
 
 fn workload() -> Workload {
     let pod = |n| Pod { name: format!("a-{n}"), created_at: Time(7), ready_at: Some(Time(9)) };
-    Workload { service: "a".into(), replicas: 4, pods: (0..4).map(pod).collect(), ..Workload::default() }
+    let backend = |version: &str, weight| Backend { name: format!("a-{version}"), version: version.into(), weight };
+    let route = Route {
+        name: "HTTPRoute shop/a".into(),
+        backends: vec![backend("v1", 75), backend("v2", 25)],
+        step_max: 0.25,
+        ..Route::default()
+    };
+    let weights = |v1, v2| vec![("a-v1".to_owned(), v1), ("a-v2".to_owned(), v2)];
+    let shifted = ShiftedWeight {
+        route: route.name.clone(),
+        away_from: "v2".into(),
+        before: weights(50, 50),
+        after: weights(75, 25),
+        is_return: false,
+    };
+    let record = InterventionRecord { id: "i-0-1".parse().unwrap(), details: shifted.write(), ..plain() };
+    let (pods, interventions) = ((0..4).map(pod).collect(), vec![record]);
+    Workload { service: "a".into(), replicas: 4, pods, routes: vec![route], interventions, ..Workload::default() }
 }
 
 fn plain() -> InterventionRecord {
@@ -42,6 +61,7 @@ const LIMITS: Limits = Limits {
     resize_factor_max: 2.0,
     resize_lasting_max: std::time::Duration::from_secs(3600),
     shape_lasting_max: std::time::Duration::from_secs(600),
+    shift_lasting_max: std::time::Duration::from_secs(3600),
 };
 
 #[test]
@@ -95,7 +115,7 @@ fn records_of_different_slots_stand_side_by_side_and_one_of_a_slot_takes_the_pla
             .clone(),
         ..plain()
     };
-    let newer = Details { kind: "shifted_weight".into(), fields: serde_json::Map::new() };
+    let newer = Details { kind: "painted_blue".into(), fields: serde_json::Map::new() };
     let newer = InterventionRecord { id: "i-9-1".parse().unwrap(), details: Some(newer), ..plain() };
     let mut records = vec![newer];
     for record in [resize("i-2-1"), plain(), resize("i-3-1")] {
@@ -111,7 +131,7 @@ fn limit(route: &str, per_s: f64) -> Action {
 
 #[test]
 fn limits_of_different_entry_operations_stand_side_by_side_up_to_a_bound() {
-    let mut workload = workload();
+    let mut workload = Workload { interventions: vec![], ..workload() };
     let limited = |action: &Action, workload: &mut Workload, id: u32| {
         let record = InterventionRecord { id: format!("i-{id}-1").parse().unwrap(), ..plain() };
         let change = action.change(workload, Step { from: 4, to: 4 }, record, &LIMITS).unwrap();

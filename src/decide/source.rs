@@ -39,5 +39,6 @@ pub fn shipped() -> Vec<RuleSource> {
         rule!("shed_beyond_capacity"),
         rule!("shed_for_slow_dependency"),
         rule!("shed_retry_storm"),
+        rule!("shift_from_bad_release"),
     ]
 }

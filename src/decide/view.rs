@@ -50,8 +50,12 @@ impl Now {
         let bottleneck = |b: Bottleneck| BottleneckView(Arc::new(b));
         let service = |s: &ServiceFinding| {
             let workload = cluster.workload(s.service.as_str());
-            let bounds = workload.map(|w| (w.min_replicas, w.max_replicas));
-            ServiceView(Arc::new((s.clone(), bounds, findings.load(s.service.as_str()).cloned())))
+            let owner = workload.map(|w| OwnerTerms {
+                min_replicas: w.min_replicas,
+                max_replicas: w.max_replicas,
+                shiftable: !w.routes.is_empty(),
+            });
+            ServiceView(Arc::new((s.clone(), owner, findings.load(s.service.as_str()).cloned())))
         };
         let suspect = |s: &Suspect| Dynamic::from(SuspectView(Arc::new(s.clone())));
         Now(Arc::new(Inner {
@@ -195,11 +199,20 @@ getters!(BottleneckView, |b| {
     "exemplars" => exemplars(&b.exemplars),
 });
 
-/// The finding and, where the workload opted in, its bounds, and where its traffic may be shaped, what is asked of it.
+/// What the owner of a workload that opted in lets be done.
+#[derive(Clone, Copy)]
+struct OwnerTerms {
+    min_replicas: u32,
+    max_replicas: u32,
+    /// A RouteObjective names a route to it; whether its weights may be moved now is for the guard to say.
+    shiftable: bool,
+}
+
+/// The finding and, where the workload opted in, its owner's terms, and where its traffic may be shaped, what is asked of it.
 #[derive(Clone)]
 struct ServiceView(Arc<ServiceFacts>);
 
-type ServiceFacts = (ServiceFinding, Option<(u32, u32)>, Option<ServiceLoad>);
+type ServiceFacts = (ServiceFinding, Option<OwnerTerms>, Option<ServiceLoad>);
 
 impl CustomType for ServiceView {
     fn build(mut builder: TypeBuilder<Self>) {
@@ -228,8 +241,9 @@ getters!(ServiceView, |s| {
     "low_traffic" => s.0.low_traffic,
     "pod_start" => known(s.0.pod_start_s.map(|s| Dynamic::from(RuleDuration::from_ms(s * 1e3)))),
     "opted_in" => s.1.is_some(),
-    "min_replicas" => known(s.1.map(|(min, _)| count(min))),
-    "max_replicas" => known(s.1.map(|(_, max)| count(max))),
+    "min_replicas" => known(s.1.map(|terms| count(terms.min_replicas))),
+    "max_replicas" => known(s.1.map(|terms| count(terms.max_replicas))),
+    "shiftable" => s.1.is_some_and(|terms| terms.shiftable),
     "shapeable" => s.2.is_some(),
     "demand" => known(s.2.as_ref().and_then(|load| load.offered.as_ref().and_then(Offered::factor))),
     "demand_summary" => known(s.2.as_ref().and_then(ServiceLoad::demand)),

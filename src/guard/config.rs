@@ -75,6 +75,10 @@ pub struct Config {
     /// Requests are turned away for so long at most without being decided anew: a burst of any length is decided again, and
     /// what nobody looks at ends.
     pub shape_lasting_max: Duration,
+    /// Between two steps of weights to a service: what a step brought is seen after the lag of telemetry and a window of it.
+    pub shift_cooldown: Duration,
+    /// Weight is kept away for so long at most without being decided anew: people have taken a bad release back by then.
+    pub shift_lasting_max: Duration,
     /// How long a breaker stays open: a cause that no scaling cured is not tried again at once, and a pager
     /// has been answered by then.
     pub breaker_open: Duration,
@@ -116,6 +120,8 @@ impl Default for Config {
             resize_lasting_max: seconds(3600),
             shape_cooldown: seconds(5),
             shape_lasting_max: seconds(600),
+            shift_cooldown: seconds(8),
+            shift_lasting_max: seconds(3600),
             breaker_open: seconds(600),
             findings_age_max: seconds(10),
             permit_valid: seconds(5),
@@ -133,6 +139,7 @@ impl Config {
             resize_factor_max: self.resize_factor_max,
             resize_lasting_max: self.resize_lasting_max,
             shape_lasting_max: self.shape_lasting_max,
+            shift_lasting_max: self.shift_lasting_max,
         }
     }
 }
@@ -169,6 +176,8 @@ impl Config {
         resize_lasting_max: Kind::seconds(1, DAY), "CPU is lent for so long at most";
         shape_cooldown: Kind::seconds(0, DAY), "between two decisions to shape the traffic of one service, or the rate of one endpoint";
         shape_lasting_max: Kind::seconds(1, DAY), "requests are turned away for so long at most without being decided anew";
+        shift_cooldown: Kind::seconds(0, DAY), "between two steps of the weights of routes to one service";
+        shift_lasting_max: Kind::seconds(1, DAY), "weight is kept away from a version for so long at most without being decided anew";
         breaker_open: Kind::seconds(0, DAY), "no further step of a rule on a service where its last one had no effect";
         prove_within: Kind::seconds(1, DAY), "an action must be confirmed by then";
         findings_age_max: Kind::seconds(1, DAY), "older findings are not acted on";

@@ -128,11 +128,13 @@ impl Guard {
                 Err(refusal) => passing.hear(Err(refusal)),
             },
             // Of what no cluster knows there are no pods to ask about.
-            Pace::Pods | Pace::Traffic | Pace::Return if opted_in.is_none() => {}
-            Pace::Pods | Pace::Traffic | Pace::Return => match action.bounds(workload, &self.config.limits()) {
-                Ok(note) => passing.notes.extend(note),
-                Err(reason) => passing.hear(refuse(Gate::Bounds, reason)),
-            },
+            Pace::Pods | Pace::Traffic | Pace::Weights | Pace::Return if opted_in.is_none() => {}
+            Pace::Pods | Pace::Traffic | Pace::Weights | Pace::Return => {
+                match action.bounds(workload, &self.config.limits()) {
+                    Ok(note) => passing.notes.extend(note),
+                    Err(reason) => passing.hear(refuse(Gate::Bounds, reason)),
+                }
+            }
         }
         if action.needs_sole_cause() {
             passing.hear(self.sole_cause(workload));
@@ -176,7 +178,7 @@ impl Guard {
     ) -> Result<(), Refusal> {
         match action.pace() {
             Pace::Return => Ok(()),
-            Pace::Traffic => self.actions_left(),
+            Pace::Traffic | Pace::Weights => self.actions_left(),
             Pace::Pods => {
                 self.actions_left()?;
                 self.changed_left(action.at_stake(workload), context)
@@ -398,6 +400,10 @@ fn cooldown(
                 memory.last_change.get(&slot).copied()
             };
             still("its traffic was last shaped", last, config.shape_cooldown)
+        }
+        Pace::Weights => {
+            let last = memory.last_change.get(&Slot::Weight).copied();
+            still("its weights were last moved", last, config.shift_cooldown)
         }
         Pace::Return => Ok(()),
     }

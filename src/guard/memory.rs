@@ -58,7 +58,11 @@ impl Lent {
                 let before = record.details.as_ref()?.fields.get(Lent::FIELD)?.as_u64()?;
                 Some(Lent { before: u32::try_from(before).ok()?, now })
             }
-            Done::RestartedPod(_) | Done::ResizedCpu(_) | Done::Shed(_) | Done::LimitedRate(_) => None,
+            Done::RestartedPod(_)
+            | Done::ResizedCpu(_)
+            | Done::Shed(_)
+            | Done::LimitedRate(_)
+            | Done::ShiftedWeight(_) => None,
         }
     }
 }
@@ -99,7 +103,7 @@ impl Memory {
                     self.baseline.get_or_insert(record.replicas_before);
                 }
                 Some(Slot::Replicas) => self.last_scale_in = self.last_scale_in.max(Some(record.applied_at)),
-                Some(slot @ (Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate)) => {
+                Some(slot @ (Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate | Slot::Weight)) => {
                     let last = self.last_change.entry(slot).or_insert(record.applied_at);
                     *last = (*last).max(record.applied_at);
                 }
@@ -119,11 +123,13 @@ impl Memory {
         }
     }
 
-    /// For this slot an answer, or the sight of what was done, is still to come. A write for another slot is waited for
-    /// only until the state shows it: on the version before it, this one would conflict.
+    /// For this slot an answer, or the sight of what was done, is still to come. A write for another slot of the same object is
+    /// waited for only until the state shows it: on the version before it, this one would conflict.
     pub(super) fn awaits(&self, slot: Slot, workload: &Workload) -> bool {
-        let unseen = |pending: &Pending| pending.resource_version == workload.resource_version;
-        self.pending.iter().any(|(of, pending)| unseen(pending) || (*of == slot && !pending.answered))
+        let conflicts = |of: Slot, pending: &Pending| {
+            of.is_of_routes() == slot.is_of_routes() && pending.resource_version == of.version(workload)
+        };
+        self.pending.iter().any(|(of, pending)| conflicts(*of, pending) || (*of == slot && !pending.answered))
     }
 
     /// Whether any write is not seen yet.
@@ -133,8 +139,8 @@ impl Memory {
 
     /// `is_seen`: spans of it are, so that not to know what it needs is not to see nothing.
     pub(super) fn see(&mut self, workload: &Workload, need: Option<u32>, is_seen: bool, now: Time, config: &Config) {
-        let unseen = |pending: &Pending| pending.resource_version == workload.resource_version;
-        self.pending.retain(|_, pending| now <= pending.valid_until && (!pending.answered || unseen(pending)));
+        let unseen = |slot: &Slot, pending: &Pending| pending.resource_version == slot.version(workload);
+        self.pending.retain(|slot, pending| now <= pending.valid_until && (!pending.answered || unseen(slot, pending)));
         let last_change = &self.last_change;
         self.refused_since.retain(|slot, since| {
             // A refusal that was not asked about again is over; one that was, to the end, is left alone for a while.
@@ -210,7 +216,7 @@ impl Memory {
                 self.answered_need = None;
             }
             // Its time stays: what was refused is asked for again after a while, not at the next tick.
-            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => {
+            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate | Slot::Weight => {
                 if let Some(last) = self.last_change.get(&slot) {
                     self.refused_since.entry(slot).or_insert(*last);
                 }

@@ -255,7 +255,7 @@ impl Guard {
         }
         let pending = Pending {
             decision: permit.decision,
-            resource_version: permit.resource_version,
+            resource_version: slot.version(workload),
             valid_until: permit.valid_until,
             answered: false,
             to,
@@ -269,7 +269,7 @@ impl Guard {
                 memory.baseline.get_or_insert(from);
             }
             Slot::Replicas => memory.last_scale_in = Some(now),
-            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate => {
+            Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Rate | Slot::Weight => {
                 memory.last_change.insert(slot, now);
             }
         }

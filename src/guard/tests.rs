@@ -27,10 +27,7 @@ pub(super) fn workload(service: &str, replicas: u32, min_replicas: u32, max_repl
         max_replicas,
         resource_version: 7,
         pods: (0..replicas).map(ready).collect(),
-        autoscaler: None,
-        interventions: vec![],
-        held: None,
-        terms: Default::default(),
+        ..Workload::default()
     }
 }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::intervention::one_or_many;
-use super::{InterventionId, InterventionRecord, ServiceId, Time};
+use super::{InterventionId, InterventionRecord, Route, ServiceId, Time};
 
 /// Everything headroom may act on, as one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Workload {
     pub held: Option<Hold>,
     #[serde(default, skip_serializing_if = "Terms::is_default")]
     pub terms: Terms,
+    /// Routes that split its requests among versions, and whose owners let their weights be moved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
 }
 
 /// An autoscaler that owns the replicas of a workload: headroom moves its minimum.
@@ -134,6 +137,10 @@ pub enum Hold {
 impl Workload {
     pub fn ready(&self) -> u32 {
         self.pods.iter().filter(|p| p.ready_at.is_some()).count() as u32
+    }
+
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.name == name)
     }
 
     /// The record of this intervention, where it stands on the object.

@@ -35,6 +35,9 @@ pub(super) const QUEUE_MAX_S: f64 = 0.1;
 /// meanwhile is what it can do. At less, a second was only partly busy.
 pub(super) const BUSY_QUEUES: f64 = 2.0;
 pub(super) const BUSY_S: f64 = 0.05;
+/// Busy seconds so far apart are of two overloads. Less, one that comes in waves counts as many; and what is slow for another reason
+/// tells for so long no limit: its last requests end within it.
+pub(super) const BUSY_APART_S: f64 = 10.0;
 /// How much of a new measurement of that is believed: a second's noise is a few per cent, and what it can do changes within
 /// seconds when a database does.
 pub(super) const KNEE_WEIGHT: f64 = 0.3;

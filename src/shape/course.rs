@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::config::{
-    BUSY_QUEUES, BUSY_S, COST_WEIGHT, DRAIN_S, KNEE_WEIGHT, LEAST_SHARE, LEVEL_SEEN_S, LEVELS_MAX, ONSET_DEVIATIONS,
-    PROBE, QUEUE_MAX_S, QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
+    BUSY_APART_S, BUSY_QUEUES, BUSY_S, COST_WEIGHT, DRAIN_S, KNEE_WEIGHT, LEAST_SHARE, LEVEL_SEEN_S, LEVELS_MAX,
+    ONSET_DEVIATIONS, PROBE, QUEUE_MAX_S, QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
 };
 use super::limits::{Cost, ServiceLimit};
 use super::traffic::{EntryTraffic, Level};
@@ -47,6 +47,11 @@ pub(super) struct Course {
     levels: BTreeMap<Level, Time>,
     /// Work a second that a warm pod does while work waits.
     knee_per_pod: Option<f64>,
+    /// The same before its workers were last busy, and when they last were.
+    knee_before: Option<f64>,
+    busy_at: Option<Time>,
+    /// When it was last slow for another reason.
+    slowed_at: Option<Time>,
     reports: VecDeque<Report>,
     /// Requests are shed now.
     is_limited: bool,
@@ -101,7 +106,7 @@ impl Course {
     }
 
     pub fn step_clock(&mut self, step: ClockStep) {
-        step.move_all(self.levels.values_mut());
+        step.move_all(self.levels.values_mut().chain(&mut self.busy_at).chain(&mut self.slowed_at));
         step.move_all(self.reports.iter_mut().flat_map(|report| [&mut report.from, &mut report.to]));
     }
 
@@ -110,14 +115,28 @@ impl Course {
         (load.work_ms / 1e3).clamp(QUEUE_MIN_S, QUEUE_MAX_S)
     }
 
+    /// Its requests take longer for what they are served by, not for how many they are: what was taken for its limit meanwhile was
+    /// none.
+    pub fn forget_knee(&mut self, now: Time) {
+        if self.busy_at.is_some_and(|at| now.seconds_since(at) <= BUSY_APART_S) {
+            self.knee_per_pod = self.knee_before;
+        }
+        self.slowed_at = Some(now);
+    }
+
     /// Learns what it can do from a second in which work waited; tries more where requests are shed and none waits.
     pub fn learn_knee(&mut self, load: &ServiceLoad, workload: &Workload, now: Time) {
         let pods = warm_pods(workload, now);
         let (queue_s, aim_s) = (load.queue_ms / 1e3, Course::aim_s(load));
-        if pods <= 0.0 {
+        let is_slowed = self.slowed_at.is_some_and(|at| now.seconds_since(at) <= BUSY_APART_S);
+        if pods <= 0.0 || is_slowed {
             return;
         }
         if Course::is_busy(load) && load.served_work_per_s > 0.0 {
+            if self.busy_at.is_none_or(|at| now.seconds_since(at) > BUSY_APART_S) {
+                self.knee_before = self.knee_per_pod;
+            }
+            self.busy_at = Some(now);
             let new = load.served_work_per_s / pods;
             // The first second of a queue was only partly busy, and corrected by those after it.
             self.knee_per_pod = Some(self.knee_per_pod.map_or(new, |old| old + KNEE_WEIGHT * (new - old)));
@@ -278,6 +297,30 @@ mod tests {
         assert!(late.iter().all(|(queue_s, _)| *queue_s < 0.5), "{late:?}");
         let done: f64 = late.iter().map(|(_, done)| done).sum::<f64>() / late.len() as f64;
         assert!(done > 0.9 * 8.0, "{done}");
+    }
+
+    #[test]
+    fn a_release_that_is_slow_is_no_limit() {
+        let mut world = World::new(8.0, 2);
+        for _ in 0..20 {
+            world.second(4.0, None, false);
+        }
+        assert_eq!(world.course.knee_per_pod, None);
+        // Its requests take a second longer, at the load that it always had.
+        let mut load = ServiceLoad { queue_ms: 1e3, ..world.load() };
+        for second in 120..130 {
+            let now = Time::from_secs(second);
+            world.course.learn_knee(&load, &world.workload, now);
+            if second >= 125 {
+                world.course.forget_knee(now);
+            }
+        }
+        assert_eq!(world.course.knee_per_pod, None, "what was learnt before it was known is taken back");
+        world.course.learn_knee(&load, &world.workload, Time::from_secs(135));
+        assert_eq!(world.course.knee_per_pod, None, "its last requests are slow still");
+        load.served_work_per_s = 6.0;
+        world.course.learn_knee(&load, &world.workload, Time::from_secs(150));
+        assert_eq!(world.course.knee_per_pod, Some(3.0), "a load later on is one");
     }
 
     /// What is offered, after so many requests in each of some seconds.

@@ -12,7 +12,7 @@ use super::course::Course;
 use super::limits::{Limits, RouteLimit};
 use super::traffic::EntryTraffic;
 use crate::action::{Change, Done};
-use crate::analyse::{Findings, ServiceLoad};
+use crate::analyse::{Bottleneck, Findings, ServiceLoad, Verdict};
 use crate::model::{ClockStep, ClusterState, ServiceId, Text, Time};
 
 #[derive(Debug, Default)]
@@ -59,14 +59,23 @@ impl Shaper {
             let shaped: Vec<Done> = shaped.filter_map(Done::of).collect();
             limits.routes.extend(shaped.iter().filter_map(|done| match done {
                 Done::LimitedRate(done) => Some(RouteLimit { entry: done.entry.clone(), per_s: done.per_s }),
-                Done::Scaled | Done::RaisedFloor(_) | Done::RestartedPod(_) | Done::ResizedCpu(_) | Done::Shed(_) => {
-                    None
-                }
+                Done::Scaled
+                | Done::RaisedFloor(_)
+                | Done::RestartedPod(_)
+                | Done::ResizedCpu(_)
+                | Done::Shed(_)
+                | Done::ShiftedWeight(_) => None,
             }));
             let Some(load) = findings.loads.iter_mut().find(|load| load.service == workload.service) else { continue };
             let course = self.courses.entry(workload.service.clone()).or_default();
+            let service = workload.service.as_str();
             course.learn_costs(load);
-            course.learn_knee(load, workload, now);
+            // A release beside what runs that is slow makes requests take longer, as a queue does.
+            let is_slow_release = |b: &Bottleneck| b.service == service && b.verdict == Verdict::Regression;
+            match !workload.routes.is_empty() && findings.bottlenecks.iter().any(is_slow_release) {
+                true => course.forget_knee(now),
+                false => course.learn_knee(load, workload, now),
+            }
             load.offered = course.offered(load, workload, now);
             let is_shown = shaped.iter().any(|done| matches!(done, Done::Shed(_)));
             if is_shown {

@@ -30,10 +30,11 @@ impl Simulation {
             max_replicas: self.scenario.services[index].max_replicas,
             autoscaler: None,
             resource_version: workload.resource_version,
-            pods: workload.pods.iter().filter(|p| self.pods[**p].alive()).map(pod).collect(),
+            pods: workload.pods.iter().filter(|p| self.pods[**p].alive() && !self.is_of_canary(**p)).map(pod).collect(),
             interventions: workload.interventions.clone(),
             held: None,
             terms: Terms { resizable: true, shapeable: self.scenario.shaping, ..Terms::default() },
+            routes: self.route(index).into_iter().collect(),
         };
         let mut workloads: Vec<model::Workload> = self.workloads.iter().enumerate().map(workload).collect();
         workloads.sort_by(|a, b| a.service.cmp(&b.service));
@@ -64,6 +65,11 @@ impl Simulation {
             Change::ResizeCpu(CpuResize { factor, .. }) => self.lend_cpu(index, *factor),
             // The record alone: the ingress goes by limits that follow from it.
             Change::Shed(_) | Change::LimitRate(_) => {}
+            Change::ShiftWeight(shift) => {
+                if !self.shift(index, &shift.from, &shift.to) {
+                    return Err(conflict());
+                }
+            }
             Change::Close { intervention, .. } => {
                 if !action::remove(&mut self.workloads[index].interventions, *intervention) {
                     return Err(conflict());

@@ -55,10 +55,13 @@ impl Simulation {
 
     pub(super) fn release(&mut self, fault: usize) {
         let scenario = self.scenario.clone();
-        if let Trouble::Release { service, version, factor, repeats } = &scenario.faults[fault].trouble {
+        if let Trouble::Release { service, version, factor, repeats, weight } = &scenario.faults[fault].trouble {
+            let version = Version { name: version.clone(), factor: *factor, repeats: repeats.clone() };
+            if let Some(percent) = weight {
+                return self.release_beside(*service, version, *percent);
+            }
             let workload = &mut self.workloads[*service];
-            let (name, repeats) = (version.clone(), repeats.clone());
-            workload.versions.push(Version { name, factor: *factor, repeats });
+            workload.versions.push(version);
             workload.resource_version += 1;
             self.reconcile(*service);
         }

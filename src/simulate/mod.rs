@@ -15,6 +15,7 @@
 //! | pods, nodes, the load balancer | `pods` |
 //! | between caller and callee: unreachable, slow, lossy, no free connection | `edges` |
 //! | pod start, scale-out, drain, rolling deploy | `rollout` |
+//! | a release beside what runs, by the weights of a route | `canary` |
 //! | when faults begin and end, and what they change | `faults` |
 //! | what headroom sees and does: `state` and `apply` | `changes` |
 //! | spans, SDK batches, collector, lateness, skew, sampling | `spans`, `telemetry`; how calls end: `status` |
@@ -30,6 +31,7 @@
 //! spans and in `state`; in between there are indices, so renaming a service changes no event.
 
 mod calls;
+mod canary;
 mod changes;
 pub mod draw;
 mod edges;

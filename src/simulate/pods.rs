@@ -1,6 +1,7 @@
 //! Pods, the workloads that want them, the nodes that hold them, and the load balancer in front of them.
 //! What happens to them over time is in `rollout`.
 
+use super::canary::Canary;
 use super::random::Key;
 use super::scenario::{Balance, Pods, Scenario};
 use super::shared::Shared;
@@ -107,8 +108,10 @@ pub(super) struct Workload {
     pub pods: Vec<usize>,
     /// Those that serve now, in order of readiness.
     pub serving: Vec<usize>,
-    /// The last one is the version wanted.
+    /// The last one is the version wanted, but for a canary's.
     pub versions: Vec<Version>,
+    /// A release beside it.
+    pub canary: Option<Canary>,
     /// Round robin's position.
     turn: usize,
 }
@@ -123,25 +126,33 @@ impl Workload {
             pods: Vec::new(),
             serving: Vec::new(),
             versions: vec![Version { name: service.version.clone(), factor: 1.0, repeats: Vec::new() }],
+            canary: None,
             turn: 0,
         }
     }
 
+    /// The version of its own pods.
+    pub fn newest(&self) -> usize {
+        self.canary.as_ref().map_or(self.versions.len() - 1, |canary| canary.version - 1)
+    }
+
     /// The load balancer: the pod for a request, or None when no pod serves. Two random numbers at most are used.
     pub fn choose(&mut self, balance: Balance, pods: &[Pod], key: Key) -> Option<usize> {
-        let count = self.serving.len();
+        let split = self.canary.as_ref().map(|canary| canary.candidates(&self.serving, pods, key));
+        let serving = split.as_ref().unwrap_or(&self.serving);
+        let count = serving.len();
         if count == 0 {
             return None;
         }
         let random = |n: u64| (key.child(n).uniform() * count as f64) as usize;
         let chosen = match balance {
-            Balance::Random => self.serving[random(0)],
+            Balance::Random => serving[random(0)],
             Balance::RoundRobin => {
                 self.turn = (self.turn + 1) % count;
-                self.serving[self.turn]
+                serving[self.turn]
             }
             Balance::LeastRequests => {
-                let (a, b) = (self.serving[random(0)], self.serving[random(1)]);
+                let (a, b) = (serving[random(0)], serving[random(1)]);
                 if pods[b].outstanding < pods[a].outstanding { b } else { a }
             }
         };

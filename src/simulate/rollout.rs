@@ -17,7 +17,7 @@ impl Simulation {
     pub(super) fn start_pods(&mut self) {
         for service in 0..self.workloads.len() {
             for _ in 0..self.workloads[service].replicas {
-                let pod = self.create_pod(service);
+                let pod = self.create_pod(service, self.workloads[service].newest());
                 self.pending.clear();
                 if let Some(node) = self.place(pod) {
                     self.nodes.nodes[node].images[service] = Some(0);
@@ -32,14 +32,17 @@ impl Simulation {
     pub(super) fn reconcile(&mut self, service: usize) {
         loop {
             let workload = &self.workloads[service];
-            let newest = workload.versions.len() - 1;
-            let alive: Vec<usize> = workload.pods.iter().copied().filter(|&p| self.pods[p].alive()).collect();
+            let newest = workload.newest();
+            // A release beside it keeps the pods that it came with.
+            let is_own = |p: &usize| !self.is_of_canary(*p);
+            let alive: Vec<usize> =
+                workload.pods.iter().copied().filter(is_own).filter(|&p| self.pods[p].alive()).collect();
             let (have, want) = (alive.len() as u32, workload.replicas);
             let outdated = |p: &usize| self.pods[*p].version != newest;
             let surge = u32::from(alive.iter().any(outdated));
-            let ready = workload.serving.len() as u32;
+            let ready = workload.serving.iter().filter(|p| is_own(p)).count() as u32;
             if have < want + surge {
-                self.create_pod(service);
+                self.create_pod(service, newest);
                 self.place_pending();
             } else if have > want + surge {
                 // Scale-in: what does not serve yet goes first, then the old version, then the youngest.
@@ -60,10 +63,10 @@ impl Simulation {
         }
     }
 
-    fn create_pod(&mut self, service: usize) -> usize {
+    pub(super) fn create_pod(&mut self, service: usize, version: usize) -> usize {
         let scenario = self.scenario.clone();
         let workload = &mut self.workloads[service];
-        let (ordinal, version) = (workload.pods.len() as u32, workload.versions.len() - 1);
+        let ordinal = workload.pods.len() as u32;
         let key = Key::of(self.seed, Purpose::PodName).child(service as u64);
         let letters = |key: Key, count: u64| -> String {
             let letter = |n: u64| NAME_LETTERS[(key.child(n).uniform() * NAME_LETTERS.len() as f64) as usize];
@@ -143,6 +146,7 @@ impl Simulation {
         self.pods[pod].ready = Some(self.now);
         self.pods[pod].warm_from = self.now + self.scenario.pod_start.warm_up_ns;
         self.workloads[service].serving.push(pod);
+        self.route_canary(service);
         self.reconcile(service);
     }
 

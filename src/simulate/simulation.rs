@@ -248,7 +248,7 @@ impl Simulation {
             services: services
                 .map(|(service, workload)| LiveService {
                     service: service.name.clone(),
-                    ready: workload.serving.len() as u32,
+                    ready: workload.serving.iter().filter(|pod| !self.is_of_canary(**pod)).count() as u32,
                     wanted: workload.replicas,
                 })
                 .collect(),

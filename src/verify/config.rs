@@ -30,6 +30,9 @@ pub struct Config {
     pub shaping_within: Duration,
     /// So long must all that comes fit before it is let in: what comes in bursts of seconds is one overload.
     pub shaping_calm: Duration,
+    /// Requests that went elsewhere relieve a service within this time: what was begun before ends within seconds, and objectives are
+    /// judged over windows of seconds.
+    pub prove_relief: Duration,
     /// The record's removal is asked for again when it has not happened for so long.
     pub close_again: Duration,
 }
@@ -45,6 +48,7 @@ impl Default for Config {
             waiting_noise_ms: 5.0,
             shaping_within: Duration::from_secs(20),
             shaping_calm: Duration::from_secs(5),
+            prove_relief: Duration::from_secs(30),
             close_again: Duration::from_secs(5),
         }
     }
@@ -63,6 +67,7 @@ impl Config {
         waiting_noise_ms: Kind::number(0.0, 60_000.0), "milliseconds of waiting below which blame alone decides";
         shaping_within: Kind::seconds(1, DAY), "traffic that is kept away must shorten the queue within this time";
         shaping_calm: Kind::seconds(0, DAY), "all that comes must fit for so long before it is let in again";
+        prove_relief: Kind::seconds(1, DAY), "requests that were sent elsewhere must relieve the service within this time";
         close_again: Kind::seconds(1, DAY), "before the removal of a record that has not happened is asked for again";
     ];
 }

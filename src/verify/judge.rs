@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::config::Config;
+use super::relief::Relief;
 use super::report::{InterventionReport, Stage};
 use super::shaping::{Shaping, runs_out};
 use super::verifier::Verification;
@@ -33,6 +34,8 @@ pub(super) enum State {
     Judging(Judging),
     /// Held until the deadline, then given back.
     Held,
+    /// Requests go elsewhere until the deadline.
+    Relief(Relief),
     /// Traffic is kept away until the load fits again.
     Shaping(Shaping),
     /// It ends at its deadline.
@@ -108,6 +111,7 @@ impl Watch {
                 State::Applied(Applied { waiting_ms_worst: waiting_ms_before, is_reported_late: false })
             }
             Criterion::Held => State::Held,
+            Criterion::Relieved => State::Relief(Relief::default()),
             Criterion::ShorterQueue => {
                 State::Shaping(Shaping { queue_ms_worst: waiting_ms_before, ..Shaping::default() })
             }
@@ -124,7 +128,7 @@ impl Watch {
             State::Judging(judging) => step.move_all([&mut judging.warm_at]),
             State::Owed { calm_since: since } | State::Ended { close_asked_at: since } => step.move_all(since),
             State::Shaping(shaping) => step.move_all(&mut shaping.fits_since),
-            State::Applied(_) | State::Held | State::RunsOut | State::Gone => {}
+            State::Applied(_) | State::Held | State::Relief(_) | State::RunsOut | State::Gone => {}
         }
     }
 
@@ -172,7 +176,7 @@ impl Watch {
     /// It is to be given back, so that a return is its end.
     pub(super) fn is_owed(&self) -> bool {
         match self.state {
-            State::Held | State::Owed { .. } => true,
+            State::Held | State::Relief(_) | State::Owed { .. } => true,
             State::Applied(_)
             | State::Judging(_)
             | State::Shaping(_)
@@ -188,12 +192,16 @@ impl State {
     pub(super) fn next(self, tick: &Tick<'_>) -> Next {
         let Some(workload) = tick.workload else { return self.without_workload(tick) };
         if workload.record_of(tick.record.id).is_none() {
+            if tick.done.is_out_of_sight(workload) {
+                return (self, Vec::new());
+            }
             return self.without_record(tick);
         }
         match self {
             State::Applied(applied) => applied.next(tick, workload),
             State::Judging(judging) => judging.next(tick, workload),
             State::Held => held(tick, workload),
+            State::Relief(relief) => relief.next(tick, workload),
             State::Shaping(shaping) => shaping.next(tick),
             State::RunsOut => runs_out(tick),
             State::Owed { calm_since } => owed(calm_since, tick, workload),
@@ -241,7 +249,9 @@ impl Applied {
             Criterion::PodsAlike { pod, created_at } => self.await_successor(tick, workload, pod, *created_at),
             // Applied → Ended: nothing was promised.
             Criterion::Returned(reason) => tick.end(Stage::Verified, reason),
-            Criterion::Held | Criterion::ShorterQueue | Criterion::RunsOut => held(tick, workload),
+            Criterion::Held | Criterion::Relieved | Criterion::ShorterQueue | Criterion::RunsOut => {
+                held(tick, workload)
+            }
         }
     }
 }
@@ -252,9 +262,11 @@ impl Judging {
             Criterion::LessWaiting => tick.another_hand(workload).unwrap_or_else(|| self.judge_less_waiting(tick)),
             Criterion::LoadIsCarried => tick.another_hand(workload).unwrap_or_else(|| self.judge_load_carried(tick)),
             Criterion::PodsAlike { pod, .. } => self.judge_pods_alike(tick, pod),
-            Criterion::Held | Criterion::ShorterQueue | Criterion::RunsOut | Criterion::Returned(_) => {
-                (State::Judging(self), Vec::new())
-            }
+            Criterion::Held
+            | Criterion::Relieved
+            | Criterion::ShorterQueue
+            | Criterion::RunsOut
+            | Criterion::Returned(_) => (State::Judging(self), Vec::new()),
         }
     }
 }
@@ -312,9 +324,7 @@ impl Tick<'_> {
 
     /// Any state → Owed, or Ended where nothing can be given back: no effect, and the breaker opens.
     pub(super) fn no_effect(&self, cause: &str) -> Next {
-        let (origin, service) = (self.report.origin.clone(), self.report.service.clone());
-        let breaker = Verification::OpenBreaker { origin, service, cause: format!("{} had no effect", self.report.id) };
-        let mut reported = vec![self.enter(Stage::NoEffect, cause), breaker];
+        let mut reported = self.in_vain(cause);
         if self.criterion == Criterion::LessWaiting {
             return (State::Owed { calm_since: None }, reported);
         }
@@ -323,8 +333,24 @@ impl Tick<'_> {
         (state, reported)
     }
 
-    /// Applied, Judging or Held → Ended: the replicas are no longer those that it set.
-    fn another_hand(&self, workload: &Workload) -> Option<Next> {
+    /// It had no effect, and its origin does not try again for a while.
+    pub(super) fn in_vain(&self, cause: &str) -> Vec<Verification> {
+        vec![self.enter(Stage::NoEffect, cause), self.open_breaker(format!("{} had no effect", self.report.id))]
+    }
+
+    fn open_breaker(&self, cause: String) -> Verification {
+        let (origin, service) = (self.report.origin.clone(), self.report.service.clone());
+        Verification::OpenBreaker { origin, service, cause }
+    }
+
+    /// Applied, Judging, Held or Relief → Ended: the replicas, or whatever else it set, are no longer so.
+    pub(super) fn another_hand(&self, workload: &Workload) -> Option<Next> {
+        if let Some(reason) = self.done.overruled(workload) {
+            // Whoever set it knows why; it is not set again at the next tick.
+            let (state, mut reported) = self.end(Stage::Superseded, &reason);
+            reported.push(self.open_breaker(reason));
+            return Some((state, reported));
+        }
         let sets_replicas = self.record.replicas_after != self.record.replicas_before;
         let reason = format!("another hand set {}", replicas(workload.replicas));
         (sets_replicas && workload.replicas != self.report.to).then(|| self.end(Stage::Superseded, &reason))
@@ -344,7 +370,7 @@ impl Tick<'_> {
     }
 
     /// A proposal like a rule's: it passes the guard.
-    fn give_back(&self) -> Vec<Verification> {
+    pub(super) fn give_back(&self) -> Vec<Verification> {
         let back = self.done.give_back(&self.report.service, self.record);
         let proposal =
             |(action, because)| Proposal { origin: Origin::GiveBack, action, because, verdict: String::new() };

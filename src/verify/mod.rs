@@ -7,6 +7,7 @@
 pub mod config;
 mod judge;
 mod pods;
+mod relief;
 pub mod report;
 mod scaling;
 mod shaping;
@@ -18,3 +19,5 @@ pub use verifier::{Verification, Verifier};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod weight_tests;

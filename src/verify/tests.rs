@@ -10,17 +10,17 @@ use crate::decide::Proposal;
 use crate::guard::{self, Context, Guard, Mode, Permit};
 use crate::model::{ClusterState, InterventionId, Origin, Pauses, Pod, Time, Workload};
 
-struct World {
+pub(super) struct World {
     guard: Guard,
-    verifier: Verifier,
-    now: Time,
+    pub(super) verifier: Verifier,
+    pub(super) now: Time,
     cluster: ClusterState,
-    findings: Findings,
+    pub(super) findings: Findings,
     pods: PodsWithSpans,
     dropped: BTreeSet<InterventionId>,
 }
 
-fn bottleneck(verdict: Verdict) -> Bottleneck {
+pub(super) fn bottleneck(verdict: Verdict) -> Bottleneck {
     Bottleneck { entry: "ingress GET /".into(), service: "a".into(), verdict, ..Bottleneck::default() }
 }
 
@@ -30,7 +30,7 @@ fn enforcing<'a>(now: Time, pauses: &'a Pauses, cluster: &'a ClusterState, findi
 
 impl World {
     /// `a` runs 4 replicas, saturated, 40 ms of waiting.
-    fn saturated() -> World {
+    pub(super) fn saturated() -> World {
         let now = Time::from_secs(10_000);
         let ready = |n| Pod { name: format!("a-{n}"), created_at: Time(0), ready_at: Some(Time(0)) };
         let workload = Workload {
@@ -40,10 +40,7 @@ impl World {
             max_replicas: 20,
             resource_version: 1,
             pods: (0..4).map(ready).collect(),
-            autoscaler: None,
-            interventions: vec![],
-            held: None,
-            terms: Default::default(),
+            ..Workload::default()
         };
         let service = ServiceFinding {
             service: "a".into(),
@@ -83,17 +80,17 @@ impl World {
         &mut self.findings.services[0]
     }
 
-    fn workload(&mut self) -> &mut Workload {
+    pub(super) fn workload(&mut self) -> &mut Workload {
         &mut self.cluster.workloads[0]
     }
 
     /// The step helped: nothing waits and nothing is missed.
-    fn calm(&mut self) {
+    pub(super) fn calm(&mut self) {
         self.findings.bottlenecks.clear();
         (self.service().waiting_ms, self.service().objective_missed) = (1.0, false);
     }
 
-    fn permit(&mut self, proposal: Proposal) -> Option<Permit> {
+    pub(super) fn permit(&mut self, proposal: Proposal) -> Option<Permit> {
         self.review(vec![proposal])
     }
 
@@ -104,7 +101,7 @@ impl World {
     }
 
     /// The cluster does what the permit says, all in one write.
-    fn write(&mut self, permit: &Permit) {
+    pub(super) fn write(&mut self, permit: &Permit) {
         self.cluster.at = self.now;
         let now = self.now;
         let workload = self.workload();
@@ -124,24 +121,27 @@ impl World {
                 workload.pods.retain(|one| one.name != *pod);
                 workload.pods.push(Pod { name: "a-new".into(), created_at: now, ready_at: None });
             }
-            Change::ResizeCpu(_) => {}
-            Change::Shed(_) | Change::LimitRate(_) => {}
+            Change::ResizeCpu(_) | Change::Shed(_) | Change::LimitRate(_) => {}
+            Change::ShiftWeight(shift) => {
+                workload.routes[0].resource_version += 1;
+                let weights = shift.to.iter().map(|(_, weight)| *weight);
+                workload.routes[0].backends.iter_mut().zip(weights).for_each(|(one, weight)| one.weight = weight);
+            }
             Change::Close { intervention, .. } => workload.interventions.retain(|record| record.id != *intervention),
         }
         self.guard.settled(permit.decision(), true);
     }
 
-    fn scale(&mut self, action: Action) -> Vec<String> {
-        let (origin, because) = ("rule".into(), "words".into());
-        let permit = self.permit(Proposal { origin, action, because, verdict: String::new() });
-        let permit = permit.expect("permitted");
+    pub(super) fn act(&mut self, action: Action) -> Vec<String> {
+        let proposal = Proposal { origin: "rule".into(), action, because: "words".into(), verdict: String::new() };
+        let permit = self.permit(proposal).expect("permitted");
         self.write(&permit);
         let said = self.verifier.applied(&permit, self.now);
         lines(&said)
     }
 
     fn scale_out(&mut self, to: u32) -> Vec<String> {
-        self.scale(Action::ScaleOut(ScaleOut { service: "a".into(), to, cooldown_s: None }))
+        self.act(Action::ScaleOut(ScaleOut { service: "a".into(), to, cooldown_s: None }))
     }
 
     fn all_ready(&mut self) {
@@ -149,19 +149,19 @@ impl World {
         self.workload().pods.iter_mut().for_each(|pod| pod.ready_at = pod.ready_at.or(Some(now)));
     }
 
-    fn tick(&mut self) -> Vec<Verification> {
+    pub(super) fn tick(&mut self) -> Vec<Verification> {
         self.now = self.now + Duration::from_secs(1);
         (self.findings.at, self.cluster.at) = (self.now, self.now);
         self.verifier.tick(self.now, &self.findings, &self.cluster, &self.pods, &self.dropped)
     }
 
     /// Everything said within so many seconds.
-    fn pass(&mut self, seconds: u64) -> Vec<String> {
+    pub(super) fn pass(&mut self, seconds: u64) -> Vec<String> {
         (0..seconds).flat_map(|_| lines(&self.tick())).collect()
     }
 }
 
-fn lines(said: &[Verification]) -> Vec<String> {
+pub(super) fn lines(said: &[Verification]) -> Vec<String> {
     let line = |v: &Verification| match v {
         Verification::Reported(r) => format!("{} {:?}: {}", r.id, r.stage, r.reason),
         Verification::Close { intervention, .. } => format!("close {intervention}"),
@@ -386,7 +386,7 @@ fn a_scale_in_is_verified_by_calm_and_found_out_by_saturation() {
             world.tick();
             world.review(vec![]);
         }
-        let said = world.scale(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
+        let said = world.act(Action::ScaleIn(ScaleIn { service: "a".into(), to: 2, stabilisation_s: None }));
         assert!(said[0].contains("Applied: 4 to 2"), "{said:?}");
         world
     };
@@ -412,7 +412,7 @@ fn restarted() -> World {
     let mut world = World::saturated();
     let slow = Bottleneck { pod: Some("a-2".into()), ..bottleneck(Verdict::BadInstance) };
     world.findings.bottlenecks = vec![slow];
-    let said = world.scale(Action::RestartPod(RestartPod { service: "a".into(), pod: "a-2".into() }));
+    let said = world.act(Action::RestartPod(RestartPod { service: "a".into(), pod: "a-2".into() }));
     assert_eq!(said.len(), 1);
     assert!(said[0].contains("pod a-2 was evicted"), "{said:?}");
     assert_eq!(until_said(&mut world, 30).1, [], "its successor is not ready");
@@ -464,7 +464,7 @@ fn a_pod_that_stays_is_no_restart() {
 fn lent_cpu_is_given_back_at_its_deadline() {
     let mut world = World::saturated();
     world.workload().terms.resizable = true;
-    world.scale(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 60.0 }));
+    world.act(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 60.0 }));
     let (after, said) = until_said(&mut world, 100);
     assert_eq!(after, 60);
     let Verification::GiveBack(back) = &said[0] else { panic!("{said:?}") };
@@ -482,7 +482,7 @@ fn lent_cpu_is_given_back_at_its_deadline() {
 fn interventions_of_two_slots_are_followed_side_by_side_each_to_its_own_end() {
     let mut world = World::saturated();
     world.workload().terms.resizable = true;
-    world.scale(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 600.0 }));
+    world.act(Action::ResizeCpu(ResizeCpu { service: "a".into(), factor: 1.5, lasting_s: 600.0 }));
     world.tick();
     world.scale_out(9);
     assert_eq!(world.verifier.open().count(), 2, "neither takes the place of the other");
@@ -538,7 +538,7 @@ fn a_floor_is_given_back_at_its_end_or_once_nobody_asks_for_it() {
     let given_back = |is_dropped: bool| {
         let mut world = World::saturated();
         let until = world.now + Duration::from_secs(600);
-        world.scale(Action::RaiseFloor(RaiseFloor { service: "a".into(), to: 8, until }));
+        world.act(Action::RaiseFloor(RaiseFloor { service: "a".into(), to: 8, until }));
         assert_eq!(world.pass(60), [""; 0]);
         world.dropped.extend(world.cluster.workloads[0].interventions.iter().map(|of| of.id).filter(|_| is_dropped));
         world.now = if is_dropped { world.now } else { until };

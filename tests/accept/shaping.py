@@ -3,7 +3,7 @@
 
     shaping.py [--only ITEM…] [--seeds N] [--seconds S] [--rounds N]
 
-Item 1 needs what tests/real/setup.sh brings (front.py), item 2 the examples of the release build (answers.py). HEADROOM_BIN names another program than the release build.
+Item 1 needs what tests/real/setup.sh brings (front.py), item 2 the examples of the release build (answers.py), item 4 the programs of tests/control-plane/build.sh. HEADROOM_BIN names another program than the release build.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import random
 
 import answers
 import front
-from scorecard import Scorecard, played
+from scorecard import Scorecard, played, run_tests
 
 SUBMIT = "POST /exam/{id}/submit"
 # What a scenario needs for its recovery to be looked at.
@@ -58,8 +58,9 @@ def locked_database(card, name, actions, summary):
     card.equal(f"{name}.wrong_actions", summary["wrong_actions"], "actions", 0)
 
 
-def bad_release(card, name, _actions, summary):
-    # Doing nothing is what there is to be a fifth of; weights, which would do it, are not built.
+def bad_release(card, name, actions, summary):
+    # A canary: of a release that has rolled there is no other version to go back to.
+    card.equal(f"{name}.scaled", len(of_kind(actions, "scale_out")), "actions", 0)
     without = summary["slo_violation_share_without"]
     card.at_most(f"{name}.violations_of_doing_nothing", summary["slo_violation_share"] / max(without, 1e-9), "x", 0.2)
 
@@ -80,7 +81,7 @@ SCENARIOS = {
     "retry-storm": storm,
     "metastable": storm,
     "locked-database": locked_database,
-    "bad-release": bad_release,
+    "bad-canary": bad_release,
     "noisy-tenant": noisy_tenant,
     "calm": no_limit,
 }
@@ -110,9 +111,12 @@ def item_5(card, seeds):
         card.at_most(f"{name}.pod_seconds", pods, "of_scale_out_alone", 1.05)
 
 
-NOT_BUILT = {
-    4: "weights are not built",
-}
+# 4. Weights on the real API server.
+
+
+def item_4(card):
+    """HTTPRoutes of the Gateway API on a real control plane: steps, expiry after a kill at each of ten points, others' routes, the owner's edit."""
+    run_tests(card, "4.weights", "kubernetes::weights", env={"HEADROOM_KILLS": "10"})
 
 
 def main():
@@ -134,8 +138,8 @@ def main():
             item_3(card, seeds)
         elif item == 5:
             item_5(card, seeds)
-        else:
-            card.failed(f"{item}.not_built", NOT_BUILT[item])
+        elif item == 4:
+            item_4(card)
     raise SystemExit(card.finish())
 
 

@@ -20,6 +20,7 @@ mod share;
 mod shop;
 mod stage;
 mod traffic;
+mod weights;
 
 /// A client of whoever a kubeconfig is for.
 async fn client(kubeconfig: &std::path::Path) -> kube::Client {

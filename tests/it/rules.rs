@@ -73,10 +73,7 @@ fn burst(now: Time) -> (Findings, ClusterState) {
         max_replicas: 20,
         resource_version: 1,
         pods: (0..3).map(pod).collect(),
-        autoscaler: None,
-        interventions: vec![],
-        held: None,
-        terms: Default::default(),
+        ..Workload::default()
     };
     (findings, ClusterState { at: now, workloads: vec![workload] })
 }

@@ -167,3 +167,22 @@ fn what_is_shed_is_part_of_the_need() {
     assert!(best.slo_violation_share < run.measures.slo_violation_share && best.shed > 0, "{best:?}");
     assert!(share(refused, best.requests) < 0.01, "{best:?}");
 }
+
+#[test]
+fn a_slow_canary_gets_fewer_requests_and_nothing_else_is_done() {
+    let run = run("bad-canary", 200.0);
+    let without = reference(&run.scenario, SEED, Policy::Without, 200.0).measures();
+    let (with_us, alone) = (run.measures.slo_violation_share, without.slo_violation_share);
+    assert!(with_us < alone / 5.0, "{with_us} of {alone}");
+    let (shed, scaled) = run.permitted();
+    assert_eq!((shed, scaled), (vec![], vec![]), "more pods, or fewer requests in all, would not help");
+    let shift = |entry: &Entry| match &entry.what {
+        What::Acted { change: Change::ShiftWeight(shift), error: None, .. } => Some(shift.clone()),
+        _ => None,
+    };
+    let shifts: Vec<_> = run.entries.iter().filter_map(shift).collect();
+    let weights = |of: &[(String, u32)]| of.iter().map(|(_, weight)| *weight).collect::<Vec<_>>();
+    assert!(shifts.iter().all(|shift| weights(&shift.from)[0].abs_diff(weights(&shift.to)[0]) <= 50), "{shifts:?}");
+    let ends: Vec<(String, u32)> = vec![("exam-api-v1".into(), 100), ("exam-api-v2".into(), 0)];
+    assert_eq!(shifts.last().unwrap().to, ends);
+}

@@ -17,7 +17,7 @@ use crate::net::https::root_cause;
 
 /// Status writes of controllers move an object's version while its pods start; the change is then tried on the newer
 /// version, as long as what it was decided on still stands.
-const CONFLICTS_MAX: u32 = 3;
+pub(super) const CONFLICTS_MAX: u32 = 3;
 
 pub struct Writer {
     client: Client,
@@ -31,7 +31,7 @@ pub struct Fence<'a> {
 }
 
 impl Fence<'_> {
-    async fn passed(self, service: &str) -> Result<(), ActError> {
+    pub(super) async fn passed(self, service: &str) -> Result<(), ActError> {
         match self.leadership.confirm((self.now)()).await {
             Ok(()) => Ok(()),
             Err(Ok(leader)) => Err(ActError::NotLeader { service: service.to_owned(), leader }),
@@ -122,7 +122,11 @@ fn standing(lever: &Lever, live: &DynamicObject, change: &Change) -> Standing {
     let annotations = live.metadata.annotations.as_ref();
     let scaling = match change {
         Change::Scale(scaling) => Some(scaling),
-        Change::RestartPod(_) | Change::ResizeCpu(_) | Change::Shed(_) | Change::LimitRate(_) => None,
+        Change::RestartPod(_)
+        | Change::ResizeCpu(_)
+        | Change::Shed(_)
+        | Change::LimitRate(_)
+        | Change::ShiftWeight(_) => None,
         Change::Close { intervention, .. } => {
             let is_recorded = record::interventions(annotations).iter().any(|record| record.id == *intervention);
             return if is_recorded { Standing::AsDecided } else { Standing::Done };
@@ -163,6 +167,8 @@ async fn attempt_on(
         | Change::ResizeCpu(CpuResize { record, .. })
         | Change::Shed(Shedding { record, .. })
         | Change::LimitRate(RateLimit { record, .. }) => patch::note(live, record),
+        // The weights themselves are on the route, which `routes` writes.
+        Change::ShiftWeight(shift) => patch::note(live, &shift.record),
         Change::Close { intervention, .. } => patch::close(live, *intervention),
     };
     let operations = json_patch(operations)?;
@@ -186,7 +192,7 @@ async fn attempt_on(
     }
 }
 
-fn json_patch(operations: Value) -> Result<Patch<()>, ActError> {
+pub(super) fn json_patch(operations: Value) -> Result<Patch<()>, ActError> {
     let unreadable = |error: serde_json::Error| ActError::Unreachable { cause: error.to_string() };
     Ok(Patch::Json(serde_json::from_value(operations).map_err(unreadable)?))
 }
@@ -195,7 +201,7 @@ fn json_patch(operations: Value) -> Result<Patch<()>, ActError> {
 const TEST_FAILED: &str = "the server rejected our request due to an error in our request";
 
 /// Whether the object moved on: a conflict, or a `test` of the patch that failed.
-fn is_moved(error: &Error) -> bool {
+pub(super) fn is_moved(error: &Error) -> bool {
     let tested = |status: &Status| status.code == 422 && status.message == TEST_FAILED;
     matches!(error, Error::Api(status) if status.code == 409 || tested(status))
 }

@@ -52,7 +52,7 @@ impl Reason {
             Slot::Replicas => Reason::Scaled,
             Slot::Pods => Reason::Restarted,
             Slot::Cpu => Reason::Resized,
-            Slot::Traffic | Slot::Rate => Reason::Shaped,
+            Slot::Traffic | Slot::Rate | Slot::Weight => Reason::Shaped,
         }
     }
 

@@ -14,6 +14,8 @@ use super::patch;
 use super::pods;
 use super::record::{self, MANAGER};
 use super::retry::retried;
+use super::route_objective::{RouteKind, RouteObjective, RouteTarget};
+use super::routes;
 use super::share;
 use crate::action::Slot;
 use crate::guard::ActError;
@@ -25,8 +27,15 @@ const PAGE: u32 = 500;
 /// An object with something of headroom's on it.
 pub struct Held {
     resource: ApiResource,
-    means: Means,
+    what: What,
     object: DynamicObject,
+}
+
+/// What is held of it: a lever's value, or a route's weights.
+#[derive(Clone, Copy)]
+enum What {
+    Lever(Means),
+    Route(RouteKind),
 }
 
 /// Which headroom leads now: its Lease (`namespace/name`), and the replica that holds it.
@@ -53,25 +62,36 @@ pub async fn leader(client: &Client, now: Time) -> Result<Option<(String, String
 /// As [`leader`].
 pub async fn held(client: &Client) -> Result<Vec<Held>, ActError> {
     let mut kinds = vec![
-        ("autoscaling/v2".to_owned(), "HorizontalPodAutoscaler".to_owned(), Means::HpaMinimum),
-        ("keda.sh/v1alpha1".to_owned(), "ScaledObject".to_owned(), Means::KedaMinimum),
-        ("apps/v1".to_owned(), "Deployment".to_owned(), Means::Replicas),
-        ("apps/v1".to_owned(), "StatefulSet".to_owned(), Means::Replicas),
+        ("autoscaling/v2".to_owned(), "HorizontalPodAutoscaler".to_owned(), What::Lever(Means::HpaMinimum)),
+        ("keda.sh/v1alpha1".to_owned(), "ScaledObject".to_owned(), What::Lever(Means::KedaMinimum)),
+        ("apps/v1".to_owned(), "Deployment".to_owned(), What::Lever(Means::Replicas)),
+        ("apps/v1".to_owned(), "StatefulSet".to_owned(), What::Lever(Means::Replicas)),
     ];
+    let routes = routes::KINDS.into_iter();
+    kinds.extend(routes.map(|(version, kind)| (version.to_owned(), kind.as_str().to_owned(), What::Route(kind))));
+    for objective in every::<RouteObjective>(Api::all(client.clone())).await? {
+        let RouteTarget { api_version, kind, .. } = objective.spec.target;
+        if !kinds.iter().any(|(version, name, _)| (version.as_str(), name.as_str()) == (&api_version, kind.as_str())) {
+            kinds.push((api_version, kind.as_str().to_owned(), What::Route(kind)));
+        }
+    }
     for objective in every::<ServiceObjective>(Api::all(client.clone())).await? {
         let target = objective.spec.target;
         if !kinds.iter().any(|(version, kind, _)| (version, kind) == (&target.api_version, &target.kind)) {
-            kinds.push((target.api_version, target.kind, Means::Replicas));
+            kinds.push((target.api_version, target.kind, What::Lever(Means::Replicas)));
         }
     }
     let mut found = Vec::new();
-    for (version, kind, means) in kinds {
+    for (version, kind, what) in kinds {
         let Some(resource) = served(client, &version, &kind).await? else { continue };
         let objects = every(Api::<DynamicObject>::all_with(client.clone(), &resource)).await?;
         let own = objects.into_iter().filter(|object| record::own_keys(object.annotations()).next().is_some());
         found.extend(own.map(|object| Held {
             resource: resource.clone(),
-            means: lever::means(means, &object),
+            what: match what {
+                What::Lever(means) => What::Lever(lever::means(means, &object)),
+                What::Route(kind) => What::Route(kind),
+            },
             object,
         }));
     }
@@ -89,12 +109,16 @@ impl Held {
     /// still open; without, it keeps what it has, as its load may need it.
     pub fn steps(&self, replicas: bool) -> Vec<String> {
         let annotations = self.object.metadata.annotations.as_ref();
+        let means = match self.what {
+            What::Lever(means) => means,
+            What::Route(kind) => return vec![routes::steps(kind, &self.object)],
+        };
         let mut steps = Vec::new();
         if let Some(floor) = record::floor(annotations) {
-            let field = self.means.field().unwrap_or_default().trim_start_matches("/spec/");
+            let field = means.field().unwrap_or_default().trim_start_matches("/spec/");
             let text = |count: Option<u32>| count.map_or("unset".to_owned(), |count| count.to_string());
-            let has = lever::value(self.means, &self.object);
-            steps.push(match self.means {
+            let has = lever::value(means, &self.object);
+            steps.push(match means {
                 Means::ExternalScaler => format!("the external scaler's floor of {} removed", floor.wanted),
                 _ if has == Some(floor.wanted) => format!("{field} {} -> {}", floor.wanted, text(floor.before)),
                 _ => format!("{field} stays {}, as somebody changed it", text(has)),
@@ -102,7 +126,7 @@ impl Held {
         }
         for record in record::interventions(annotations) {
             let (before, now) = (record.replicas_before, lever::value(Means::Replicas, &self.object));
-            steps.push(match (Slot::of(&record), self.means, now) {
+            steps.push(match (Slot::of(&record), means, now) {
                 (Some(Slot::Replicas), Means::Replicas, Some(now)) if replicas && now == record.replicas_after => {
                     format!("replicas {now} -> {before}, record {} removed", record.id)
                 }
@@ -134,7 +158,10 @@ impl Held {
             pods::as_the_template_says(client, &name, &workload).await?;
         }
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &self.resource);
-        let operations = patch::give_back(self.means, &self.object, replicas);
+        let operations = match self.what {
+            What::Lever(means) => patch::give_back(means, &self.object, replicas),
+            What::Route(kind) => routes::give_back(kind, &self.object),
+        };
         let unreadable = |error: serde_json::Error| ActError::Unreachable { cause: error.to_string() };
         let operations = Patch::<()>::Json(serde_json::from_value(operations).map_err(unreadable)?);
         let written = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
@@ -149,7 +176,7 @@ impl Held {
 
     /// The workload whose pods are meant: itself, or what an autoscaler scales.
     async fn workload(&self, client: &Client, namespace: &str) -> Result<DynamicObject, ActError> {
-        if self.means == Means::Replicas {
+        if matches!(self.what, What::Lever(Means::Replicas)) {
             return Ok(self.object.clone());
         }
         let target = &self.object.data["spec"]["scaleTargetRef"];

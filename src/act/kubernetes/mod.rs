@@ -5,6 +5,7 @@
 //! - [`capacity_event`]: the custom resource by which people plan capacity
 //! - [`watches`] and [`survey`]: what runs, and which service it serves ([`mapping`])
 //! - [`lever`], [`patch`] and [`change`]: what is moved, as one JSON Patch, after a dry run
+//! - [`route_objective`] and [`routes`]: the custom resource that lets weights of a route be moved, and how they are
 //! - [`pods`]: one is evicted, or all are resized in place
 //! - [`scheduling_capacity`]: what quotas, nodes and disruption budgets have room for ([`quantity`])
 //! - [`leadership`]: of several replicas one acts
@@ -31,6 +32,8 @@ mod quantity;
 pub mod record;
 pub mod retry;
 pub mod reverts;
+pub mod route_objective;
+pub mod routes;
 pub mod scaler;
 pub mod scheduling_capacity;
 pub mod share;
@@ -165,6 +168,8 @@ impl Kubernetes {
             pods: self.watches.pods.state(),
             quotas: self.watches.quotas.state(),
             budgets: self.watches.budgets.state(),
+            routes: self.watches.routes(),
+            rollouts: self.watches.rollouts(),
             nodes: if self.nodes_grow { Vec::new() } else { self.watches.nodes.state() },
             ..Objects::default()
         };

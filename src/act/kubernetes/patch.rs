@@ -37,6 +37,22 @@ pub fn note(live: &DynamicObject, record: &InterventionRecord) -> Value {
     patch.done()
 }
 
+/// The patch that carries out these operations and records an intervention.
+pub fn with_record(live: &DynamicObject, operations: Vec<Value>, record: &InterventionRecord) -> Value {
+    let mut patch = Patch::on(live);
+    patch.operations.extend(operations);
+    patch.record(record);
+    patch.done()
+}
+
+/// The patch that carries out these operations and takes off all annotations that are headroom's.
+pub fn without_own(live: &DynamicObject, operations: Vec<Value>) -> Value {
+    let mut patch = Patch::on(live);
+    patch.operations.extend(operations);
+    patch.remove_own();
+    patch.done()
+}
+
 /// The patch that removes the record of an intervention and leaves the rest.
 pub fn close(live: &DynamicObject, intervention: InterventionId) -> Value {
     let mut patch = Patch::on(live);
@@ -65,8 +81,7 @@ pub fn give_back(means: Means, live: &DynamicObject, replicas: bool) -> Value {
     {
         patch.set(field, has.map(Value::from), Some(Value::from(open.replicas_before)));
     }
-    let own: Vec<String> = record::own_keys(live.annotations()).map(str::to_owned).collect();
-    own.iter().for_each(|key| patch.remove_annotation(key));
+    patch.remove_own();
     patch.done()
 }
 
@@ -139,6 +154,11 @@ impl<'a> Patch<'a> {
         if self.live.annotations().contains_key(key) {
             self.operations.push(json!({"op": "remove", "path": pointer(key)}));
         }
+    }
+
+    fn remove_own(&mut self) {
+        let own: Vec<String> = record::own_keys(self.live.annotations()).map(str::to_owned).collect();
+        own.iter().for_each(|key| self.remove_annotation(key));
     }
 
     fn done(self) -> Value {

@@ -14,6 +14,7 @@ use super::change::{Fence, Writer, failed};
 use super::quantity::milli;
 use super::record::MANAGER;
 use super::retry::retried;
+use super::routes;
 use super::survey::Found;
 use crate::action::Change;
 use crate::guard::{ActError, Permit};
@@ -44,9 +45,13 @@ pub async fn change(
             let workloads = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &found.resource);
             resize(&pods, &workloads, writer, found, permit, fence, lent.factor).await
         }
-        Change::Scale(_) | Change::Shed(_) | Change::LimitRate(_) | Change::Close { .. } => {
-            writer.write(&found.lever, permit, fence).await
+        Change::ShiftWeight(step) => {
+            let route = found.routes.iter().find(|found| found.route.name == step.route);
+            let route = route.ok_or_else(|| ActError::NotFound { service: step.route.clone() })?;
+            routes::shift(client, route, step, fence).await
         }
+        Change::Close { intervention, .. } => writer.write(&found.lever_of(*intervention), permit, fence).await,
+        Change::Scale(_) | Change::Shed(_) | Change::LimitRate(_) => writer.write(&found.lever, permit, fence).await,
     }
 }
 

@@ -18,7 +18,8 @@ pub fn key(place: &Place) -> String {
     let slot = place.slot.as_str();
     match place.slot {
         Slot::Replicas => INTERVENTION.to_owned(),
-        Slot::Pods | Slot::Cpu | Slot::Traffic => format!("{INTERVENTION}-{slot}"),
+        // Of weights each route has its own, on the route itself.
+        Slot::Pods | Slot::Cpu | Slot::Traffic | Slot::Weight => format!("{INTERVENTION}-{slot}"),
         Slot::Rate => {
             let hash = hex::encode(&digest(&SHA256, place.part.as_bytes()).as_ref()[..8]);
             format!("{INTERVENTION}-{slot}-{hash}")
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn nonsense_and_what_a_newer_version_wrote_are_left_out() {
-        let newer = record("i-1-1", Some(Details { kind: "shifted_weight".into(), fields: serde_json::Map::new() }));
+        let newer = record("i-1-1", Some(Details { kind: "painted_blue".into(), fields: serde_json::Map::new() }));
         let mut of = annotations(&[("headroom.dev/intervention-route", &newer)]);
         of.insert(INTERVENTION.to_owned(), "{".to_owned());
         of.insert("headroom.dev/interventions".to_owned(), "{}".to_owned());

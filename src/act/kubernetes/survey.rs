@@ -14,8 +14,9 @@ use kube::core::{Selector, SelectorExt};
 use super::lever::{Autoscalers, Lever, Means, paused};
 use super::mapping::{self, Seen};
 use super::objective::{ObjectiveMode, ServiceObjective, ServiceObjectiveSpec};
+use super::routes::{self, FoundRoute, Named};
 use super::scheduling_capacity::{self, Demand, Nodes};
-use crate::model::{self, Autoscaler, Connections, Hold, Promise, ServiceId, Terms, Time, Workload};
+use crate::model::{self, Autoscaler, Connections, Hold, InterventionId, Promise, ServiceId, Terms, Time, Workload};
 
 /// An objective by namespace and name.
 pub type Key = (String, String);
@@ -30,6 +31,9 @@ pub struct Objects {
     /// None of them where their room bounds nothing.
     pub nodes: Vec<Arc<Node>>,
     pub autoscalers: Autoscalers,
+    /// What RouteObjectives name, and who else may move its weights.
+    pub routes: Vec<Named>,
+    pub rollouts: Option<Vec<Arc<DynamicObject>>>,
     /// What the objectives name, as far as it exists.
     pub targets: BTreeMap<Key, (ApiResource, Arc<DynamicObject>)>,
 }
@@ -58,6 +62,40 @@ pub struct Found {
     pub object: Arc<DynamicObject>,
     /// Those that are there to stay.
     pub pods: Vec<Arc<Pod>>,
+    /// Those that exist of the routes to it.
+    pub routes: Vec<FoundRoute>,
+}
+
+impl Found {
+    /// The object that carries the record of an intervention: a route, or what the lever is on.
+    pub fn lever_of(&self, intervention: InterventionId) -> Lever {
+        let carries = |found: &&FoundRoute| found.interventions().iter().any(|record| record.id == intervention);
+        match self.routes.iter().find(carries) {
+            Some(FoundRoute { resource, object, .. }) => {
+                Lever { means: self.lever.means, resource: resource.clone(), object: object.clone() }
+            }
+            None => self.lever.clone(),
+        }
+    }
+
+    /// Takes up the routes to its service that RouteObjectives of its namespace name.
+    fn take_routes(&mut self, namespace: &str, objects: &Objects) {
+        let service = &self.workload.service;
+        let is_of = |named: &&Named| {
+            let spec = &named.objective.spec;
+            named.objective.namespace().as_deref() == Some(namespace)
+                && (spec.service == service.as_str() || spec.service == service.name())
+        };
+        let rollouts = objects.rollouts.as_deref();
+        let all: Vec<_> = objects.routes.iter().filter(is_of).map(|named| routes::found(named, rollouts)).collect();
+        for (route, found) in all {
+            self.workload.routes.push(route);
+            if let Some(found) = found {
+                self.workload.interventions.extend(found.interventions());
+                self.routes.push(found);
+            }
+        }
+    }
 }
 
 /// Every objective, in the order of namespace and name; the first that claims a workload or a service has it.
@@ -100,7 +138,10 @@ pub fn survey(objects: &Objects, seen: &Seen) -> Vec<Surveyed> {
             eviction_blocked_by: scheduling_capacity::eviction_blocked_by(&pods, &namespace, &objects.budgets),
             ..terms(&objective.spec)
         };
-        Ok(Found { workload, lever, resource: resource.clone(), object: object.clone(), pods })
+        let (resource, object) = (resource.clone(), object.clone());
+        let mut found = Found { workload, lever, resource, object, pods, routes: Vec::new() };
+        found.take_routes(&namespace, objects);
+        Ok(found)
     };
     objectives.iter().map(|objective| Surveyed { objective: objective.clone(), found: one(objective) }).collect()
 }
@@ -160,6 +201,7 @@ fn workload(
         interventions: lever.interventions(),
         held: hold.or_else(|| (spec.mode == ObjectiveMode::Observe).then(observe)),
         terms: Terms::default(),
+        routes: Vec::new(),
     }
 }
 
@@ -309,6 +351,8 @@ mod tests {
             quotas: Vec::new(),
             budgets: Vec::new(),
             nodes: Vec::new(),
+            routes: Vec::new(),
+            rollouts: Some(Vec::new()),
             targets: [(("shop".into(), "auth".into()), (resource("Deployment"), object(deployment)))].into(),
         }
     }
@@ -344,6 +388,7 @@ mod tests {
             interventions: vec![],
             held: None,
             terms: Default::default(),
+            routes: vec![],
         };
         assert_eq!((found.workload, found.lever.means), (workload, Means::Replicas));
     }

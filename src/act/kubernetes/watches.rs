@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, PodStatus, ResourceQuota, ResourceRequirements};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::reflector::{Lookup, Store, store::Writer};
+use kube::runtime::reflector::{Lookup, ObjectRef, Store, store::Writer};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt, discovery};
 use serde::de::DeserializeOwned;
@@ -21,6 +22,8 @@ use tracing::{info, warn};
 
 use super::objective::{ServiceObjective, Target};
 use super::retry::{ATTEMPTS, Outcome, Reason};
+use super::route_objective::{RouteObjective, RouteTarget};
+use super::routes::Named;
 
 /// How often a kind that the server does not know is asked for again: its definition may be installed later.
 const ABSENT_AGAIN: Duration = Duration::from_secs(15);
@@ -61,8 +64,13 @@ pub struct Watches {
     scaled_objects: watch::Receiver<Kind>,
     /// Known by name alone: the definition may not be there yet, nor the right to see them.
     capacity_events: watch::Receiver<Kind>,
+    route_objectives: watch::Receiver<Kind>,
+    /// Who else moves weights.
+    rollouts: watch::Receiver<Kind>,
     /// By API version and kind.
     targets: BTreeMap<(String, String), watch::Receiver<Kind>>,
+    /// The same of routes, which nothing waits for.
+    route_kinds: BTreeMap<(String, String), watch::Receiver<Kind>>,
     tasks: JoinSet<()>,
 }
 
@@ -77,6 +85,8 @@ impl Watches {
         let hpas = kind(&client, "autoscaling/v2", "HorizontalPodAutoscaler", &mut tasks);
         let scaled_objects = kind(&client, "keda.sh/v1alpha1", "ScaledObject", &mut tasks);
         let capacity_events = kind(&client, "headroom.dev/v1alpha1", "CapacityEvent", &mut tasks);
+        let route_objectives = kind(&client, "headroom.dev/v1alpha1", "RouteObjective", &mut tasks);
+        let rollouts = kind(&client, "argoproj.io/v1alpha1", "Rollout", &mut tasks);
         Watches {
             client,
             objectives,
@@ -87,7 +97,10 @@ impl Watches {
             hpas,
             scaled_objects,
             capacity_events,
+            route_objectives,
+            rollouts,
             targets: BTreeMap::new(),
+            route_kinds: BTreeMap::new(),
             tasks,
         }
     }
@@ -111,15 +124,57 @@ impl Watches {
         }
         for objective in self.objectives.state() {
             let Target { api_version, kind: name, .. } = &objective.spec.target;
-            let key = (api_version.clone(), name.clone());
-            if !self.targets.contains_key(&key) {
-                self.targets.insert(key, kind(&self.client, api_version, name, &mut self.tasks));
-            }
+            watch_kind(&self.client, &mut self.targets, api_version, name, &mut self.tasks);
+        }
+        for objective in self.route_objectives() {
+            let RouteTarget { api_version, kind, .. } = &objective.spec.target;
+            watch_kind(&self.client, &mut self.route_kinds, api_version, kind.as_str(), &mut self.tasks);
         }
         is_filled(&self.pods)
             && self.hpas().is_settled()
             && self.scaled_objects().is_settled()
             && self.targets.values().all(|kind| kind.borrow().is_settled())
+    }
+
+    fn route_objectives(&self) -> Vec<Arc<RouteObjective>> {
+        let Kind::Watched { objects, .. } = &*self.route_objectives.borrow() else { return Vec::new() };
+        // The API server has held it against the schema; one of a later version says more than is understood here.
+        let parsed = |object: Arc<DynamicObject>| (*object).clone().try_parse::<RouteObjective>().ok().map(Arc::new);
+        let mut all: Vec<_> = objects.state().into_iter().filter_map(parsed).collect();
+        all.sort_by_key(|objective| (ResourceExt::namespace(&**objective), objective.name_any()));
+        all
+    }
+
+    /// What RouteObjectives name, with the routes that exist.
+    pub fn routes(&self) -> Vec<Named> {
+        let mut first = BTreeMap::new();
+        let mut named = |objective: Arc<RouteObjective>| {
+            let target = &objective.spec.target;
+            let namespace = ResourceExt::namespace(&*objective).unwrap_or_default();
+            let route = (namespace.clone(), target.kind.as_str(), target.name.clone());
+            let taken_by = first.get(&route).cloned();
+            first.entry(route).or_insert_with(|| objective.name_any());
+            let key = (target.api_version.clone(), target.kind.as_str().to_owned());
+            let of = self.route_kinds.get(&key).map(|kind| kind.borrow().clone());
+            let target = match of {
+                Some(Kind::Watched { resource, objects }) => {
+                    let of = ObjectRef::new_with(&target.name, resource.clone()).within(&namespace);
+                    objects.get(&of).map(|object| (resource, object))
+                }
+                Some(Kind::Unknown | Kind::Absent) | None => None,
+            };
+            Named { objective, taken_by, target }
+        };
+        self.route_objectives().into_iter().map(&mut named).collect()
+    }
+
+    /// None while it is not known which there are.
+    pub fn rollouts(&self) -> Option<Vec<Arc<DynamicObject>>> {
+        match &*self.rollouts.borrow() {
+            Kind::Watched { objects, .. } => is_filled(objects).then(|| objects.state()),
+            Kind::Absent => Some(Vec::new()),
+            Kind::Unknown => None,
+        }
     }
 
     pub fn hpas(&self) -> Kind {
@@ -146,6 +201,18 @@ where
     K::DynamicType: Eq + Hash + Clone,
 {
     store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+}
+
+/// Watches a kind that something names, where it is not watched yet.
+fn watch_kind(
+    client: &Client,
+    kinds: &mut BTreeMap<(String, String), watch::Receiver<Kind>>,
+    api_version: &str,
+    name: &str,
+    tasks: &mut JoinSet<()>,
+) {
+    let key = (api_version.to_owned(), name.to_owned());
+    kinds.entry(key).or_insert_with(|| kind(client, api_version, name, tasks));
 }
 
 /// Looks a kind up until the server knows it, then watches it.

@@ -46,9 +46,9 @@ const SPEED: &str = "4";
   headroom demo --speed 1 --api 127.0.0.1:8080   for Prometheus and the dashboards
 
 Scenarios: exam-start, login-storm, login-storm-shared, front-door,
-front-door-shared, locked-database, bad-pod, bad-release, hidden-fan-out,
-retry-storm, failing, early-return, beyond-capacity, metastable, noisy-tenant,
-calm, school-day (8 h, for --speed max); or a file of your own.
+front-door-shared, locked-database, bad-pod, bad-release, bad-canary,
+hidden-fan-out, retry-storm, failing, early-return, beyond-capacity, metastable,
+noisy-tenant, calm, school-day (8 h, for --speed max); or a file of your own.
 
 With --json: one line an action, {t_s, action, service, pod, from, to, verdict,
 rule}, where action is what the rule proposed (scale_out, notify, …)

@@ -50,6 +50,8 @@ pub struct Story {
     expected: Vec<String>,
     /// Services that requests are rightly kept from.
     shed: Vec<String>,
+    /// Services that weight is rightly moved at.
+    canaries: Vec<String>,
     pub actions: Vec<Action>,
     pub bottlenecks: Vec<Bottleneck>,
     /// Services at fault with high probability though no objective is missed, with their verdict.
@@ -106,7 +108,8 @@ impl Story {
     /// Of a scenario that begins at this time.
     pub fn new(scenario: &Scenario, start: Time) -> Story {
         let shed = scenario.truth.shed.iter().map(|&service| scenario.services[service].name.clone()).collect();
-        Story { start, expected: scenario.expected_targets(), shed, progress_s: PROGRESS_S, ..Story::default() }
+        let (expected, canaries) = (scenario.expected_targets(), scenario.canaries());
+        Story { start, expected, shed, canaries, progress_s: PROGRESS_S, ..Story::default() }
     }
 
     /// Replicas that were ordered, in the order of time.
@@ -136,6 +139,7 @@ impl Story {
         let changes = self.actions.iter().filter(changes_target);
         let right = |action: &Action| match action.action {
             "shed" => &self.shed,
+            "shift_weight" | "return_weight" => &self.canaries,
             _ => &self.expected,
         };
         changes.filter(|action| !right(action).contains(&action.service)).count()

@@ -197,12 +197,9 @@ impl Pods {
                 replicas: pods.len() as u32,
                 min_replicas: 1,
                 max_replicas: MAX_REPLICAS,
-                autoscaler: None,
                 resource_version: 1,
                 pods,
-                interventions: vec![],
-                held: None,
-                terms: Default::default(),
+                ..Workload::default()
             }
         };
         let alive = |workload: &Workload| workload.replicas > 0;

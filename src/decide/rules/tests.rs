@@ -366,10 +366,7 @@ fn shipped_rules_say_what_they_should() {
         max_replicas: 20,
         resource_version: 1,
         pods: Vec::new(),
-        autoscaler: None,
-        interventions: vec![],
-        held: None,
-        terms: Default::default(),
+        ..Workload::default()
     };
     let workloads = ["idle", "busy", "unsaid", "low_traffic", "missing"].map(workload).to_vec();
     let evaluated = rules.evaluate(&all, &ClusterState { at: all.at, workloads });

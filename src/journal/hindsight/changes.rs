@@ -65,7 +65,7 @@ impl Own {
             action::Change::Scale(scaling) => Some(scaling.to),
             action::Change::RestartPod(_) | action::Change::ResizeCpu(_) => None,
             // It leaves pods and replicas alone.
-            action::Change::Shed(_) | action::Change::LimitRate(_) => return,
+            action::Change::Shed(_) | action::Change::LimitRate(_) | action::Change::ShiftWeight(_) => return,
             action::Change::Close { .. } => return,
         };
         self.0.retain(|(done_at, ..)| at <= *done_at + SHOWN_WITHIN);

@@ -234,7 +234,7 @@ fn bad_instance(system: &System, chance: &mut Chance) -> Option<Plan> {
 
 fn release(system: &System, culprit: usize, factor: f64, calls: IndexMap<String, u32>) -> Fault {
     let service = system.services[culprit].name.clone();
-    Fault::Release { service, version: "v2".into(), factor, at_s: ONSET_S, calls }
+    Fault::Release { service, version: "v2".into(), factor, at_s: ONSET_S, calls, weight: None }
 }
 
 fn regression(system: &System, chance: &mut Chance) -> Option<Plan> {

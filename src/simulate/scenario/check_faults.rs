@@ -72,10 +72,18 @@ fn trouble(p: &mut Problems, file: &file::File, path: &str, fault: &file::Fault)
             let status = if matches!(fault, file::Fault::EarlyReturn { .. }) { OK } else { FAILED };
             Trouble::CutShort { service, operation, share: share_within(p, *share), status }
         }
-        file::Fault::Release { service: name, version, factor, calls, .. } => {
+        file::Fault::Release { service: name, version, factor, calls, weight, .. } => {
             let service = service_of(p, name);
+            let others = file
+                .faults
+                .iter()
+                .filter(|other| matches!(other, file::Fault::Release { service, .. } if service == name));
+            if weight.is_some() && others.count() > 1 {
+                p.add(&of("weight"), "a service with a release beside it has no other release");
+            }
+            let weight = weight.map(|share| (p.within(&of("weight"), share, 0.01, 1.0) * 100.0).round() as u32);
             let repeats = file.services.get(name).map_or_else(Vec::new, |s| repeats(p, path, s, calls));
-            Trouble::Release { service, version: version.clone(), factor: factor_within(p, *factor), repeats }
+            Trouble::Release { service, version: version.clone(), factor: factor_within(p, *factor), repeats, weight }
         }
         file::Fault::Unreachable { callee, caller, how, .. } => {
             Trouble::Edge(edge(p, file, path, callee, caller.as_deref()), EdgeTrouble::Unreachable(*how))

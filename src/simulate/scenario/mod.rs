@@ -16,7 +16,7 @@ pub use calendar::{Announced, Calendar, LoadKind};
 pub use file::{Balance, CalleeNames, Objective, Shape, Unreachable};
 
 /// The shipped scenarios, embedded so that `headroom demo` needs no files.
-const SHIPPED: [(&str, &str); 17] = [
+const SHIPPED: [(&str, &str); 18] = [
     ("exam-start", include_str!("../../../examples/scenarios/exam-start.yaml")),
     ("login-storm", include_str!("../../../examples/scenarios/login-storm.yaml")),
     ("login-storm-shared", include_str!("../../../examples/scenarios/login-storm-shared.yaml")),
@@ -25,6 +25,7 @@ const SHIPPED: [(&str, &str); 17] = [
     ("locked-database", include_str!("../../../examples/scenarios/locked-database.yaml")),
     ("bad-pod", include_str!("../../../examples/scenarios/bad-pod.yaml")),
     ("bad-release", include_str!("../../../examples/scenarios/bad-release.yaml")),
+    ("bad-canary", include_str!("../../../examples/scenarios/bad-canary.yaml")),
     ("hidden-fan-out", include_str!("../../../examples/scenarios/hidden-fan-out.yaml")),
     ("retry-storm", include_str!("../../../examples/scenarios/retry-storm.yaml")),
     ("failing", include_str!("../../../examples/scenarios/failing.yaml")),
@@ -253,6 +254,8 @@ pub(super) enum Trouble {
         version: String,
         factor: f64,
         repeats: Vec<Vec<u32>>,
+        /// Percent of the requests that a route sends it, beside the others; None: it rolls.
+        weight: Option<u32>,
     },
     Edge(Edge, EdgeTrouble),
     LostSpans(Loss),
@@ -396,6 +399,15 @@ impl Scenario {
     }
 
     /// The expected targets' names, in order.
+    /// Services of which a release stands beside what runs, by the weights of a route.
+    pub fn canaries(&self) -> Vec<String> {
+        let of = |fault: &Fault| match fault.trouble {
+            Trouble::Release { service, weight: Some(_), .. } => Some(self.services[service].name.clone()),
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).collect()
+    }
+
     pub fn expected_targets(&self) -> Vec<String> {
         self.truth.targets.iter().map(|&s| self.services[s].name.clone()).collect()
     }

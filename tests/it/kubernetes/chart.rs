@@ -360,7 +360,8 @@ fn the_first_chart_is_upgraded_a_second_release_refused_and_nothing_left_behind(
     helm(&["uninstall", "headroom", "--namespace", "headroom", "--wait"]).unwrap();
     helm(&["uninstall", "headroom-crds", "--namespace", "headroom"]).unwrap();
     cluster.get(&["crd", "serviceobjectives.headroom.dev"]);
-    cluster.kubectl(&["delete", "crd", "serviceobjectives.headroom.dev", "capacityevents.headroom.dev"]);
+    let crds = ["serviceobjectives.headroom.dev", "capacityevents.headroom.dev", "routeobjectives.headroom.dev"];
+    cluster.kubectl(&[&["delete", "crd"], &crds[..]].concat());
     cluster.kubectl(&["delete", "namespace", "headroom", "chart-writes"]);
     let after = everything(&cluster);
     let left: Vec<_> = after.difference(&before).collect();

@@ -167,6 +167,10 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
     let must = [
         "watch headroom.dev/serviceobjectives *",
         "watch headroom.dev/capacityevents *",
+        "watch headroom.dev/routeobjectives *",
+        "watch gateway.networking.k8s.io/httproutes *",
+        "watch gateway.networking.k8s.io/grpcroutes *",
+        "watch networking.istio.io/virtualservices *",
         "patch headroom.dev/serviceobjectives/status shop auth",
         "watch -/pods *",
         "watch -/resourcequotas *",
@@ -185,6 +189,9 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "patch argoproj.io/rollouts/scale shop auth",
         "patch autoscaling/horizontalpodautoscalers shop auth",
         "patch keda.sh/scaledobjects shop auth",
+        "patch gateway.networking.k8s.io/httproutes shop content",
+        "patch gateway.networking.k8s.io/grpcroutes shop content",
+        "patch networking.istio.io/virtualservices shop content",
         "create events.k8s.io/events shop",
         "create coordination.k8s.io/leases headroom",
         "patch coordination.k8s.io/leases headroom headroom",
@@ -220,6 +227,10 @@ fn the_account_may_do_what_it_must_and_nothing_else() {
         "patch headroom.dev/serviceobjectives shop auth",
         "create headroom.dev/serviceobjectives shop",
         "patch headroom.dev/capacityevents shop exam",
+        "patch headroom.dev/routeobjectives shop content",
+        "delete gateway.networking.k8s.io/httproutes shop content",
+        "create gateway.networking.k8s.io/httproutes shop",
+        "patch gateway.networking.k8s.io/gateways shop front",
         "patch policy/poddisruptionbudgets shop auth",
         "patch -/resourcequotas shop quota",
         "patch coordination.k8s.io/leases headroom other",
@@ -272,6 +283,45 @@ fn the_account_changes_replicas_and_annotations_alone() {
     let image = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"other"}]}}}}"#;
     let refused = patch("", image).unwrap_err();
     assert!(refused.contains("headroom never changes a pod template"), "{refused}");
+}
+
+#[test]
+fn the_account_changes_weights_of_a_route_alone() {
+    let Some(cluster) = installed("the_account_changes_weights_of_a_route_alone") else { return };
+    cluster.install_crds("sigs.k8s.io/gateway-api");
+    cluster.kubectl(&["create", "namespace", "deploy-routes"]);
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "web", "namespace": "deploy-routes"},
+        "spec": {"hostnames": ["web.example"], "rules": [
+            {"backendRefs": [{"name": "v1", "port": 80, "weight": 50}, {"name": "v2", "port": 80, "weight": 50}]},
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/static"}}], "backendRefs": [{"name": "static", "port": 80}]},
+        ]},
+    });
+    cluster.apply(&route.to_string());
+    let patch = |operations: Value| {
+        let target = ["patch", "httproute", "web", "--namespace", "deploy-routes", "--as", ACCOUNT, "--type=json"];
+        cluster.try_kubectl(&[&target[..], &["--dry-run=server", "--patch", &operations.to_string()]].concat(), "")
+    };
+    let replace = |path: &str, value: Value| json!([{"op": "replace", "path": path, "value": value}]);
+    await_policy(|| patch(replace("/spec/hostnames/0", json!("other.example"))));
+
+    patch(replace("/spec/rules/0/backendRefs/0/weight", json!(75))).unwrap();
+    let first = json!({"name": "v1", "port": 80, "weight": 50});
+    let rules = &route["spec"]["rules"];
+    for (what, operations) in [
+        ("another backend in the place of one", replace("/spec/rules/0/backendRefs/1", first)),
+        ("another port", replace("/spec/rules/0/backendRefs/1/port", json!(81))),
+        ("another path", replace("/spec/rules/1/matches/0/path/value", json!("/"))),
+        ("rules in another order", replace("/spec/rules", json!([rules[1], rules[0]]))),
+        ("a rule less", json!([{"op": "remove", "path": "/spec/rules/1"}])),
+    ] {
+        let refused = patch(operations).expect_err(what);
+        assert!(
+            refused.contains("headroom changes nothing of a route but the weights of its backends"),
+            "{what}: {refused}"
+        );
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headroom::action::{Change, Scaling};
+use headroom::action::{Change, Scaling, WeightShift};
 use headroom::clock::Clock;
 use headroom::model::{DecisionId, InterventionRecord, Time};
 use headroom::simulate::{Scenario, Simulation};
@@ -88,19 +88,31 @@ impl Traffic {
         otlp: &[String],
     ) -> Traffic {
         let scenario = Scenario::from_yaml("kubernetes", &scenario(bursts, pipeline)).unwrap();
+        Traffic::of(&scenario, cluster, namespace, "deployments", bursts, otlp)
+    }
+
+    /// Plays a scenario whose services or routes (`followed`) are those of the cluster.
+    pub fn of(
+        scenario: &Scenario,
+        cluster: &ControlPlane,
+        namespace: &str,
+        followed: &str,
+        bursts: &[Burst],
+        otlp: &[String],
+    ) -> Traffic {
         let start = Clock::system().now();
-        let simulation = Arc::new(Mutex::new(Simulation::new(&scenario, 7, start)));
+        let simulation = Arc::new(Mutex::new(Simulation::new(scenario, 7, start)));
         let (stop, evidence) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<BTreeMap<String, Time>>>::default());
         let mut watch = Command::new(cluster.kubeconfig().with_file_name("bin").join("kubectl"))
-            .args(["get", "deployments", "--namespace", namespace, "--watch", "--output", "json"])
+            .args(["get", followed, "--namespace", namespace, "--watch", "--output", "json"])
             .env("KUBECONFIG", cluster.kubeconfig())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let seen = watch.stdout.take().unwrap();
-        let followed = simulation.clone();
-        let follower = std::thread::spawn(move || follow(BufReader::new(seen), &followed));
+        let told = simulation.clone();
+        let follower = std::thread::spawn(move || follow(BufReader::new(seen), &told));
         let urls: Vec<String> =
             otlp.iter().map(|otlp| format!("http://{}/v1/traces", otlp.trim_start_matches("http://"))).collect();
         let begin = bursts.iter().map(|burst| (burst.service.clone(), start + Duration::from_secs_f64(burst.at_s)));
@@ -172,13 +184,17 @@ impl Users {
     }
 }
 
-/// Gives every simulated service the pods that are ready in the cluster.
+/// Gives every simulated service the pods that are ready in the cluster, and every route its weights.
 fn follow(seen: impl BufRead, simulation: &Mutex<Simulation>) {
     for object in serde_json::Deserializer::from_reader(seen).into_iter::<Value>().map_while(Result::ok) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0) as u32;
         let mut simulation = simulation.lock().unwrap();
         let state = simulation.state();
+        if object["kind"] == "HTTPRoute" {
+            split(&mut simulation, &object);
+            continue;
+        }
         let Some(workload) = state.workload(&name).filter(|workload| ready > 0 && workload.replicas != ready) else {
             continue;
         };
@@ -197,6 +213,33 @@ fn follow(seen: impl BufRead, simulation: &Mutex<Simulation>) {
             Change::Scale(Scaling { service: name.as_str().into(), from: workload.replicas, to: ready, record });
         simulation.apply(&change, workload.resource_version).unwrap();
     }
+}
+
+/// Splits the requests to the service of the route's name as the route does.
+fn split(simulation: &mut Simulation, object: &Value) {
+    let state = simulation.state();
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let Some((workload, route)) = state.workload(name).and_then(|w| Some((w, w.routes.first()?))) else { return };
+    let refs = object["spec"]["rules"][0]["backendRefs"].as_array().unwrap();
+    let to: Vec<(String, u32)> = refs
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap().to_owned(), one["weight"].as_u64().unwrap_or(1) as u32))
+        .collect();
+    let from: Vec<(String, u32)> = route.backends.iter().map(|one| (one.name.clone(), one.weight)).collect();
+    let record = InterventionRecord {
+        id: DecisionId::new(1, workload.resource_version as u32).intervention(),
+        origin: "gateway".into(),
+        reason: "its route says so".into(),
+        applied_at: state.at,
+        deadline: state.at,
+        replicas_before: workload.replicas,
+        replicas_after: workload.replicas,
+        waiting_ns_before: 0,
+        details: None,
+    };
+    let (service, route) = (name.into(), route.name.clone());
+    let change = Change::ShiftWeight(Box::new(WeightShift { service, route, from, to, record }));
+    simulation.apply(&change, workload.resource_version).unwrap();
 }
 
 /// A front door before every service, each with two pods, which work half of the time; then the bursts.

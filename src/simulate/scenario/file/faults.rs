@@ -27,6 +27,10 @@ pub(in crate::simulate) enum Fault {
         /// How many times as often the version calls whom it calls, by callee: a service or a peer.
         #[serde(default)]
         calls: IndexMap<String, u32>,
+        /// The share of requests that a route in front of the service sends it: then it does not roll, but gets as many pods of its own beside
+        /// the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<f64>,
     },
     /// Calls to the callee (a service or a peer), of one caller or of all, reach nobody.
     Unreachable {
