@@ -53,6 +53,10 @@ export const actionTexts = words({
   raise_floor: ['raise floor', 'orange'],
   restart_pod: ['restart pod', 'purple'],
   resize_cpu: ['resize CPU', 'yellow'],
+  shed: ['turn requests away', 'red'],
+  limit_rate: ['limit a rate', 'red'],
+  shift_weight: ['shift weight', 'purple'],
+  return_weight: ['give weight back', 'blue'],
   notify: ['notify people', 'light-blue'],
 });
 
