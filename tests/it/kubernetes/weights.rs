@@ -145,6 +145,8 @@ fn weights_move_in_steps_come_back_and_yield_to_their_owner() {
     let mut daemon = serve();
     let traffic = users(cluster, "content", &daemon);
 
+    // Two waits: all of it takes longer than one may on a machine that compiles meanwhile.
+    cluster.wait_until(&of("content"), |it| weights(it)[1] < 50);
     let least = cluster.wait_until(&of("content"), |it| weights(it) == [95, 5]);
     assert!(is_recorded(&least), "{least:#}");
     let away = written(cluster, "content");
