@@ -21,6 +21,9 @@ pub(super) const KIND: &str = "shifted_weight";
 /// How long weight is kept away where a rule does not say: long enough for people to take the release back.
 const LASTING_S: f64 = 1800.0;
 
+/// A route that is written for less flaps: telemetry tells of a step after some seconds.
+const LASTING_MIN_S: f64 = 10.0;
+
 /// Between two steps back: what a step brings is seen in some seconds, and a cause that comes again is answered again.
 const STEP_BACK: Duration = Duration::from_secs(20);
 
@@ -105,7 +108,7 @@ impl Spec for ShiftWeight {
     /// It gets no more than its least share already.
     fn is_moot(&self, workload: &Workload) -> bool {
         let mut free = self.routes(workload).filter(|route| route.held.is_none()).peekable();
-        free.peek().is_some() && free.all(|route| weights::away(route, &self.away_from).is_none())
+        free.peek().is_some() && free.all(|route| weights::is_at_least(route, &self.away_from))
     }
 
     fn owner_objects(&self, workload: &Workload) -> Option<String> {
@@ -122,12 +125,23 @@ impl Spec for ShiftWeight {
         reasons.map(|reasons| reasons.join("; "))
     }
 
-    fn bounds(&self, workload: &Workload, _: &Limits) -> Result<Option<String>, String> {
-        // Its pods are those that serve what is taken from the version.
-        match workload.ready() {
-            0 => Err("none of its pods is ready to take the requests".into()),
-            _ => Ok(None),
+    fn bounds(&self, workload: &Workload, limits: &Limits) -> Result<Option<String>, String> {
+        if self.lasting_s < LASTING_MIN_S {
+            return Err(format!(
+                "weight is kept away for {LASTING_MIN_S} s at least, and {} s were asked for",
+                self.lasting_s
+            ));
         }
+        if self.pick(workload).is_none() {
+            return Err(format!("no other version than {} gets requests now that could get more", self.away_from));
+        }
+        // Its pods are those that serve what is taken from the version.
+        if workload.ready() == 0 {
+            return Err("none of its pods is ready to take the requests".into());
+        }
+        let (asked, most) = (self.lasting_s, limits.shift_lasting_max.as_secs_f64());
+        Ok((asked > most)
+            .then(|| format!("asked for {asked} s, cut to {most} s: weight is kept away no longer at once")))
     }
 
     fn change(&self, workload: &Workload, _: Step, record: InterventionRecord, limits: &Limits) -> Option<Change> {
@@ -270,7 +284,12 @@ impl ChangeSpec for WeightShift {
     }
 
     fn under_way(&self, _: Time) -> String {
-        format!("{} splits requests by {}, {} before this step", self.route, in_words(&self.to), in_words(&self.from))
+        format!(
+            "{} splits requests by {}; before this step by {}",
+            self.route,
+            in_words(&self.to),
+            in_words(&self.from)
+        )
     }
 }
 

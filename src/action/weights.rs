@@ -9,7 +9,7 @@ const SUM_MIN: u64 = 100;
 pub(super) fn away(route: &Route, version: &str) -> Option<Vec<u32>> {
     let mut weights = fine(&route.weights());
     let total = sum(&weights);
-    let least = (route.least_share * total as f64 - 1e-9).ceil() as u32;
+    let least = least(total, route.least_share);
     let is_of = |index: usize| route.backends[index].version == version;
     // What its owner sends nothing to may have no pod.
     let receivers: Vec<usize> = (0..weights.len()).filter(|&index| !is_of(index) && weights[index] > 0).collect();
@@ -28,6 +28,18 @@ pub(super) fn away(route: &Route, version: &str) -> Option<Vec<u32>> {
         weights[index] += more;
     }
     Some(weights)
+}
+
+/// Whether a version gets no more than its least share.
+pub(super) fn is_at_least(route: &Route, version: &str) -> bool {
+    let weights = fine(&route.weights());
+    let least = least(sum(&weights), route.least_share);
+    let mut of_it = route.backends.iter().zip(weights).filter(|(backend, _)| backend.version == version);
+    of_it.all(|(_, weight)| weight <= least)
+}
+
+fn least(total: u64, share: f64) -> u32 {
+    (share * total as f64 - 1e-9).ceil() as u32
 }
 
 /// The weights after one step from those of now to `before`, which are given back whole with the last.
@@ -100,6 +112,7 @@ mod tests {
         assert_eq!(away(&route(&[50, 50], 0.25, 0.0), "v1"), Some(vec![75, 25]));
         assert_eq!(away(&route(&[75, 25], 0.25, 0.05), "v1"), Some(vec![95, 5]));
         assert_eq!(away(&route(&[95, 5], 0.25, 0.05), "v1"), None, "it keeps its least share");
+        assert!(is_at_least(&route(&[94, 6], 0.25, 0.055), "v1") && !is_at_least(&route(&[93, 7], 0.25, 0.055), "v1"));
         assert_eq!(
             away(&route(&[0, 100], 0.5, 0.0), "v1"),
             None,

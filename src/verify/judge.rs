@@ -128,7 +128,8 @@ impl Watch {
             State::Judging(judging) => step.move_all([&mut judging.warm_at]),
             State::Owed { calm_since: since } | State::Ended { close_asked_at: since } => step.move_all(since),
             State::Shaping(shaping) => step.move_all(&mut shaping.fits_since),
-            State::Applied(_) | State::Held | State::Relief(_) | State::RunsOut | State::Gone => {}
+            State::Relief(relief) => relief.step_clock(step),
+            State::Applied(_) | State::Held | State::RunsOut | State::Gone => {}
         }
     }
 
