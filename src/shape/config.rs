@@ -44,6 +44,10 @@ pub(super) const KNEE_WEIGHT: f64 = 0.3;
 /// While requests are shed and the queue is short, more is tried: by so much a tick. What it was taken for is then too
 /// little, or has become so. Three times as much overshoots by a tenth before spans tell, and the queue swings.
 pub(super) const PROBE: f64 = 1.01;
+/// Where hardly any request has waited for so many ticks, what it can do was learnt while something else held it back, and has come back:
+/// then more is tried at once. Less patient, a service at its limit is overrun by what telemetry has not told yet.
+pub(super) const PATIENT_TICKS: u32 = 6;
+pub(super) const PROBE_IDLE: f64 = 1.06;
 /// A pod serves at about half its speed while it warms up.
 pub(super) const WARMING_SHARE: f64 = 0.5;
 pub(super) const WARM_UP_S: f64 = 10.0;

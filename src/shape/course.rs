@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::config::{
     BUSY_APART_S, BUSY_QUEUES, BUSY_S, COST_WEIGHT, DRAIN_S, KNEE_WEIGHT, LEAST_SHARE, LEVEL_SEEN_S, LEVELS_MAX,
-    ONSET_DEVIATIONS, PROBE, QUEUE_MAX_S, QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
+    ONSET_DEVIATIONS, PATIENT_TICKS, PROBE, PROBE_IDLE, QUEUE_MAX_S, QUEUE_MIN_S, REPORTS, WARM_UP_S, WARMING_SHARE,
 };
 use super::limits::{Cost, ServiceLimit};
 use super::traffic::{EntryTraffic, Level};
@@ -55,6 +55,8 @@ pub(super) struct Course {
     reports: VecDeque<Report>,
     /// Requests are shed now.
     is_limited: bool,
+    /// Ticks in a row in which requests were shed and hardly any waited.
+    idle_ticks: u32,
 }
 
 impl Course {
@@ -142,7 +144,11 @@ impl Course {
             self.knee_per_pod = Some(self.knee_per_pod.map_or(new, |old| old + KNEE_WEIGHT * (new - old)));
         } else if self.is_limited && queue_s < aim_s {
             let sheds = self.reports.back().is_some_and(|last| last.admitted < 0.98 * last.offered);
-            self.knee_per_pod = self.knee_per_pod.map(|knee| if sheds { knee * PROBE } else { knee });
+            self.idle_ticks = if sheds && queue_s < aim_s / 2.0 { self.idle_ticks + 1 } else { 0 };
+            let probe = if self.idle_ticks > PATIENT_TICKS { PROBE_IDLE } else { PROBE };
+            self.knee_per_pod = self.knee_per_pod.map(|knee| if sheds { knee * probe } else { knee });
+        } else {
+            self.idle_ticks = 0;
         }
     }
 
@@ -297,6 +303,21 @@ mod tests {
         assert!(late.iter().all(|(queue_s, _)| *queue_s < 0.5), "{late:?}");
         let done: f64 = late.iter().map(|(_, done)| done).sum::<f64>() / late.len() as f64;
         assert!(done > 0.9 * 8.0, "{done}");
+    }
+
+    #[test]
+    fn what_was_learnt_while_something_held_it_back_is_unlearnt_in_half_a_minute() {
+        let mut world = World::new(8.0, 2);
+        for _ in 0..5 {
+            world.second(4.0, None, false);
+        }
+        world.course.knee_per_pod = Some(1.0);
+        let mut limit = Some(2.0);
+        let needs = (0..60).position(|_| {
+            limit = world.second(7.0, limit, true);
+            limit.is_some_and(|limit| limit > 7.0)
+        });
+        assert!(needs.is_some_and(|seconds| seconds < 35), "{needs:?}: at one per cent a second it takes two minutes");
     }
 
     #[test]
