@@ -11,7 +11,8 @@ import time
 import urllib.request
 
 import speed
-from hard import Daemon, field, request
+from otlp import field, request
+from siege import Daemon
 
 SERVICES, OPERATIONS = 200, 20
 MANY_OPERATIONS = 20_000

@@ -17,8 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
-from hard import Daemon
 from scorecard import ROOT, free_port
+from siege import Daemon
 
 HERE = ROOT / "tests" / "real" / "senders"
 CACHE = pathlib.Path(os.environ.get("HEADROOM_CACHE", pathlib.Path.home() / ".cache" / "headroom")) / "real" / "senders"

@@ -21,9 +21,11 @@ import threading
 import time
 
 import course
+from attacks import STATEMENTS
 from diagnosis import play
-from hard import MEMORY_MIB, STATEMENTS, Daemon, field, request, span
+from otlp import field, request, span
 from scorecard import Scorecard, headroom, last_line
+from siege import MEMORY_MIB, Daemon
 
 CLIENT, SERVER = 3, 2
 

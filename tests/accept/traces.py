@@ -26,9 +26,9 @@ import tempfile
 
 import disturb
 import senders
-from hard import Daemon
 from disturb import DISTURBANCES, read, write
 from scorecard import ROOT, Scorecard, headroom, last_line
+from siege import Daemon
 
 # All that are shipped; each has its onset at second 60.
 SCENARIOS = sorted(path.stem for path in (ROOT / "examples" / "scenarios").glob("*.yaml"))
