@@ -225,3 +225,15 @@ fn spans_alone_say_what_had_to_be_assumed() {
     }
     assert_eq!(run(directory.path(), &["replay", "spans.jsonl"]).1, out, "twice the same");
 }
+
+/// What its end cuts is no fault of who sent it.
+#[test]
+fn a_recording_that_ends_in_mid_stream_is_whole_to_the_doctor() {
+    let directory = tempfile::tempdir().unwrap();
+    let play = ["demo", "--scenario", "calm", "--speed", "max", "--json", "--until", "40", "--spans", "spans.jsonl"];
+    let (code, _, error) = run(directory.path(), &play);
+    assert_eq!(code, 0, "{error}");
+    let (code, said, error) = run(directory.path(), &["doctor", "spans.jsonl"]);
+    assert_eq!((code, error.as_str()), (0, ""), "{said}");
+    assert!(said.contains("verdict healthy") && said.ends_with("nothing hinders\n"), "{said}");
+}

@@ -38,9 +38,17 @@ const MAX_REPLICAS: u32 = 1_000;
 
 pub fn replay(files: &[String], rules: Option<Vec<RuleSource>>) -> Result<Replayed, Error> {
     let mut verdicts = Verdicts::default();
-    let mut replayed = watch(files, rules, Some(1.0), &mut |findings| verdicts.see(findings))?;
+    let mut replayed = watch(files, rules, Some(1.0), &mut |findings, _| verdicts.see(findings))?;
     replayed.verdicts = verdicts.told;
     Ok(replayed)
+}
+
+/// Whether spans still come at a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Runs,
+    /// The recording is over: traces that it cuts stay open.
+    HasEnded,
 }
 
 /// The same; `each` looks at the findings of every tick. `assume_weight` is of spans that do not say how many they stand for.
@@ -48,7 +56,7 @@ pub fn watch(
     files: &[String],
     rules: Option<Vec<RuleSource>>,
     assume_weight: Option<f64>,
-    each: &mut dyn FnMut(&Findings),
+    each: &mut dyn FnMut(&Findings, Stream),
 ) -> Result<Replayed, Error> {
     let mut supply = Supply::new(files.to_vec(), assume_weight);
     let mut seconds = by_second(&mut supply)?;
@@ -86,20 +94,20 @@ pub fn watch(
             now = now + Duration::from_secs(1);
             if now < received_at {
                 tick(&mut engine, now, &pods, &mut made, &mut failed);
-                each(engine.findings());
+                each(engine.findings(), Stream::Runs);
             }
         }
         let batch = next.remove().finish();
         pods.see(received_at, &batch);
         engine.ingest(received_at, batch);
         tick(&mut engine, now, &pods, &mut made, &mut failed);
-        each(engine.findings());
+        each(engine.findings(), Stream::Runs);
         last = now;
     }
     while now < last + TAIL {
         now = now + Duration::from_secs(1);
         tick(&mut engine, now, &pods, &mut made, &mut failed);
-        each(engine.findings());
+        each(engine.findings(), Stream::HasEnded);
     }
     notes.extend(failed.into_iter().map(|(error, times)| format!("{error} ({times} times)")));
     let mut comparison = Comparison::default();

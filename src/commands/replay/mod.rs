@@ -9,6 +9,7 @@ mod supply;
 mod tests;
 mod verdicts;
 
+pub(super) use alone::Stream;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -90,7 +91,7 @@ fn wrong_rules(directory: &Path) -> Vec<String> {
 }
 
 /// Lets `each` look at the findings of every tick that spans without a journal make.
-pub(super) fn watch(files: &[String], each: &mut dyn FnMut(&Findings)) -> Result<(), Error> {
+pub(super) fn watch(files: &[String], each: &mut dyn FnMut(&Findings, Stream)) -> Result<(), Error> {
     alone::watch(files, Some(Vec::new()), None, each).map(|_| ())
 }
 
