@@ -216,7 +216,9 @@ impl Spec for ReturnWeight {
         let before = open.weights_before(route)?;
         let weights = weights::back(&route.weights(), &before, route.step_max);
         let deadline = record.applied_at + STEP_BACK;
-        let done = ShiftedWeight { after: named(route, &weights), is_return: true, ..open };
+        // In the order of now: its owner may name the backends in another one than at the first step.
+        let (before, after) = (named(route, &before), named(route, &weights));
+        let done = ShiftedWeight { before, after, is_return: true, ..open };
         Some(written(&self.service, route, done, InterventionRecord { deadline, ..record }))
     }
 }

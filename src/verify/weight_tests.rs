@@ -133,3 +133,14 @@ fn moments_of_calm_are_no_relief() {
     assert!(said.iter().any(|line| line.contains("NoEffect")), "{said:?}");
     assert!(!said.iter().any(|line| line.contains("Judging")), "{said:?}");
 }
+
+#[test]
+fn backends_named_in_another_order_meanwhile_are_given_back_and_it_ends() {
+    let mut world = canary();
+    steps(&mut world, 2, &shift());
+    world.calm();
+    world.workload().routes[0].backends.reverse();
+    let (back, said) = gives_back(&mut world, 200);
+    assert_eq!(back, [[50, 50]]);
+    assert!(said.iter().any(|line| line.contains("has the weights of its owner again")), "{said:?}");
+}
